@@ -1,0 +1,1 @@
+"""Draws the plots of the cards: `python -m docs.plots`."""

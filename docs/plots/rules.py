@@ -1,0 +1,156 @@
+"""The plots of the update rules: each path is made by the real rule on a loss of one or two numbers."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+import lanewise as lw
+from docs.plots.style import GREY, Axes, Plot
+from lanewise.parts.rules import Rule
+from lanewise.parts.rules.muon import orthogonalised
+from lanewise.parts.schedules import tabulate
+
+CURVATURES = torch.tensor([1.0, 50.0], dtype=torch.float64)
+
+
+def descend(rule: Rule, gradient: Callable[[Tensor, int], Tensor], start: Tensor, steps: int) -> list[list[Tensor]]:
+    """[parameters that train, parameters to evaluate] after 0 .. `steps` updates."""
+    tables = {name: tabulate(value, steps) for name, value in rule.numbers().items()}
+    theta, slots = start, rule.init(start)
+    path = [[theta, theta]]
+    for step in range(steps):
+        numbers = {name: torch.tensor(table[step]) for name, table in tables.items()}
+        theta, slots = rule.update(theta, gradient(theta, step), slots, numbers, step)
+        path.append([theta, rule.evaluated(theta, slots, numbers)])
+    return path
+
+
+def valley(theta: Tensor, step: int) -> Tensor:
+    """The gradient of a quadratic loss whose curvatures differ."""
+    return CURVATURES * theta
+
+
+def losses(rule: Rule, steps: int) -> list[float]:
+    """The loss in the valley along the path of `rule`."""
+    path = descend(rule, valley, torch.ones(2, dtype=torch.float64), steps)
+    return [float((0.5 * CURVATURES * theta**2).sum()) for theta, _ in path]
+
+
+def gradient_descent(axes: Axes) -> None:
+    """One number with curvature 1: the rate decides between a glide, a swing and an escape."""
+    for rate in (0.2, 1.0, 1.9, 2.05):
+        path = descend(lw.GradientDescent(lr=rate), lambda theta, _: theta, torch.tensor([1.0]), 20)
+        axes.plot([float(theta) for theta, _ in path], marker=".", label=f"rate {rate}")
+    axes.set_xlabel("step")
+    axes.set_ylabel("parameter")
+    axes.legend(ncols=2)
+
+
+def sgd(axes: Axes) -> None:
+    """Momentum in a valley."""
+    for rule in (lw.SGD(lr=0.02), lw.SGD(lr=0.02, momentum=0.9), lw.SGD(lr=0.02, momentum=0.9, nesterov=True)):
+        axes.semilogy(losses(rule, 100), label=str(rule))
+    name_axes(axes)
+
+
+def adam(axes: Axes) -> None:
+    """Two gradients of different size: Adam moves both parameters alike."""
+    size = torch.tensor([1.0, 0.01], dtype=torch.float64)
+    for rule in (lw.Adam(lr=0.05), lw.SGD(lr=0.05)):
+        path = descend(rule, lambda theta, _: size * theta, torch.ones(2, dtype=torch.float64), 100)
+        for index, style in enumerate(("-", "--")):
+            label = f"{rule}, curvature {float(size[index]):g}"
+            axes.plot([float(theta[index]) for theta, _ in path], style, label=label)
+    axes.set_xlabel("step")
+    axes.set_ylabel("parameter")
+    axes.legend()
+
+
+def rmsprop(axes: Axes) -> None:
+    """How long the step remembers that the gradient was ten times as large before."""
+    gradient = lambda theta, step: torch.full_like(theta, 10.0 if step < 40 else 1.0)  # noqa: E731
+    for alpha in (0.9, 0.99):
+        path = descend(lw.RMSprop(lr=1.0, alpha=alpha), gradient, torch.zeros(1, dtype=torch.float64), 160)
+        sizes = [float(before - after) for (before, _), (after, _) in pairwise(path)]
+        axes.plot(sizes, label=f"rmsprop(alpha={alpha})")
+    axes.axvline(40, color=GREY, linestyle=":")
+    axes.set_ylim(0, 5)
+    axes.set_xlabel("step; the gradient falls from 10 to 1 at step 40")
+    axes.set_ylabel("size of the step / rate")
+    axes.legend()
+
+
+def lion(axes: Axes) -> None:
+    """Steps of one size reach the minimum only if the rate decays."""
+    for rate in (0.05, 0.05 * lw.Linear()):
+        rule = lw.Lion(lr=rate)
+        path = descend(rule, lambda theta, _: theta, torch.ones(1, dtype=torch.float64), 80)
+        axes.plot([float(theta) for theta, _ in path], label=str(rule))
+    axes.set_xlabel("step")
+    axes.set_ylabel("parameter")
+    axes.legend()
+
+
+def muon(axes: Axes) -> None:
+    """What the orthogonalisation makes of each singular value."""
+    values = torch.logspace(-4, 0, 200, dtype=torch.float64)
+    scaled = values / torch.linalg.vector_norm(values)
+    after = torch.linalg.vecdot(orthogonalised(torch.diag(values)), torch.eye(200, dtype=torch.float64))
+    axes.semilogx(scaled, after, label="after the orthogonalisation")
+    axes.semilogx(scaled, scaled, color=GREY, linestyle=":", label="before it")
+    axes.set_xlabel("singular value / norm of the matrix")
+    axes.legend()
+
+
+def schedule_free(axes: Axes) -> None:
+    """A noisy gradient: the average that is evaluated is steadier than the weights that train."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(300, 50, generator=generator, dtype=torch.float64)
+    path = descend(
+        lw.ScheduleFreeSGD(lr=1.0), lambda theta, step: theta + noise[step], torch.ones(50, dtype=torch.float64), 300
+    )
+    for index, label in enumerate(("y, where the gradient is taken", "x, the average: what is evaluated")):
+        axes.semilogy([float((0.5 * pair[index] ** 2).mean()) for pair in path], label=label)
+    name_axes(axes)
+
+
+def effective_rate(axes: Axes) -> None:
+    """Weights in front of a batch norm: large or small, they turn at the same speed in the end."""
+    rate, decay, steps = 0.1, 0.05, 600
+    noise = torch.randn(steps, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for start in (0.3, 3.0):
+        first = torch.full((400,), start / 20, dtype=torch.float64)
+
+        def gradient(theta: Tensor, step: int) -> Tensor:
+            direction = theta / theta.norm()
+            across = noise[step] - (noise[step] @ direction) * direction
+            return across / theta.norm() + decay * theta
+
+        path = [theta for theta, _ in descend(lw.SGD(lr=rate), gradient, first, steps)]
+        turns = [float(torch.arccos((a @ b) / (a.norm() * b.norm()))) for a, b in pairwise(path)]
+        axes.semilogy(range(0, steps, 5), turns[::5], label=f"norm {start} at the start")
+    axes.axhline((2 * rate * decay) ** 0.5, color=GREY, linestyle=":", label="sqrt(2 rate lambda)")
+    axes.set_xlabel("step")
+    axes.set_ylabel("turn a step (radians)")
+    axes.legend()
+
+
+def name_axes(axes: Axes) -> None:
+    """Loss by step."""
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.legend()
+
+
+PLOTS: dict[str, Plot] = {
+    "gradient-descent": gradient_descent,
+    "sgd": sgd,
+    "adam": adam,
+    "rmsprop": rmsprop,
+    "lion": lion,
+    "muon": muon,
+    "schedule-free": schedule_free,
+    "effective-rate": effective_rate,
+}

@@ -1,0 +1,114 @@
+"""Lanewise finds the training recipe that suits a model and its data, by racing many side by side."""
+
+from lanewise.api import Race, race
+from lanewise.bridges.torch_penalties import Penalty
+from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
+from lanewise.bridges.torch_schedule import LRScheduler
+from lanewise.errors import InputError
+from lanewise.parts.dropout import Dropout
+from lanewise.parts.norm import (
+    AveragedWeights,
+    GhostBatchNorm,
+    convert_norm,
+    fold_norm,
+    freeze_norm,
+    lint_norm,
+    reestimate,
+    unfreeze_norm,
+)
+from lanewise.parts.roles import roles
+from lanewise.parts.rules import (
+    SGD,
+    Adam,
+    AdamW,
+    GradientDescent,
+    Lion,
+    Muon,
+    RMSprop,
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
+)
+from lanewise.parts.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    InverseSqrt,
+    InverseTime,
+    Linear,
+    Milestones,
+    OneCycle,
+    OneMinusSqrt,
+    Piecewise,
+    Plateau,
+    Polynomial,
+    Restarts,
+    Rising,
+    Schedule,
+    Staircase,
+    StepLinear,
+    Warmup,
+    WarmupStableDecay,
+)
+from lanewise.parts.stochastic_depth import StochasticDepth
+from lanewise.ranges import choice, integer, log, uniform
+from lanewise.recipe import Recipe
+from lanewise.spaces import classic
+from lanewise.task import Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "AveragedWeights",
+    "Constant",
+    "Cosine",
+    "Dropout",
+    "Exponential",
+    "GhostBatchNorm",
+    "GradientDescent",
+    "InputError",
+    "InverseSqrt",
+    "InverseTime",
+    "LRScheduler",
+    "Linear",
+    "Lion",
+    "Milestones",
+    "Muon",
+    "OneCycle",
+    "OneMinusSqrt",
+    "Penalty",
+    "Piecewise",
+    "Plateau",
+    "Polynomial",
+    "RMSprop",
+    "Race",
+    "Recipe",
+    "Restarts",
+    "Rising",
+    "RuleOptimizer",
+    "Schedule",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+    "Staircase",
+    "StepLinear",
+    "StochasticDepth",
+    "Task",
+    "Warmup",
+    "WarmupStableDecay",
+    "choice",
+    "classic",
+    "convert_norm",
+    "fold_norm",
+    "freeze_norm",
+    "integer",
+    "lint_norm",
+    "log",
+    "race",
+    "reestimate",
+    "role_groups",
+    "roles",
+    "unfreeze_norm",
+    "uniform",
+]

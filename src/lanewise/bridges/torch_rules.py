@@ -1,0 +1,162 @@
+"""Lanewise's update rules as a `torch.optim.Optimizer`, for a plain PyTorch loop."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
+
+from lanewise.errors import InputError
+from lanewise.parts.part import Timed, Variable
+from lanewise.parts.roles import Role, roles
+from lanewise.parts.rules.rule import Rule
+
+
+def role_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """The named parameters of `model` in one group per role, for any optimizer; each group says its `role`.
+
+    >>> groups = role_groups(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)))
+    >>> [(group["role"], [name for name, _ in group["params"]]) for group in groups]
+    [('weight', ['0.weight']), ('bias', ['0.bias']), ('norm', ['1.weight', '1.bias'])]
+    """
+    found = roles(model)
+    groups: dict[Role, list[tuple[str, nn.Parameter]]] = {}
+    for name, param in model.named_parameters():
+        groups.setdefault(found[name], []).append((name, param))
+    return [{"params": params, "role": role.value} for role, params in groups.items()]
+
+
+class RuleOptimizer(Optimizer):
+    """Any update rule as a `torch.optim.Optimizer`.
+
+    Every number of the rule stands in every parameter group under its own name, so schedulers can set it and groups
+    can differ by it. A rule that averages (schedule-free) swaps its weights in by `eval()` and out by `train()`; for
+    the others the two change nothing.
+
+    Args:
+        params: parameters or groups, as any optimizer takes them. Muon wants groups that say their `role`: those of
+            `role_groups(model)`.
+        rule: its numbers are the defaults of the groups. They must be plain numbers here: a schedule goes into an
+            `LRScheduler`.
+
+    Raises:
+        InputError: a scheduled number, a number outside its range, a group without a role where the rule asks for it.
+
+    >>> from lanewise.parts.rules import SGD
+    >>> weight = nn.Parameter(torch.tensor([1.0]))
+    >>> optimizer = RuleOptimizer([weight], SGD(lr=0.5))
+    >>> (3 * weight).sum().backward()
+    >>> optimizer.step()
+    >>> weight.item()
+    -0.5
+    """
+
+    def __init__(self, params: ParamsT, rule: Rule) -> None:
+        for name, value in rule.numbers().items():
+            if isinstance(value, (Timed, Variable)):
+                raise InputError(
+                    f"{rule.name}.{name} = {value}: must be a plain number here; schedules go to a scheduler"
+                )
+        self.rule = rule
+        super().__init__(params, {**rule.numbers(), "rule": rule.structure(), "training": True})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group; the numbers it does not give are the rule's."""
+        given = {name: param_group[name] for name in self.rule.number_names() if name in param_group}
+        replace(self.rule, **given)
+        role = param_group.get("role")
+        if role is None and type(self.rule).for_role is not Rule.for_role:
+            raise InputError(f"role: {self.rule.name} needs a role in every group, as role_groups(model) gives them")
+        if role is not None and role not in set(Role):
+            raise InputError(f"role = {role!r}: must be one of {', '.join(Role)}")
+        super().add_param_group(param_group)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: computes the loss and the gradients anew, and returns the loss.
+
+        Raises:
+            InputError: the optimizer is in evaluation mode, or a gradient is sparse.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            if not group["training"]:
+                raise InputError("training = False: call train() before step(), the parameters are those to evaluate")
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._update(param, group)
+        return loss
+
+    def _update(self, param: nn.Parameter, group: Mapping[str, Any]) -> None:
+        if param.grad is None or param.grad.is_sparse:
+            raise InputError(f"gradient of a parameter of shape {list(param.shape)}: must be dense")
+        rule, state = self.applied(param, group), self.state[param]
+        if not state:
+            state.update(step=0, **rule.init(param))
+        new, slots = rule.update(param, param.grad, _slots(state), self._numbers(group), state["step"])
+        param.copy_(new)
+        state.update(slots)
+        state["step"] += 1
+
+    def applied(self, param: Tensor, group: Mapping[str, Any]) -> Rule:
+        """The rule that treats `param` of `group`: the optimizer's own, or the part of it for the group's role."""
+        return self.rule.for_role(Role(group.get("role", Role.OTHER)), param)
+
+    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
+        return {name: group[name] for name in self.rule.number_names()}
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Put the weights to evaluate and save into the parameters; `train()` brings the others back, bit for bit."""
+        for group in self.param_groups:
+            for param in group["params"] if group["training"] else ():
+                state = self.state.get(param)
+                if not state:
+                    continue
+                weights = self.applied(param, group).evaluated(param, _slots(state), self._numbers(group))
+                if weights is not param:
+                    state["trained"] = param.detach().clone()
+                    param.copy_(weights)
+            group["training"] = False
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Put the weights that train back into the parameters."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if "trained" in self.state.get(param, {}):
+                    param.copy_(self.state[param].pop("trained"))
+            group["training"] = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "rule": self.rule}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over another optimizer's state: the same rule with the same flags.
+
+        Raises:
+            InputError: the state comes from another rule.
+        """
+        for group in state_dict["param_groups"]:
+            if group.get("rule") != self.rule.structure():
+                raise InputError(f"state_dict of rule {group.get('rule')!r}: must be of {self.rule.structure()!r}")
+        super().load_state_dict(state_dict)
+
+
+def _slots(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value for name, value in state.items() if name not in ("step", "trained")}

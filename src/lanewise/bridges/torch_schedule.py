@@ -1,0 +1,343 @@
+"""Schedules in a plain PyTorch loop: one scheduler for every hyperparameter of every parameter group."""
+
+import math
+import warnings
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from lanewise.errors import InputError
+from lanewise.parts.schedules import PlateauState, Product, Run, Schedule, feedbacks, tabulate
+
+
+class Course:
+    """One hyperparameter over the run: its table, and the state of the plateaus in it.
+
+    Args:
+        where: what the hyperparameter is called in messages.
+        value: a schedule or a plain number.
+        run: how long the run is.
+    """
+
+    def __init__(self, where: str, value: Any, run: Run) -> None:
+        table = tabulate(value, run.total_steps, run.steps_per_epoch, where=where).tolist()
+        end = value(run.total_steps, run.total_steps, run.steps_per_epoch) if isinstance(value, Schedule) else value
+        self.table: list[float] = [*table, float(end)]
+        self.feedbacks = feedbacks(value, run.total_steps, run.steps_per_epoch)
+        self.states = [feedback.plateau.init() for feedback in self.feedbacks]
+
+    def at(self, step: int) -> float:
+        """The value at `step`; past the run's end the end value holds."""
+        value = self.table[step] if step < len(self.table) else self.table[-1]
+        if self.states:
+            for feedback, state in zip(self.feedbacks, self.states, strict=True):
+                if feedback.active(step):
+                    value *= state.factor
+        return value
+
+    def observe(self, step: int, metric: float) -> None:
+        """Tell the plateaus that listen at `step` a measurement of the metric."""
+        for index, feedback in enumerate(self.feedbacks):
+            if feedback.active(step):
+                self.states[index] = feedback.plateau.update(self.states[index], metric)
+
+
+class Courses:
+    """The courses of one parameter group, or of several that share them; betas have a course each."""
+
+    def __init__(self, schedules: Any, run: Run) -> None:
+        named = schedules if isinstance(schedules, Mapping) else {"lr": schedules}
+        self.of: dict[str, Course | tuple[Course, ...]] = {
+            name: tuple(Course(f"{name}[{index}]", entry, run) for index, entry in enumerate(value))
+            if isinstance(value, (tuple, list))
+            else Course(name, value, run)
+            for name, value in named.items()
+        }
+        if not self.of:
+            raise InputError("LRScheduler.schedules = {}: must name at least one hyperparameter")
+
+    def flat(self) -> list[Course]:
+        """All courses, in a fixed order."""
+        return [one for course in self.of.values() for one in (course if isinstance(course, tuple) else (course,))]
+
+    def at(self, step: int) -> list[tuple[str, str, Any]]:
+        """Name, name of the base value in the group, and factor or value at `step`, of each hyperparameter."""
+        return [
+            (
+                name,
+                f"initial_{name}",
+                course.at(step) if isinstance(course, Course) else tuple(c.at(step) for c in course),
+            )
+            for name, course in self.of.items()
+        ]
+
+    def check_group(self, index: int, group: dict[str, Any]) -> None:
+        """Raise `InputError` unless the group has every hyperparameter, as a number or a tuple as long as ours."""
+        for name, course in self.of.items():
+            where = f"LRScheduler.schedules[{name!r}]: param_groups[{index}]"
+            if name not in group:
+                known = (key for key in group if key != "params" and not key.startswith("initial_"))
+                raise InputError(f"{where} has no such hyperparameter; it has {', '.join(known)}")
+            check_scalable(f"{where}[{name!r}]", group[name], None if isinstance(course, Course) else len(course))
+
+
+class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
+    """Sets every named hyperparameter of every group from its schedule, as a pure function of the step.
+
+    The value at a step depends on the step alone (and on the measurements a plateau was told), so resuming cannot
+    drift: `last_epoch`, `load_state_dict` before or after the optimizer's, and a scheduler built on a loaded optimizer
+    all lead to the same values. A schedule is a factor on the value each group was built with, which is kept in the
+    group as `initial_lr`, `initial_momentum` and so on, where torch's own schedulers keep it.
+
+    Example::
+
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        scheduler = LRScheduler(optimizer, {"lr": Cosine(warmup="5%"), "momentum": Linear(to=0.9)}, total_steps=1000)
+        for x, y in batches:
+            ...
+            optimizer.step()
+            scheduler.step()
+
+    Args:
+        optimizer: any torch optimizer.
+        schedules: a schedule (of the learning rate), a mapping from hyperparameter to schedule, the same for all
+            groups present and to come, or a list of either with one entry per group. A tuple of schedules stands for
+            a hyperparameter that is a tuple (betas); a plain number is a constant.
+        total_steps: steps of the whole run: the number of calls of `step` it is planned for, at least 1.
+        steps_per_epoch: steps of one epoch; only durations in "ep" use it.
+        absolute: whether schedules give the values themselves (`0.1 * Cosine()`) rather than factors.
+        attributes: (object, attribute name, schedule) for numbers that live outside the optimizer, such as
+            (dropout, "p", Linear()), (norm, "momentum", ...) or (loss, "label_smoothing", ...); factors on the value
+            found there, or the values themselves if `absolute`.
+        only_after_update: whether a call of `step` is ignored when the optimizer made no update since the last one, as
+            when a gradient scaler skipped it. False counts calls, so that the schedule ends with the loop.
+        last_epoch: steps done before this one, less one; -1 starts a run.
+
+    Raises:
+        InputError: a hyperparameter the group does not have, a number of entries that is not that of the groups, or
+            a schedule that does not fit into the run.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedules: Any,
+        total_steps: int,
+        steps_per_epoch: int = 1,
+        *,
+        absolute: bool = False,
+        attributes: Sequence[tuple[Any, str, Any]] = (),
+        only_after_update: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        run = Run(total_steps, steps_per_epoch)
+        self._run = run
+        self.total_steps = run.total_steps
+        self.absolute = absolute
+        self.only_after_update = only_after_update
+        self._per_group = isinstance(schedules, (list, tuple))
+        listed = schedules if self._per_group else [schedules]
+        self._courses = [Courses(entry, run) for entry in listed]
+        self._attributes = [(owner, name, Course(name, value, self._run)) for owner, name, value in attributes]
+        self._attribute_bases = [getattr(owner, name) for owner, name, _ in attributes]
+        for (owner, name, _), base in zip(attributes, self._attribute_bases, strict=True):
+            check_scalable(f"{type(owner).__name__}.{name}", base, None)
+        self._updates = 0
+        self._groups_set = 0
+        if not absolute:
+            shared = listed if self._per_group else listed * len(optimizer.param_groups)
+            for entry, group in zip(shared, optimizer.param_groups, strict=False):
+                check_not_twice(entry, group)
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", copied(group["lr"]))
+        watch(optimizer, self)
+        super().__init__(optimizer, last_epoch)
+
+    def step(self, metric: Any = None) -> None:
+        """Go to the next step; a plateau in the schedules is told the `metric`, if given, before.
+
+        Call it after `optimizer.step()`. Where metrics come less often than steps, call `step()` for each step and
+        `observe(metric)` for each measurement.
+        """
+        if metric is not None:
+            self._tell(metric)
+        if self.only_after_update and not self._updates and not self._is_initial:
+            self._set_values()
+            return
+        self._updates = 0
+        self._step_count += 1
+        self.last_epoch += 1
+        self._set_values()
+
+    def observe(self, metric: Any) -> None:
+        """Tell the plateaus that listen at this step a measurement of their metric, without going on.
+
+        A NaN or infinite metric is no improvement; it raises a RuntimeWarning.
+        """
+        self._tell(metric)
+        self._set_values()
+
+    def add_schedules(self, schedules: Any) -> None:
+        """Give the schedules of one more parameter group, where each group has its own."""
+        if not self._per_group:
+            raise InputError("LRScheduler.schedules are the same for all groups, those added later too")
+        self._courses.append(Courses(schedules, self._run))
+        if len(self._courses) == len(self.optimizer.param_groups):
+            self._set_values()
+
+    def get_lr(self) -> list[Any]:
+        """The learning rate of each group at this step."""
+        return [copied(group["lr"]) for group in self.optimizer.param_groups]
+
+    @property
+    def _last_lr(self) -> list[Any]:  # type: ignore[override]  # torch writes it only in the methods replaced here
+        # Read on demand, by torch's get_last_lr among others: copying 100 groups' rates at each step would cost more
+        # than setting them.
+        return self.get_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step, the plateaus' states and the base values: plain numbers, which `weights_only` loading takes."""
+        return {
+            "last_epoch": self.last_epoch,
+            "_step_count": self._step_count,
+            "plateaus": [asdict(state) for course in self._all_courses() for state in course.states],
+            "bases": [
+                {key: copied(value) for key, value in group.items() if key.startswith("initial_")}
+                for group in self.optimizer.param_groups
+            ],
+            "attribute_bases": list(self._attribute_bases),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go to the step of a saved scheduler and set all values for it, whatever the optimizer holds.
+
+        Raises:
+            InputError: the state is not one of this class, or comes from schedules with another number of plateaus
+                or attributes.
+        """
+        missing = sorted(self.state_dict().keys() - state_dict.keys())
+        if missing:
+            raise InputError(f"LRScheduler state: lacks {', '.join(missing)}; must come from LRScheduler.state_dict()")
+        saved = [PlateauState(**state) for state in state_dict["plateaus"]]
+        courses = self._all_courses()
+        for what, got, expected in (
+            ("plateaus", len(saved), sum(len(course.states) for course in courses)),
+            ("attribute_bases", len(state_dict["attribute_bases"]), len(self._attribute_bases)),
+        ):
+            if got != expected:
+                raise InputError(f"LRScheduler state: has {got} {what}; must have {expected}, as these schedules do")
+        for course in courses:
+            course.states, saved = saved[: len(course.states)], saved[len(course.states) :]
+        # Groups that are only added after loading bring their own base values.
+        for group, bases in zip(self.optimizer.param_groups, state_dict["bases"], strict=False):
+            group.update({key: copied(value) for key, value in bases.items()})
+        self._attribute_bases = list(state_dict["attribute_bases"])
+        self.last_epoch = state_dict["last_epoch"]
+        self._step_count = state_dict["_step_count"]
+        self._updates = 0
+        self._set_values()
+
+    def _all_courses(self) -> list[Course]:
+        return [one for courses in self._courses for one in courses.flat()] + [one for *_, one in self._attributes]
+
+    def _tell(self, metric: Any) -> None:
+        courses = [course for course in self._all_courses() if course.feedbacks]
+        if not courses:
+            raise InputError(f"metric = {metric}: the schedules have no plateau to tell it; call step() without it")
+        number = float(metric)
+        if not math.isfinite(number):
+            warnings.warn(
+                f"the metric at step {self.last_epoch} is {number}: counted as no improvement",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        for course in courses:
+            course.observe(self.last_epoch, number)
+
+    def _set_values(self) -> None:
+        """Write the values of this step into every group and attribute."""
+        groups = self.optimizer.param_groups
+        if self._per_group and len(self._courses) != len(groups):
+            raise InputError(
+                f"LRScheduler.schedules has {len(self._courses)} entries and the optimizer {len(groups)} parameter "
+                "groups; give a group that was added later its schedules with add_schedules"
+            )
+        for index in range(self._groups_set, len(groups)):
+            self._courses[index if self._per_group else 0].check_group(index, groups[index])
+        now = [courses.at(self.last_epoch) for courses in self._courses]
+        for group, values in zip(groups, now if self._per_group else now * len(groups), strict=True):
+            for name, base_name, value in values:
+                held = group[name]
+                if self.absolute:
+                    new = value
+                else:
+                    if base_name not in group:
+                        group[base_name] = copied(held)
+                    base = group[base_name]
+                    new = base * value if type(value) is float else times(base, value)
+                if type(held) is not float and isinstance(held, torch.Tensor):
+                    held.fill_(new)
+                else:
+                    group[name] = new
+        for (owner, name, course), base in zip(self._attributes, self._attribute_bases, strict=True):
+            value = course.at(self.last_epoch)
+            setattr(owner, name, value if self.absolute else base * value)
+        self._groups_set = len(groups)
+
+
+def check_scalable(where: str, value: Any, entries: int | None) -> None:
+    """Raise `InputError` unless `value` is a number or, with `entries`, a tuple of that many numbers."""
+    numbers = [value] if entries is None else value if isinstance(value, (tuple, list)) else []
+    if len(numbers) != (entries or 1) or not all(isinstance(one, (int, float, torch.Tensor)) for one in numbers):
+        expected = "a number" if entries is None else f"a tuple of {entries} numbers"
+        raise InputError(f"{where} = {value!r}: must be {expected} for its schedule")
+    if any(isinstance(one, bool) for one in numbers):
+        raise InputError(f"{where} = {value!r}: a switch cannot take a schedule")
+
+
+def check_not_twice(schedules: Any, group: Mapping[str, Any]) -> None:
+    """Raise `InputError` for `0.1 * Cosine()` on a group whose value is 0.1 already: it would train at 0.01."""
+    for name, value in (schedules if isinstance(schedules, Mapping) else {"lr": schedules}).items():
+        if isinstance(value, Product) and value.factors[0] == group.get(f"initial_{name}", group.get(name)):
+            raise InputError(
+                f"LRScheduler.schedules: {name} = {value}, on a group whose {name} is {value.factors[0]} already: "
+                "schedules are factors on the group's value; leave the number out, or pass absolute=True"
+            )
+
+
+def times(base: Any, factor: Any) -> Any:
+    """`base` times `factor`, entry by entry where the hyperparameter is a tuple."""
+    if isinstance(factor, tuple):
+        return tuple(one * by for one, by in zip(base, factor, strict=True))
+    return base * factor
+
+
+def copied(value: Any) -> Any:
+    """`value`, a copy of it if it is a tensor."""
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def watch(optimizer: Optimizer, scheduler: LRScheduler) -> None:
+    """Let `scheduler` see the optimizer's updates, without keeping it alive."""
+    alive = weakref.ref(scheduler)
+
+    def before(*_: Any) -> None:
+        found = alive()
+        # A group added since the last call of `step` must not take an update with its base values.
+        if found is not None and found._groups_set != len(found.optimizer.param_groups):
+            found._set_values()
+
+    def after(*_: Any) -> None:
+        found = alive()
+        # Fused optimizers are called even when the gradient scaler found an overflow, and skip inside.
+        if found is not None and found.only_after_update and not getattr(optimizer, "found_inf", None):
+            found._updates += 1
+
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_post_hook(after)

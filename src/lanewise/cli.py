@@ -1,0 +1,201 @@
+"""The command line: `lanewise race`, `lanewise train`, `lanewise show`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lanewise.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Find the training recipe that suits a model and its data.",
+)  # fmt: skip
+MOST_STEPS = 10_000_000
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Data = Annotated[str | None, typer.Option(help="digits, a folder of IDX files, or an .npz file with x and y.")]
+Model = Annotated[
+    str | None, typer.Option(help="mlp, mlp:256,256, cnn, cnn:16,32, or package.module:factory of your own.")
+]
+Device = Annotated[str, typer.Option(help="A torch device.")]
+Threads = Annotated[int | None, typer.Option(help="Processors to use; all by default.")]
+Seed = Annotated[int, typer.Option(help="Every split, weight, order and mask follows from it.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, instead of the recipe's own.")]
+BatchSize = Annotated[int | None, typer.Option(help="Rows per step, instead of the recipe's own.")]
+
+
+@app.command()
+def race(
+    data: Data = None,
+    model: Model = None,
+    space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
+    candidates: Annotated[int, typer.Option(help="Recipes to draw from the space.")] = 48,
+    repeats: Annotated[int, typer.Option(help="Runs of each in the race: a split and a seed shared by all.")] = 3,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    rule: Annotated[str, typer.Option(help="Who leaves early: halving, or none to train all to the end.")] = "halving",
+    generations: Annotated[int, typer.Option(help="The sampler learns from each for the next.")] = 3,
+    finalists: Annotated[int | None, typer.Option(help="How many are confirmed: a quarter, 2 to 6.")] = None,
+    confirm: Annotated[int, typer.Option(help="Fresh repeats the finalists are confirmed on.")] = 8,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")
+    ] = False,
+) -> None:
+    """Race recipes on your model and data, and say which is best and how sure that is."""
+    from lanewise import api
+    from lanewise.report import terminal
+    from lanewise.study.folder import fresh_path
+    from lanewise.task import Task
+
+    recorded = recorded_task(space)
+    task = Task(model or recorded.get("model", "mlp"), data or recorded.get("data", "digits"))
+    folder = out or fresh_path()
+    with terminal.observer(stderr) as observer:
+        found = api.race(
+            task,
+            space,
+            candidates=candidates,
+            repeats=repeats,
+            generations=generations,
+            rule=rule,
+            finalists=finalists,
+            confirm=confirm,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            out=folder,
+            device=device,
+            threads=threads,
+            engine=engine,
+            observer=observer,
+        )
+    terminal.print_verdict(found.verdict, stderr)
+    stderr.print(f"Report: {folder / 'report.html'}\nRecipe: {folder / 'best.yaml'}", markup=False)
+    if as_json:
+        print(json.dumps(found.verdict.to_dict(), indent=2))
+
+
+def recorded_task(space: str) -> dict[str, str]:
+    """The built-in data and model that a space's file names; nothing for a built-in space."""
+    from lanewise.api import is_there
+    from lanewise.recipe_file import read
+    from lanewise.spaces import SPACES
+    from lanewise.task import check_recorded
+
+    recorded = read(space)[1] if space not in SPACES and is_there(Path(space)) else {}
+    check_recorded(recorded, space)
+    return recorded
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file, such as the best.yaml of a race.")],
+    data: Data = None,
+    model: Model = None,
+    save: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    repeat: Annotated[int, typer.Option(help="Whose split, weights and order to take.")] = 0,
+    all_rows: Annotated[bool, typer.Option(help="Train on the validation rows too.")] = False,
+    device: Device = "cpu",
+    threads: Annotated[int, typer.Option(help="torch threads; one is fastest for small models.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
+) -> None:
+    """Train one recipe alone, in plain PyTorch, and print its test score."""
+    import torch
+
+    from lanewise.files import check_writable, write_whole
+    from lanewise.recipe_file import read
+    from lanewise.study.race import with_overrides
+    from lanewise.task import Task, check_recorded
+    from lanewise.train import train as train_alone
+
+    found, recorded = read(recipe)
+    check_recorded(recorded, str(recipe))
+    for name, given in (("data", data), ("model", model)):
+        if given is None and name not in recorded:
+            raise InputError(
+                f"{recipe}: names no {name} (a recipe file names no code to import); give it with --{name}"
+            )
+    if threads < 1:
+        raise InputError(f"threads = {threads}: must be an integer in [1, inf)")
+    if save:
+        check_writable(save)
+    torch.set_num_threads(threads)
+    task = Task(model or recorded["model"], data or recorded["data"])
+    trained = train_alone(
+        task,
+        with_overrides(found, epochs, batch_size),
+        seed=seed,
+        repeat=repeat,
+        all_rows=all_rows,
+        device=device,
+        show=lambda step, steps, loss: stderr.print(f"step {step:,} of {steps:,}, training loss {loss:.4f}"),
+    )
+    metric = task.objective.metric
+    if trained.validation:
+        stderr.print(f"validation: loss {trained.validation[0]:.4f}, {metric} {trained.validation[1]:.2%}")
+    if trained.zeros[0]:
+        stderr.print(f"weights that are exactly zero: {trained.zeros[0]:,} of {trained.zeros[1]:,}")
+    if save:
+        from safetensors.torch import save as to_bytes
+
+        # Cloned, because the format refuses tensors that share their memory, as tied weights do.
+        weights = {name: tensor.detach().cpu().clone() for name, tensor in trained.model.state_dict().items()}
+        write_whole(save, to_bytes(weights))
+        stderr.print(f"Weights: {save}", markup=False)
+    if as_json:
+        print(json.dumps({"test": {"loss": trained.test[0], metric: trained.test[1]}}))
+    else:
+        print(f"test {metric}: {trained.test[1]:.2%} (loss {trained.test[0]:.4f})")
+
+
+@app.command()
+def show(
+    expression: Annotated[str, typer.Argument(help='A schedule, such as "0.1 * cosine(warmup=5%)".')],
+    steps: Annotated[int, typer.Option(help="Steps of the run.")] = 1000,
+    steps_per_epoch: Annotated[int, typer.Option(help="Steps of an epoch, for durations such as 3ep.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="Write a picture here instead: .png or .svg.")] = None,
+) -> None:
+    """Draw a schedule in the terminal, or as PNG or SVG."""
+    from lanewise.language import parse
+    from lanewise.parts.schedules import tabulate
+    from lanewise.report import curve
+
+    if steps > MOST_STEPS:
+        raise InputError(f"steps = {steps}: must be an integer in [1, {MOST_STEPS}]")
+    value = parse(expression)
+    table = tabulate(value, steps, steps_per_epoch, where="expression")
+    if out:
+        curve.to_file(table, str(value), out)
+        stderr.print(f"Picture: {out}", markup=False)
+    else:
+        print(curve.in_terminal(table, str(value), stderr.width))
+    marks = sorted({0, steps // 4, steps // 2, 3 * steps // 4, steps - 1})
+    stderr.print("  ".join(f"step {step:,}: {table[step]:.4g}" for step in marks))
+
+
+def main() -> None:
+    """Run the command line; a user's mistake becomes one line and exit status 2."""
+    try:
+        app()
+    except InputError as error:
+        stderr.print(f"lanewise: {' '.join(str(error).split())}", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        stderr.print("lanewise: stopped")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Arrays as given become checked tensors: what may be trained on, and what is refused with a reason."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from lanewise.errors import InputError, one_line
+
+CHUNK_BYTES = 2**22
+"""Work on whole data sets goes through blocks of about this size, so that float64 copies stay small."""
+
+STORED = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
+"""Types kept as they are."""
+
+WIDENED = {"uint16": "int32", "uint32": "int64"}
+"""Unsigned types for which torch has few operations, and the next type that holds every value."""
+
+SHAPES = "[rows, features], [rows, height, width], [rows, channels, height, width] or [rows, height, width, channels]"
+NUMBER_THEM = "numpy.unique(labels, return_inverse=True)[1] numbers them"
+
+
+def row_blocks(x: torch.Tensor, rows: int | None = None) -> Iterator[slice]:
+    """Slices that cover `rows` rows (by default all) like those of `x`, each about `CHUNK_BYTES` in float64."""
+    step = max(1, CHUNK_BYTES // max(1, 8 * x.shape[1:].numel()))
+    for start in range(0, len(x) if rows is None else rows, step):
+        yield slice(start, start + step)
+
+
+def as_tensor(where: str, value: Any) -> torch.Tensor:
+    """`value` (array, tensor or nested list) as a dense tensor in main memory, in its own type.
+
+    Memory is shared with a writable NumPy array or a CPU tensor. uint16 becomes int32 and uint32 int64.
+
+    Raises:
+        InputError: `where` names it; ragged, masked, sparse, or no plain numbers.
+    """
+    tensor = value.detach() if isinstance(value, torch.Tensor) else torch_of(where, value)
+    if tensor.is_nested or tensor.layout != torch.strided:
+        raise InputError(f"{where} is sparse or nested: must be one dense array")
+    if tensor.is_meta:
+        raise InputError(f"{where} is on the meta device and holds no values: must be a tensor with values")
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if kind not in (*STORED, *WIDENED):
+        raise InputError(f"{where} is {kind}: must be {', '.join((*STORED, *WIDENED))}")
+    return tensor.cpu().to(getattr(torch, WIDENED.get(kind, kind)))
+
+
+def torch_of(where: str, value: Any) -> torch.Tensor:
+    """The tensor of a NumPy array or nested list."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{where} is a masked array: fill or drop the masked values first")
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{where} is ragged: all rows must have the same shape ({one_line(error)})") from error
+    if array.dtype.kind == "O":
+        raise InputError(f"{where} holds Python objects (ragged rows, mixed types): must be one dense array of numbers")
+    if array.dtype.kind in "UST":
+        raise InputError(f"{where} holds text: must be numbers; for labels, {NUMBER_THEM}")
+    if array.dtype.name not in (*STORED, *WIDENED):
+        raise InputError(f"{where} is {array.dtype}: must be {', '.join((*STORED, *WIDENED))}")
+    # torch takes neither foreign byte order nor negative strides, and warns of memory it may not write to.
+    sound = array.dtype.isnative and array.flags.c_contiguous and array.flags.writeable
+    return torch.from_numpy(array if sound else array.astype(array.dtype.newbyteorder("="), order="C"))
+
+
+def as_inputs(where: str, value: Any) -> torch.Tensor:
+    """`value` as [rows, features] or, for images, [rows, channels, height, width], all values finite.
+
+    Images without a channel axis get one. Four axes are read as channels last, and turned, when the last has length
+    1, 3 or 4 and both before it are longer.
+    """
+    x = as_tensor(where, value)
+    if x.ndim not in (2, 3, 4):
+        raise InputError(f"{where} has shape {list(x.shape)}: must be {SHAPES}")
+    if x.numel() == 0:
+        raise InputError(f"{where} is empty (shape {list(x.shape)}): must have at least one row and one feature")
+    check_finite(where, x)
+    if x.ndim == 3:
+        return x.unsqueeze(1)
+    if x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > x.shape[3]:
+        return x.permute(0, 3, 1, 2).contiguous()
+    return x
+
+
+def check_finite(where: str, x: torch.Tensor) -> None:
+    """Raise `InputError` with the count and the first row if `x` holds NaN or infinity."""
+    if not x.is_floating_point():
+        return
+    bad, first = 0, None
+    for block in row_blocks(x):
+        wrong = ~torch.isfinite(x[block])
+        found = int(wrong.sum())
+        if found and first is None:
+            first = block.start + int(wrong.flatten(1).any(dim=1).nonzero()[0])
+        bad += found
+    if bad:
+        raise InputError(f"{where} has {bad} NaN or infinite values, first in row {first}: all must be finite")
+
+
+def as_labels(where: str, value: Any) -> torch.Tensor:
+    """`value` as int64 labels [rows], whole numbers from 0 up."""
+    y = as_tensor(where, value)
+    if y.ndim != 1:
+        raise InputError(f"{where} has shape {list(y.shape)}: must be [rows], one class number for each row")
+    if y.numel() == 0:
+        raise InputError(f"{where} is empty: must have one label for each row")
+    if y.is_floating_point():
+        wrong = (~torch.isfinite(y) | (y != y.floor())).nonzero().flatten()
+        if len(wrong):
+            row = int(wrong[0])
+            raise InputError(f"{where} has the label {y[row].item()} in row {row}: labels must be whole numbers 0..K-1")
+    y = y.to(torch.int64)
+    if int(y.min()) < 0:
+        row = int((y < 0).nonzero()[0])
+        raise InputError(f"{where} has the label {int(y[row])} in row {row}: labels must be 0..K-1; {NUMBER_THEM}")
+    return y
+
+
+def count_classes(where: str, y: torch.Tensor) -> int:
+    """The number K of classes in `y`, whose labels must be exactly 0..K-1 with K at least 2."""
+    found = torch.unique(y)
+    if len(found) == 1:
+        raise InputError(f"{where} has one class only (label {int(found[0])}): must have at least two")
+    if int(found[-1]) != len(found) - 1:
+        raise InputError(
+            f"{where} has {len(found)} different labels, {listed(found)}: must be 0..{len(found) - 1}; {NUMBER_THEM}"
+        )
+    return len(found)
+
+
+def listed(values: torch.Tensor) -> str:
+    """At most eight of the sorted `values` in words: `0, 2, 5` or `1, 2, 3, ..., 90`."""
+    words = [str(value) for value in values.tolist()]
+    return ", ".join(words if len(words) <= 8 else [*words[:6], "...", words[-1]])

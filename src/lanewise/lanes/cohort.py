@@ -1,0 +1,305 @@
+"""Candidates of one age, trained side by side in every repeat."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.lanes.engine import Engine, Prepared
+from lanewise.lanes.feed import Chunk
+from lanewise.lanes.feedback import Plateaus
+from lanewise.lanes.numbers import cooled, tabulate_recipe
+from lanewise.lanes.pack import Block, Pack, advance
+from lanewise.lanes.plan import Survivors, synchronise
+from lanewise.recipe import Recipe
+
+EVALUATED_LANE_ROWS = 4096
+"""Rows times lanes that one evaluation call holds: bounds its memory."""
+
+
+def evaluation_points(epochs: int) -> list[float]:
+    """The progress at which a run of `epochs` epochs is evaluated: a learning curve's points; a plateau is told each.
+
+    4, 8 or 16 points, evenly spread and no more than epochs if that can be, so that validation never costs much beside
+    training.
+
+    >>> evaluation_points(3), len(evaluation_points(20))
+    ([0.25, 0.5, 0.75, 1.0], 16)
+    """
+    count = next(count for count in (16, 8, 4) if epochs >= count or count == 4)
+    return [(point + 1) / count for point in range(count)]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of each candidate in each repeat, float64 [candidates, repeats]; NaN for lanes that left or diverged."""
+
+    loss: np.ndarray
+    metric: np.ndarray
+
+
+@dataclass(eq=False)
+class Group:
+    """The lanes that share a structure: one pack for each repeat."""
+
+    prepared: Prepared
+    packs: list[Pack]
+    total_steps: int
+    plateaus: list[dict[int, Plateaus]]
+
+
+class Cohort:
+    """Lanes of `recipes` in the repeats `repeats`, all starting at step 0.
+
+    Args:
+        engine: runs them. recipes: one for each candidate. repeats: indices of the study's repeats.
+        runs_to_come: how many runs of this size are to be expected; compiling must pay over all of them.
+        survivors: how the lanes will become fewer, see `lanewise.lanes.plan.Survivors`.
+
+    Attributes:
+        curves: (candidate, repeat position) -> list of (progress, training loss, validation loss, metric).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        recipes: Sequence[Recipe],
+        repeats: Sequence[int],
+        runs_to_come: float = 1.0,
+        survivors: Survivors = ((1.0, 1.0),),
+    ) -> None:
+        self.engine, self.recipes, self.repeats = engine, list(recipes), list(repeats)
+        self.live = list(range(len(self.recipes)))
+        self.curves: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
+        self.diverged: dict[tuple[int, int], int] = {}
+        self.progress = 0.0
+        self.evaluation_points = evaluation_points(max(recipe.epochs for recipe in self.recipes))
+        structures: dict[str, list[int]] = {}
+        for candidate, recipe in enumerate(self.recipes):
+            structures.setdefault(str(recipe.structure()), []).append(candidate)
+        self.groups = [self._group(candidates, runs_to_come, survivors) for candidates in structures.values()]
+
+    def _group(self, candidates: list[int], runs_to_come: float, survivors: Survivors) -> Group:
+        engine, recipe = self.engine, self.recipes[candidates[0]]
+        plain = engine.feed(recipe, self.repeats[0])
+        total = recipe.epochs * plain.steps_per_epoch
+        expected = int(total * len(candidates) * len(self.repeats) * runs_to_come)
+        # Tables first: a number out of range is a user's mistake, to be found before anything is compiled.
+        rows = len(engine.repeat(self.repeats[0]).split.train)
+        tables = {c: tabulate_recipe(self.recipes[c], total, plain.steps_per_epoch, rows) for c in candidates}
+        prepared = engine.prepare(recipe, self.repeats[0], len(candidates), len(self.repeats), expected, survivors)
+        packs, plan = [], prepared.plan
+        least = (
+            max(plan.least_width, prepared.step.least_lanes) if plan.packed and not plan.compiled else plan.least_width
+        )
+        for index in self.repeats:
+            start = prepared.step.initial_state(engine.new_model(index))
+            feed = engine.feed(recipe, index, prepared.step)
+            packs.append(Pack(feed, tables, start, plan.width, least))
+        plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
+        return Group(prepared, packs, total, plateaus)
+
+    def _plateaus(self, candidates: list[int], total_steps: int, steps_per_epoch: int) -> dict[int, Plateaus]:
+        every = {c: Plateaus.of(self.recipes[c], total_steps, steps_per_epoch) for c in candidates}
+        return {candidate: plateaus for candidate, plateaus in every.items() if plateaus.listening}
+
+    def advance(self, progress: float) -> None:
+        """Train all live lanes up to the fraction `progress` of their runs."""
+        for group in self.groups:
+            target = round(progress * group.total_steps)
+            packs = [pack for pack in group.packs if pack.blocks and pack.step < target]
+            if packs:
+                self._train(group, packs, target)
+        self.progress = progress
+
+    def _train(self, group: Group, packs: list[Pack], target: int) -> None:
+        prepared, begun = group.prepared, time.perf_counter()
+
+        def train(pack: Pack, block: Block, chunk: Chunk, start: int, stop: int) -> None:
+            block.run(prepared.train, chunk, block.table[start:stop])
+
+        with torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
+            self._rounds(group, packs, packs[0].step, target, train)
+        synchronise(self.engine.device)
+        self.engine.costs.train += time.perf_counter() - begun
+        for pack in packs:
+            self.engine.costs.lane_steps += len(pack.candidates) * (target - pack.step)
+            pack.step = target
+
+    def _rounds(self, group: Group, packs: list[Pack], start: int, stop: int, job: Callable[..., None]) -> None:
+        """Call job(pack, block, chunk, first, end) for every block, chunk by chunk, on the workers.
+
+        The next chunk of data is made by the workers too, while they train on the present one.
+        """
+        workers = group.prepared.workers
+        spans = list(packs[0].feed.spans(start, stop))
+
+        def fetch(span: tuple[int, int]) -> "list[Future[Chunk]]":
+            return [workers.submit(pack.feed.chunk, *span) for pack in packs]
+
+        coming = fetch(spans[0])
+        for number, span in enumerate(spans):
+            chunks = [future.result() for future in coming]
+            if number + 1 < len(spans):
+                coming = fetch(spans[number + 1])
+            workers.run(
+                partial(job, pack, block, chunk, *span)
+                for pack, chunk in zip(packs, chunks, strict=True)
+                for block in pack.blocks
+            )
+
+    def evaluate(self) -> Scores:
+        """Score all live lanes on the validation rows of their repeat, and add a point to their curves."""
+        scores = self._empty()
+        for group in self.groups:
+            for at, pack in enumerate(group.packs):
+                training = pack.mean_loss()
+                self._score(group, pack, at, [block.state for block in pack.blocks], scores)
+                for candidate in pack.candidates:
+                    # The loss of a step is that before its update, so the last one may have ruined the lane unseen.
+                    if np.isnan(scores.loss[candidate, at]):
+                        pack.diverged.setdefault(candidate, pack.step)
+                self.diverged |= {(c, self.repeats[at]): step for c, step in pack.diverged.items()}
+                self._tell_plateaus(group, at, scores)
+                for candidate in pack.candidates:
+                    point = (training.get(candidate, np.nan), scores.loss[candidate, at], scores.metric[candidate, at])
+                    self.curves.setdefault((candidate, self.repeats[at]), []).append((self.progress, *point))
+        return scores
+
+    def _tell_plateaus(self, group: Group, at: int, scores: Scores) -> None:
+        pack, changed = group.packs[at], {}
+        for candidate in set(pack.candidates) & group.plateaus[at].keys():
+            if self.progress not in evaluation_points(self.recipes[candidate].epochs):
+                continue
+            heard = float(scores.loss[candidate, at]), float(scores.metric[candidate, at])
+            table = group.plateaus[at][candidate].observe(pack.step, *heard, pack.tables[candidate])
+            if table is not pack.tables[candidate]:
+                changed[candidate] = table
+        if changed:
+            pack.replace_tables(changed)
+
+    def cool_down(self, share: float) -> Scores:
+        """What each live lane would be worth if it stopped now.
+
+        A copy of its state trains for `share` of its run on the batches that come next while the rate falls to zero,
+        and is scored on the validation rows; the lanes themselves are left as they were.
+        """
+        scores = self._empty()
+        for group in self.groups:
+            steps, step = max(1, round(share * group.total_steps)), group.prepared.step
+            packs = [pack for pack in group.packs if pack.blocks]
+            if not packs:
+                continue
+            begun, start = time.perf_counter(), packs[0].step
+            states: dict[int, list[Tensor]] = {}
+            cold: dict[int, Tensor] = {}
+            for pack in packs:
+                tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
+                for block in pack.blocks:
+                    states[id(block)] = block.state
+                    cold[id(block)] = pack.table_of(block.candidates, tables)
+
+            def train(pack: Pack, block: Block, chunk: Chunk, first: int, end: int) -> None:
+                rows = cold[id(block)][first - start : end - start]  # noqa: B023
+                states[id(block)], _ = advance(group.prepared.train, states[id(block)], chunk, rows)  # noqa: B023
+
+            with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
+                self._rounds(group, packs, start, start + steps, train)
+            synchronise(self.engine.device)
+            self.engine.costs.train += time.perf_counter() - begun
+            for at, pack in enumerate(group.packs):
+                self.engine.costs.lane_steps += len(pack.candidates) * steps
+                self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+        return scores
+
+    def keep(self, candidates: Iterable[int]) -> None:
+        """Let all candidates but these leave, in every repeat."""
+        staying = set(candidates)
+        self.live = [candidate for candidate in self.live if candidate in staying]
+        for group in self.groups:
+            for pack in group.packs:
+                pack.keep(staying)
+
+    def test_rows(self, candidates: Iterable[int]) -> dict[int, np.ndarray]:
+        """The metric of every test row in every repeat, float64 [repeats, rows], for each candidate asked for."""
+        asked = set(candidates)
+        held = self.engine.held
+        found: dict[int, list[np.ndarray]] = {candidate: [] for candidate in asked}
+        for group in self.groups:
+            for pack in group.packs:
+                if not asked & set(pack.candidates):
+                    continue
+                _, metric = self._rows(group, pack, [block.state for block in pack.blocks], held.test_x, held.test_y)
+                for candidate in asked & set(metric):
+                    found[candidate].append(metric[candidate])
+        return {candidate: np.stack(rows) for candidate, rows in found.items() if rows}
+
+    def zeros(self) -> dict[int, float]:
+        """Share of each live candidate's penalised weights that are exactly zero, the mean over repeats."""
+        found: dict[int, list[float]] = {}
+        for group in self.groups:
+            step = group.prepared.step
+            for pack in group.packs:
+                for block in pack.blocks:
+                    counts = step.zeros(block.state)
+                    for candidate, share in zip(block.candidates, counts.tolist(), strict=False):
+                        found.setdefault(candidate, []).append(share)
+        return {candidate: float(np.mean(shares)) for candidate, shares in found.items()}
+
+    def _empty(self) -> Scores:
+        shape = (len(self.recipes), len(self.repeats))
+        return Scores(np.full(shape, np.nan), np.full(shape, np.nan))
+
+    def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]], scores: Scores) -> None:
+        if not pack.blocks:
+            return
+        repeat = pack.feed.repeat
+        rows = repeat.split.valid
+        losses, metrics = self._rows(group, pack, states, repeat.held.pool_x, repeat.held.pool_y, rows)
+        for candidate in pack.candidates:
+            loss = losses[candidate].mean()
+            if np.isfinite(loss):
+                scores.loss[candidate, at] = loss
+                scores.metric[candidate, at] = metrics[candidate].mean()
+
+    def _rows(
+        self, group: Group, pack: Pack, states: list[list[Tensor]], x: Tensor, y: Tensor, rows: Tensor | None = None
+    ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+        """(losses, metrics) of every row for every candidate of `pack`, float64 [rows] each."""
+        prepared, feed = group.prepared, pack.feed
+        rows = torch.arange(len(x)) if rows is None else rows
+        # No more rows than four batches either: training shows that a batch fits into memory.
+        size = max(16, min(EVALUATED_LANE_ROWS // pack.width, 4 * feed.batch_size))
+        row_at = max(0, pack.step - 1)
+
+        def score(block: Block, state: list[Tensor], part_x: Tensor, part_y: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad(), torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
+                if prepared.step.draws_itself:
+                    torch.manual_seed(feed.repeat.evaluation_seed)
+                losses, metrics = prepared.evaluate(*state, block.table[row_at], part_x, part_y)
+            return losses.double().cpu(), metrics.double().cpu()
+
+        def part(first: int) -> tuple[Tensor, Tensor]:
+            some = rows[first : first + size]
+            return feed.repeat.scale.apply(x[some], feed.dtype).to(feed.device), y[some].to(feed.device)
+
+        pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pack.blocks]
+        coming = prepared.workers.submit(part, 0)
+        for first in range(0, len(rows), size):
+            part_x, part_y = coming.result()
+            if first + size < len(rows):
+                coming = prepared.workers.submit(part, first + size)
+            jobs = [partial(score, b, s, part_x, part_y) for b, s in zip(pack.blocks, states, strict=True)]
+            for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
+                piece.append(result)
+        found: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = ({}, {})
+        for block, piece in zip(pack.blocks, pieces, strict=True):
+            for which in (0, 1):
+                whole = torch.cat([part[which] for part in piece], dim=1).numpy()
+                found[which].update({c: whole[lane] for lane, c in enumerate(block.candidates)})
+        return found

@@ -1,0 +1,205 @@
+"""The engine: makes the program for each structure once, counts what was done, and starts cohorts of lanes."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from lanewise.data import hold_out
+from lanewise.errors import InputError
+from lanewise.lanes.feed import Feed, Repeat
+from lanewise.lanes.numbers import stack_tables, tabulate_recipe
+from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, choose_plan, program_of
+from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
+from lanewise.lanes.step import LaneStep
+from lanewise.lanes.workers import Workers, available_threads, keep_freed_memory
+from lanewise.parts.part import Variable
+from lanewise.recipe import Recipe
+from lanewise.task import Task
+
+TRIAL_STEPS = 2
+TEST_SEED = 0
+"""Data without test rows of its own has the same ones set apart in every study, whatever its seed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What lanes of one structure run with."""
+
+    step: LaneStep
+    plan: Plan
+    train: Program
+    evaluate: Program
+    workers: Workers
+
+
+@dataclass
+class Costs:
+    """What a study has cost so far.
+
+    Attributes:
+        lane_steps: steps summed over lanes and repeats, cool-downs and confirmation included.
+        train: wall seconds of exactly those steps, with batch gathering and update, without compiling and trials.
+        compile: wall seconds spent compiling. trials: wall seconds spent on finding the fastest way.
+    """
+
+    lane_steps: int = 0
+    train: float = 0.0
+    compile: float = 0.0
+    trials: float = 0.0
+
+
+class Engine:
+    """Runs the lanes of one study.
+
+    Args:
+        task: model, data, objective.
+        seed: the study's seed; every split, weight, order and mask follows from it.
+        device: a torch device. threads: processors to use (default: all this process may use).
+        dtype: of weights and data. plans: structure -> plan of an earlier run, used instead of measuring.
+        note: told in one line each what the engine chose, and what did not work.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        seed: int,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        plans: dict[str, Plan] | None = None,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.task, self.seed, self.dtype, self.note = task, seed, dtype, note
+        self.device = usable_device(device)
+        self.threads = available_threads() if threads is None else threads
+        if self.threads < 1:
+            raise InputError(f"threads = {threads!r}: must be an integer in [1, inf)")
+        if self.device.type != "cpu":
+            # One worker keeps an accelerator busy; more would only wait for each other.
+            self.threads = 1
+        self.held = hold_out(task.source, TEST_SEED)
+        self.plans: dict[str, Plan] = {}
+        self.costs = Costs()
+        self._given_plans = plans or {}
+        self._repeats: dict[int, Repeat] = {}
+        self._prepared: dict[str, Prepared] = {}
+        self._checked: set[str] = set()
+        keep_freed_memory()
+
+    def repeat(self, index: int) -> Repeat:
+        """The repeat `index` of the study."""
+        if index not in self._repeats:
+            self._repeats[index] = Repeat.draw(self.held, self.seed, index)
+        return self._repeats[index]
+
+    def new_model(self, index: int) -> torch.nn.Module:
+        """The model with the initial weights of repeat `index`."""
+        return self.task.new_model(self.repeat(index).weight_seed, self.dtype)
+
+    def batch_size(self, recipe: Recipe, repeat: Repeat) -> int:
+        """Rows per step: the recipe's, or all training rows for a rule that wants the whole set."""
+        whole = not isinstance(recipe.rule, Variable) and recipe.rule.whole_set
+        return len(repeat.split.train) if whole else recipe.batch_size
+
+    def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None) -> Feed:
+        """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
+        repeat = self.repeat(index)
+        draws, seeded = (step.draws, step.draws_itself) if step else ({}, False)
+        return Feed(repeat, self.batch_size(recipe, repeat), draws, self.dtype, self.device, seeded)
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
+        feed = self.feed(recipe, 0)
+        tabulate_recipe(
+            recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, len(feed.repeat.split.train)
+        )
+        key = str(recipe.structure())
+        if key not in self._prepared and key not in self._checked:
+            LaneStep(self.new_model(0), recipe, self.task.objective, feed.chunk(0, 1).x[0])
+            self._checked.add(key)
+
+    def prepare(
+        self,
+        recipe: Recipe,
+        index: int,
+        lanes: int,
+        repeats: int,
+        lane_steps: int,
+        survivors: Survivors = ((1.0, 1.0),),
+    ) -> Prepared:
+        """What lanes with the structure of `recipe` run with: made at the first call, kept for all later ones.
+
+        Args:
+            index: a repeat, whose data the trials use. lanes: lanes of one repeat, of which there are
+                `repeats`. lane_steps: expected in all. survivors: how the lanes become fewer.
+        """
+        key = str(recipe.structure())
+        if key not in self._prepared:
+            self._prepared[key] = self._made(key, recipe, index, lanes, repeats, lane_steps, survivors)
+        return self._prepared[key]
+
+    def _made(
+        self, key: str, recipe: Recipe, index: int, lanes: int, repeats: int, lane_steps: int, survivors: Survivors
+    ) -> Prepared:
+        chunk = self.feed(recipe, index).chunk(0, 1)
+        model = self.new_model(index)
+        step = LaneStep(model, recipe, self.task.objective, chunk.x[0])
+        feed = self.feed(recipe, index, step)
+        table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
+        row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
+        trial = Trial(step, step.initial_state(model), feed.chunk(0, min(TRIAL_STEPS, feed.steps_per_epoch)), row)
+        if key in self._given_plans:
+            plan = self._given_plans[key]
+            begun = time.perf_counter()
+            try:
+                program, compiling = program_of(plan, trial)
+                program(*trial.examples(max(plan.width, plan.least_width)))
+            except Exception as error:
+                raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
+            choice = Choice(plan, program, compiling, time.perf_counter() - begun - compiling)
+        elif self._given_plans:
+            raise InputError(f"the engine plan given knows no lanes of this structure: {key}")
+        else:
+            choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors)
+        self.costs.compile += choice.compile_seconds
+        self.costs.trials += choice.trial_seconds
+        self.plans[key] = plan = choice.plan
+        self.note(f"engine: {plan} ({plan.why})")
+        for name in step.idle_numbers:
+            self.note(f"{name} changes nothing: the model has no layer that reads it")
+        workers = Workers(plan.workers, plan.threads)
+        return Prepared(step, plan, choice.program, self._evaluation(trial, plan), workers)
+
+    def _evaluation(self, trial: Trial, plan: Plan) -> Program:
+        """The program that evaluates: packed like the training, unless the model refuses that in evaluation mode."""
+        step = trial.step
+        if not plan.packed:
+            return evaluate_program(step, packed=False)
+        packed = evaluate_program(step, packed=True)
+        try:
+            with torch.no_grad():
+                packed(*trial.examples(2)[: step.state_size + 3])
+        except Exception as error:
+            self.note(f"evaluated one lane after another, because packs cannot be evaluated: {brief(error)}")
+            return lane_after_lane(evaluate_program(step, packed=False), step.state_size)
+        return packed
+
+    def close(self) -> None:
+        """End the worker threads."""
+        for prepared in self._prepared.values():
+            prepared.workers.close()
+
+
+def usable_device(name: str) -> torch.device:
+    """The torch device called `name`, or `InputError` saying which there are."""
+    there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    # Backends that are not there raise what they like.
+    except Exception:
+        raise InputError(f"device = {name!r}: not usable here; must be one of {', '.join(there)}") from None
+    return device

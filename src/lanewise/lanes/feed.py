@@ -1,0 +1,126 @@
+"""What all lanes of a repeat are given at a step: the batch and the random draws, made once and shared."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lanewise.data import Held, Split, Standardise, split
+from lanewise.errors import InputError
+from lanewise.lanes.streams import stream, stream_seed
+
+CHUNK_BYTES = 16 * 2**20
+LONGEST_CHUNK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """One split of the pool with the statistics of its training rows, and the seed of its streams.
+
+    Attributes:
+        index: names the repeat's random streams; repeats of the race count from 0, fresh ones go on from there.
+    """
+
+    index: int
+    study_seed: int
+    held: Held
+    split: Split
+    scale: Standardise
+
+    @classmethod
+    def draw(cls, held: Held, study_seed: int, index: int) -> "Repeat":
+        """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
+        rows = split(held.pool_y, stream_seed(study_seed, index, "split") % 2**32)
+        return cls(index, study_seed, held, rows, Standardise.fit(held.pool_x, rows.train))
+
+    @property
+    def weight_seed(self) -> int:
+        """The seed of the initial weights, the same for all candidates."""
+        return stream_seed(self.study_seed, self.index, "weights")
+
+    @property
+    def evaluation_seed(self) -> int:
+        """The seed of what a model draws itself when it is evaluated."""
+        return stream_seed(self.study_seed, self.index, "evaluation")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some consecutive steps: x [steps, rows, ...], y [steps, rows], draws [steps, ...] each.
+
+    `seeds` holds, for a model that draws from torch's global generator itself, the seed of every step.
+    """
+
+    x: Tensor
+    y: Tensor
+    draws: tuple[Tensor, ...]
+    seeds: tuple[int, ...] = ()
+
+
+class Feed:
+    """The batches and draws of one repeat at one batch size, at any step.
+
+    Rows are shuffled anew each epoch; the last rows that do not fill a batch are left out in that epoch.
+
+    Raises:
+        InputError: a larger batch than training rows.
+    """
+
+    def __init__(
+        self,
+        repeat: Repeat,
+        batch_size: int,
+        draws: dict[str, tuple[int, ...]],
+        dtype: torch.dtype,
+        device: torch.device,
+        seeded: bool = False,
+    ) -> None:
+        rows = len(repeat.split.train)
+        if batch_size > rows:
+            raise InputError(f"batch_size = {batch_size}: there are {rows} training rows; must be in [1, {rows}]")
+        self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
+        self.dtype, self.device, self.seeded = dtype, device, seeded
+        self.steps_per_epoch = rows // batch_size
+        row_bytes = repeat.held.pool_x[0].numel() * torch.empty((), dtype=dtype).element_size()
+        # The length depends on the data alone, never on the lanes, because draws are seeded by chunk.
+        self.length = max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (row_bytes * batch_size)))
+        self._order: tuple[int, Tensor] | None = None
+
+    def spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Consecutive (first, end) steps from `start` to `stop`, none across a chunk's or an epoch's boundary."""
+        while start < stop:
+            in_epoch = start % self.steps_per_epoch
+            end_of_chunk = start - in_epoch % self.length + self.length
+            end_of_epoch = start - in_epoch + self.steps_per_epoch
+            end = min(stop, end_of_chunk, end_of_epoch)
+            yield start, end
+            start = end
+
+    def chunk(self, start: int, stop: int) -> Chunk:
+        """The steps `start` to `stop`, which must be one of `spans`."""
+        epoch, first = divmod(start, self.steps_per_epoch)
+        steps = stop - start
+        rows = self._epoch_order(epoch)[first * self.batch_size : (first + steps) * self.batch_size]
+        held = self.repeat.held
+        x = self.repeat.scale.apply(held.pool_x[rows], self.dtype).to(self.device)
+        y = held.pool_y[rows].to(self.device)
+        x, y = (tensor.view(steps, self.batch_size, *tensor.shape[1:]) for tensor in (x, y))
+        seeds = [stream_seed(self.repeat.study_seed, self.repeat.index, "model", step) for step in range(start, stop)]
+        return Chunk(x, y, self._draws(epoch, first, steps), tuple(seeds) if self.seeded else ())
+
+    def _epoch_order(self, epoch: int) -> Tensor:
+        if self._order is None or self._order[0] != epoch:
+            train = self.repeat.split.train
+            shuffle = stream(self.repeat.study_seed, self.repeat.index, "order", epoch)
+            self._order = (epoch, train[torch.randperm(len(train), generator=shuffle)])
+        return self._order[1]
+
+    def _draws(self, epoch: int, first: int, steps: int) -> tuple[Tensor, ...]:
+        number, skipped = divmod(first, self.length)
+        source = stream(self.repeat.study_seed, self.repeat.index, "masks", epoch, number)
+        made = []
+        for shape in self.draw_shapes.values():
+            drawn = torch.rand((self.length, *shape), generator=source, dtype=self.dtype)
+            made.append(drawn[skipped : skipped + steps].to(self.device))
+        return tuple(made)

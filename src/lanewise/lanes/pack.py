@@ -1,0 +1,141 @@
+"""The lanes of one repeat that share a structure, held in blocks of one fixed width."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.lanes.feed import Chunk, Feed
+from lanewise.lanes.numbers import stack_tables
+from lanewise.lanes.program import Program
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class Block:
+    """The lanes that one call of the program advances.
+
+    Attributes:
+        candidates: whose lanes these are, in order; lanes past their number pad the block to its width.
+        state: tensors [width, ...].
+        table: numbers at every step [steps, count, width].
+        losses: training loss of the steps done so far, [steps, candidates], in pieces.
+    """
+
+    candidates: tuple[int, ...]
+    state: list[Tensor]
+    table: Tensor
+    losses: list[Tensor] = field(default_factory=list)
+
+    def run(self, program: Program, chunk: Chunk, rows: Tensor) -> None:
+        """Train on `chunk`, whose steps have the numbers `rows` [steps, count, width]."""
+        self.state, losses = advance(program, self.state, chunk, rows)
+        self.losses.append(losses[:, : len(self.candidates)])
+
+
+def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -> tuple[list[Tensor], Tensor]:
+    """(state, losses [steps, width]) after the steps of `chunk`; `state` itself is left as it was."""
+    losses = []
+    with torch.no_grad():
+        for at in range(len(chunk.x)):
+            if chunk.seeds:
+                torch.manual_seed(chunk.seeds[at])
+            *state, loss = program(*state, rows[at], chunk.x[at], chunk.y[at], *(draw[at] for draw in chunk.draws))
+            losses.append(loss)
+    return state, torch.stack(losses)
+
+
+class Pack:
+    """All lanes of one structure in one repeat.
+
+    Args:
+        feed: batches and draws of the repeat.
+        tables: candidate -> numbers at every step [steps, count].
+        start: the state of one lane before its first step, the same for all candidates.
+        width: lanes to a block, at most. least: lanes to a block, at least, reached by padding; the width by default.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        tables: dict[int, np.ndarray],
+        start: Sequence[Tensor],
+        width: int,
+        least: int | None = None,
+    ) -> None:
+        self.feed, self.tables, self.width = feed, tables, width
+        self.least = width if least is None else least
+        self.dtype, self.device = feed.dtype, feed.device
+        self.step = 0
+        self.diverged: dict[int, int] = {}
+        self.blocks = [
+            Block(group, [self._filled(leaf, group) for leaf in start], self.table_of(group))
+            for group in grouped(tables, width)
+        ]
+
+    @property
+    def candidates(self) -> list[int]:
+        """The candidates that still have a lane here, in the order of the blocks."""
+        return [candidate for block in self.blocks for candidate in block.candidates]
+
+    def _filled(self, leaf: Tensor, group: Sequence[int]) -> Tensor:
+        return leaf.expand(max(len(group), self.least), *leaf.shape).clone()
+
+    def table_of(self, group: Sequence[int], tables: dict[int, np.ndarray] | None = None) -> Tensor:
+        """The numbers of a block of the candidates `group`, padded by the first of them."""
+        chosen = tables or self.tables
+        return stack_tables([chosen[candidate] for candidate in padded(group, self.least)], self.dtype, self.device)
+
+    def keep(self, candidates: Iterable[int]) -> None:
+        """Let all other lanes leave; the rest closes up into full blocks, the last one padded if need be."""
+        staying = set(candidates)
+        places = [(b, at, c) for b in self.blocks for at, c in enumerate(b.candidates) if c in staying]
+        if len(places) == len(self.candidates):
+            return
+        blocks = []
+        for first in range(0, len(places), self.width):
+            group = places[first : first + self.width]
+            lanes = padded(group, self.least)
+            leaves = range(len(lanes[0][0].state))
+            state = [torch.stack([block.state[leaf][at] for block, at, _ in lanes]) for leaf in leaves]
+            names = tuple(candidate for _, _, candidate in group)
+            blocks.append(Block(names, state, self.table_of(names)))
+        self.blocks = blocks
+
+    def replace_tables(self, tables: dict[int, np.ndarray]) -> None:
+        """Give some candidates other numbers from now on."""
+        self.tables = self.tables | tables
+        for block in self.blocks:
+            if tables.keys() & set(block.candidates):
+                block.table = self.table_of(block.candidates)
+
+    def mean_loss(self) -> dict[int, float]:
+        """Mean training loss of each candidate since the last call, and a note of the lanes that diverged in it."""
+        means: dict[int, float] = {}
+        for block in self.blocks:
+            if not block.losses:
+                continue
+            losses = torch.cat(block.losses).double()
+            finite = torch.isfinite(losses)
+            first = self.step - len(losses)
+            for at, candidate in enumerate(block.candidates):
+                means[candidate] = float(losses[:, at].mean())
+                if candidate not in self.diverged and not bool(finite[:, at].all()):
+                    self.diverged[candidate] = first + int((~finite[:, at]).nonzero()[0])
+            block.losses.clear()
+        return means
+
+
+def grouped(items: Iterable[int], width: int) -> list[tuple[int, ...]]:
+    """`items` in groups of `width`, the last one maybe shorter."""
+    listed = list(items)
+    return [tuple(listed[at : at + width]) for at in range(0, len(listed), width)]
+
+
+def padded(group: Sequence[T], least: int) -> list[T]:
+    """`group` filled up to `least` items with its first."""
+    return [*group, *[group[0]] * (least - len(group))]

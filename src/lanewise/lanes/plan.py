@@ -1,0 +1,279 @@
+"""How lanes of one structure run: packed or looped, compiled or eager, how wide, on how many threads. Measured."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+
+from lanewise.errors import InputError, one_line
+from lanewise.lanes.feed import Chunk
+from lanewise.lanes.pack import advance
+from lanewise.lanes.program import Program, capture, compile_mark, fused, has_compiler, train_program
+from lanewise.lanes.step import LaneStep
+from lanewise.lanes.workers import Workers
+
+EAGER_WIDTH = 32
+TRIAL_WIDTH = 8
+"""Lanes of an eager pack when it is tried; wider ones are no slower a lane, and trials of large models stay short."""
+COMPILED_WIDTHS = (16, 8, 4)
+OVERHEAD_LANES = 0.9
+"""A call costs as much as this many lanes beside its lanes: 32, 28.5, 27 and 27.5 microseconds a lane-step were seen
+with 4, 8, 16 and 32 lanes of the digits perceptron on two workers."""
+NARROWEST_PACK = 2
+"""A pack of one lane rounds differently from all wider ones, so packs are padded to two."""
+COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 12.0, 4.0
+"""What compiling costs, with Inductor's cache on the disk empty and filled: 9 to 16 and 2 to 5 seconds on two cores."""
+EXPECTED_SAVING = 0.6
+"""Share of the eager time that compiling saves, at least, on the models measured so far."""
+FUSION_GAIN = 1.3
+"""Compiling helps a pack more than a loop: a pack this many times slower when eager is still the one to compile."""
+TRIAL_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way chosen for one structure.
+
+    Attributes:
+        packed: lanes stacked by vmap, or one after another. compiled: fused by Inductor, or eager.
+        width: lanes to a block (1 when looped). workers: blocks run side by side. threads: torch threads of each.
+        why: one sentence on the choice. timings: microseconds a lane-step of every way tried, by its description.
+    """
+
+    packed: bool
+    compiled: bool
+    width: int
+    workers: int
+    threads: int
+    why: str = ""
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return (
+            f"{describe(self.packed, self.compiled, self.width)}, {self.workers} worker(s) of {self.threads} thread(s)"
+        )
+
+    @property
+    def least_width(self) -> int:
+        """Lanes that a block must have: a compiled program takes one width only, an eager pack two lanes or more."""
+        return self.width if self.compiled else NARROWEST_PACK if self.packed else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `engine.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str) -> "Plan":
+        """The plan that `to_dict` gave; `InputError` where something else stands."""
+        kinds = {"packed": bool, "compiled": bool, "width": int, "workers": int, "threads": int}
+        if not isinstance(data, dict) or any(type(data.get(name)) is not kind for name, kind in kinds.items()):
+            raise InputError(f"{where}: a plan must hold {', '.join(f'{n} ({k.__name__})' for n, k in kinds.items())}")
+        least = NARROWEST_PACK if data["packed"] else 1
+        if min(data["width"] - least, data["workers"] - 1, data["threads"] - 1) < 0:
+            raise InputError(f"{where}: workers and threads must be at least 1, and the width at least {least}")
+        if not data["packed"] and data["width"] > 1:
+            raise InputError(f"{where}: width = {data['width']}: must be 1 where lanes run one after another")
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
+
+
+def describe(packed: bool, is_compiled: bool, width: int) -> str:
+    """The way in words."""
+    how = "compiled" if is_compiled else "eager"
+    return f"{how} packs of {'' if is_compiled else 'up to '}{width} lanes" if packed else f"{how} loop over lanes"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a trial runs on: one lane's state, some steps of data, and the numbers of a row."""
+
+    step: LaneStep
+    state: Sequence[Tensor]
+    chunk: Chunk
+    row: Tensor
+
+    def inputs(self, width: int) -> tuple[list[Tensor], Tensor]:
+        """(state [width, ...], numbers [steps, count, width]) of a block whose lanes are all alike."""
+        state = [leaf.expand(width, *leaf.shape).clone() for leaf in self.state]
+        rows = self.row.reshape(1, -1, 1).expand(len(self.chunk.x), -1, width).contiguous()
+        return state, rows
+
+    def examples(self, width: int) -> list[Tensor]:
+        """The inputs of one call of the program for a block of `width` lanes."""
+        state, rows = self.inputs(width)
+        return [*state, rows[0], self.chunk.x[0], self.chunk.y[0], *(draw[0] for draw in self.chunk.draws)]
+
+    def microseconds(self, program: Program, width: int, workers: Workers) -> float:
+        """Wall time of a lane-step with every worker busy: the best of three short stretches."""
+        blocks = [self.inputs(width) for _ in range(workers.count)]
+
+        def stretch(calls: int) -> float:
+            def run(state: list[Tensor], rows: Tensor) -> None:
+                for _ in range(calls):
+                    state, _ = advance(program, state, self.chunk, rows)
+
+            begun = time.perf_counter()
+            workers.run([partial(run, *block) for block in blocks])
+            synchronise(self.chunk.x.device)
+            return time.perf_counter() - begun
+
+        with torch.random.fork_rng(devices=[], enabled=self.step.draws_itself):
+            first, calls = stretch(1), 1
+            # A large model shows its speed in one stretch, however cold; a small one needs many.
+            best = first if first > 10 * TRIAL_SECONDS else stretch(1)
+            if best < TRIAL_SECONDS:
+                calls = max(1, round(TRIAL_SECONDS / best))
+                best = min(stretch(calls) for _ in range(3))
+        return best / (calls * len(self.chunk.x) * width * workers.count) * 1e6
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait for what `device` was given to do; an accelerator computes on after a call has returned."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plan with its program, and what finding it cost."""
+
+    plan: Plan
+    program: Program
+    compile_seconds: float
+    trial_seconds: float
+
+
+def program_of(plan: Plan, trial: Trial) -> tuple[Program, float]:
+    """The program of a plan that is already decided, and the seconds it took to compile."""
+    if not plan.compiled:
+        return train_program(trial.step, plan.packed), 0.0
+    begun = time.perf_counter()
+    program = fused(captured(plan, trial), trial.examples(plan.width))
+    program(*trial.examples(plan.width))
+    return program, time.perf_counter() - begun
+
+
+def captured(plan: Plan, trial: Trial) -> GraphModule:
+    """The graph of a plan's program."""
+    # Made before the graph is captured, or the copying of the model would be captured too.
+    trial.step.model("train")
+    return capture(train_program(trial.step, plan.packed), trial.examples(plan.width))
+
+
+def compile_seconds_to_expect(plan: Plan, trial: Trial) -> float:
+    """What compiling will cost: less where Inductor has this very graph in its cache."""
+    known = compile_mark(captured(plan, trial), trial.examples(plan.width)).exists()
+    return CACHED_COMPILE_SECONDS if known else COMPILE_SECONDS
+
+
+Survivors = Sequence[tuple[float, float]]
+"""(share of the lanes, share of the steps) of each stage of a race: `((1, 0.25), (0.5, 0.25), (0.25, 0.5))`."""
+
+
+def block_width(lanes: int, repeats: int, workers: int, survivors: Survivors = ((1.0, 1.0),)) -> int:
+    """Lanes to a compiled block: the width that takes least time over all stages of a race.
+
+    Wide blocks cost less a lane; narrow ones waste less on padding when few lanes are left, and share out better.
+
+    >>> block_width(16, 3, 2), block_width(128, 1, 2), block_width(8, 1, 2)
+    (8, 16, 4)
+    >>> block_width(16, 3, 2, ((1, 0.25), (0.5, 0.25), (0.25, 0.5)))
+    4
+    """
+
+    def seconds(width: int) -> float:
+        total = 0.0
+        for share, steps in survivors:
+            blocks = repeats * math.ceil(max(1, round(share * lanes)) / width)
+            total += steps * math.ceil(blocks / workers) * (width + OVERHEAD_LANES)
+        return total
+
+    return min(COMPILED_WIDTHS, key=seconds)
+
+
+def brief(error: BaseException) -> str:
+    """The first sentence of an error's text, cut at 200 characters."""
+    return one_line(error).split(". ")[0][:200]
+
+
+def choose_plan(
+    trial: Trial,
+    lanes: int,
+    repeats: int,
+    lane_steps: int,
+    threads: int,
+    note: Callable[[str], None],
+    survivors: Survivors = ((1.0, 1.0),),
+) -> Choice:
+    """Try the ways there are for a moment each and take the fastest.
+
+    Args:
+        lanes: lanes of one repeat, of which there are `repeats`. lane_steps: how many steps of lanes are to come,
+            against which compiling must pay.
+        threads: processors to use. note: told in one line what did not work and why.
+        survivors: how the lanes become fewer.
+    """
+    begun = time.perf_counter()
+    timings: dict[str, float] = {}
+
+    def timed(plan: Plan, program: Program) -> float:
+        workers = Workers(plan.workers, plan.threads)
+        # An eager block is as wide as there are lanes for it, a compiled one always as wide as its program.
+        width = plan.width if plan.compiled else min(TRIAL_WIDTH, plan.width, max(lanes, plan.least_width))
+        try:
+            timings[str(plan)] = cost = trial.microseconds(program, width, workers)
+        finally:
+            workers.close()
+        return cost
+
+    loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1)
+    try:
+        program = train_program(trial.step, packed=False)
+        plan, cost = loop, timed(loop, program)
+    except Exception as error:
+        raise InputError(f"model fails in a training step: {one_line(error)}") from error
+    pack_it = False
+    if trial.step.draws_itself:
+        # torch's global generator can serve one lane at a time, and Inductor would draw other numbers.
+        note("lanes run one after another: the model draws random numbers itself (F.dropout?); layers could be packed")
+        return Choice(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
+    try:
+        pack = replace(loop, packed=True, width=EAGER_WIDTH)
+        pack_program = train_program(trial.step, packed=True)
+        pack_cost = timed(pack, pack_program)
+        pack_it = pack_cost < FUSION_GAIN * cost
+        if pack_cost < cost:
+            plan, program, cost = pack, pack_program, pack_cost
+    except Exception as error:
+        note(f"lanes run one after another, because the model cannot be packed: {brief(error)}")
+    why, compile_seconds = "the fastest of the ways tried", 0.0
+    saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
+    width = block_width(lanes, repeats, threads, survivors) if pack_it else 1
+    fused_plan = Plan(pack_it, True, width, threads, 1)
+    try:
+        if not has_compiler():
+            why = "the fastest way without a C++ compiler, of which none was found"
+        elif saving < (price := compile_seconds_to_expect(fused_plan, trial)):
+            why = f"compiling would cost about {price:.0f} s and save {saving:.0f} s"
+        else:
+            fused_program, compile_seconds = program_of(fused_plan, trial)
+            fused_cost = timed(fused_plan, fused_program)
+            if fused_cost < cost:
+                plan, program, cost = fused_plan, fused_program, fused_cost
+    except Exception as error:
+        note(f"not compiled: {brief(error)}")
+        why = "compiling failed"
+    if not plan.compiled and threads > 1:
+        for other in (replace(plan, threads=threads), replace(plan, workers=threads)):
+            other_cost = timed(other, program)
+            if other_cost < cost:
+                plan, cost = other, other_cost
+    rounded = {way: round(microseconds, 2) for way, microseconds in timings.items()}
+    trial_seconds = time.perf_counter() - begun - compile_seconds
+    return Choice(replace(plan, why=why, timings=rounded), program, compile_seconds, trial_seconds)

@@ -1,0 +1,174 @@
+"""Layers whose numbers differ by lane, swapped for twins that read them from buffers.
+
+`nn.BatchNorm2d` takes its momentum, and `nn.Dropout` its rate, as a Python float, the same for every lane of a pack,
+and dropout draws from a global generator. A twin computes the same, but momentum, rate and uniform draws are buffers
+whose names start with `lane_`: the step function hands them in, one value or one shared draw at a time.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lanewise.parts.dropout import Dropout, dropout, uniform_shape
+from lanewise.parts.norm import GhostBatchNorm, batch_norm, ghost_batch_norm
+from lanewise.parts.stochastic_depth import StochasticDepth
+from lanewise.recipe import Recipe
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+DROPOUTS = {nn.Dropout: "plain", nn.Dropout1d: "spatial", nn.Dropout2d: "spatial", nn.Dropout3d: "spatial"}
+MIXUP_PARTNERS, MIXUP_WEIGHT = "mixup_partners", "mixup_weight"
+"""Draws that the step itself needs, beside those of dropout layers."""
+
+
+class LaneBatchNorm(nn.Module):
+    """The twin of a batch norm layer, ghost ones included, with the same parameter and buffer names."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, layer: Any, where: str, by_lane: bool) -> None:
+        super().__init__()
+        self.where, self.eps = where, layer.eps
+        self.weight, self.bias = layer.weight, layer.bias
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, getattr(layer, name))
+        self.momentum = layer.momentum
+        self.virtual_size = getattr(layer, "virtual_size", None)
+        if by_lane:
+            self.register_buffer("lane_momentum", torch.zeros(()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        momentum = getattr(self, "lane_momentum", self.momentum)
+        affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
+        how = (momentum, self.eps, self.training)
+        if self.virtual_size is None:
+            y, *new = batch_norm(x, *affine, *running, *how, where=self.where)
+        else:
+            y, *new = ghost_batch_norm(x, *affine, *running, *how, self.virtual_size, where=self.where)
+        if self.training:
+            for statistic, value in zip(running, new, strict=True):
+                if value is not None:
+                    statistic.copy_(value)
+            self.num_batches_tracked.add_(1)
+        return y
+
+
+class LaneDropout(nn.Module):
+    """The twin of a dropout layer: one shared draw a call, compared with the lane's own rate.
+
+    `number` is the recipe's number that gives the rate, or None where the layer keeps its own.
+    """
+
+    def __init__(self, kind: str, rate: float, number: str | None) -> None:
+        super().__init__()
+        self.kind, self.rate, self.number = kind, rate, number
+        self.calls = 0
+        self.shapes: list[tuple[int, ...]] = []
+        if number is not None:
+            self.register_buffer("lane_rate", torch.zeros(()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        call, self.calls = self.calls, self.calls + 1
+        uniform = getattr(self, f"lane_uniform{call}", None)
+        if uniform is None:
+            # No draw was handed in: the trial pass that finds out which draws the model needs.
+            self.shapes.append(uniform_shape(self.kind, x.shape))
+            return x
+        return dropout(x, getattr(self, "lane_rate", self.rate), uniform)
+
+
+def with_twins(model: nn.Module, recipe: Recipe) -> nn.Module:
+    """A copy of `model` in which batch norm and dropout layers are twins.
+
+    A layer keeps its own number where the recipe's `dropout` or `norm_momentum` is none. Layers of other types,
+    subclasses included, stay as they are.
+    """
+    return replace_layers(copy.deepcopy(model), lambda layer, where: _twin(layer, where, recipe))
+
+
+def replace_layers(model: nn.Module, replacement: Callable[[nn.Module, str], nn.Module]) -> nn.Module:
+    """`model` itself with every layer replaced by `replacement(layer, its name)`, one in several places by one."""
+    made: dict[int, nn.Module] = {}
+    for path, module in list(model.named_modules()):
+        # Not named_children(), which names a layer that is used in two places once.
+        for name, child in list(module._modules.items()):
+            if child is not None:
+                if id(child) not in made:
+                    made[id(child)] = replacement(child, f"{path}.{name}".strip("."))
+                setattr(module, name, made[id(child)])
+    return replacement(model, type(model).__name__)
+
+
+def _twin(layer: nn.Module, where: str, recipe: Recipe) -> nn.Module:
+    if type(layer) in (*BATCH_NORMS, GhostBatchNorm) and layer.track_running_stats:
+        by_lane = recipe.norm_momentum is not None
+        if by_lane or layer.momentum is not None:
+            return LaneBatchNorm(layer, where, by_lane)
+    for kind, rate, number in _dropouts(layer):
+        given = getattr(recipe, number) is not None
+        if given or rate:
+            return LaneDropout(kind, rate, number if given else None)
+    return layer
+
+
+def _dropouts(layer: Any) -> list[tuple[str, float, str]]:
+    """(kind, own rate, the recipe's number for it) if `layer` is a dropout layer."""
+    if type(layer) in DROPOUTS:
+        return [(DROPOUTS[type(layer)], layer.p, "dropout")]
+    if type(layer) is Dropout:
+        return [(layer.kind, layer.rate, "dropout")]
+    if type(layer) is StochasticDepth:
+        return [(layer.kind, layer.rate, "stochastic_depth")]
+    return []
+
+
+def lane_buffers(model: nn.Module) -> dict[str, str]:
+    """Full name of every buffer that holds a number of the lane -> the recipe's name of that number."""
+    found: dict[str, str] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, LaneBatchNorm) and hasattr(module, "lane_momentum"):
+            found[f"{path}.lane_momentum".lstrip(".")] = "norm_momentum"
+        elif isinstance(module, LaneDropout) and module.number is not None:
+            found[f"{path}.lane_rate".lstrip(".")] = module.number
+    return found
+
+
+def draw_shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
+    """The draws that one training step on the batch `x` needs: buffer name -> shape; registers the buffers.
+
+    Found by running the model once, so that a dropout layer used twice gets two draws.
+    """
+    twins = {path: module for path, module in model.named_modules() if isinstance(module, LaneDropout)}
+    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        model.train()(x)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path, twin in twins.items():
+        for call, shape in enumerate(twin.shapes):
+            twin.register_buffer(
+                f"lane_uniform{call}", torch.zeros(shape, dtype=x.dtype, device=x.device), persistent=False
+            )
+            shapes[f"{path}.lane_uniform{call}".lstrip(".")] = shape
+    return shapes
+
+
+def draws_itself(model: nn.Module, x: Tensor) -> bool:
+    """Whether a training pass draws from torch's global generator: `F.dropout`, `torch.rand` and the like."""
+    copied = copy.deepcopy(model).train()
+    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+        before = torch.get_rng_state(), torch.cuda.get_rng_state(x.device) if x.is_cuda else None
+        copied(x)
+        after = torch.get_rng_state(), torch.cuda.get_rng_state(x.device) if x.is_cuda else None
+    return any(a is not None and b is not None and not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def start_calls(model: nn.Module) -> None:
+    """Forget the dropout calls of the step before."""
+    for module in model.modules():
+        if isinstance(module, LaneDropout):
+            module.calls = 0

@@ -1,0 +1,205 @@
+"""Models by name: two small reference models, and the user's own factory `package.module:factory`.
+
+The reference models are plain `nn.Sequential`. Their dropout rate is 0 and their batch norm momentum torch's 0.1: the
+recipe's numbers replace both. Layers in front of a batch norm have no bias, since its true gradient is zero there.
+"""
+
+import importlib
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from lanewise.errors import InputError, one_line
+
+Factory: TypeAlias = Callable[[], nn.Module]
+
+BUILT_IN = {"mlp": (128,), "cnn": (16, 32)}
+"""Models known by name and the sizes they have by default; a recipe file may record these names."""
+
+ALLOWED = "mlp, mlp:256,256, cnn, cnn:16,32 or package.module:factory"
+LARGEST = 65_536
+"""Most units or channels of a layer; a larger number is a slip of the finger."""
+
+
+def build(name: str, input_shape: Sequence[int], classes: int) -> Factory:
+    """A factory, called without arguments after seeding, of the model `name`.
+
+    Args:
+        name: `mlp` or `mlp:256,256` (units of each hidden layer), `cnn` or `cnn:16,32` (channels of each block), or
+            `package.module:factory`, whose module is looked for in the current folder first.
+        input_shape: shape of one row, [features] or [channels, height, width].
+        classes: number of outputs.
+
+    Raises:
+        InputError: unknown name, sizes out of range, an image too small for the poolings, or a factory that cannot be
+            found. A user's factory that fails or returns no `nn.Module` raises it when it is called.
+    """
+    kind, colon, rest = name.partition(":")
+    if kind in BUILT_IN:
+        sizes = parse_sizes(name, rest) if colon else BUILT_IN[kind]
+        if kind == "mlp":
+            return partial(mlp, math.prod(input_shape), sizes, classes)
+        check_image(name, input_shape, len(sizes))
+        return partial(cnn, tuple(input_shape), sizes, classes)
+    if not kind or not rest:
+        raise InputError(f"model {name!r} is unknown: must be {ALLOWED}")
+    return partial(call, name, find(name, kind, rest))
+
+
+def parse_sizes(name: str, text: str) -> tuple[int, ...]:
+    """The layer sizes in `text`, such as `256,256`."""
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and len(word) <= 5 and 1 <= int(word) <= LARGEST for word in words):
+        raise InputError(f"model {name!r}: sizes {text!r} must be integers in [1, {LARGEST}] with commas between")
+    return tuple(map(int, words))
+
+
+def check_image(name: str, input_shape: Sequence[int], poolings: int) -> None:
+    """Raise `InputError` unless rows are images that can be halved `poolings` times."""
+    if len(input_shape) != 3:
+        raise InputError(f"model {name!r} needs images [channels, height, width]; a row here is {[*input_shape]}")
+    most = int(math.log2(min(input_shape[1:])))
+    if poolings > most:
+        height, width = input_shape[1:]
+        raise InputError(f"model {name!r} halves the image {poolings} times; {height} x {width} allows at most {most}")
+
+
+def mlp(features: int, hidden: Sequence[int], classes: int) -> nn.Sequential:
+    """A perceptron: per hidden layer Linear, BatchNorm1d, ReLU, Dropout; then Linear. Input [rows, ...], flattened."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for units in hidden:
+        layers += [nn.Linear(features, units, bias=False), nn.BatchNorm1d(units), nn.ReLU(), nn.Dropout(0.0)]
+        features = units
+    return nn.Sequential(*layers, nn.Linear(features, classes))
+
+
+def cnn(image: tuple[int, ...], channels: Sequence[int], classes: int) -> nn.Sequential:
+    """A convolutional network: per entry Conv2d 3x3, BatchNorm2d, ReLU, MaxPool2d(2); then Flatten, Dropout, Linear.
+
+    `image` is [channels, height, width]; each pooling halves height and width and drops an odd last line.
+    """
+    depth, height, width = image
+    layers: list[nn.Module] = []
+    for count in channels:
+        convolution = nn.Conv2d(depth, count, kernel_size=3, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(count), nn.ReLU(), nn.MaxPool2d(2)]
+        depth, height, width = count, height // 2, width // 2
+    return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.0), nn.Linear(depth * height * width, classes))
+
+
+@contextmanager
+def current_folder_first() -> Iterator[None]:
+    """Let imports look in the current folder first; the path is as before afterwards."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # the imported module may have taken it out itself
+            sys.path.remove(folder)
+
+
+def find(name: str, module_name: str, attribute: str) -> Callable[[], Any]:
+    """The user's factory; `name` is for messages."""
+    try:
+        with current_folder_first():
+            module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise InputError(f"model {name!r}: importing {module_name} raised {one_line(error)}") from error
+        raise InputError(
+            f"model {name!r}: there is no module {error.name!r} in the current folder ({Path.cwd()}) nor among the"
+            f" installed packages; must be {ALLOWED}"
+        ) from error
+    # A script that parses arguments when imported leaves by SystemExit.
+    except (Exception, SystemExit) as error:
+        raise InputError(f"model {name!r}: importing {module_name} raised {one_line(error)}") from error
+    try:
+        factory = attrgetter(attribute)(module)
+    except AttributeError as error:
+        raise InputError(f"model {name!r}: {module_name} has no {attribute!r}; {candidates(module)}") from error
+    if isinstance(factory, nn.Module):
+        raise InputError(f"model {name!r}: is a model already; must be a function or class that makes a new one")
+    if not callable(factory):
+        raise InputError(f"model {name!r}: is a {type(factory).__name__}; must be a function or class that makes one")
+    return factory  # type: ignore[no-any-return]
+
+
+def candidates(module: ModuleType) -> str:
+    """The functions and classes that `module` itself defines, for a message."""
+    own = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]
+    return f"it has {', '.join(sorted(own)[:12])}" if own else "it defines no function or class"
+
+
+def call(name: str, factory: Callable[[], Any]) -> nn.Module:
+    """The model that the user's `factory` returns."""
+    try:
+        # The factory may import modules of its own folder when it runs.
+        with current_folder_first():
+            model = factory()
+    except Exception as error:
+        raise InputError(f"model {name!r}: called without arguments, it raised {one_line(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model {name!r}: returned a {type(model).__name__}; must return a torch.nn.Module")
+    return model
+
+
+def check_output(model: nn.Module, x_sample: torch.Tensor, classes: int) -> None:
+    """Raise `InputError` unless `model` maps `x_sample` [B, ...] to floating-point scores [B, classes].
+
+    One pass in evaluation mode; the modes of all layers and the random generator are left as they were.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    shape = list(x_sample.shape)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            out = model.eval()(x_sample)
+    except Exception as error:
+        raise InputError(f"model fails on inputs of shape {shape}: {one_line(error)}") from error
+    finally:
+        for module, training in modes:
+            module.training = training
+    wanted = f"must be floating-point scores of shape [{len(x_sample)}, {classes}], one for each class"
+    if not isinstance(out, torch.Tensor):
+        raise InputError(f"model returns a {type(out).__name__} on inputs of shape {shape}: {wanted}")
+    if list(out.shape) != [len(x_sample), classes] or not out.is_floating_point():
+        raise InputError(f"model returns {out.dtype} of shape {list(out.shape)} on inputs of shape {shape}: {wanted}")
+
+
+def describe(model: nn.Module) -> str:
+    """The layers of `model` and its number of trainable parameters, on one line.
+
+    >>> describe(mlp(64, [128], 10))
+    'Flatten, Linear 64-128, BatchNorm1d, ReLU, Dropout, Linear 128-10; 9,738 parameters'
+    """
+    layers = [module for module in model.modules() if next(module.children(), None) is None]
+    words = [layer_words(layer) for layer in layers]
+    if len(words) > 16:
+        words = [f"{count} {kind}" for kind, count in Counter(type(layer).__name__ for layer in layers).items()]
+    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return f"{', '.join(words)}; {count:,} parameters"
+
+
+def layer_words(layer: nn.Module) -> str:
+    """The type of `layer`, with its sizes if it is linear or a convolution."""
+    kind = type(layer).__name__
+    if isinstance(layer, nn.Linear):
+        return f"{kind} {layer.in_features}-{layer.out_features}"
+    if isinstance(layer, nn.Conv2d):
+        return f"{kind} {layer.in_channels}-{layer.out_channels}"
+    return kind

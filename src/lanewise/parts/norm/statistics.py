@@ -1,0 +1,51 @@
+"""Mean and variance of many batches from those of each: pooled, weighted by size, in any order."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Statistics(NamedTuple):
+    """What is known of a channel's values so far; the tensors are [C], or [lane, C] for many lanes.
+
+    `number` is the number of values per channel, `mean` their mean, `squares` the sum of their squared distances to it.
+    """
+
+    number: float | Tensor
+    mean: Tensor
+    squares: Tensor
+
+    @property
+    def variance(self) -> Tensor:
+        """Unbiased variance; NaN or infinite for fewer than two values."""
+        return self.squares / (self.number - 1)
+
+
+def merged(a: Statistics, b: Statistics) -> Statistics:
+    """The statistics of the values of `a` and `b` together.
+
+        mean = mean_a + (mean_b - mean_a) n_b / n
+        squares = squares_a + squares_b + (mean_b - mean_a)^2 n_a n_b / n
+
+    The last term is what the batches' means differ by. An average of the batches' variances lacks it, and numbers a
+    short batch like a long one.
+
+    Source: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
+
+    >>> two = Statistics(2, torch.tensor(1.0), torch.tensor(2.0))  # of 0 and 2
+    >>> one = Statistics(1, torch.tensor(4.0), torch.tensor(0.0))
+    >>> merged(two, one).mean.item(), merged(two, one).variance.item()
+    (2.0, 4.0)
+    """
+    number = a.number + b.number
+    difference = b.mean - a.mean
+    mean = a.mean + difference * (b.number / number)
+    return Statistics(number, mean, a.squares + b.squares + difference**2 * (a.number * b.number / number))
+
+
+def of_channels(x: Tensor) -> Statistics:
+    """The statistics of one batch `x` [N, C, ...], in float64."""
+    values = x.transpose(0, 1).flatten(1).double()
+    var, mean = torch.var_mean(values, 1, correction=0)
+    return Statistics(values.shape[1], mean, var * values.shape[1])

@@ -1,0 +1,101 @@
+"""What each parameter is for, told from the type of its module: penalties and Muon ask for it.
+
+The number of dimensions does not tell: a LayerNorm over [4, 4] has a two-dimensional weight, and the weight of a
+PReLU looks like a bias.
+"""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import ParametrizationList
+
+from lanewise.errors import InputError
+
+NORMALISATION = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+EMBEDDING = (nn.Embedding, nn.EmbeddingBag)
+WEIGHTED = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
+
+
+class Role(StrEnum):
+    """What a parameter is for."""
+
+    WEIGHT = "weight"
+    BIAS = "bias"
+    NORM = "norm"
+    EMBEDDING = "embedding"
+    OTHER = "other"
+
+
+def roles(model: nn.Module, also: Mapping[type[nn.Module], Role] | None = None) -> dict[str, Role]:
+    """The role of every parameter of `model`, by its name.
+
+    Weights and biases are those of linear, bilinear, convolution, recurrent and attention layers; `norm` is every
+    parameter of a batch, instance, layer, group or RMS normalisation, subclasses included; what a module of another
+    type holds itself is `other`. A tensor with several names (tied weights) has the role of its first name under all
+    of them. A parametrised tensor hands its role to the tensors it is made from.
+
+    Args:
+        model: any module.
+        also: roles of the parameters of further module types, before all others: `Role.WEIGHT` makes what has "bias"
+            in its name a bias.
+
+    Raises:
+        InputError: `also` holds something that is no module type, or a value that is no role.
+
+    >>> {name: str(role) for name, role in roles(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))).items()}
+    {'0.weight': 'weight', '0.bias': 'bias', '1.weight': 'norm', '1.bias': 'norm'}
+    """
+    kinds = dict(also or {})
+    for kind, role in kinds.items():
+        if not (isinstance(kind, type) and issubclass(kind, nn.Module)) or role not in set(Role):
+            raise InputError(f"also = {{{kind!r}: {role!r}}}: must map module types to one of {', '.join(Role)}")
+    modules = dict(model.named_modules(remove_duplicate=False))
+    first: dict[int, Role] = {}
+    found: dict[str, Role] = {}
+    for name, param in model.named_parameters(remove_duplicate=False):
+        found[name] = first.setdefault(id(param), _role(name, modules, kinds))
+    return found
+
+
+def _role(name: str, modules: Mapping[str, nn.Module], kinds: Mapping[type[nn.Module], Role]) -> Role:
+    path, _, own = name.rpartition(".")
+    if isinstance(modules[path], ParametrizationList):
+        owner, _, own = path.rpartition(".")
+        path = owner.removesuffix("parametrizations").removesuffix(".")
+    module = modules[path]
+    given = next((Role(role) for kind, role in kinds.items() if isinstance(module, kind)), None)
+    if given is not None and given is not Role.WEIGHT:
+        return given
+    if isinstance(module, NORMALISATION):
+        return Role.NORM
+    if isinstance(module, EMBEDDING):
+        return Role.EMBEDDING
+    if given is None and not isinstance(module, WEIGHTED):
+        return Role.OTHER
+    return Role.BIAS if "bias" in own else Role.WEIGHT
+
+
+def penalised(model: nn.Module, patterns: Sequence[str] | None = None) -> set[str]:
+    """The names of the parameters of `model` that penalties apply to.
+
+    Args:
+        model: any module.
+        patterns: names, `*` standing for anything (`head.*`); None for those whose role is weight.
+
+    Raises:
+        InputError: a pattern that fits no parameter.
+
+    >>> sorted(penalised(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), ["1.*"]))
+    ['1.bias', '1.weight']
+    """
+    if patterns is None:
+        return {name for name, role in roles(model).items() if role is Role.WEIGHT}
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise InputError(f"penalised = {pattern!r}: fits no parameter; must be among {', '.join(names)}")
+    return {name for pattern in patterns for name in fnmatch.filter(names, pattern)}

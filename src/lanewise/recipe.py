@@ -1,0 +1,186 @@
+"""The recipe: everything around the model that decides how well it learns, as frozen data.
+
+A recipe in which some values are ranges or choices is a space; `choose` draws a recipe from it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
+
+from lanewise.errors import InputError
+from lanewise.parts.part import Allowed, Part, Value, Variable, check_number, expression, numeric, word
+from lanewise.parts.rules import SGD, Rule
+from lanewise.parts.schedules import Cosine, Product, Schedule, Sequence, product
+from lanewise.ranges import Choice
+
+
+def check_names(where: str, value: Any) -> None:
+    """Raise `InputError` unless `value` is None or a tuple of names."""
+    if value is None:
+        return
+    if not isinstance(value, tuple) or not value or not all(isinstance(name, str) and name for name in value):
+        raise InputError(f"{where} = {value!r}: must be none or a list of parameter names such as head.*")
+
+
+@dataclass(frozen=True)
+class Recipe(Part):
+    """One training recipe, or a space of them where values are ranges.
+
+    Args:
+        rule: update rule with its learning rate, `SGD(lr=0.1 * Cosine(), momentum=0.9)`.
+        l2: lambda of + lambda/2 ||theta||^2 on weights (not on biases and normalisation parameters), >= 0.
+        l1: lambda of + lambda ||theta||_1 on weights, >= 0.
+        l1_step: `subgradient` adds lambda sign(theta) to the gradient; `proximal` soft-thresholds after the step
+            by rate * lambda and gives exact zeros.
+        decay: decoupled weight decay, >= 0.
+        decay_by: `rate` multiplies the decay by the learning rate, as AdamW does; `independent` does not.
+        penalty_per: `mean` takes lambda as it is, `row` divides it by the number of training rows.
+        penalised: names of the parameters that penalties apply to, `*` standing for anything (`head.*`); none for
+            weights: not biases, normalisation parameters or embeddings.
+        dropout: rate of every dropout layer of the model, in [0, 1); none keeps the model's own rates.
+        stochastic_depth: rate of every `StochasticDepth` layer of the model, in [0, 1); none keeps its own.
+        norm: `own` leaves the model's normalisation as it is; `batch`, `layer` or `group` converts it, `identity`
+            removes it.
+        norm_groups: groups of channels for `norm=group`.
+        norm_momentum: momentum of every batch norm layer, in (0, 1]; none keeps the model's own.
+        ghost: rows of a virtual batch of every batch norm layer, at least 2; none normalises whole batches.
+        mixup: strength of blending every input with another of its batch, >= 0; none is off.
+        label_smoothing: share of the target spread over all classes, in [0, 1).
+        batch_size: rows per step. epochs: passes over the training rows.
+
+    Every number but `batch_size` and `epochs` may change with the step: `dropout=0.3 * Linear()`.
+    """
+
+    name: ClassVar[str] = "recipe"
+    rule: Any = SGD(lr=0.1 * Cosine(warmup="5%"), momentum=0.9)
+    l2: Value = numeric(0.0, low=0, timed=True)
+    l1: Value = numeric(0.0, low=0, timed=True)
+    l1_step: Any = word("subgradient", "proximal")
+    decay: Value = numeric(0.0, low=0, timed=True)
+    decay_by: Any = word("rate", "independent")
+    penalty_per: Any = word("mean", "row")
+    penalised: tuple[str, ...] | None = field(default=None, metadata={"check": check_names})
+    dropout: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
+    stochastic_depth: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
+    norm: Any = word("own", "batch", "layer", "group", "identity")
+    norm_groups: int = numeric(32, low=1, integer=True)
+    norm_momentum: Value | None = numeric(None, low=0, high=1, low_open=True, timed=True, optional=True)
+    ghost: int | None = numeric(None, low=2, integer=True, optional=True)
+    mixup: Value | None = numeric(None, low=0, timed=True, optional=True)
+    label_smoothing: Value = numeric(0.0, low=0, high=1, high_open=True, timed=True)
+    batch_size: int = numeric(64, low=1, integer=True)
+    epochs: int = numeric(20, low=1, integer=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "independent" in (self.decay_by.extremes() if isinstance(self.decay_by, Variable) else (self.decay_by,)):
+            check_number("Recipe.decay", self.decay, Allowed(0.0, 1.0, timed=True))
+        for rule in self.rule.extremes() if isinstance(self.rule, Variable) else (self.rule,):
+            if not isinstance(rule, Rule):
+                raise InputError(f"Recipe.rule = {rule!r}: must be an update rule such as sgd(lr=0.1)")
+
+    @property
+    def is_space(self) -> bool:
+        """Whether some value is still a range or a choice."""
+        return any(True for _ in variables(self))
+
+    def numbers(self) -> dict[str, Value]:
+        """The numbers that may differ by lane and change with the step, by name: the rule's, then the recipe's own."""
+        rule = {item.name: getattr(self.rule, item.name) for item in timed_fields(self.rule)}
+        own = {item.name: getattr(self, item.name) for item in timed_fields(self)}
+        return rule | {name: value for name, value in own.items() if value is not None}
+
+    def allowed(self, number: str) -> Allowed:
+        """The interval that the number called `number` in `numbers()` must stay in at every step."""
+        for part in (self.rule, self):
+            for item in timed_fields(part):
+                if item.name == number:
+                    allowed: Allowed = item.metadata["allowed"]
+                    return allowed
+        raise KeyError(number)
+
+    def structure(self) -> tuple[Any, ...]:
+        """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
+        flags = tuple((f.name, getattr(self.rule, f.name)) for f in fields(self.rule) if not _is_timed(f))
+        own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "rule" and not _is_timed(f))
+        return (self.rule.name, flags, own, tuple(self.numbers()))
+
+
+def _is_timed(item: Any) -> bool:
+    allowed = item.metadata.get("allowed")
+    return allowed is not None and allowed.timed
+
+
+def timed_fields(part: Any) -> list[Any]:
+    """The dataclass fields of `part` that hold a number which may change with the step."""
+    return [item for item in fields(part) if _is_timed(item)]
+
+
+def variables(space: Recipe) -> Iterator[tuple[str, Variable]]:
+    """Every range and choice of `space`, those inside options too, with the name the sampler knows it by."""
+    names: dict[tuple[Any, ...], str] = {}
+    for path, variable, name in _walk(space, (), ""):
+        names[path] = _unique(name, names)
+        yield names[path], variable
+
+
+def choose(space: Recipe, pick: Callable[[str, Variable], Any]) -> Recipe:
+    """The recipe in which `pick(name, variable)` has chosen every range and choice that applies."""
+    names: dict[tuple[Any, ...], str] = {}
+    for path, _, name in _walk(space, (), ""):
+        names[path] = _unique(name, names)
+
+    def chosen(value: Any, path: tuple[Any, ...]) -> Any:
+        if isinstance(value, Choice):
+            option = pick(names[path], value)
+            written = [expression(each) for each in value.options]
+            return chosen(option, (*path, written.index(expression(option))))
+        if isinstance(value, Variable):
+            return pick(names[path], value)
+        if isinstance(value, Product):
+            # A plain number where no schedule is left in it: what the file of the recipe reads as.
+            return product(*(chosen(factor, (*path, "factors", at)) for at, factor in enumerate(value.factors)))
+        if isinstance(value, Part):
+            changed = {f.name: chosen(getattr(value, f.name), (*path, f.name)) for f in fields(value)}
+            return replace(value, **changed)
+        if isinstance(value, tuple):
+            return tuple(chosen(item, (*path, index)) for index, item in enumerate(value))
+        return value
+
+    recipe: Recipe = chosen(space, ())
+    return recipe
+
+
+def _unique(name: str, taken: dict[tuple[Any, ...], str]) -> str:
+    candidates = (name if n == 1 else f"{name}#{n}" for n in range(1, len(taken) + 2))
+    return next(candidate for candidate in candidates if candidate not in taken.values())
+
+
+def _walk(value: Any, path: tuple[Any, ...], name: str) -> Iterator[tuple[tuple[Any, ...], Variable, str]]:
+    """(structural path, variable, name) of all variables below `value`.
+
+    Names read as a person would say them: `lr` for the number in `log(...) * choice(...)`, `lr.schedule` for the
+    choice beside it, `lr.polynomial.power` for a range inside one of its options.
+    """
+    if isinstance(value, Variable):
+        is_schedule = isinstance(value, Choice) and value.of_schedules
+        yield path, value, f"{name}.schedule" if is_schedule else name
+        for index, option in enumerate(value.options if isinstance(value, Choice) else ()):
+            inner = _dotted(name, option.name) if isinstance(option, Rule) else name
+            yield from _walk(option, (*path, index), inner)
+    elif isinstance(value, (Product, Sequence)):
+        inside = "factors" if isinstance(value, Product) else "parts"
+        for index, part in enumerate(getattr(value, inside)):
+            yield from _walk(part, (*path, inside, index), name)
+    elif isinstance(value, Part):
+        inner = _dotted(name, value.name) if isinstance(value, Schedule) else name
+        for item in fields(value):
+            here = "" if item.name == "rule" and isinstance(getattr(value, "rule", None), Rule) else item.name
+            yield from _walk(getattr(value, item.name), (*path, item.name), _dotted(inner, here) if here else inner)
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _walk(item, (*path, index), f"{name}.{index + 1}")
+
+
+def _dotted(*words: str) -> str:
+    return ".".join(word for word in words if word)

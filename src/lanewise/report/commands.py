@@ -1,0 +1,68 @@
+"""The commands that repeat a race and train its winner."""
+
+import shlex
+from dataclasses import fields
+
+from lanewise.spaces import SPACES
+from lanewise.study.race import RaceSettings, Study, with_overrides
+from lanewise.task import Task
+
+
+def task_options(task: Task) -> list[str] | None:
+    """`--data` and `--model` as words of a command; None where arrays or functions in memory cannot be named."""
+    words: list[str] = []
+    for option, named in _names(task).items():
+        if named is None:
+            return None
+        words += [f"--{option}", named]
+    return words
+
+
+def train_command(task: Task) -> str:
+    """Trains the winner alone; what the recipe file records need not be said again."""
+    words = ["lanewise", "train", "best.yaml"]
+    for option, named in _names(task).items():
+        if option not in task.names:
+            words += [f"--{option}", named or option.upper()]
+    return shlex.join(words)
+
+
+def _names(task: Task) -> dict[str, str | None]:
+    """What the command line calls the data and the model; None for what only Python has."""
+    model = task.model_name if "model" in task.names or ":" in task.model_name else None
+    return {"data": None if task.source.name == "arrays" else task.source.name, "model": model}
+
+
+def race_command(study: Study) -> str | None:
+    """Runs the same race again; None where only Python can."""
+    options = task_options(study.task)
+    space = _space_options(study)
+    if options is None or space is None:
+        return None
+    words = ["lanewise", "race", *options, *space]
+    usual = RaceSettings()
+    for item in fields(RaceSettings):
+        value = getattr(study.settings, item.name)
+        if item.name in ("candidates", "repeats", "seed") or value != getattr(usual, item.name):
+            words += [f"--{item.name}", str(value)]
+    if str(study.engine.device) != "cpu":
+        words += ["--device", str(study.engine.device)]
+    return shlex.join(words)
+
+
+def _space_options(study: Study) -> list[str] | None:
+    space = study.space
+    for name, make in SPACES.items():
+        built_in = make()
+        if space == built_in:
+            return ["--space", name]
+        if isinstance(space.epochs, int) and isinstance(space.batch_size, int):
+            epochs = None if space.epochs == built_in.epochs else space.epochs
+            batch_size = None if space.batch_size == built_in.batch_size else space.batch_size
+            if with_overrides(built_in, epochs, batch_size) == space:
+                options = {"--epochs": epochs, "--batch-size": batch_size}
+                given = [
+                    word for option, value in options.items() if value is not None for word in (option, str(value))
+                ]
+                return ["--space", name, *given]
+    return ["--space", str(study.folder.space)] if study.folder else None

@@ -1,0 +1,144 @@
+"""The learning curves of the report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.report.outcome import FINALIST, FINISHED, LEFT, WINNER, Outcome
+from lanewise.report.plots import Figure, Json, above, axis, colour, dash, finite, hover_name, layout, log_ticks, plain
+from lanewise.report.words import counted, loss_words
+from lanewise.study.race import Candidate, Study
+
+HEIGHT = 460
+HEADROOM = 1.15
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the curves: its place in a point, its name, and whether it is a loss or a score."""
+
+    column: int
+    name: str
+    is_loss: bool
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One measure of one candidate over its run: mean, lowest and highest over repeats, float [points] each."""
+
+    progress: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def curve(candidate: Candidate, column: int) -> Curve:
+    """The points that every repeat of `candidate` reached with a finite value."""
+    repeats = [np.array(points, dtype=float) for points in candidate.curves.values() if points]
+    if not repeats:
+        return Curve(*np.empty((4, 0)))
+    length = min(len(points) for points in repeats)
+    values = np.stack([points[:length, column] for points in repeats])
+    usable = np.isfinite(values).all(axis=0)
+    values = values[:, usable]
+    return Curve(repeats[0][:length, 0][usable], values.mean(axis=0), values.min(axis=0), values.max(axis=0))
+
+
+def learning_curves(study: Study, found: Sequence[Outcome]) -> Figure:
+    """Loss and metric over the run, of all candidates in the race and of the finalists in the confirmation."""
+    metric = study.verdict.metric
+    measures = (
+        Measure(2, "validation loss", True),
+        Measure(3, f"validation {metric}", False),
+        Measure(1, "training loss", True),
+    )
+    order = [finalist.candidate for finalist in study.verdict.finalists]
+    raced = sorted(found, key=lambda outcome: -outcome.place)
+    again = {candidate.number: candidate for candidate in study.confirmed}
+    confirmed = [(again[outcome.number], outcome) for outcome in raced if outcome.number in again]
+    pools = ([(outcome.candidate, outcome) for outcome in raced], confirmed)
+    variants = {
+        f"{at}-{phase}": _variant(measure, pool, order)
+        for at, measure in enumerate(measures)
+        for phase, pool in enumerate(pools)
+    }
+    toggles = (
+        tuple(measure.name for measure in measures),
+        (
+            f"race, {counted(study.settings.repeats, 'repeat')}",
+            f"confirmation, {counted(study.settings.confirm, 'fresh repeat')}",
+        ),
+    )
+    ends = [c.mean[-1] for candidate, _ in confirmed if len((c := curve(candidate, measures[0].column)).mean)]
+    title = "Learning curves"
+    if ends:
+        low, high = loss_words(min(ends)), loss_words(max(ends))
+        span = f"of {low}" if low == high else f"between {low} and {high}"
+        title = f"The finalists end at a validation loss {span}" if len(ends) > 1 else f"It ends at a loss of {low}"
+    caption = (
+        "Lines: mean over repeats. Band: lowest to highest repeat of the winner, or of the recipe that you point at in "
+        "the legend. Grey: recipes that are no finalists, up to where they left. A high rate looks bad before it "
+        "decays, so lines that end early cannot be compared with those that run on. The training loss includes "
+        "dropout, smoothing and other noise of training. Double click: everything."
+    )
+    return Figure("curves", title, caption, HEIGHT, variants, toggles)
+
+
+def _variant(measure: Measure, pool: Sequence[tuple[Candidate, Outcome]], order: list[int]) -> Json:
+    in_epochs = len({outcome.recipe.epochs for _, outcome in pool}) == 1
+    factor = pool[0][1].recipe.epochs if in_epochs else 100
+    unit = "epoch %{x:.3g}" if in_epochs else "%{x:.0f}% of the run"
+    shown = "%{y:.4f}" if measure.is_loss else "%{y:.2%}"
+    bands: list[Json] = []
+    lines: list[Json] = []
+    drawn: list[tuple[Curve, Outcome]] = []
+    for candidate, outcome in pool:
+        found = curve(candidate, measure.column)
+        if not len(found.mean):
+            continue
+        drawn.append((found, outcome))
+        x = finite(found.progress * factor)
+        best = outcome.state in (WINNER, FINALIST)
+        place = order.index(outcome.number) if best else 0
+        if best:
+            edge = finite(np.concatenate([found.high, found.low[::-1]]))
+            bands.append({
+                "x": x + x[::-1], "y": edge, "fill": "toself", "fillcolor": f"{colour(place)}@0.16", "mode": "none",
+                "hoverinfo": "skip", "meta": outcome.number, "opacity": 1 if place == 0 else 0,
+            })  # fmt: skip
+        width = (3 if place == 0 else 2) if best else 1
+        lines.append({
+            "x": x, "y": finite(found.mean), "mode": "lines+markers", "meta": outcome.number,
+            "line": {"color": colour(place) if best else "--faint", "width": width, "dash": dash(place)},
+            "marker": {"size": [0] * (len(x) - 1) + [7 if best else 4], "opacity": 1, "line": {"width": 0}},
+            "hovertemplate": f"{hover_name(outcome.number, outcome.recipe, outcome.words)}<br>"
+                             f"{plain(measure.name)} {shown}, {unit}<extra></extra>",
+        })  # fmt: skip
+    across = axis("epoch" if in_epochs else "share of the run, %", fixedrange=False, range=[0, 1.02 * factor])
+    view = layout(
+        HEIGHT,
+        xaxis=across,
+        yaxis=_upward(measure, drawn),
+        dragmode="zoom",
+        annotations=[above(f"{measure.name}, logarithmic" if measure.is_loss else measure.name)],
+    )
+    return {"data": bands + lines, "layout": view}
+
+
+def _upward(measure: Measure, drawn: Sequence[tuple[Curve, Outcome]]) -> Json:
+    """The vertical axis, framed for the recipes that finished; what runs off to one side is left outside."""
+    ended = [found for found, outcome in drawn if outcome.state in (WINNER, FINALIST, FINISHED)]
+    low = min((float(found.low.min()) for found in ended), default=0.0)
+    high = max((float(found.high.max()) for found in ended), default=1.0)
+    if measure.is_loss:
+        others = [float(found.mean.max()) for found, outcome in drawn if outcome.state == LEFT]
+        # Half of those that left fit into the frame too; a few that went astray must not flatten the rest.
+        high = max([high, *([float(np.median(others))] if others else [])])
+        low = max(low, 1e-9)
+        reach = [np.log10(low / HEADROOM), np.log10(max(high, low) * HEADROOM)]
+        return axis(grid=True, type="log", range=reach, fixedrange=False, **log_ticks(low / HEADROOM, high * HEADROOM))
+    start = max(0.0, low - 0.05 * (high - low))
+    return axis(
+        grid=True, tickformat=".0%", nticks=7, fixedrange=False, range=[start, min(1.0, high) + 0.02 * (1 - start)]
+    )

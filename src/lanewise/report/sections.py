@@ -1,0 +1,201 @@
+"""What the report says about recipes: each function takes a finished study and gives a part of the page."""
+
+from collections.abc import Sequence
+from html import escape
+
+from lanewise.recipe_file import dump
+from lanewise.report import curves, figures
+from lanewise.report.commands import train_command
+from lanewise.report.markup import (
+    Cell,
+    chips,
+    code_block,
+    figure_block,
+    legend,
+    more_button,
+    quiet,
+    section,
+    table,
+    tiles,
+)
+from lanewise.report.outcome import DIVERGED, LEFT, Outcome, settings_that_differ
+from lanewise.report.plots import Figure, colour
+from lanewise.report.words import NOTHING, counted, describe, loss_words, score_words, signed, time_words
+from lanewise.study.race import Study
+from lanewise.study.verdict import Finalist, Verdict
+
+SHORT_TABLE = 15
+"""Rows of the leaderboard that are shown at first; `page.css` hides the rest."""
+
+
+def headline(verdict: Verdict) -> str:
+    """Who won and how sure that is, in one line."""
+    winner, same = verdict.finalists[0].candidate, len(verdict.indistinguishable)
+    if len(verdict.finalists) == 1:
+        return f"Candidate {winner} is the only finalist"
+    if not same:
+        return f"Candidate {winner} wins"
+    return f"Candidate {winner} leads; {counted(same, 'other finalist')} may be as good"
+
+
+def opening(study: Study) -> str:
+    """The verdict: in words, then in numbers."""
+    verdict, task = study.verdict, study.task
+    test, lead = verdict.test, verdict.difference
+    facts = [(f"{test.mean:.1%}", f"test {verdict.metric}; 95% interval {test.low:.1%} to {test.high:.1%}")]
+    if len(verdict.finalists) > 1:
+        mean, low, high = (100 * value for value in (lead.mean, lead.low, lead.high))
+        same, others = len(verdict.indistinguishable), len(verdict.finalists) - 1
+        facts += [
+            (
+                signed(mean),
+                f"percentage points to the runner-up on test data; 95% interval {signed(low)} to {signed(high)}",
+            ),
+            (f"{same} of {others}", "other finalists cannot be told from the winner on validation data"),
+        ]
+    steps = counted(verdict.lane_steps, "step")
+    facts.append((time_words(verdict.seconds["total"]), f"for the whole race: {steps} of training, all lanes together"))
+    raced = f"{task.model_name} on {task.source.name} · {counted(verdict.candidates, 'recipe')} raced by Lanewise"
+    words = " ".join(verdict.sentences())
+    return (
+        f'<header><p class="eyebrow">{escape(raced)}</p><h1>{escape(headline(verdict))}</h1>'
+        f'<p class="lead">{escape(words)}</p>{tiles(facts)}</header>'
+    )
+
+
+def winner(study: Study) -> str:
+    """The winning recipe, for people and for the program, and how to train it."""
+    recipe = study.verdict.winner
+    phrases = describe(recipe).split(" · ")
+    length = [f"batch {recipe.batch_size}", counted(recipe.epochs, "epoch")]
+    return section(
+        "The winner's recipe",
+        chips([*phrases, *(phrase for phrase in length if phrase not in phrases)]),
+        code_block(dump(recipe, study.task.names)),
+        quiet("Saved as best.yaml. To train it alone, in plain PyTorch:"),
+        code_block(train_command(study.task)),
+    )
+
+
+def sureness(study: Study, drawn: list[Figure]) -> str:
+    """The finalists beside each other."""
+    verdict = study.verdict
+    figure = figures.differences(verdict)
+    if figure is None:
+        return section(
+            "How sure is it?",
+            quiet("Only one recipe ran to the end, so there was no other to compare it with in the confirmation."),
+        )
+    drawn.append(figure)
+    heads = [
+        ("", False),
+        ("candidate", True),
+        (f"validation {verdict.metric}", True),
+        ("winner's lead, points", True),
+        ("95% interval", True),
+        ("recipe", False),
+    ]
+    rows = [
+        ("winner" if at == 0 else "finalist", _finalist(one, colour(at))) for at, one in enumerate(verdict.finalists)
+    ]
+    return section(
+        "How sure is it?",
+        figure_block(figure),
+        table(heads, rows),
+        intro=f"The best {counted(len(verdict.finalists), 'recipe')} of the race trained again from "
+        f"{counted(study.settings.confirm, 'fresh start')}, on splits of the data that the race had not used.",
+    )
+
+
+def _finalist(one: Finalist, dot: str) -> list[Cell]:
+    lead = one.difference
+    words = [Cell("winner"), *[Cell("")] * 2]
+    if lead is not None:
+        mean, low, high = (signed(100 * value) for value in (lead.mean, lead.low, lead.high))
+        words = [Cell("worse" if one.told_apart else "as good?"), Cell(mean), Cell(f"{low} to {high}")]
+    recipe = Cell(describe(one.recipe), wrap=True)
+    return [words[0], Cell(str(one.candidate), dot=dot), Cell(score_words(one.scores)), *words[1:], recipe]
+
+
+def course(study: Study, found: Sequence[Outcome], drawn: list[Figure]) -> str:
+    """How the race went: who left when, and the learning curves."""
+    figure = figures.race(study, found)
+    learning = curves.learning_curves(study, found)
+    drawn += [figure, learning] if figure else [learning]
+    generations = len({outcome.candidate.generation for outcome in found})
+    left = sum(outcome.state == LEFT for outcome in found)
+    lost = sum(outcome.state == DIVERGED for outcome in found)
+    words = [
+        f"{counted(len(found), 'recipe')}, each trained in {counted(study.settings.repeats, 'repeat')}"
+        + (f", drawn in {generations} generations, each learning from those before it." if generations > 1 else "."),
+        f"{left} left early." if left else "None left early.",
+        f"{lost} diverged." if lost else "None diverged.",
+    ]
+    return section(
+        "How the race went",
+        figure_block(figure) if figure else "",
+        figure_block(learning, legend(study.verdict)),
+        intro=" ".join(words),
+    )
+
+
+def timed_numbers(study: Study, drawn: list[Figure]) -> str:
+    """The schedules of the finalists."""
+    figure = figures.schedules(study)
+    if figure is None:
+        return ""
+    drawn.append(figure)
+    many = len(study.verdict.finalists) > 1
+    return section(
+        "Schedules of the finalists" if many else "The winner's schedule", figure_block(figure, legend(study.verdict))
+    )
+
+
+def leaderboard(study: Study, found: Sequence[Outcome]) -> str:
+    """Every candidate with the settings in which they differ."""
+    differing = settings_that_differ([outcome.recipe for outcome in found], study.space)
+    heads = [("place", True), ("candidate", True), ("state", False), (study.verdict.metric, True), ("loss", True)]
+    heads += [(setting.name, setting.is_number) for setting in differing]
+    order = [finalist.candidate for finalist in study.verdict.finalists]
+    rows = []
+    for at, outcome in enumerate(found):
+        one = outcome.candidate
+        known = one.loss == one.loss
+        cells = [
+            Cell(str(outcome.place)),
+            Cell(str(outcome.number), dot=colour(order.index(outcome.number)) if outcome.number in order else ""),
+            Cell(outcome.words),
+            Cell(f"{one.score:.2%}" if known else NOTHING, one.score if known else ""),
+            Cell(loss_words(one.loss) if known else NOTHING, one.loss if known else ""),
+        ]
+        for setting in differing:
+            value = setting.values[at]
+            cells.append(Cell(setting.texts[at], "" if value is None else value))
+        rows.append((outcome.state, cells))
+    return section(
+        "All candidates",
+        table(heads, rows, name="candidates", sortable=True),
+        more_button("candidates", len(rows), "candidates") if len(rows) > SHORT_TABLE else "",
+        quiet(
+            f"Validation {study.verdict.metric} and loss are means over the race's repeats when a recipe was last "
+            "evaluated. Those that left were in the middle of their run, so compare them by their place. Winner and "
+            "finalists stand in the order of the confirmation."
+        ),
+    )
+
+
+def settings(study: Study, found: Sequence[Outcome], drawn: list[Figure]) -> str:
+    """A first look at which settings mattered."""
+    figured = figures.settings(study, found)
+    drawn += figured
+    if not figured:
+        return ""
+    return section(
+        "Where the better recipes lie",
+        f'<div class="grid">{"".join(map(figure_block, figured))}</div>',
+        quiet(
+            "Every dot is a recipe: its setting against its place in the race, the winner in colour, the other "
+            "finalists dark. This is a first look and no proof: settings changed together, and the sampler drew more "
+            "and more recipes from where it had seen good ones."
+        ),
+    )

@@ -1,0 +1,214 @@
+"""What a race shows in a terminal: a live table while it runs, plain lines where there is none, and the verdict."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from lanewise.recipe_file import dump
+from lanewise.report.words import counted, describe, loss_words, score_words, time_words
+from lanewise.study.progress import Observer, Progress, Standing
+from lanewise.study.verdict import Finalist, Verdict
+
+REFRESHES = 4
+"""Per second: enough for a clock that runs, and too few to be felt beside the training."""
+LINES_AROUND_THE_TABLE = 8
+WIDE, NARROW = 76, 52
+"""Columns of a terminal from which on a table shows all it has, and below which it shows only what matters most."""
+QUIET_SECONDS = 60.0
+"""Without a terminal: how long a slow race stays silent at most."""
+
+
+class Display(Observer, AbstractContextManager["Display"]):
+    """Watches a study and shows it; leaving the context closes whatever is open on the screen."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing stays open."""
+
+
+def observer(console: Console | None = None, metric: str = "accuracy") -> Display:
+    """A display for `console`: a live table on a terminal, plain lines on a file, a pipe or a dumb terminal.
+
+    Args:
+        console: standard error if None.
+        metric: what the scores are called; they are shown as percentages.
+    """
+    console = console or Console(stderr=True, highlight=False)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveDisplay(console, metric)
+    return PlainDisplay(console, metric)
+
+
+class PlainDisplay(Display):
+    """A line for each note and phase, for every tenth of the way, and one a minute where that takes long.
+
+    Args:
+        clock: seconds from any start.
+    """
+
+    def __init__(self, console: Console, metric: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.metric, self.clock = console, metric, clock
+        self._phase, self._tenth, self._said = "", -1, clock()
+
+    def note(self, line: str) -> None:
+        self.console.print(Text(line), soft_wrap=True)
+
+    def show(self, progress: Progress) -> None:
+        tenth = int(progress.done * 10)
+        if progress.phase == self._phase and tenth == self._tenth and self.clock() - self._said < QUIET_SECONDS:
+            return
+        self._phase, self._tenth, self._said = progress.phase, tenth, self.clock()
+        facts = [f"{progress.phase}: {progress.done:.0%}", *_left(progress.seconds_left), _field(progress)]
+        if progress.standings:
+            first = progress.standings[0]
+            facts.append(f"ahead: {first.candidate} ({self.metric} {first.score:.1%}, loss {loss_words(first.loss)})")
+        self.console.print(Text(", ".join(facts)), soft_wrap=True)
+
+
+class LiveDisplay(Display):
+    """The phase, a bar, the time left and the leading recipes, drawn again and again in the same place."""
+
+    def __init__(self, console: Console, metric: str) -> None:
+        self.console, self.metric = console, metric
+        self._progress: Progress | None = None
+        self._shown = time.monotonic()
+        self._spinner = Spinner("line" if console.options.ascii_only else "dots", style="cyan")
+        self._live = Live(
+            get_renderable=self._render, console=console, refresh_per_second=REFRESHES, transient=True
+        )  # fmt: skip
+
+    def __enter__(self) -> "LiveDisplay":
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.stop()
+
+    def note(self, line: str) -> None:
+        self.console.print(Text(line, style="dim"), soft_wrap=False)
+
+    def show(self, progress: Progress) -> None:
+        self._progress, self._shown = progress, time.monotonic()
+
+    def _render(self) -> RenderableType:
+        progress = self._progress
+        if progress is None:
+            # Compiling takes half a minute: a clock says that something is going on.
+            return self._busy(f"getting ready, {time_words(time.monotonic() - self._shown)}")
+        bar = Table.grid(padding=(0, 2), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(no_wrap=True)
+        since = time.monotonic() - self._shown
+        left = None if progress.seconds_left is None else max(0.0, progress.seconds_left - since)
+        facts = [f"{progress.done:.0%}", *_left(left)]
+        bar.add_row(
+            ProgressBar(total=1.0, completed=progress.done, complete_style="cyan", finished_style="cyan"),
+            _line(", ".join(facts)),
+        )
+        parts: list[RenderableType] = [Text(), self._busy(progress.phase), bar, _line(_field(progress), "dim")]
+        room = self.console.height - LINES_AROUND_THE_TABLE
+        if progress.standings and room > 0:
+            parts.append(leaders(progress.standings[:room], self.metric, self.console.width))
+        return Group(*parts)
+
+    def _busy(self, words: str) -> Table:
+        # The spinner's own text would not stay on one line.
+        line = Table.grid(padding=(0, 1))
+        line.add_row(self._spinner, _line(words, "bold"))
+        return line
+
+
+def leaders(standings: list[Standing], metric: str, width: int) -> Table:
+    """The leading recipes as a table for a terminal of `width` columns; those no longer training are dimmed."""
+    table = _table()
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column(metric, justify="right", no_wrap=True)
+    if width >= NARROW:
+        table.add_column("loss", justify="right", no_wrap=True)
+        table.add_column("run", justify="right", no_wrap=True)
+    # Not marked as unbreakable, so that it is the one column to give way; its cells stay on one line by themselves.
+    table.add_column("recipe")
+    for place, one in enumerate(standings):
+        cells: list[str | Text] = [str(one.candidate), f"{one.score:.1%}"]
+        if width >= NARROW:
+            cells += [loss_words(one.loss), f"{one.progress:.0%}"]
+        style = "dim" if not one.live else "bold" if place == 0 else ""
+        table.add_row(*cells, _line(describe(one.recipe)), style=style)
+    return table
+
+
+def print_verdict(verdict: Verdict, console: Console) -> None:
+    """Print what was found: in words, the finalists as a table, the winner's recipe as YAML that can be copied."""
+    console.print()
+    for sentence in verdict.sentences():
+        console.print(Text(sentence, style="bold" if sentence == verdict.sentences()[0] else ""), soft_wrap=False)
+    if len(verdict.finalists) > 1:
+        repeats = len(verdict.finalists[0].scores)
+        console.print()
+        console.print(
+            Text(f"Finalists, on the validation rows of {counted(repeats, 'fresh repeat')}:", style="dim"),
+            soft_wrap=False,
+        )
+        console.print(finalists_table(verdict, console.width), soft_wrap=False)
+    console.print()
+    console.print(Text("The winner's recipe:", style="dim"), soft_wrap=False)
+    # As it stands in the file: a line broken by us could not be copied.
+    console.print(Text(dump(verdict.winner).rstrip()), soft_wrap=True)
+    console.print()
+
+
+def finalists_table(verdict: Verdict, width: int) -> Table:
+    """The finalists with the winner's lead over each in percentage points, for a terminal of `width` columns."""
+    table = _table()
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column(verdict.metric, justify="right", no_wrap=True)
+    table.add_column("lead, points" if width < WIDE else "winner's lead, points", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    if width >= WIDE:
+        table.add_column("recipe")
+    for finalist in verdict.finalists:
+        cells: list[str | Text] = [
+            str(finalist.candidate),
+            score_words(finalist.scores),
+            *_lead(finalist, width >= NARROW),
+        ]
+        if width >= WIDE:
+            cells.append(_line(describe(finalist.recipe)))
+        table.add_row(*cells, style="bold" if finalist.difference is None else "dim" if finalist.told_apart else "")
+    return table
+
+
+def _lead(finalist: Finalist, with_interval: bool) -> tuple[str, str]:
+    lead = finalist.difference
+    if lead is None:
+        return "", "winner"
+    # Rounded to zero a small lead must not come out as -0.00.
+    mean, low, high = (round(100 * value, 2) + 0.0 for value in (lead.mean, lead.low, lead.high))
+    lead_words = f"{mean:.2f} ({low:.2f} to {high:.2f})" if with_interval else f"{mean:.2f}"
+    return lead_words, "worse" if finalist.told_apart else "as good?"
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", border_style="dim")
+
+
+def _line(text: str, style: str = "") -> Text:
+    """Text that stays on one line whatever the width, so that the display keeps its place."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _left(seconds: float | None) -> list[str]:
+    if seconds is None:
+        return []
+    return [f"about {time_words(seconds)} left" if seconds >= 1 else "nearly done"]
+
+
+def _field(progress: Progress) -> str:
+    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"

@@ -1,0 +1,142 @@
+"""Intervals and paired comparisons. Pure numbers, no torch."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with a confidence interval; `repeats` is how many independent runs stand behind it."""
+
+    mean: float
+    low: float
+    high: float
+    repeats: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside the interval."""
+        return self.low > 0 or self.high < 0
+
+
+def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """Interval for the expected value over new runs AND new rows, from every row scored in every run.
+
+    With runs r and rows m as crossed random factors, Y = mu + a_r + b_m + e_rm, the variance of the grand mean is
+    estimated by (MS_runs + MS_rows - MS_rest) / (R M), with degrees of freedom after Satterthwaite. An interval over
+    runs alone would cover the expected score on these very rows only.
+
+    Args:
+        values: scores of the same rows in each run, float [R, M]: 0 or 1 for accuracy, or paired differences.
+
+    Source: Searle, Casella, McCulloch, "Variance Components", 1992, section 4.4 (two-way crossed, no replication).
+
+    >>> interval = crossed_interval(np.array([[1.0, 0.0, 1.0, 1.0], [1.0, 0.0, 1.0, 1.0]]))
+    >>> interval.mean, interval.low < 0.75 < interval.high
+    (0.75, True)
+    """
+    mean, variance, freedom = crossed_variance(values)
+    if variance == 0:
+        return Interval(mean, mean, mean, len(values))
+    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance))
+    return Interval(mean, mean - half, mean + half, len(values))
+
+
+def crossed_variance(values: np.ndarray) -> tuple[float, float, float]:
+    """(grand mean, its variance over new runs and new rows, degrees of freedom) of scores [R, M]."""
+    runs, rows = values.shape
+    if runs < 2 or rows < 2:
+        raise ValueError(f"values of shape {values.shape}: an interval needs at least 2 runs and 2 rows")
+    mean = values.mean()
+    by_run, by_row = values.mean(axis=1) - mean, values.mean(axis=0) - mean
+    rest = values - mean - by_run[:, None] - by_row[None, :]
+    ms_runs = rows * np.sum(by_run**2) / (runs - 1)
+    ms_rows = runs * np.sum(by_row**2) / (rows - 1)
+    ms_rest = np.sum(rest**2) / ((runs - 1) * (rows - 1))
+    # Never below what either factor alone says: the difference of mean squares can come out too small by chance.
+    total = max(ms_runs + ms_rows - ms_rest, ms_runs, ms_rows)
+    if total == 0:
+        return float(mean), 0.0, float(runs - 1)
+    weight = ms_runs**2 / (runs - 1) + ms_rows**2 / (rows - 1) + ms_rest**2 / ((runs - 1) * (rows - 1))
+    return float(mean), float(total / (runs * rows)), float(max(total**2 / weight, runs - 1))
+
+
+def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """Interval for an expected score in [0, 1], such as accuracy, over new runs and new rows.
+
+    Wilson's interval with as many rows as would give an independent sample the variance that `crossed_interval` finds:
+    near 1 a fraction's spread is seen too seldom for the plain interval, which then covers far less than it says.
+    Where no spread is seen at all, the M rows count, every run as the same.
+
+    Args:
+        values: scores of the same rows in each run, float [R, M], R and M at least 2.
+
+    Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
+
+    >>> interval = fraction_interval(np.ones((3, 360)))
+    >>> interval.mean, round(interval.low, 4), interval.high
+    (1.0, 0.9894, 1.0)
+    """
+    mean, variance, freedom = crossed_variance(values)
+    if variance == 0:
+        count, quantile = float(values.shape[1]), float(stats.norm.ppf((1 + confidence) / 2))
+    else:
+        count = min(max(mean * (1 - mean), 1e-12) / variance, float(values.size))
+        quantile = float(stats.t.ppf((1 + confidence) / 2, freedom))
+    shrunk = 1 + quantile**2 / count
+    centre = (mean + quantile**2 / (2 * count)) / shrunk
+    half = quantile / shrunk * np.sqrt(mean * (1 - mean) / count + quantile**2 / (4 * count**2))
+    return Interval(mean, float(max(0.0, centre - half)), float(min(1.0, centre + half)), len(values))
+
+
+def resampled_interval(
+    differences: np.ndarray, overlap: float, confidence: float = CONFIDENCE, rows: int | None = None
+) -> Interval:
+    """Interval for the mean of paired differences whose runs split the same pool of rows anew.
+
+    The runs share rows, so their mean varies more than independent runs would: the variance is multiplied by
+    1/R + overlap instead of 1/R.
+
+    Args:
+        differences: one paired difference for each run, float [R].
+        overlap: validation rows divided by training rows of a run.
+        rows: validation rows of a run, if the differences are of shares of them. Few runs of few rows often differ by
+            the same count, which looks like no variance at all; that of rounding to whole counts is the least believed.
+
+    Source: Nadeau and Bengio, "Inference for the generalization error", 2003.
+    """
+    runs = len(differences)
+    if runs < 2:
+        raise ValueError(f"{runs} run(s): an interval needs at least 2")
+    mean, variance = differences.mean(), differences.var(ddof=1)
+    if rows is not None:
+        # Each of two shares is rounded to a multiple of 1/rows, which adds 1/12 of its square to the variance.
+        variance = max(variance, 1 / (6 * rows**2))
+    half = stats.t.ppf((1 + confidence) / 2, runs - 1) * np.sqrt(variance * (1 / runs + overlap))
+    return Interval(float(mean), float(mean - half), float(mean + half), runs)
+
+
+def compared_to_best(scores: np.ndarray, best: int, overlap: float, rows: int | None = None) -> list[Interval]:
+    """Best minus each other candidate, in the order of the rows without `best`, each interval wide enough for all.
+
+    The best is chosen by these very scores, so it is as if every candidate had been compared with every other, and
+    Bonferroni counts all pairs: the chance that any of the intervals misses its true difference is at most 5%.
+    (Counting only the comparisons made, six equal candidates are called different in 9% of simulated races.)
+
+    Args:
+        scores: greater is better, float [candidates, runs], the same runs for all.
+        best: which candidate is best.
+        overlap, rows: as in `resampled_interval`.
+    """
+    others = [candidate for candidate in range(len(scores)) if candidate != best]
+    confidence = 1 - (1 - CONFIDENCE) / max(1, math.comb(len(scores), 2))
+    return [resampled_interval(scores[best] - scores[other], overlap, confidence, rows) for other in others]

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+
+from lanewise import data
+from lanewise.errors import InputError
+
+
+@pytest.fixture(params=[None, 100], ids=["one block", "many blocks"])
+def blocks(request, monkeypatch):
+    """Small data in one block, and in blocks of a few rows."""
+    if request.param:
+        monkeypatch.setattr("lanewise.data.arrays.CHUNK_BYTES", request.param)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64])
+def test_flat_rows_by_feature(dtype):
+    x = np.random.default_rng(0).uniform(0, 250, (50, 3)).astype(dtype)
+    scale = data.Standardise.fit(torch.from_numpy(x))
+    assert scale.mean.shape == scale.std.shape == (3,)
+    assert scale.mean.dtype == scale.std.dtype == torch.float64
+    np.testing.assert_allclose(scale.mean, x.astype(np.float64).mean(0), rtol=1e-14)
+    np.testing.assert_allclose(scale.std, x.astype(np.float64).std(0), rtol=1e-14)
+    out = scale.apply(torch.from_numpy(x), torch.float64)
+    np.testing.assert_allclose(out.mean(0), 0, atol=1e-13)
+    np.testing.assert_allclose(out.std(0, correction=0), 1, rtol=1e-13)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_images_by_channel():
+    x = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 5), dtype=np.uint8)
+    x[:, 1] //= 7
+    scale = data.Standardise.fit(torch.from_numpy(x))
+    assert scale.mean.shape == scale.std.shape == (3, 1, 1)
+    np.testing.assert_allclose(scale.mean.flatten(), x.mean((0, 2, 3)), rtol=1e-14)
+    np.testing.assert_allclose(scale.std.flatten(), x.std((0, 2, 3)), rtol=1e-14)
+    out = scale.apply(torch.from_numpy(x))
+    assert out.dtype == torch.float32
+    assert out.shape == x.shape
+    wanted = (x - x.mean((0, 2, 3), keepdims=True)) / x.std((0, 2, 3), keepdims=True)
+    np.testing.assert_allclose(out, wanted, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("blocks")
+def test_only_the_training_rows_count():
+    """The other rows may be anything at all: nothing of them leaks into the statistics."""
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(40, 2)))
+    y = torch.arange(40) % 2
+    rows = data.split(y, seed=1)
+    before = data.Standardise.fit(x, rows.train)
+    x[rows.valid] = 1e6
+    after = data.Standardise.fit(x, rows.train)
+    assert torch.equal(before.mean, after.mean)
+    assert torch.equal(before.std, after.std)
+    np.testing.assert_allclose(before.mean, x[rows.train].mean(0), rtol=1e-12)
+    assert data.Standardise.fit(x).mean.min() > 1e5
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e-300, 1e300, 1 / 3])
+def test_a_constant_feature_becomes_zero(value):
+    """Rounding in the mean of equal numbers must not turn into a standard deviation of 1e-17."""
+    x = torch.stack([torch.full((30,), value, dtype=torch.float64), torch.arange(30.0, dtype=torch.float64)], dim=1)
+    scale = data.Standardise.fit(x)
+    assert scale.mean[0] == value
+    assert scale.std[0] == 1
+    assert scale.apply(x)[:, 0].tolist() == [0.0] * 30
+    assert torch.isfinite(scale.apply(x)).all()
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-5, 1e150])
+def test_the_unit_of_a_feature_does_not_matter(unit):
+    x = torch.tensor([[1.0], [2.0], [6.0]], dtype=torch.float64)
+    wanted = data.Standardise.fit(x).apply(x, torch.float64)
+    torch.testing.assert_close(
+        data.Standardise.fit(x * unit).apply(x * unit, torch.float64), wanted, rtol=1e-14, atol=0
+    )
+
+
+def test_large_offsets_keep_their_digits():
+    """Seconds since 1970 in float64: float32 arithmetic would lose all below 128 s."""
+    x = 1.7e9 + torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
+    torch.testing.assert_close(data.Standardise.fit(x).apply(x).flatten(), torch.tensor([-(1.5**0.5), 0, 1.5**0.5]))
+
+
+def test_no_rows_stay_no_rows():
+    assert data.Standardise.fit(torch.rand(4, 3)).apply(torch.rand(0, 3)).shape == (0, 3)
+
+
+def test_inputs_are_left_alone():
+    x = torch.tensor([[1.0], [3.0]])
+    data.Standardise.fit(x).apply(x)
+    assert x.tolist() == [[1.0], [3.0]]
+
+
+@pytest.mark.parametrize(
+    ("x", "rows", "match"),
+    [
+        (torch.zeros(3), None, r"x has shape \[3\]"),
+        (torch.zeros(3, 4, 5), None, r"x has shape \[3, 4, 5\]"),
+        (torch.zeros(3, 2), torch.zeros(0, dtype=torch.int64), "no training rows"),
+        (torch.tensor([[1e308], [-1e308]], dtype=torch.float64), None, "x spreads too widely"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(x, rows, match):
+    with pytest.raises(InputError, match=match):
+        data.Standardise.fit(x, rows)
+
+
+def test_rows_of_another_shape_are_refused():
+    flat, image = data.Standardise.fit(torch.rand(4, 3)), data.Standardise.fit(torch.rand(4, 3, 2, 2))
+    for scale, other in ((flat, torch.rand(4, 2)), (flat, torch.rand(4, 3, 2, 2)), (image, torch.rand(4, 1, 2, 2))):
+        with pytest.raises(InputError, match="must have the 3 channels or features measured"):
+            scale.apply(other)

@@ -1,0 +1,266 @@
+"""The way lanes run: chosen by cost and benefit, written down, read back; what is no plan is refused."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from lanewise.errors import InputError
+from lanewise.lanes import plan as plan_module
+from lanewise.lanes.engine import Engine
+from lanewise.lanes.numbers import stack_tables, tabulate_recipe
+from lanewise.lanes.plan import Choice, Plan, Trial, block_width, choose_plan
+from lanewise.lanes.program import compile_mark
+from lanewise.lanes.step import LaneStep
+from lanewise.lanes.workers import Workers
+from lanewise.task import Task
+from tests.lanes.cases import MLP_SGD, MODELS, engine_for, plan, rows, trained
+
+PLAN = Plan(True, True, 16, 2, 1, "the fastest of the ways tried", {"eager loop over lanes": 524.25})
+CAPTURED = plan_module.captured
+HOURS = 10**11
+"""Lane-steps that take hours, whatever the machine."""
+
+
+def test_a_plan_survives_being_written() -> None:
+    assert Plan.from_dict(json.loads(json.dumps(PLAN.to_dict())), "engine.json") == PLAN
+    assert Plan.from_dict(plan("looped").to_dict(), "engine.json") == plan("looped")
+
+
+def test_a_plan_of_a_later_version_is_read() -> None:
+    assert Plan.from_dict({**PLAN.to_dict(), "colour": "green"}, "engine.json") == PLAN
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"packed": 1},
+        {"compiled": None},
+        {"width": True},
+        {"width": 16.0},
+        {"width": 0},
+        {"width": 1},
+        {"workers": 0},
+        {"threads": -1},
+        {"threads": "1"},
+        {"packed": False, "width": 4},
+    ],
+    ids=str,
+)
+def test_what_is_no_plan_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"^engine\.json: "):
+        Plan.from_dict({**PLAN.to_dict(), **wrong}, "engine.json")
+
+
+@pytest.mark.parametrize("name", ["packed", "compiled", "width", "workers", "threads"])
+def test_a_plan_with_a_gap_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name} "):
+        Plan.from_dict({key: value for key, value in PLAN.to_dict().items() if key != name}, "engine.json")
+
+
+@pytest.mark.parametrize("wrong", [None, [], "packed", 3])
+def test_a_plan_that_is_no_mapping_is_refused(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"a plan must hold packed \(bool\)"):
+        Plan.from_dict(wrong, "engine.json")
+
+
+def test_a_plan_in_words() -> None:
+    assert str(PLAN) == "compiled packs of 16 lanes, 2 worker(s) of 1 thread(s)"
+    assert str(plan("packed")) == "eager packs of up to 4 lanes, 1 worker(s) of 1 thread(s)"
+    assert str(plan("looped")) == "eager loop over lanes, 1 worker(s) of 1 thread(s)"
+
+
+def test_blocks_of_a_program_have_one_width_and_no_pack_has_a_single_lane() -> None:
+    assert PLAN.least_width == 16
+    assert plan("packed", 32).least_width >= 2
+    assert plan("looped").least_width == 1
+
+
+def test_compiled_blocks_are_narrow_where_lanes_leave() -> None:
+    assert block_width(32, 1, 1) == 16
+    assert block_width(4, 1, 1) == 4
+    assert block_width(16, 3, 2, ((1.0, 0.25), (0.5, 0.25), (0.25, 0.5))) < block_width(16, 3, 2)
+
+
+@pytest.fixture(scope="module")
+def trial() -> Trial:
+    """What a choice is measured on: the small perceptron."""
+    engine = Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=1)
+    recipe = MLP_SGD.recipes()[0]
+    model = engine.new_model(0)
+    step = LaneStep(model, recipe, engine.task.objective, engine.feed(recipe, 0).chunk(0, 1).x[0])
+    feed = engine.feed(recipe, 0, step)
+    row = stack_tables([tabulate_recipe(recipe, 204, 6, 99)], torch.float32, torch.device("cpu"))[0, :, 0]
+    return Trial(step, step.initial_state(model), feed.chunk(0, 2), row)
+
+
+@pytest.fixture(scope="module")
+def graphs() -> dict[str, torch.fx.GraphModule]:
+    """Graphs captured so far: it takes a second, and the same plan gives the same graph."""
+    return {}
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, graphs: dict[str, Any]) -> dict[str, Any]:
+    """Costs of the ways, microseconds a lane-step, and what was measured and compiled.
+
+    The clock is not asked, and Inductor neither: the graph it would be given runs as it is. What is compiled, and what
+    it is given, is real.
+    """
+    given: dict[str, Any] = {"loop": 100.0, "pack": 50.0, "compiled": 20.0, "widths": [], "fused": 0}
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
+    def microseconds(self: Trial, program: Any, width: int, workers: Workers) -> float:
+        state, rows = self.inputs(width)
+        program(*state, rows[0], self.chunk.x[0], self.chunk.y[0], *(draw[0] for draw in self.chunk.draws))
+        given["widths"].append(width)
+        way = "compiled" if isinstance(program, torch.fx.GraphModule) else "loop" if width == 1 else "pack"
+        share = given.get("with workers", 1.0) if workers.count > 1 else 1.0
+        return float(given[way] * share)
+
+    def fused(graph: torch.fx.GraphModule, examples: Any) -> torch.fx.GraphModule:
+        given["fused"] += 1
+        if "error" in given:
+            raise given["error"]
+        return graph
+
+    def captured(way: Plan, trial: Trial) -> torch.fx.GraphModule:
+        if str(way) not in graphs:
+            graphs[str(way)] = CAPTURED(way, trial)
+        return graphs[str(way)]
+
+    monkeypatch.setattr(Trial, "microseconds", microseconds)
+    monkeypatch.setattr(plan_module, "fused", fused)
+    monkeypatch.setattr(plan_module, "captured", captured)
+    return given
+
+
+def choose(trial: Trial, lane_steps: int, lanes: int = 8, threads: int = 1) -> tuple[Choice, list[str]]:
+    notes: list[str] = []
+    return choose_plan(trial, lanes, 1, lane_steps, threads, notes.append), notes
+
+
+Tried = dict[str, Any]
+
+
+def test_a_short_run_is_not_compiled(trial: Trial, tried: Tried) -> None:
+    choice, notes = choose(trial, 1000)
+    assert (choice.plan.packed, choice.plan.compiled) == (True, False)
+    assert "compiling would cost about" in choice.plan.why
+    assert (tried["fused"], choice.compile_seconds, notes) == (0, 0.0, [])
+
+
+def test_a_long_run_is_compiled(trial: Trial, tried: Tried) -> None:
+    choice, notes = choose(trial, HOURS)
+    assert (choice.plan.packed, choice.plan.compiled, choice.plan.width) == (True, True, 8)
+    assert choice.compile_seconds > 0
+    assert list(choice.plan.timings.values()) == [100.0, 50.0, 20.0]
+    assert (tried["fused"], notes) == (1, [])
+
+
+def test_compiling_pays_sooner_where_inductor_has_the_graph_already(trial: Trial, tried: Tried) -> None:
+    # At 50 us a lane-step 60% are saved: 300,000 lane-steps save 9 s, less than 12 s and more than 4 s.
+    choice, _ = choose(trial, 300_000)
+    assert not choice.plan.compiled
+    wanted = Plan(True, True, 8, 1, 1)
+    compile_mark(plan_module.captured(wanted, trial), trial.examples(8)).touch()
+    choice, _ = choose(trial, 300_000)
+    assert choice.plan.compiled
+
+
+@pytest.mark.parametrize(
+    ("costs", "packed", "is_compiled"),
+    [
+        ({"loop": 40.0, "compiled": 60.0}, False, False),
+        ({"loop": 60.0, "compiled": 60.0}, True, False),
+        ({"loop": 40.0, "compiled": 30.0}, True, True),
+        ({"loop": 30.0, "compiled": 20.0}, False, True),
+    ],
+    ids=["the loop is fastest", "the pack is", "a pack that is slower until it is compiled", "the loop, compiled"],
+)
+def test_the_cheapest_way_is_taken(
+    trial: Trial, tried: Tried, costs: dict[str, float], packed: bool, is_compiled: bool
+) -> None:
+    tried |= costs
+    choice, _ = choose(trial, HOURS)
+    assert (choice.plan.packed, choice.plan.compiled) == (packed, is_compiled)
+    assert choice.plan.width == 1 or packed
+    assert choice.plan.why == "the fastest of the ways tried"
+
+
+def test_without_a_compiler_nothing_is_compiled(trial: Trial, tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    choice, notes = choose(trial, HOURS)
+    assert not choice.plan.compiled
+    assert "no" in choice.plan.why
+    assert "compiler" in choice.plan.why
+    assert (tried["fused"], notes) == (0, [])
+
+
+def test_where_compiling_fails_lanes_run_all_the_same(trial: Trial, tried: Tried) -> None:
+    tried["error"] = RuntimeError("no space\nleft on device")
+    choice, notes = choose(trial, HOURS)
+    assert (choice.plan.packed, choice.plan.compiled) == (True, False)
+    assert choice.plan.why == "compiling failed"
+    assert notes == ["not compiled: RuntimeError: no space left on device"]
+
+
+def test_one_lane_is_measured_as_a_pack_of_no_less_than_two(trial: Trial, tried: Tried) -> None:
+    choice, _ = choose(trial, 1, lanes=1)
+    loop, pack = tried["widths"]
+    assert loop == 1
+    assert pack == choice.plan.least_width >= 2
+
+
+@pytest.mark.parametrize(("share", "workers"), [(0.5, 2), (2.0, 1)])
+def test_workers_are_taken_where_they_pay(trial: Trial, tried: Tried, share: float, workers: int) -> None:
+    tried["with workers"] = share
+    assert choose(trial, 1, threads=2)[0].plan.workers == workers
+
+
+def test_a_model_that_fails_to_train_is_refused(trial: Trial, tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("no gradient")
+
+    monkeypatch.setattr(plan_module, "train_program", lambda step, packed: fails)
+    with pytest.raises(InputError, match="model fails in a training step: RuntimeError: no gradient"):
+        choose(trial, 1)
+
+
+def test_an_engine_measures_prints_and_records() -> None:
+    notes: list[str] = []
+    recipe = MLP_SGD.recipes()[0]
+    engine = Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=1, note=notes.append)
+    trained(engine, [recipe, recipe], 1 / 204)
+    ((key, chosen),) = engine.plans.items()
+    assert key == str(recipe.structure())
+    assert not chosen.compiled
+    assert len(chosen.timings) == 2
+    assert all(cost > 0 for cost in chosen.timings.values())
+    assert notes == [f"engine: {chosen} ({chosen.why})"]
+    assert (engine.costs.compile, engine.costs.trials > 0) == (0.0, True)
+    engine.close()
+
+
+def test_a_plan_that_is_given_is_taken_without_measuring(trial: Trial, tried: Tried) -> None:
+    recipe = MLP_SGD.recipes()[0]
+    engine = engine_for(MODELS["mlp"], rows("mlp"), recipe, plan("looped"))
+    trained(engine, [recipe], 1 / 204)
+    assert engine.plans == {str(recipe.structure()): plan("looped")}
+    assert tried["widths"] == []
+    with pytest.raises(InputError, match=r"the engine plan given knows no lanes of this structure: .*proximal"):
+        trained(engine, [replace(recipe, l1_step="proximal")])
+    engine.close()
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_an_engine_needs_a_thread(threads: int) -> None:
+    with pytest.raises(InputError, match=f"threads = {threads}: must be an integer in"):
+        Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=threads)
+
+
+def test_an_unknown_device_is_refused() -> None:
+    with pytest.raises(InputError, match=r"device = 'toaster': not usable here; must be one of cpu"):
+        Engine(Task(MODELS["mlp"], rows("mlp")), 7, device="toaster")

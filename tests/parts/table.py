@@ -1,0 +1,160 @@
+"""The table of all parts: for each a name, recipes that use it with different numbers by lane, and their model.
+
+Schedules have their rows in `table_schedules.py`, update rules in `table_rules.py`, and the fields of a recipe here. A
+new part gets a row, and its ranges a line in `table_limits.py`; `test_table_complete.py` says when one is missing.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from lanewise.parts.rules import SGD, Muon, ScheduleFreeAdamW
+from lanewise.parts.schedules import Cosine, Exponential, Linear, Polynomial
+from lanewise.recipe import Recipe
+from tests.parts.table_row import BATCH, EPOCHS, LIVELY, Row, halved, recipe
+from tests.parts.table_rules import RULE_ROWS
+from tests.parts.table_schedules import SCHEDULE_ROWS
+
+
+def number_row(name: str, *values: Any, neutral: float, **structure: Any) -> Row:
+    """A number of SGD or of the recipe, in each lane another value or schedule."""
+    rule = {"momentum": 0.5} if name in ("lr", "dampening") else {}
+
+    def with_value(value: Any) -> Recipe:
+        own = {**LIVELY, **structure}
+        if name in ("lr", "momentum", "dampening"):
+            return recipe(SGD(**{"lr": 0.1, **rule, name: value}), **own)
+        return recipe(**{**own, name: value})
+
+    return Row(name, tuple(map(with_value, values)), with_value(neutral))
+
+
+NUMBER_ROWS = (
+    number_row("lr", 0.3, 0.05, 0.2 * Cosine(warmup="5%"), neutral=0.0),
+    number_row("momentum", 0.9, 0.3, 0.9 * Linear(to=0.5), neutral=0.0),
+    number_row("dampening", 0.5, 0.1, 0.9 * Cosine(), neutral=0.0),
+    number_row("l2", 0.05, 0.01, 0.1 * Linear(), neutral=0.0),
+    number_row("l1", 0.01, 0.003, 0.02 * Cosine(), neutral=0.0),
+    number_row("decay", 0.1, 0.02, 0.2 * Exponential(to=0.1), neutral=0.0),
+    number_row("dropout", 0.5, 0.1, 0.6 * Linear(), neutral=0.0),
+    number_row("norm_momentum", 0.5, 1.0, 0.3 * Linear(to=0.1), neutral=0.1),
+    number_row("label_smoothing", 0.2, 0.05, 0.4 * Polynomial(), neutral=0.0),
+    Row(
+        "the model's own rates", tuple(recipe(SGD(lr=lr)) for lr in (0.1, 0.2, 0.05)), recipe(SGD(lr=0.1), dropout=0.0)
+    ),
+)
+
+
+def variant_row(name: str, values: Any, without: dict[str, Any], model: str = "mlp", **structure: Any) -> Row:
+    """Recipes with `structure` and in each lane other fields `values`; `without` undoes the part."""
+    lanes = tuple(recipe(**{**structure, **own}) for own in values)
+    return Row(name, lanes, replace(lanes[0], **without), model)
+
+
+RATES = ({"rule": SGD(lr=0.1)}, {"rule": SGD(lr=0.05, momentum=0.5)}, {"rule": SGD(lr=0.1 * Cosine(), momentum=0.9)})
+MOMENTA = tuple(
+    {**rate, "norm_momentum": momentum} for rate, momentum in zip(RATES, (0.5, 0.1, 0.2 * Linear(to=0.5)), strict=True)
+)
+
+REGULARISATION_ROWS = (
+    variant_row(
+        "l1 by the proximal step",
+        ({"l1": 0.02}, {"l1": 0.005}, {"l1": 0.05 * Linear()}),
+        {"l1_step": "subgradient"},
+        l1_step="proximal",
+    ),
+    variant_row(
+        "independent decay",
+        ({"decay": 0.01}, {"decay": 0.001}, {"decay": 0.02 * Cosine()}),
+        {"decay_by": "rate"},
+        decay_by="independent",
+    ),
+    variant_row(
+        "penalty per row",
+        ({"l2": 2.0, "l1": 0.3}, {"l2": 0.5}, {"l2": 4.0 * Linear(), "l1": 0.1}),
+        {"penalty_per": "mean"},
+        penalty_per="row",
+    ),
+    variant_row(
+        "elastic net", ({"l1": 0.01, "l2": 0.05}, {"l1": 0.02}, {"l2": 0.1 * Linear()}), {"l1": 0.0, "l2": 0.0}
+    ),
+    variant_row(
+        "penalised",
+        ({"l2": 0.1, "l1": 0.01}, {"decay": 0.1}, {"l1": 0.02 * Linear()}),
+        {"penalised": None},
+        penalised=("4.*", "1.weight"),
+    ),
+    variant_row(
+        "penalised, two rates",
+        ({"decay": 1.0}, {"l1": 0.1}, {"decay": 2.0 * Linear(), "l1": 0.05}),
+        {"penalised": None},
+        rule=Muon(lr=0.02, adam_lr=0.01),
+        penalised=("*.bias", "4.weight"),
+        l1_step="proximal",
+    ),
+    variant_row("mixup", ({"mixup": 1.0}, {"mixup": 0.2}, {"mixup": 0.8 * Linear()}), {"mixup": None}),
+    variant_row(
+        "stochastic_depth",
+        ({"stochastic_depth": 0.5}, {"stochastic_depth": 0.2}, {"stochastic_depth": 0.6 * Linear()}),
+        {"stochastic_depth": 0.0},
+        "residual",
+    ),
+    variant_row(
+        "dropout of channels",
+        ({"dropout": 0.5}, {"dropout": 0.2}, {"dropout": 0.6 * Linear()}),
+        {"dropout": 0.0},
+        "residual",
+    ),
+)
+NORM_ROWS = (
+    *(
+        variant_row(f"norm={norm}, {model}", RATES, {"norm": "own"}, model, norm=norm, norm_groups=2)
+        for model in ("mlp", "residual")
+        for norm in ("layer", "group", "identity")
+    ),
+    variant_row("norm=batch, layered", MOMENTA, {"norm": "own"}, "layered", norm="batch"),
+    variant_row("norm=batch, grouped", MOMENTA, {"norm": "own"}, "grouped", norm="batch"),
+    variant_row("norm=batch, tokens", MOMENTA, {"norm": "own"}, "tokens", norm="batch"),
+    variant_row("norm=batch, mlp", MOMENTA, {"norm": "identity"}, norm="batch"),
+    # Not groups of two values: their norm is nearly a sign, and the run chaotic.
+    variant_row("norm_groups", RATES, {"norm_groups": 2}, norm="group", norm_groups=3),
+    # Of 7 rows a last one is left over: on its own in images, with the three before it in vectors.
+    variant_row("ghost", MOMENTA, {"ghost": None}, ghost=3, batch_size=7),
+    variant_row("ghost, residual", MOMENTA, {"ghost": None}, "residual", ghost=3, batch_size=7),
+    variant_row("ghost, the model's own momentum", RATES, {"ghost": None}, ghost=4),
+    variant_row("batch_size", RATES, {"batch_size": BATCH}, batch_size=5, epochs=7),
+    variant_row("epochs", RATES, {"epochs": EPOCHS}, epochs=11),
+)
+
+
+TOGETHER = {"l1": 0.005, "decay": 0.001, "dropout": 0.3, "norm_momentum": 0.2, "label_smoothing": 0.1}
+TOGETHER_ROWS = (
+    Row(
+        "all at once, mlp",
+        tuple(
+            recipe(rule, l1_step="proximal", decay_by="independent", ghost=3, mixup=strength, **TOGETHER)
+            for rule, strength in (
+                (Muon(lr=0.02 * Cosine(), adam_lr=0.01), 1.0),
+                (Muon(lr=0.01, momentum=0.5), 0.2),
+                (halved(Muon(lr=0.02)), 0.5 * Linear()),
+            )
+        ),
+        recipe(Muon(lr=0.02 * Cosine(), adam_lr=0.01)),
+    ),
+    Row(
+        "all at once, residual",
+        tuple(
+            recipe(rule, stochastic_depth=rate, dropout=rate, norm="group", norm_groups=2, label_smoothing=0.1, l2=0.01)
+            for rule, rate in (
+                (ScheduleFreeAdamW(lr=0.01), 0.5),
+                (ScheduleFreeAdamW(lr=0.02, beta1=0.5), 0.2),
+                (halved(ScheduleFreeAdamW(lr=0.01)), 0.5 * Linear()),
+            )
+        ),
+        recipe(ScheduleFreeAdamW(lr=0.01)),
+        "residual",
+    ),
+)
+
+TABLE: tuple[Row, ...] = (
+    *SCHEDULE_ROWS, *NUMBER_ROWS, *REGULARISATION_ROWS, *NORM_ROWS, *RULE_ROWS, *TOGETHER_ROWS,
+)  # fmt: skip

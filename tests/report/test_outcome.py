@@ -1,0 +1,87 @@
+import copy
+import math
+
+import pytest
+
+import lanewise as lw
+from lanewise.report.outcome import outcomes, run_length, settings_that_differ
+from lanewise.study.race import Candidate, Study
+from tests.report.studies import SPACE, TOO_HIGH
+
+
+def test_places_run_from_the_winner_to_the_first_that_left(study: Study) -> None:
+    found = outcomes(study)
+    assert [outcome.place for outcome in found] == list(range(1, len(study.candidates) + 1))
+    confirmed = [finalist.candidate for finalist in study.verdict.finalists]
+    assert [outcome.number for outcome in found][: len(confirmed)] == confirmed
+    assert [outcome.state for outcome in found][: len(confirmed)] == ["winner"] + ["finalist"] * (len(confirmed) - 1)
+    assert sorted(outcome.number for outcome in found) == list(range(len(study.candidates)))
+
+
+def test_those_that_left_say_where(study: Study) -> None:
+    for outcome in outcomes(study):
+        if outcome.state == "left":
+            assert outcome.words == f"left at {outcome.candidate.left_at:.0%}"
+            assert outcome.reached == outcome.candidate.left_at
+
+
+def test_diverged_candidates_come_last_with_their_step(diverged: Study) -> None:
+    found = outcomes(diverged)
+    lost = [outcome for outcome in found if outcome.state == "diverged"]
+    assert found[-len(lost) :] == lost
+    for outcome in lost:
+        step = min(outcome.candidate.diverged.values())
+        assert outcome.words.startswith(f"diverged at step {step}")
+        assert outcome.reached == step / run_length(diverged, outcome.recipe)[0]
+        assert math.isnan(outcome.candidate.loss)
+
+
+def test_order_below_the_finalists(study: Study) -> None:
+    winner = study.verdict.finalists[0]
+    recipe = winner.recipe
+    ends = [(None, 0.3), (None, 0.2), (0.25, 0.1), (0.5, 0.9), (0.5, 0.8)]
+    made = [Candidate(100 + at, recipe, 0, left_at, loss) for at, (left_at, loss) in enumerate(ends)]
+    for candidate in made:
+        candidate.curves = {0: [(candidate.left_at or 1.0, 1.0, candidate.loss, 0.5)]}
+    lost = [Candidate(200, recipe, 0, 0.5, diverged={0: 2, 1: 1}), Candidate(201, recipe, 0, 0.5, diverged={1: 6})]
+    raced = copy.copy(study)
+    raced.candidates = [*lost, *made, Candidate(winner.candidate, recipe, 0, None, 9.0)]
+    found = outcomes(raced)
+    assert [outcome.number for outcome in found] == [winner.candidate, 101, 100, 104, 103, 102, 201, 200]
+    assert [outcome.words for outcome in found[-2:]] == ["diverged at step 6 in 1 of 2 repeats", "diverged at step 1"]
+
+
+def test_only_settings_that_differ_are_columns() -> None:
+    recipes = [
+        lw.Recipe(rule=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), dropout=0.1),
+        lw.Recipe(rule=lw.SGD(lr=0.2 * lw.Linear(), momentum=0.9), dropout=None),
+    ]
+    columns = {setting.name: setting for setting in settings_that_differ(recipes, SPACE)}
+    assert list(columns) == ["schedule", "rate", "dropout"]
+    assert columns["rate"].values == [0.1, 0.2]
+    assert columns["rate"].is_number
+    assert not columns["schedule"].is_number
+    assert columns["dropout"].values == [0.1, None]
+
+
+def test_rules_that_share_no_number_stand_side_by_side() -> None:
+    recipes = [lw.Recipe(rule=lw.SGD(lr=0.1, momentum=0.9)), lw.Recipe(rule=lw.AdamW(lr=0.1, beta1=0.8))]
+    columns = {setting.name: setting for setting in settings_that_differ(recipes, SPACE)}
+    assert columns["rule"].values == ["sgd", "adamw"]
+    assert columns["momentum"].values == [0.9, None]
+    assert columns["beta1"].values == [None, 0.8]
+    assert "rate" not in columns
+
+
+@pytest.mark.parametrize(
+    ("space", "rates", "expected"),
+    [
+        (lw.Recipe(rule=lw.SGD(lr=lw.log(0.01, 1.0))), (0.1, 0.2), True),
+        (lw.Recipe(rule=lw.SGD(lr=lw.uniform(0.01, 1.0))), (0.1, 0.2), False),
+        (SPACE, (0.1, TOO_HIGH), True),
+        (lw.Recipe(rule=lw.SGD(lr=lw.log(0.01, 1.0))), (0.0, 0.2), False),
+    ],
+)
+def test_scale_follows_the_space(space: lw.Recipe, rates: tuple[float, float], expected: bool) -> None:
+    recipes = [lw.Recipe(rule=lw.SGD(lr=rate)) for rate in rates]
+    assert settings_that_differ(recipes, space)[0].log is expected

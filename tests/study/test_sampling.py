@@ -1,0 +1,164 @@
+"""Drawing from a space: the same seed draws the same, and the record can be read without us."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from lanewise.parts.part import Variable
+from lanewise.parts.rules import SGD, Adam
+from lanewise.parts.schedules import Constant, Cosine, Polynomial
+from lanewise.ranges import choice, integer, log, uniform
+from lanewise.recipe import Recipe, variables
+from lanewise.recipe_file import load
+from lanewise.spaces import classic
+from lanewise.study.sampling import STARTUP_TRIALS, Sampler, generation_sizes, quiet, suggest
+
+SPACE = Recipe(
+    rule=choice(SGD(lr=log(1e-3, 1) * choice(Constant(), Polynomial(power=uniform(1, 3)))), Adam(lr=log(1e-4, 1e-2))),
+    dropout=uniform(0.1, 0.5),
+    batch_size=integer(16, 18),
+)
+
+
+def played(seed: int, sizes: list[int], space: Recipe = SPACE, database: Path | None = None) -> list[list[Recipe]]:
+    """The generations drawn when candidate n ends with the loss n."""
+    sampler, generations = Sampler(space, seed, database), []
+    for generation, size in enumerate(sizes):
+        generations.append(sampler.ask(size, generation))
+        first = sum(map(len, generations[:-1]))
+        for candidate in range(first, first + size):
+            sampler.tell(candidate, float(candidate), diverged=False)
+    return generations
+
+
+def test_the_same_seed_draws_the_same_also_where_the_sampler_has_learnt(tmp_path: Path) -> None:
+    first = played(3, [STARTUP_TRIALS, 6])
+    assert played(3, [STARTUP_TRIALS, 6]) == first
+    assert played(3, [STARTUP_TRIALS, 6], database=tmp_path / "study.db") == first
+    assert played(4, [STARTUP_TRIALS, 6])[0] != first[0]
+
+
+def test_a_generation_draws_what_it_draws_whatever_came_before() -> None:
+    assert played(0, [2, 5])[1] == played(0, [4, 5])[1]
+    assert played(0, [5, 5])[0] != played(0, [5, 5])[1]
+
+
+def test_draws_lie_in_the_space_and_are_not_all_alike() -> None:
+    (recipes,) = played(0, [40])
+    assert not any(recipe.is_space for recipe in recipes)
+    assert {type(recipe.rule) for recipe in recipes} == {SGD, Adam}
+    assert {recipe.batch_size for recipe in recipes} == {16, 17, 18}
+    assert all(0.1 <= recipe.dropout <= 0.5 for recipe in recipes)
+    assert len(set(map(str, recipes))) == 40
+    rates = [recipe.rule.lr for recipe in recipes if isinstance(recipe.rule, Adam)]
+    # On a logarithmic scale a half of the draws lies in the lower of two decades; on a plain one a tenth would.
+    assert 0.2 < sum(rate < 1e-3 for rate in rates) / len(rates) < 0.8
+
+
+def test_the_sampler_learns_from_the_scores() -> None:
+    space = Recipe(dropout=uniform(0.0, 0.9))
+    sampler = Sampler(space, 0, None)
+    for generation in range(2):
+        recipes = sampler.ask(16, generation)
+        for at, recipe in enumerate(recipes):
+            sampler.tell(16 * generation + at, (recipe.dropout - 0.2) ** 2, diverged=False)
+    learnt = sampler.ask(16, 2)
+    assert sum(abs(recipe.dropout - 0.2) < 0.2 for recipe in learnt) >= 12
+
+
+def test_the_record_is_an_optuna_study(tmp_path: Path) -> None:
+    sampler = Sampler(SPACE, 0, tmp_path / "study.db")
+    recipes = sampler.ask(5, 0)
+    sampler.report(1, 1, 2.5)
+    sampler.report(1, 2, 2.0)
+    sampler.report(2, 1, float("nan"))
+    sampler.tell(0, 0.25, diverged=False)
+    sampler.tell(1, None, diverged=False)
+    sampler.tell(2, None, diverged=True)
+    sampler.tell(3, 0.125, diverged=False)
+
+    with quiet():
+        study = optuna.load_study(study_name="race", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    trials = study.trials
+    wanted = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.PRUNED, TrialState.COMPLETE, TrialState.RUNNING]
+    assert [trial.state for trial in trials] == wanted
+    assert [trials[0].value, trials[3].value] == [0.25, 0.125]
+    assert study.best_trial.number == 3
+    assert trials[1].intermediate_values == {1: 2.5, 2: 2.0}
+    assert trials[2].intermediate_values == {}
+    assert [trial.user_attrs.get("diverged") for trial in trials] == [None, None, True, None, None]
+    assert [load(trial.user_attrs["recipe"])[0] for trial in trials] == recipes
+    assert set(trials[0].params) <= {name for name, _ in variables(SPACE)}
+
+
+@pytest.mark.parametrize("name", ["what?x=1 100%20 #1", 'it\'s "quoted" ü & more'])
+def test_the_record_stands_in_its_folder_whatever_that_is_called(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    Sampler(Recipe(dropout=uniform(0, 0.5)), 0, folder / "study.db").ask(1, 0)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with sqlite3.connect(folder / "study.db") as connection:
+        assert connection.execute("select count(*) from trials").fetchone() == (1,)
+    connection.close()
+
+
+def test_only_what_applies_is_drawn() -> None:
+    sampler = Sampler(SPACE, 0, None)
+    recipes = sampler.ask(12, 0)
+    for trial, recipe in zip(sampler.study.trials, recipes, strict=True):
+        given = {"rule", "dropout", "batch_size"}
+        if isinstance(recipe.rule, SGD):
+            given |= {"rule.sgd.lr", "rule.sgd.lr.schedule"}
+            if "polynomial" in str(recipe.rule):
+                given |= {"rule.sgd.lr.polynomial.power"}
+        else:
+            given |= {"rule.adam.lr"}
+        assert set(trial.params) == given
+
+
+def test_what_optuna_is_told_is_what_the_recipe_holds() -> None:
+    sampler = Sampler(classic(), 0, None)
+    (recipe,) = sampler.ask(1, 0)
+    params = sampler.study.trials[0].params
+    assert list(params) == ["lr", "lr.schedule", "momentum", "l2", "l1", "dropout", "norm_momentum"]
+    assert str(recipe.rule.lr) == f"{params['lr']} * {params['lr.schedule']}"
+    assert (recipe.l2, recipe.dropout) == (params["l2"], params["dropout"])
+
+
+def test_options_of_any_kind_come_back_as_they_were() -> None:
+    options: tuple[Any, ...] = (None, True, 1, 1.0, "5%", "own", Cosine(), SGD(lr=log(0.1, 1)))
+    for option in options:
+        trial = optuna.trial.FixedTrial({"x": {None: "none", True: "true"}.get(option, str(option))})
+        # 1 == 1.0 == True, so the dictionary would give "true" for all three.
+        if option is not True and option == 1:
+            trial = optuna.trial.FixedTrial({"x": str(option)})
+        found = suggest(trial, "x", choice(*options))  # type: ignore[arg-type]
+        assert found == option
+        assert type(found) is type(option)
+
+
+def test_a_variable_of_another_kind_is_our_own_mistake() -> None:
+    with pytest.raises(TypeError, match="no way to sample a Variable"):
+        suggest(optuna.trial.FixedTrial({}), "x", Variable())  # type: ignore[arg-type]
+
+
+def test_optuna_is_quiet_here_and_as_it_was_elsewhere(capfd: pytest.CaptureFixture[str]) -> None:
+    optuna.logging.set_verbosity(optuna.logging.DEBUG)
+    try:
+        played(0, [2])
+        assert optuna.logging.get_verbosity() == optuna.logging.DEBUG
+    finally:
+        optuna.logging.set_verbosity(optuna.logging.INFO)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("candidates", "generations", "sizes"),
+    [(48, 3, [16, 16, 16]), (7, 3, [3, 2, 2]), (2, 5, [1, 1]), (5, 1, [5]), (1, 1, [1])],
+)
+def test_generations_are_as_equal_as_can_be(candidates: int, generations: int, sizes: list[int]) -> None:
+    assert generation_sizes(candidates, generations) == sizes

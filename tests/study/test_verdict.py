@@ -1,0 +1,144 @@
+"""The verdict: who wins, how sure that is, what is said of it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lanewise.parts.rules import SGD
+from lanewise.recipe import Recipe
+from lanewise.study.statistics import Interval, compared_to_best, crossed_interval, fraction_interval
+from lanewise.study.verdict import Finalist, Verdict, intervals_on_test_rows, percent, points, rank_finalists
+
+RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
+METRIC = np.array([[0.80, 0.82, 0.81, 0.79], [0.97, 0.98, 0.96, 0.97], [0.96, 0.97, 0.97, 0.97]])
+LOSS = np.array([[0.5, 0.5, 0.5, 0.5], [0.1, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1]])
+
+
+def finalists(metric: np.ndarray = METRIC, loss: np.ndarray = LOSS) -> tuple[Finalist, ...]:
+    """Candidates 7, 3 and 5, of which 3 is best and 7 far behind."""
+    return rank_finalists([7, 3, 5], RECIPES, metric, loss, overlap=1 / 3)
+
+
+def verdict(listed: tuple[Finalist, ...], test: Interval | None = None, difference: Interval | None = None) -> Verdict:
+    """A verdict on `listed`."""
+    test = test or Interval(0.978, 0.9712, 0.9846, 4)
+    difference = difference or Interval(0.003, -0.002, 0.008, 4)
+    return Verdict(listed, test, difference, "accuracy", 48, 1234, {"total": 1.5}, {"key": {"packed": True}})
+
+
+def test_finalists_come_best_first() -> None:
+    found = finalists()
+    assert [finalist.candidate for finalist in found] == [3, 5, 7]
+    assert [finalist.recipe for finalist in found] == [RECIPES[1], RECIPES[2], RECIPES[0]]
+    assert [finalist.scores.tolist() for finalist in found] == METRIC[[1, 2, 0]].tolist()
+
+
+def test_each_is_compared_with_the_winner() -> None:
+    found = finalists()
+    behind_7, behind_5 = compared_to_best(METRIC, 1, 1 / 3)
+    assert [finalist.difference for finalist in found] == [None, behind_5, behind_7]
+    assert behind_5.mean == pytest.approx(0.0025)
+    assert behind_7.mean == pytest.approx(0.165)
+    assert [finalist.told_apart for finalist in found] == [False, False, True]
+
+
+def test_equal_metrics_are_ranked_by_loss() -> None:
+    metric = METRIC[[1, 1, 1]]
+    loss = np.array([[0.3] * 4, [0.2] * 4, [0.1] * 4])
+    assert [finalist.candidate for finalist in finalists(metric, loss)] == [5, 3, 7]
+
+
+def test_a_finalist_that_diverges_comes_last() -> None:
+    metric, loss = METRIC.copy(), LOSS.copy()
+    metric[1, 2] = loss[1, 2] = np.nan
+    found = finalists(metric, loss)
+    assert [finalist.candidate for finalist in found] == [5, 7, 3]
+    assert np.isnan(found[2].scores[2])
+    assert all(np.isfinite([f.difference.low, f.difference.high]).all() for f in found[1:] if f.difference)
+
+
+def test_the_test_rows_give_the_winner_and_its_lead() -> None:
+    rows = {n: (np.random.default_rng(n).random((4, 30)) < 0.9).astype(float) for n in (3, 5)}
+    test, difference = intervals_on_test_rows(rows, finalists())
+    assert test == fraction_interval(rows[3])
+    assert difference == crossed_interval(rows[3] - rows[5])
+
+
+def test_a_single_finalist_leads_nobody() -> None:
+    rows = {3: np.random.default_rng(0).random((4, 30))}
+    test, difference = intervals_on_test_rows(rows, finalists()[:1])
+    assert test == fraction_interval(rows[3])
+    assert difference == Interval(0.0, 0.0, 0.0, 4)
+    alone = verdict(finalists()[:1], test, difference)
+    assert len(alone.sentences()) == 1
+    assert alone.to_dict()["runner_up"] is None
+    assert alone.to_dict()["indistinguishable"] == []
+
+
+def test_plain_data_is_json_that_anybody_can_read() -> None:
+    data = json.loads(json.dumps(verdict(finalists()).to_dict(), allow_nan=False))
+    assert data["winner"] == {"rule": "sgd(lr=0.2)", "batch_size": 64, "epochs": 20}
+    assert data["winner_candidate"] == 3
+    assert data["runner_up"]["rule"] == "sgd(lr=0.3)"
+    assert data["test"] == {"mean": 0.978, "low": 0.9712, "high": 0.9846, "repeats": 4}
+    assert data["difference"] == {"mean": 0.003, "low": -0.002, "high": 0.008, "repeats": 4}
+    assert [each["candidate"] for each in data["indistinguishable"]] == [5]
+    assert data["indistinguishable"][0]["recipe"]["rule"] == "sgd(lr=0.3)"
+    assert data["indistinguishable"][0]["difference"]["mean"] == pytest.approx(0.0025)
+    assert data["finalists"] == [
+        {"candidate": 3, "validation": [0.97, 0.98, 0.96, 0.97], "zeros": 0.0},
+        {"candidate": 5, "validation": [0.96, 0.97, 0.97, 0.97], "zeros": 0.0},
+        {"candidate": 7, "validation": [0.80, 0.82, 0.81, 0.79], "zeros": 0.0},
+    ]
+    assert (data["metric"], data["candidates"], data["lane_steps"]) == ("accuracy", 48, 1234)
+    assert (data["seconds"], data["engine"]) == ({"total": 1.5}, {"key": {"packed": True}})
+
+
+def test_a_score_that_is_missing_is_null_in_json() -> None:
+    metric = METRIC.copy()
+    metric[0, 1] = np.nan
+    data = json.loads(json.dumps(verdict(finalists(metric)).to_dict(), allow_nan=False))
+    assert data["finalists"][-1] == {"candidate": 7, "validation": [0.80, None, 0.81, 0.79], "zeros": 0.0}
+
+
+def test_the_verdict_in_words() -> None:
+    assert verdict(finalists()).sentences() == [
+        "Candidate 3 of 48 won: accuracy 97.8% [97.1, 98.5] on test rows it never saw, over 4 fresh repeats "
+        "(in brackets: 95% interval).",
+        "On the test rows it is 0.30 points [-0.20, 0.80] ahead of the runner-up, candidate 5: "
+        "too close to tell them apart.",
+        "On fresh validation rows candidate 5 cannot be told from it, so any of them may be as good.",
+    ]
+
+
+def test_a_clear_verdict_in_words() -> None:
+    clear = verdict(finalists()[:1] + finalists()[2:], difference=Interval(0.17, 0.15, 0.19, 4)).sentences()
+    assert clear[1].endswith("ahead of the runner-up, candidate 7: more than chance explains.")
+    assert clear[2] == "On fresh validation rows all other finalists are worse, beyond the 5% error rate."
+
+
+def test_a_winner_that_is_behind_on_the_test_rows_is_said_to_be() -> None:
+    behind = verdict(finalists(), difference=Interval(-0.003, -0.008, 0.002, 4)).sentences()[1]
+    assert "it is 0.30 points [-0.20, 0.80] behind the runner-up, candidate 5: too close" in behind
+
+
+def test_several_that_cannot_be_told_apart_are_all_named() -> None:
+    close = Interval(0.001, -0.01, 0.012, 4)
+    listed = finalists()[:1] + tuple(replace(finalists()[1], candidate=n, difference=close) for n in (5, 8, 11))
+    assert "candidates 5, 8 and 11 cannot be told from it" in verdict(listed).sentences()[2]
+
+
+def test_numbers_in_words() -> None:
+    assert percent(Interval(0.97777, 0.9712, 0.98444, 3)) == "97.8% [97.1, 98.4]"
+    assert points(Interval(0.00301, -0.002, 0.008, 3)) == "0.30 points [-0.20, 0.80]"
+    assert points(Interval(-0.00301, -0.008, 0.002, 3)) == "0.30 points [-0.20, 0.80]"
+
+
+def test_the_winner_and_those_like_it() -> None:
+    found = verdict(finalists())
+    assert found.winner is RECIPES[1]
+    assert [finalist.candidate for finalist in found.indistinguishable] == [5]
+    worse = replace(finalists()[1], difference=Interval(0.1, 0.05, 0.15, 4))
+    assert verdict((finalists()[0], worse)).indistinguishable == []

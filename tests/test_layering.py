@@ -1,0 +1,174 @@
+"""The rules that keep the code readable: imports run one way, files stay short, nothing hides."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "lanewise"
+
+# A module imports from its own layer and from those above it. "lanewise" is the package's front door, __init__.py.
+LAYERS = (
+    ("errors", "files"),
+    ("parts",),
+    ("ranges", "language", "recipe", "recipe_file", "spaces"),
+    ("data",),
+    ("models",),
+    ("task",),
+    ("lanes",),
+    ("study",),
+    ("insight",),
+    ("bridges",),
+    ("report",),
+    ("train",),
+    ("cluster",),
+    ("api",),
+    ("lanewise",),
+    ("cli",),
+    ("__main__",),
+)
+DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
+LONGEST = 500
+# Written so that this file does not contain what it looks for. Letters before the slash belong to a URL.
+MACHINE_PATH = re.compile(r"(?<![\w.~})-])/(?:home|Users|root|work|tmp|mnt|opt|private)/\w|[A-Za-z]:\\+Users\\")
+
+
+def module_name(path: Path) -> str:
+    """`lanewise.parts.norm` for `src/lanewise/parts/norm/__init__.py`."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer(module: str) -> str:
+    """The folder or top-level module that `module` belongs to."""
+    return module.split(".")[1] if "." in module else module
+
+
+MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def imported(module: str) -> Iterator[tuple[str, int]]:
+    """The modules of the package that `module` imports, wherever in the file, with the line."""
+    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names if is_ours(alias.name))
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *filter(None, [base])])
+            if is_ours(base):
+                for alias in node.names:
+                    inner = f"{base}.{alias.name}"
+                    yield inner if inner in MODULES else base, node.lineno
+
+
+def is_ours(module: str) -> bool:
+    """Whether `module` belongs to the package."""
+    return module.split(".")[0] == "lanewise"
+
+
+def python_files() -> list[Path]:
+    """The Python files of the package, the tests and the benchmarks."""
+    return [path for folder in ("src", "tests", "bench") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def files_of_the_project() -> list[Path]:
+    """The files git tracks or would take up, except those deleted but not yet committed so."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"not a git checkout: {error}")
+    return sorted({path for name in listing.split("\0") if name and (path := ROOT / name).is_file()})
+
+
+def test_every_module_has_its_layer() -> None:
+    unplaced = sorted(name for name in MODULES if layer(name) not in DEPTH)
+    assert not unplaced, "give these a place in LAYERS and in the table of CONTRIBUTING.md"
+
+
+def test_contributing_shows_the_layers_in_this_order() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = guide.partition("| folder or module |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \|", table, flags=re.MULTILINE)
+    shown = [[name.removesuffix(".py").rstrip("/") for name in re.findall(r"`([^`]+)`", row)] for row in rows]
+    expected = [[name.replace("lanewise", "__init__") for name in names] for names in LAYERS]
+    assert shown == expected
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_only_from_its_layer_and_above(module: str) -> None:
+    wrong = [
+        f"line {line}: {other}"
+        for other, line in imported(module)
+        if DEPTH.get(layer(other), len(LAYERS)) > DEPTH.get(layer(module), -1)
+    ]
+    assert not wrong
+
+
+def test_no_circle_of_imports() -> None:
+    graph = {module: {other for other, _ in imported(module)} for module in MODULES}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_says_what_it_is(module: str) -> None:
+    empty_front = MODULES[module].name == "__init__.py" and not TREES[module].body
+    assert empty_front or ast.get_docstring(TREES[module])
+
+
+@pytest.mark.parametrize("module", [name for name, path in MODULES.items() if path.name == "__init__.py"])
+def test_front_holds_names_not_code(module: str) -> None:
+    harmless = (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
+    texts = [node for node in TREES[module].body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    code = [node for node in TREES[module].body if not isinstance(node, harmless) and node not in texts]
+    assert not [f"line {node.lineno}" for node in code]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_hides_no_circle_from_the_interpreter(module: str) -> None:
+    names = {node.attr for node in ast.walk(TREES[module]) if isinstance(node, ast.Attribute)}
+    names |= {node.id for node in ast.walk(TREES[module]) if isinstance(node, ast.Name)}
+    assert "TYPE_CHECKING" not in names
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if layer(name) not in ("cli", "report")])
+def test_leaves_printing_to_the_command_line(module: str) -> None:
+    calls = [node for node in ast.walk(TREES[module]) if isinstance(node, ast.Call)]
+    assert not [f"line {call.lineno}" for call in calls if ast.unparse(call.func) == "print"]
+
+
+def test_files_are_short() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in python_files()}
+    assert not {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > LONGEST}
+
+
+def test_names_no_place_on_somebodys_machine() -> None:
+    found = []
+    for path in files_of_the_project():
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        if "\0" not in text:
+            lines = enumerate(text.splitlines(), start=1)
+            found += [f"{path.relative_to(ROOT)}:{number}" for number, line in lines if MACHINE_PATH.search(line)]
+    assert not found
+
+
+@pytest.mark.parametrize("line", ["see /ho" + "me/ann", '"/tm' + 'p/run"', "C:" + "\\Users\\ann", "(/wor" + "k/main)"])
+def test_machine_paths_are_recognised(line: str) -> None:
+    assert MACHINE_PATH.search(line)
+
+
+@pytest.mark.parametrize("line", ["https://example.org/home/ann", "a/work/b", "runs/tmp/x", "1/root"])
+def test_other_paths_are_not_mistaken(line: str) -> None:
+    assert not MACHINE_PATH.search(line)
