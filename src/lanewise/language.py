@@ -38,6 +38,8 @@ CONSTANTS: dict[str, Any] = {
 }
 LONGEST_QUOTE = 200
 """Characters of an unreadable text that a message repeats."""
+DEEPEST = 100
+"""Levels of nesting; a sequence of so many schedules too."""
 DURATION = re.compile(
     r"(?<![\w.'\"])(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![eE][+-]?\d)(%|(?!(?:and|or|if|in|is)\b)[A-Za-z]{2,})(?!\w)"
 )
@@ -54,10 +56,7 @@ def parse(text: str) -> Any:
             tree = ast.parse(DURATION.sub(r"'\1\2'", text.strip()), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise reader.error("an expression is a number or a call such as 0.1 * cosine(warmup=5%)") from None
-    try:
-        return reader.read(tree.body)
-    except RecursionError:
-        raise reader.error("it is nested too deeply") from None
+    return reader.read(tree.body)
 
 
 def did_you_mean(word: Any, known: Iterable[str]) -> str:
@@ -71,8 +70,18 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.depth = 0
 
     def read(self, node: ast.expr) -> Any:
+        # Not left to Python's own limit, which other libraries raise.
+        if self.depth == DEEPEST:
+            raise self.error("it is nested too deeply")
+        self.depth += 1
+        value = self.value(node)
+        self.depth -= 1
+        return value
+
+    def value(self, node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=bool() | str()):
                 return node.value

@@ -13,6 +13,9 @@ from lanewise.parts.rules import SGD, Rule
 from lanewise.parts.schedules import Cosine, Product, Schedule, Sequence, product
 from lanewise.ranges import Choice
 
+INDEPENDENT_DECAY = Allowed(0.0, 1.0, timed=True)
+"""More than 1 would turn weights over: they are multiplied by 1 - decay."""
+
 
 def check_names(where: str, value: Any) -> None:
     """Raise `InputError` unless `value` is None or a tuple of names."""
@@ -74,7 +77,7 @@ class Recipe(Part):
     def __post_init__(self) -> None:
         super().__post_init__()
         if "independent" in (self.decay_by.extremes() if isinstance(self.decay_by, Variable) else (self.decay_by,)):
-            check_number("Recipe.decay", self.decay, Allowed(0.0, 1.0, timed=True))
+            check_number("Recipe.decay", self.decay, INDEPENDENT_DECAY)
         for rule in self.rule.extremes() if isinstance(self.rule, Variable) else (self.rule,):
             if not isinstance(rule, Rule):
                 raise InputError(f"Recipe.rule = {rule!r}: must be an update rule such as sgd(lr=0.1)")
@@ -92,6 +95,8 @@ class Recipe(Part):
 
     def allowed(self, number: str) -> Allowed:
         """The interval that the number called `number` in `numbers()` must stay in at every step."""
+        if number == "decay" and self.decay_by == "independent":
+            return INDEPENDENT_DECAY
         for part in (self.rule, self):
             for item in timed_fields(part):
                 if item.name == number:

@@ -25,6 +25,7 @@ from lanewise.lanes.engine import TEST_SEED, usable_device
 from lanewise.lanes.feed import Feed, Repeat
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import tabulate_recipe
+from lanewise.lanes.step import LaneStep
 from lanewise.lanes.streams import stream_seed
 from lanewise.parts.mixup import mix, mixed_loss, mixing_weight
 from lanewise.parts.roles import penalised
@@ -83,7 +84,10 @@ def train(
     steps = recipe.epochs * feed.steps_per_epoch
     table = tabulate_recipe(recipe, steps, feed.steps_per_epoch, count)
     names = (*recipe.numbers(), "t")
-    model = adapted(task.new_model(rows.weight_seed, dtype), recipe, feed.chunk(0, 1).x[0][:2].cpu()).to(where).train()
+    start, example = task.new_model(rows.weight_seed, dtype), feed.chunk(0, 1).x[0]
+    # Whatever a lane of this recipe would be refused for, with the name of the layer.
+    LaneStep(start, recipe, task.objective, example)
+    model = adapted(start, recipe, example[:2].cpu()).to(where).train()
     optimizer = native_optimizer(recipe.rule, model)
     chosen = sorted(penalised(model, recipe.penalised))
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)

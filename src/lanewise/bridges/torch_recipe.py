@@ -10,12 +10,12 @@ from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
 from lanewise.lanes.twins import BATCH_NORMS, DROPOUTS
 from lanewise.parts.dropout import Dropout
-from lanewise.parts.norm import GhostBatchNorm
+from lanewise.parts.norm import BatchNormLast, GhostBatchNorm
 from lanewise.parts.rules import SGD, Adam, Rule
 from lanewise.parts.stochastic_depth import StochasticDepth
 
 LAYER_NUMBERS = (
-    ((*BATCH_NORMS, GhostBatchNorm), "momentum", "norm_momentum"),
+    ((*BATCH_NORMS, BatchNormLast, GhostBatchNorm), "momentum", "norm_momentum"),
     (tuple(DROPOUTS), "p", "dropout"),
     ((Dropout,), "rate", "dropout"),
     ((StochasticDepth,), "rate", "stochastic_depth"),

@@ -142,7 +142,9 @@ class LaneStep:
             l1 = 0.0 if self.recipe.l1_step == "proximal" else numbers["l1"]
             gradient = gradient + penalty_gradient(param, numbers["l2"], l1)
             param = decayed(param, numbers["decay"], numbers[self.rules[name].rate], self.recipe.decay_by)
-        param, slots = self.rules[name].update(param, gradient, slots, numbers, numbers["t"])
+        param, after = self.rules[name].update(param, gradient, slots, numbers, numbers["t"])
+        # The state is flat: slots keep the order that they began with, whichever a rule returns them in.
+        slots = {slot: after[slot] for slot in slots}
         if name in self.penalised and self.recipe.l1_step == "proximal":
             param = proximal_l1(param, numbers[self.rules[name].rate] * numbers["l1"])
         return param, slots

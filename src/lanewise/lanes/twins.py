@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
-from lanewise.parts.norm import GhostBatchNorm, batch_norm, ghost_batch_norm
+from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
 from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.recipe import Recipe
 
@@ -32,7 +32,8 @@ class LaneBatchNorm(nn.Module):
 
     def __init__(self, layer: Any, where: str, by_lane: bool) -> None:
         super().__init__()
-        self.where, self.eps = where, layer.eps
+        self.where, self.eps = f"batch norm {where}", layer.eps
+        self.last = isinstance(layer, BatchNormLast)
         self.weight, self.bias = layer.weight, layer.bias
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, getattr(layer, name))
@@ -42,6 +43,12 @@ class LaneBatchNorm(nn.Module):
             self.register_buffer("lane_momentum", torch.zeros(()), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.last:
+            return self.normalised(x.reshape(-1, x.shape[-1])).view(x.shape)
+        return self.normalised(x)
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """`x` [N, C, ...] normalised; in training the running statistics move."""
         momentum = getattr(self, "lane_momentum", self.momentum)
         affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
         how = (momentum, self.eps, self.training)
@@ -106,7 +113,7 @@ def replace_layers(model: nn.Module, replacement: Callable[[nn.Module, str], nn.
 
 
 def _twin(layer: nn.Module, where: str, recipe: Recipe) -> nn.Module:
-    if type(layer) in (*BATCH_NORMS, GhostBatchNorm) and layer.track_running_stats:
+    if type(layer) in (*BATCH_NORMS, BatchNormLast, GhostBatchNorm) and layer.track_running_stats:
         by_lane = recipe.norm_momentum is not None
         if by_lane or layer.momentum is not None:
             return LaneBatchNorm(layer, where, by_lane)

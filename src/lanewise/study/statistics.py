@@ -95,7 +95,10 @@ def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Int
     shrunk = 1 + quantile**2 / count
     centre = (mean + quantile**2 / (2 * count)) / shrunk
     half = quantile / shrunk * np.sqrt(mean * (1 - mean) / count + quantile**2 / (4 * count**2))
-    return Interval(mean, float(max(0.0, centre - half)), float(min(1.0, centre + half)), len(values))
+    # Where all is right or all is wrong, the bound is 1 or 0 exactly, which rounding would miss.
+    low = 0.0 if mean == 0 else max(0.0, centre - half)
+    high = 1.0 if mean == 1 else min(1.0, centre + half)
+    return Interval(mean, float(low), float(high), len(values))
 
 
 def resampled_interval(

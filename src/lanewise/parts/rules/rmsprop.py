@@ -58,7 +58,8 @@ class RMSprop(Rule):
         after = {"square": square}
         if self.centered:
             average = after["average"] = moving_average(slots["average"], grad, alpha)
-            spread = square - average * average
+            # Not below 0, where rounding takes it when the gradients were all alike.
+            spread = torch.clamp(square - average * average, min=0.0)
         direction = grad / (torch.sqrt(spread) + eps)
         plain = momentum == 0
         after["momentum"] = torch.where(plain, slots["momentum"], momentum * slots["momentum"] + direction)
