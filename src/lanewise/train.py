@@ -84,10 +84,10 @@ def train(
     steps = recipe.epochs * feed.steps_per_epoch
     table = tabulate_recipe(recipe, steps, feed.steps_per_epoch, count)
     names = (*recipe.numbers(), "t")
-    start, example = task.new_model(rows.weight_seed, dtype), feed.chunk(0, 1).x[0]
+    initial, example = task.new_model(rows.weight_seed, dtype), feed.chunk(0, 1).x[0]
     # Whatever a lane of this recipe would be refused for, with the name of the layer.
-    LaneStep(start, recipe, task.objective, example)
-    model = adapted(start, recipe, example[:2].cpu()).to(where).train()
+    LaneStep(initial, recipe, task.objective, example)
+    model = adapted(initial, recipe, example[:2].cpu()).to(where).train()
     optimizer = native_optimizer(recipe.rule, model)
     chosen = sorted(penalised(model, recipe.penalised))
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
