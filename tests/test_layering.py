@@ -18,6 +18,7 @@ LAYERS = (
     ("parts",),
     ("ranges", "language", "recipe", "recipe_file", "spaces"),
     ("data",),
+    ("objectives",),
     ("models",),
     ("task",),
     ("lanes",),

@@ -14,10 +14,11 @@ from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Engine
 from lanewise.lanes.pack import Block, Pack
 from lanewise.lanes.plan import Plan
+from lanewise.objectives import Classification
 from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Staircase
 from lanewise.recipe import Recipe
-from lanewise.task import Classification, Task
+from lanewise.task import Task
 
 HOW = ("packed", "compiled", "looped")
 CLASSES = 4

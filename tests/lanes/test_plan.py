@@ -90,7 +90,8 @@ def trial() -> Trial:
     engine = Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=1)
     recipe = MLP_SGD.recipes()[0]
     model = engine.new_model(0)
-    step = LaneStep(model, recipe, engine.task.objective, engine.feed(recipe, 0).chunk(0, 1).x[0])
+    chunk = engine.feed(recipe, 0).chunk(0, 1)
+    step = LaneStep(model, recipe, engine.task.objective, chunk.x[0], chunk.y[0])
     feed = engine.feed(recipe, 0, step)
     row = stack_tables([tabulate_recipe(recipe, 204, 6, 99)], torch.float32, torch.device("cpu"))[0, :, 0]
     return Trial(step, step.initial_state(model), feed.chunk(0, 2), row)

@@ -40,6 +40,11 @@ class Source:
     classes: int
 
     @property
+    def target(self) -> str:
+        """The kind of targets: `class`."""
+        return "class"
+
+    @property
     def is_image(self) -> bool:
         """Whether a row is an image [channels, height, width]."""
         return self.x.ndim == 4

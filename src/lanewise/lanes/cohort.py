@@ -5,21 +5,26 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
+from lanewise.objectives import rows_of
 from lanewise.recipe import Recipe
 
 EVALUATED_LANE_ROWS = 4096
 """Rows times lanes that one evaluation call holds: bounds its memory."""
+LEAST_BATCHES = 32
+"""Parts of the rows where an objective scores whole batches: intervals take them for rows."""
 
 
 def evaluation_points(epochs: int) -> list[float]:
@@ -228,13 +233,14 @@ class Cohort:
     def test_rows(self, candidates: Iterable[int]) -> dict[int, np.ndarray]:
         """The metric of every test row in every repeat, float64 [repeats, rows], for each candidate asked for."""
         asked = set(candidates)
-        held = self.engine.held
         found: dict[int, list[np.ndarray]] = {candidate: [] for candidate in asked}
         for group in self.groups:
             for pack in group.packs:
                 if not asked & set(pack.candidates):
                     continue
-                _, metric = self._rows(group, pack, [block.state for block in pack.blocks], held.test_x, held.test_y)
+                repeat = pack.feed.repeat
+                every = torch.arange(rows_of(repeat.held.test_x))
+                _, metric = self._rows(group, pack, [block.state for block in pack.blocks], repeat.test_rows, every)
                 for candidate in asked & set(metric):
                     found[candidate].append(metric[candidate])
         return {candidate: np.stack(rows) for candidate, rows in found.items() if rows}
@@ -259,8 +265,7 @@ class Cohort:
         if not pack.blocks:
             return
         repeat = pack.feed.repeat
-        rows = repeat.split.valid
-        losses, metrics = self._rows(group, pack, states, repeat.held.pool_x, repeat.held.pool_y, rows)
+        losses, metrics = self._rows(group, pack, states, repeat.rows, repeat.split.valid)
         for candidate in pack.candidates:
             loss = losses[candidate].mean()
             if np.isfinite(loss):
@@ -268,33 +273,36 @@ class Cohort:
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
     def _rows(
-        self, group: Group, pack: Pack, states: list[list[Tensor]], x: Tensor, y: Tensor, rows: Tensor | None = None
+        self, group: Group, pack: Pack, states: list[list[Tensor]], read: Callable[..., Any], rows: Tensor
     ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-        """(losses, metrics) of every row for every candidate of `pack`, float64 [rows] each."""
+        """(losses, metrics) of all `rows` for every candidate of `pack`, float64 [rows] each.
+
+        `read(rows, dtype, device)` gives their inputs and targets. An objective that scores whole batches gives one
+        loss and one metric for each batch of nearly one size instead.
+        """
         prepared, feed = group.prepared, pack.feed
-        rows = torch.arange(len(x)) if rows is None else rows
         # No more rows than four batches either: training shows that a batch fits into memory.
         size = max(16, min(EVALUATED_LANE_ROWS // pack.width, 4 * feed.batch_size))
+        parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
         row_at = max(0, pack.step - 1)
 
-        def score(block: Block, state: list[Tensor], part_x: Tensor, part_y: Tensor) -> tuple[Tensor, Tensor]:
+        def score(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
             with torch.no_grad(), torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
                 if prepared.step.draws_itself:
                     torch.manual_seed(feed.repeat.evaluation_seed)
-                losses, metrics = prepared.evaluate(*state, block.table[row_at], part_x, part_y)
+                losses, metrics = prepared.evaluate(*state, block.table[row_at], *leaves)
             return losses.double().cpu(), metrics.double().cpu()
 
-        def part(first: int) -> tuple[Tensor, Tensor]:
-            some = rows[first : first + size]
-            return feed.repeat.scale.apply(x[some], feed.dtype).to(feed.device), y[some].to(feed.device)
+        def leaves_of(number: int) -> tuple[Tensor, ...]:
+            return batch_leaves(*read(parts[number], feed.dtype, feed.device))
 
         pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pack.blocks]
-        coming = prepared.workers.submit(part, 0)
-        for first in range(0, len(rows), size):
-            part_x, part_y = coming.result()
-            if first + size < len(rows):
-                coming = prepared.workers.submit(part, first + size)
-            jobs = [partial(score, b, s, part_x, part_y) for b, s in zip(pack.blocks, states, strict=True)]
+        coming = prepared.workers.submit(leaves_of, 0)
+        for number in range(len(parts)):
+            leaves = coming.result()
+            if number + 1 < len(parts):
+                coming = prepared.workers.submit(leaves_of, number + 1)
+            jobs = [partial(score, b, s, leaves) for b, s in zip(pack.blocks, states, strict=True)]
             for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
                 piece.append(result)
         found: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = ({}, {})
@@ -303,3 +311,11 @@ class Cohort:
                 whole = torch.cat([part[which] for part in piece], dim=1).numpy()
                 found[which].update({c: whole[lane] for lane, c in enumerate(block.candidates)})
         return found
+
+
+def evaluated_parts(rows: Tensor, size: int, by_row: bool) -> tuple[Tensor, ...]:
+    """`rows` in parts of at most `size`; for scores of whole batches, in at least 32 parts of nearly one size."""
+    if by_row:
+        return torch.split(rows, size)
+    count = max(-(-len(rows) // size), min(len(rows), LEAST_BATCHES))
+    return torch.tensor_split(rows, count)

@@ -8,13 +8,13 @@ import torch
 
 from lanewise.data import hold_out
 from lanewise.errors import InputError
-from lanewise.lanes.feed import Feed, Repeat
+from lanewise.lanes.batch import at
+from lanewise.lanes.feed import Feed, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, choose_plan, program_of
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import Workers, available_threads, keep_freed_memory
-from lanewise.parts.part import Variable
 from lanewise.recipe import Recipe
 from lanewise.task import Task
 
@@ -99,27 +99,27 @@ class Engine:
         """The model with the initial weights of repeat `index`."""
         return self.task.new_model(self.repeat(index).weight_seed, self.dtype)
 
-    def batch_size(self, recipe: Recipe, repeat: Repeat) -> int:
-        """Rows per step: the recipe's, or all training rows for a rule that wants the whole set."""
-        whole = not isinstance(recipe.rule, Variable) and recipe.rule.whole_set
-        return len(repeat.split.train) if whole else recipe.batch_size
-
     def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None) -> Feed:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
         repeat = self.repeat(index)
         draws, seeded = (step.draws, step.draws_itself) if step else ({}, False)
-        return Feed(repeat, self.batch_size(recipe, repeat), draws, self.dtype, self.device, seeded)
+        return Feed(repeat, rows_per_step(recipe, len(repeat.split.train)), draws, self.dtype, self.device, seeded)
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
+        self.task.check_recipe(recipe)
         feed = self.feed(recipe, 0)
         tabulate_recipe(
             recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, len(feed.repeat.split.train)
         )
         key = str(recipe.structure())
         if key not in self._prepared and key not in self._checked:
-            LaneStep(self.new_model(0), recipe, self.task.objective, feed.chunk(0, 1).x[0])
+            self._step(recipe, feed)
             self._checked.add(key)
+
+    def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
+        chunk = feed.chunk(0, 1)
+        return LaneStep(self.new_model(feed.repeat.index), recipe, self.task.objective, at(chunk.x, 0), at(chunk.y, 0))
 
     def prepare(
         self,
@@ -144,9 +144,8 @@ class Engine:
     def _made(
         self, key: str, recipe: Recipe, index: int, lanes: int, repeats: int, lane_steps: int, survivors: Survivors
     ) -> Prepared:
-        chunk = self.feed(recipe, index).chunk(0, 1)
         model = self.new_model(index)
-        step = LaneStep(model, recipe, self.task.objective, chunk.x[0])
+        step = self._step(recipe, self.feed(recipe, index))
         feed = self.feed(recipe, index, step)
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
         row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
@@ -181,7 +180,7 @@ class Engine:
         packed = evaluate_program(step, packed=True)
         try:
             with torch.no_grad():
-                packed(*trial.examples(2)[: step.state_size + 3])
+                packed(*trial.examples(2)[: step.state_size + 1 + step.layout.count])
         except Exception as error:
             self.note(f"evaluated one lane after another, because packs cannot be evaluated: {brief(error)}")
             return lane_after_lane(evaluate_program(step, packed=False), step.state_size)

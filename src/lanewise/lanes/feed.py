@@ -2,13 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
 
 from lanewise.data import Held, Split, Standardise, split
 from lanewise.errors import InputError
+from lanewise.lanes.batch import at, batch_leaves
 from lanewise.lanes.streams import stream, stream_seed
+from lanewise.objectives import Inputs
+from lanewise.parts.part import Variable
+from lanewise.recipe import Recipe
 
 CHUNK_BYTES = 16 * 2**20
 LONGEST_CHUNK = 16
@@ -34,6 +41,21 @@ class Repeat:
         rows = split(held.pool_y, stream_seed(study_seed, index, "split") % 2**32)
         return cls(index, study_seed, held, rows, Standardise.fit(held.pool_x, rows.train))
 
+    def rows(self, rows: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Tensor | None]:
+        """(inputs, targets) of `rows` of the pool, standardised."""
+        return self.scaled(at(self.held.pool_x, rows), at(self.held.pool_y, rows), dtype, device)
+
+    def test_rows(self, rows: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Tensor | None]:
+        """(inputs, targets) of `rows` of the test data, standardised as the training rows are."""
+        return self.scaled(at(self.held.test_x, rows), at(self.held.test_y, rows), dtype, device)
+
+    def scaled(
+        self, x: Inputs, y: Tensor | None, dtype: torch.dtype, device: torch.device
+    ) -> tuple[Inputs, Tensor | None]:
+        """Stored rows as lanes are given them."""
+        moved = tree_map(lambda leaf: leaf.to(device), self.scale.apply(x, dtype))
+        return moved, None if y is None else y.to(device)
+
     @property
     def weight_seed(self) -> int:
         """The seed of the initial weights, the same for all candidates."""
@@ -47,15 +69,36 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some consecutive steps: x [steps, rows, ...], y [steps, rows], draws [steps, ...] each.
+    """Some consecutive steps.
 
-    `seeds` holds, for a model that draws from torch's global generator itself, the seed of every step.
+    Attributes:
+        x: inputs, each tensor [steps, rows, ...]. y: targets [steps, rows, ...], or None. draws: [steps, ...] each.
+        seeds: for a model that draws from torch's global generator itself, the seed of every step.
     """
 
-    x: Tensor
-    y: Tensor
+    x: Inputs
+    y: Tensor | None
     draws: tuple[Tensor, ...]
     seeds: tuple[int, ...] = ()
+
+    @cached_property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """All tensors of the steps' batches, then the draws: what a program is given beside state and numbers."""
+        return (*batch_leaves(self.x, self.y), *self.draws)
+
+    def __len__(self) -> int:
+        return len(self.leaves[0])
+
+    def step(self, number: int) -> list[Tensor]:
+        """The batch and draws of one of the steps."""
+        return [leaf[number] for leaf in self.leaves]
+
+
+def rows_per_step(recipe: Recipe, rows: int) -> int:
+    """Rows of all batches that a step accumulates; of `rows` training rows, all for a rule that wants the whole set."""
+    count = recipe.accumulate
+    whole = not isinstance(recipe.rule, Variable) and recipe.rule.whole_set
+    return rows // count * count if whole else recipe.batch_size * count
 
 
 class Feed:
@@ -82,7 +125,7 @@ class Feed:
         self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
         self.dtype, self.device, self.seeded = dtype, device, seeded
         self.steps_per_epoch = rows // batch_size
-        row_bytes = repeat.held.pool_x[0].numel() * torch.empty((), dtype=dtype).element_size()
+        row_bytes = sum(leaf[0].numel() for leaf in tree_leaves(repeat.held.pool_x)) * dtype.itemsize
         # The length depends on the data alone, never on the lanes, because draws are seeded by chunk.
         self.length = max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (row_bytes * batch_size)))
         self._order: tuple[int, Tensor] | None = None
@@ -102,10 +145,8 @@ class Feed:
         epoch, first = divmod(start, self.steps_per_epoch)
         steps = stop - start
         rows = self._epoch_order(epoch)[first * self.batch_size : (first + steps) * self.batch_size]
-        held = self.repeat.held
-        x = self.repeat.scale.apply(held.pool_x[rows], self.dtype).to(self.device)
-        y = held.pool_y[rows].to(self.device)
-        x, y = (tensor.view(steps, self.batch_size, *tensor.shape[1:]) for tensor in (x, y))
+        x, y = self.repeat.rows(rows, self.dtype, self.device)
+        x, y = (at_steps(nested, steps) for nested in (x, y))
         seeds = [stream_seed(self.repeat.study_seed, self.repeat.index, "model", step) for step in range(start, stop)]
         return Chunk(x, y, self._draws(epoch, first, steps), tuple(seeds) if self.seeded else ())
 
@@ -124,3 +165,8 @@ class Feed:
             drawn = torch.rand((self.length, *shape), generator=source, dtype=self.dtype)
             made.append(drawn[skipped : skipped + steps].to(self.device))
         return tuple(made)
+
+
+def at_steps(nested: Any, steps: int) -> Any:
+    """Every tensor [rows, ...] as [steps, rows of a step, ...]."""
+    return None if nested is None else tree_map(lambda leaf: leaf.view(steps, -1, *leaf.shape[1:]), nested)

@@ -41,10 +41,10 @@ def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -
     """(state, losses [steps, width]) after the steps of `chunk`; `state` itself is left as it was."""
     losses = []
     with torch.no_grad():
-        for at in range(len(chunk.x)):
+        for at in range(len(chunk)):
             if chunk.seeds:
                 torch.manual_seed(chunk.seeds[at])
-            *state, loss = program(*state, rows[at], chunk.x[at], chunk.y[at], *(draw[at] for draw in chunk.draws))
+            *state, loss = program(*state, rows[at], *chunk.step(at))
             losses.append(loss)
     return state, torch.stack(losses)
 

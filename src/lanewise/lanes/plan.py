@@ -101,13 +101,13 @@ class Trial:
     def inputs(self, width: int) -> tuple[list[Tensor], Tensor]:
         """(state [width, ...], numbers [steps, count, width]) of a block whose lanes are all alike."""
         state = [leaf.expand(width, *leaf.shape).clone() for leaf in self.state]
-        rows = self.row.reshape(1, -1, 1).expand(len(self.chunk.x), -1, width).contiguous()
+        rows = self.row.reshape(1, -1, 1).expand(len(self.chunk), -1, width).contiguous()
         return state, rows
 
     def examples(self, width: int) -> list[Tensor]:
         """The inputs of one call of the program for a block of `width` lanes."""
         state, rows = self.inputs(width)
-        return [*state, rows[0], self.chunk.x[0], self.chunk.y[0], *(draw[0] for draw in self.chunk.draws)]
+        return [*state, rows[0], *self.chunk.step(0)]
 
     def microseconds(self, program: Program, width: int, workers: Workers) -> float:
         """Wall time of a lane-step with every worker busy: the best of three short stretches."""
@@ -120,7 +120,7 @@ class Trial:
 
             begun = time.perf_counter()
             workers.run([partial(run, *block) for block in blocks])
-            synchronise(self.chunk.x.device)
+            synchronise(self.row.device)
             return time.perf_counter() - begun
 
         with torch.random.fork_rng(devices=[], enabled=self.step.draws_itself):
@@ -130,7 +130,7 @@ class Trial:
             if best < TRIAL_SECONDS:
                 calls = max(1, round(TRIAL_SECONDS / best))
                 best = min(stretch(calls) for _ in range(3))
-        return best / (calls * len(self.chunk.x) * width * workers.count) * 1e6
+        return best / (calls * len(self.chunk) * width * workers.count) * 1e6
 
 
 def synchronise(device: torch.device) -> None:

@@ -16,22 +16,22 @@ from torch.fx import GraphModule
 from lanewise.lanes.step import LaneStep
 
 Program: TypeAlias = Callable[..., Sequence[Tensor]]
-"""(*state [lanes, ...], numbers [count, lanes], x, y, *draws) -> (*new state, loss [lanes])."""
+"""(*state [lanes, ...], numbers [count, lanes], *batch, *draws) -> (*new state, loss [lanes])."""
 
 
 def train_program(step: LaneStep, packed: bool) -> Program:
     """The eager program that trains a block; looped programs take blocks of one lane."""
     if not packed:
         return lambda *flat: _one_lane(step.train, step.state_size, flat)
-    lanes = (0,) * step.state_size + (1,) + (None,) * (2 + len(step.draws))
+    lanes = (0,) * step.state_size + (1,) + (None,) * (step.layout.count + len(step.draws))
     return _by_lane(step.train, lanes)
 
 
 def evaluate_program(step: LaneStep, packed: bool) -> Program:
-    """The eager program that scores rows: (*state, numbers, x, y) -> losses and metrics, each [lanes, rows]."""
+    """The eager program that scores rows: (*state, numbers, *batch) -> losses and metrics, each [lanes, rows]."""
     if not packed:
         return lambda *flat: _one_lane(step.evaluate, step.state_size, flat)
-    return _by_lane(step.evaluate, (0,) * step.state_size + (1, None, None))
+    return _by_lane(step.evaluate, (0,) * step.state_size + (1,) + (None,) * step.layout.count)
 
 
 def lane_after_lane(program: Program, size: int) -> Program:

@@ -260,7 +260,7 @@ class Study:
             finalists,
             test,
             difference,
-            self.task.objective.metric,
+            self.task.objective.metric.name,
             len(self.candidates),
             costs.lane_steps,
             seconds,
