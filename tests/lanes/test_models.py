@@ -1,5 +1,6 @@
 """Models of every make as lanes: tied, frozen, shared, without normalisation; and those that `vmap` cannot take."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -199,7 +200,7 @@ def test_a_model_that_cannot_be_packed_runs_one_lane_after_another(model: Callab
     assert (chosen.packed, chosen.width) == (False, 1)
     why = [note for note in notes if "one after another" in note]
     assert len(why) == 1
-    assert "because the model cannot be packed: RuntimeError: vmap" in why[0]
+    assert re.search(r"because (Branching|BatchNorm1d 1) cannot be packed: ", why[0])
     assert ".item()" in why[0]
     assert len(why[0]) < 300
     measuring.close()
@@ -211,7 +212,7 @@ def test_a_model_that_cannot_be_packed_runs_one_lane_after_another(model: Callab
 
 def test_a_plan_that_a_model_cannot_follow_is_refused() -> None:
     run = engine(Branching, "packed", OWN)
-    with pytest.raises(InputError, match=r"the engine plan given \(eager packs .*\) does not work here: RuntimeError"):
+    with pytest.raises(InputError, match=r"the engine plan given \(eager packs .*\) does not work here: it looks"):
         Cohort(run, [OWN], (0,))
 
 

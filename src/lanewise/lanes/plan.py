@@ -1,5 +1,6 @@
 """How lanes of one structure run: packed or looped, compiled or eager, how wide, on how many threads. Measured."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -197,9 +198,29 @@ def block_width(lanes: int, repeats: int, workers: int, survivors: Survivors = (
     return min(COMPILED_WIDTHS, key=seconds)
 
 
+PLAIN_WORDS = {
+    "calling .item() on a Tensor": "it looks at values (.item(), or an if or a loop over a tensor's values)",
+    "get value out of a tracing tensor": "it looks at values (.item(), or an if or a loop over a tensor's values)",
+    "random operation in randomness='error'": "it draws random numbers itself",
+    "would generate a dynamic shape": "it makes tensors whose shape depends on values",
+}
+"""What torch says of models that cannot be packed or compiled, and the same for people."""
+
+
 def brief(error: BaseException) -> str:
-    """The first sentence of an error's text, cut at 200 characters."""
-    return one_line(error).split(". ")[0][:200]
+    """What an error says, in plain words where it is a known one; else its first sentence, cut at 200 characters."""
+    text = one_line(error)
+    for known, words in PLAIN_WORDS.items():
+        if known in text:
+            return words
+    return text.split(". ")[0][:200]
+
+
+def layer_that_fails(trial: Trial, program: Program) -> str:
+    """The innermost layer in which `program` raises an error, by type and name, or nothing where it is in none."""
+    with trial.step.watched("train") as inside, contextlib.suppress(Exception), torch.no_grad():
+        program(*trial.examples(NARROWEST_PACK))
+    return inside[-1] if inside else ""
 
 
 def choose_plan(
@@ -251,7 +272,8 @@ def choose_plan(
         if pack_cost < cost:
             plan, program, cost = pack, pack_program, pack_cost
     except Exception as error:
-        note(f"lanes run one after another, because the model cannot be packed: {brief(error)}")
+        where = layer_that_fails(trial, train_program(trial.step, packed=True))
+        note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
     why, compile_seconds = "the fastest of the ways tried", 0.0
     saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
     width = block_width(lanes, repeats, threads, survivors) if pack_it else 1

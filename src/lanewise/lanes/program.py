@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.func import vmap
+from torch.func import vjp, vmap
 from torch.fx import GraphModule
 
 from lanewise.lanes.step import LaneStep
@@ -27,11 +27,27 @@ def train_program(step: LaneStep, packed: bool) -> Program:
     return _by_lane(step.train, lanes)
 
 
-def evaluate_program(step: LaneStep, packed: bool) -> Program:
-    """The eager program that scores rows: (*state, numbers, *batch) -> losses and metrics, each [lanes, rows]."""
+def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False) -> Program:
+    """The eager program that scores rows: (*state, numbers, *batch) -> losses and metrics, each [lanes, rows].
+
+    With `taken_apart` it is run as if to be differentiated, for which torch takes some layers (LSTM, GRU) apart into
+    operations that can be packed.
+    """
     if not packed:
         return lambda *flat: _one_lane(step.evaluate, step.state_size, flat)
-    return _by_lane(step.evaluate, (0,) * step.state_size + (1,) + (None,) * step.layout.count)
+
+    size = step.state_size
+
+    def differentiable(*flat: Tensor) -> Any:
+        def scores(*floating: Tensor) -> Any:
+            given = iter(floating)
+            state = [next(given) if leaf.is_floating_point() else leaf for leaf in flat[:size]]
+            return step.evaluate(*state, *flat[size:])
+
+        return vjp(scores, *(leaf for leaf in flat[:size] if leaf.is_floating_point()))[0]
+
+    lanes = (0,) * size + (1,) + (None,) * step.layout.count
+    return _by_lane(differentiable if taken_apart else step.evaluate, lanes)
 
 
 def lane_after_lane(program: Program, size: int) -> Program:

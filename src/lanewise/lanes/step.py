@@ -4,9 +4,10 @@ The state of a lane is a flat list of tensors: parameters, buffers, the update r
 a pure function of state, this step's numbers, batch and random draws, and returns the new state and the loss.
 """
 
+import contextlib
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -120,6 +121,22 @@ class LaneStep:
             setattr(self._of_thread, mode, Bound(copy.deepcopy(self._models[mode]), self.objective))
         found: Bound = getattr(self._of_thread, mode)
         return found
+
+    @contextlib.contextmanager
+    def watched(self, mode: str) -> Iterator[list[str]]:
+        """The layers that the model is in, outermost first: what is left of them after an error did not come back."""
+        inside: list[str] = []
+        model = self.model(mode).model
+        hooks: list[Any] = []
+        for name, layer in model.named_modules():
+            told = f"{type(layer).__name__} {name}".strip()
+            hooks.append(layer.register_forward_pre_hook(lambda *_, told=told: inside.append(told)))
+            hooks.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
+        try:
+            yield inside
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def initial_state(self, model: nn.Module) -> list[Tensor]:
         """The flat state of a lane that starts from the weights of `model`, before its first step."""
