@@ -13,7 +13,7 @@ from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, choose_plan, program_of
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
 from lanewise.lanes.step import LaneStep
-from lanewise.lanes.workers import Workers, available_threads, keep_freed_memory
+from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.parts.part import Variable
 from lanewise.recipe import Recipe
 from lanewise.task import Task
@@ -88,6 +88,8 @@ class Engine:
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
         keep_freed_memory()
+        if self.device.type == "cpu" and adds_by_address():
+            note(MKL_TOO_LATE)
 
     def repeat(self, index: int) -> Repeat:
         """The repeat `index` of the study."""
