@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from lanewise.errors import InputError
 from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.engine import Engine
+from lanewise.lanes.plan import Plan
 from lanewise.parts.rules import SGD
 from lanewise.parts.schedules import Linear
 from lanewise.recipe import Recipe
@@ -236,6 +237,17 @@ def test_a_model_that_draws_itself_runs_one_lane_after_another() -> None:
     assert (chosen.packed, chosen.compiled, chosen.workers) == (False, False, 1)
     assert sum("one after another: the model draws random numbers itself" in note for note in notes) == 1
     measuring.close()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [Plan(True, False, 4, 1, 1), Plan(False, True, 1, 1, 1), Plan(True, True, 4, 1, 1), Plan(False, False, 1, 2, 1)],
+    ids=str,
+)
+def test_a_plan_that_would_mix_up_a_models_own_draws_is_refused(given: Plan) -> None:
+    run = engine_for(Noisy, rows("mlp"), OWN, given)
+    with pytest.raises(InputError, match=r"does not fit: the model draws random numbers itself .*, on 1 worker$"):
+        Cohort(run, [OWN], (0,))
 
 
 @pytest.mark.parametrize("always", [False, True], ids=["in training", "always"])

@@ -10,7 +10,7 @@ from lanewise.data import hold_out
 from lanewise.errors import InputError
 from lanewise.lanes.feed import Feed, Repeat
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
-from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, choose_plan, program_of
+from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, check_draws, choose_plan, program_of
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
@@ -155,6 +155,7 @@ class Engine:
         trial = Trial(step, step.initial_state(model), feed.chunk(0, min(TRIAL_STEPS, feed.steps_per_epoch)), row)
         if key in self._given_plans:
             plan = self._given_plans[key]
+            check_draws(plan, step)
             begun = time.perf_counter()
             try:
                 program, compiling = program_of(plan, trial)
