@@ -151,6 +151,7 @@ def test_verdict_of_one_finalist_compares_nothing(diverged: Study) -> None:
     terminal.print_verdict(diverged.verdict, console)
     assert "Finalists" not in sent(console)
     assert "won" in sent(console)
+    assert "nothing to compare it with" in " ".join(sent(console).split())
 
 
 def test_lead_is_marked_by_whether_it_is_told_apart(study: Study) -> None:
