@@ -36,7 +36,8 @@ class Task:
 
     Args:
         model: built-in name (`mlp`, `mlp:256,256`, `cnn`, `cnn:32,64`), `package.module:factory`, or a function
-            that returns a new `nn.Module`; it is called without arguments after torch's generator is seeded.
+            that returns a new `nn.Module`; it is called without arguments after the global
+            generators of torch, NumPy and Python are seeded.
         data: whatever `lanewise.data.load` takes: `"digits"`, a path, or arrays `(x, y)`.
 
     Raises:
@@ -65,9 +66,8 @@ class Task:
             self.names["model"] = str(model)
 
     def new_model(self, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """A new model with the initial weights that follow from `seed`; torch's own generator is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        """A new model with the initial weights that follow from `seed`; all generators are left as they were."""
+        with models.seeded(seed):
             return self.factory().to(dtype)
 
     def check_model(self) -> str:

@@ -27,6 +27,7 @@ from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import tabulate_recipe
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.streams import stream_seed
+from lanewise.models import seeded
 from lanewise.parts.mixup import mix, mixed_loss, mixing_weight
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
@@ -98,8 +99,7 @@ def train(
     if plateaus.listening and not len(valid):
         raise InputError("all_rows: a plateau needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, repeat, "masks"))
+    with seeded(stream_seed(seed, repeat, "masks")):
         for start, stop in feed.spans(0, steps):
             chunk = feed.chunk(start, stop)
             for at in range(stop - start):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lanewise.models import generator_states, seeded
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
 from lanewise.parts.stochastic_depth import StochasticDepth
@@ -152,7 +153,7 @@ def draw_shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
     Found by running the model once, so that a dropout layer used twice gets two draws.
     """
     twins = {path: module for path, module in model.named_modules() if isinstance(module, LaneDropout)}
-    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
+    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), seeded(0):
         model.train()(x)
     shapes: dict[str, tuple[int, ...]] = {}
     for path, twin in twins.items():
@@ -165,13 +166,12 @@ def draw_shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
 
 
 def draws_itself(model: nn.Module, x: Tensor) -> bool:
-    """Whether a training pass draws from torch's global generator: `F.dropout`, `torch.rand` and the like."""
+    """Whether a training pass draws from a global generator: `F.dropout`, `torch.rand`, `random.random` and so on."""
     copied = copy.deepcopy(model).train()
-    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        before = torch.get_rng_state(), torch.cuda.get_rng_state(x.device) if x.is_cuda else None
+    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []), seeded(0):
+        before = generator_states(x.device)
         copied(x)
-        after = torch.get_rng_state(), torch.cuda.get_rng_state(x.device) if x.is_cuda else None
-    return any(a is not None and b is not None and not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        return generator_states(x.device) != before
 
 
 def start_calls(model: nn.Module) -> None:
