@@ -6,6 +6,8 @@ recipe's numbers replace both. Layers in front of a batch norm have no bias, sin
 
 import importlib
 import math
+import pickle
+import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -111,6 +114,34 @@ def current_folder_first() -> Iterator[None]:
             sys.path.remove(folder)
 
 
+@contextmanager
+def seeded(seed: int, enabled: bool = True) -> Iterator[None]:
+    """Seed the global generators of torch, NumPy and Python, which a user's code may draw from.
+
+    Their states are as before afterwards; nothing happens if not `enabled`.
+    """
+    if not enabled:
+        yield
+        return
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def generator_states(device: torch.device) -> list[bytes]:
+    """The states of all global generators that a model on `device` may draw from, to be compared."""
+    found = [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+    numpy = np.random.get_state(legacy=False)
+    return [*(state.numpy().tobytes() for state in found), repr(random.getstate()).encode(), pickle.dumps(numpy)]
+
+
 def find(name: str, module_name: str, attribute: str) -> Callable[[], Any]:
     """The user's factory; `name` is for messages."""
     try:
@@ -165,7 +196,7 @@ def evaluated(model: nn.Module) -> Iterator[nn.Module]:
     """`model` in evaluation mode; the modes of all layers and the random generator are as before afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), seeded(0):
             yield model.eval()
     finally:
         for module, training in modes:

@@ -39,8 +39,8 @@ class Task:
 
     Args:
         model: built-in name (`mlp`, `mlp:256,256`, `cnn`, `cnn:32,64`), `package.module:factory`, or a function
-            that returns a new `nn.Module`; it is called without arguments after torch's generator is seeded. A batch
-            whose inputs are a tuple or a dict gives it several arguments.
+            that returns a new `nn.Module`; it is called without arguments after the global generators of torch, NumPy
+            and Python are seeded. A batch whose inputs are a tuple or a dict gives it several arguments.
         data: whatever `lanewise.data.load` takes: `"digits"`, a path, or arrays `(x, y)`.
         objective: `classification`, `regression`, `next token`, or a function `objective(model, batch)` that returns
             the loss, or (loss, {name: metric}), each 0-d or one a row; by default what suits the targets. The batch
@@ -129,9 +129,8 @@ class Task:
         return objective
 
     def new_model(self, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """A new model with the initial weights that follow from `seed`; torch's own generator is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        """A new model with the initial weights that follow from `seed`; all generators are left as they were."""
+        with models.seeded(seed):
             return self.factory().to(dtype)
 
     def check_model(self) -> str:

@@ -30,6 +30,7 @@ from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.streams import stream_seed
+from lanewise.models import seeded
 from lanewise.objectives import Inputs, rows_of
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.roles import penalised
@@ -106,8 +107,7 @@ def train(
         with evaluated_weights(optimizer):
             return mean_scores(model if average is None else average, task, feed, read, of)
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, repeat, "masks"))
+    with seeded(stream_seed(seed, repeat, "masks")):
         for start, stop in feed.spans(0, steps):
             chunk = feed.chunk(start, stop)
             for number in range(stop - start):

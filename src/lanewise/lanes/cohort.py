@@ -18,6 +18,7 @@ from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
+from lanewise.models import seeded
 from lanewise.objectives import rows_of
 from lanewise.recipe import Recipe
 
@@ -287,9 +288,7 @@ class Cohort:
         row_at = max(0, pack.step - 1)
 
         def score(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-            with torch.no_grad(), torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
-                if prepared.step.draws_itself:
-                    torch.manual_seed(feed.repeat.evaluation_seed)
+            with torch.no_grad(), seeded(feed.repeat.evaluation_seed, prepared.step.draws_itself):
                 losses, metrics = prepared.evaluate(*state, block.table[row_at], *leaves)
             return losses.double().cpu(), metrics.double().cpu()
 

@@ -12,10 +12,10 @@ from lanewise.errors import InputError
 from lanewise.lanes.batch import at
 from lanewise.lanes.feed import Feed, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
-from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, choose_plan, program_of
+from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, check_draws, choose_plan, program_of
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
 from lanewise.lanes.step import LaneStep
-from lanewise.lanes.workers import Workers, available_threads, keep_freed_memory
+from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.recipe import Recipe
 from lanewise.task import Task
 
@@ -91,6 +91,8 @@ class Engine:
         keep_freed_memory()
         # Whether packing pays is measured; that torch loops over the lanes inside some operation is part of it.
         warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
+        if self.device.type == "cpu" and adds_by_address():
+            note(MKL_TOO_LATE)
 
     def repeat(self, index: int) -> Repeat:
         """The repeat `index` of the study."""
@@ -155,6 +157,7 @@ class Engine:
         trial = Trial(step, step.initial_state(model), feed.chunk(0, min(TRIAL_STEPS, feed.steps_per_epoch)), row)
         if key in self._given_plans:
             plan = self._given_plans[key]
+            check_draws(plan, step)
             begun = time.perf_counter()
             try:
                 program, compiling = program_of(plan, trial)

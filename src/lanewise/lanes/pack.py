@@ -1,5 +1,6 @@
 """The lanes of one repeat that share a structure, held in blocks of one fixed width."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -11,6 +12,7 @@ from torch import Tensor
 from lanewise.lanes.feed import Chunk, Feed
 from lanewise.lanes.numbers import stack_tables
 from lanewise.lanes.program import Program
+from lanewise.models import seeded
 
 T = TypeVar("T")
 
@@ -42,9 +44,8 @@ def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -
     losses = []
     with torch.no_grad():
         for at in range(len(chunk)):
-            if chunk.seeds:
-                torch.manual_seed(chunk.seeds[at])
-            *state, loss = program(*state, rows[at], *chunk.step(at))
+            with seeded(chunk.seeds[at]) if chunk.seeds else contextlib.nullcontext():
+                *state, loss = program(*state, rows[at], *chunk.step(at))
             losses.append(loss)
     return state, torch.stack(losses)
 

@@ -75,6 +75,12 @@ class Plan:
         kinds = {"packed": bool, "compiled": bool, "width": int, "workers": int, "threads": int}
         if not isinstance(data, dict) or any(type(data.get(name)) is not kind for name, kind in kinds.items()):
             raise InputError(f"{where}: a plan must hold {', '.join(f'{n} ({k.__name__})' for n, k in kinds.items())}")
+        if not isinstance(data.get("why", ""), str):
+            raise InputError(f"{where}: why = {data['why']!r}: must be text")
+        timings = data.get("timings", {})
+        costs: list[Any] = list(timings.values()) if isinstance(timings, dict) else [math.nan]
+        if not all(type(cost) in (int, float) and 0 <= cost < math.inf for cost in costs):
+            raise InputError(f"{where}: timings = {timings!r}: must map ways to microseconds, numbers in [0, inf)")
         least = NARROWEST_PACK if data["packed"] else 1
         if min(data["width"] - least, data["workers"] - 1, data["threads"] - 1) < 0:
             raise InputError(f"{where}: workers and threads must be at least 1, and the width at least {least}")
@@ -148,6 +154,18 @@ class Choice:
     program: Program
     compile_seconds: float
     trial_seconds: float
+
+
+def check_draws(plan: Plan, step: LaneStep) -> None:
+    """Raise `InputError` unless a model that draws random numbers itself runs eagerly, one lane at a time.
+
+    torch's global generator can serve one lane at a time, and Inductor would draw other numbers.
+    """
+    if step.draws_itself and (plan.packed or plan.compiled or plan.workers > 1):
+        raise InputError(
+            f"the engine plan given ({plan}) does not fit: the model draws random numbers itself (F.dropout?), so its "
+            "lanes must run one after another, eager, on 1 worker"
+        )
 
 
 def program_of(plan: Plan, trial: Trial) -> tuple[Program, float]:
@@ -261,7 +279,7 @@ def choose_plan(
         raise InputError(f"model fails in a training step: {one_line(error)}") from error
     pack_it = False
     if trial.step.draws_itself:
-        # torch's global generator can serve one lane at a time, and Inductor would draw other numbers.
+        # The only plan that `check_draws` lets pass.
         note("lanes run one after another: the model draws random numbers itself (F.dropout?); layers could be packed")
         return Choice(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
     try:
@@ -281,6 +299,9 @@ def choose_plan(
     try:
         if not has_compiler():
             why = "the fastest way without a C++ compiler, of which none was found"
+        elif saving < CACHED_COMPILE_SECONDS:
+            # Not even worth the second that capturing the graph takes, to ask whether Inductor knows it.
+            why = f"compiling would cost about {CACHED_COMPILE_SECONDS:.0f} s at least and save {saving:.0f} s"
         elif saving < (price := compile_seconds_to_expect(fused_plan, trial)):
             why = f"compiling would cost about {price:.0f} s and save {saving:.0f} s"
         else:

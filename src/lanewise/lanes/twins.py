@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lanewise.models import generator_states, seeded
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
 from lanewise.parts.stochastic_depth import StochasticDepth
@@ -158,7 +159,7 @@ def draw_shapes(
     Found by running the model once, so that a dropout layer used twice gets two draws.
     """
     twins = {path: module for path, module in model.named_modules() if isinstance(module, LaneDropout)}
-    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), seeded(0):
         one_pass(model.train())
     shapes: dict[str, tuple[int, ...]] = {}
     for path, twin in twins.items():
@@ -171,13 +172,12 @@ def draw_shapes(
 
 
 def draws_itself(model: nn.Module, one_pass: OnePass, device: torch.device) -> bool:
-    """Whether a training pass draws from torch's global generator: `F.dropout`, `torch.rand` and the like."""
-    copied, cuda = copy.deepcopy(model).train(), device.type == "cuda"
-    with torch.no_grad(), torch.random.fork_rng(devices=[device] if cuda else []):
-        before = torch.get_rng_state(), torch.cuda.get_rng_state(device) if cuda else None
+    """Whether a training pass draws from a global generator: `F.dropout`, `torch.rand`, `random.random` and so on."""
+    copied = copy.deepcopy(model).train()
+    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), seeded(0):
+        before = generator_states(device)
         one_pass(copied)
-        after = torch.get_rng_state(), torch.cuda.get_rng_state(device) if cuda else None
-    return any(a is not None and b is not None and not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+        return generator_states(device) != before
 
 
 def start_calls(model: nn.Module) -> None:

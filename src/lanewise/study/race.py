@@ -290,7 +290,9 @@ class Study:
             for c in with_score[:LEADERS]
         ]  # fmt: skip
         live = sum(candidate.left_at is None for candidate in self.candidates)
-        self.observer.show(Progress(self._phase, done, left, live, len(self.candidates), standings))
+        self.observer.show(
+            Progress(self._phase, done, left, live, len(self.candidates), standings, self.task.objective.metric.name)
+        )
 
     def _description(self) -> dict[str, Any]:
         return {
