@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from lanewise.data.nested import Inputs, shapes
 from lanewise.errors import InputError, one_line
-from lanewise.objectives import Inputs, Objective, run_model, shape_of
+from lanewise.objectives import Objective, run_model
 
 Factory: TypeAlias = Callable[[], nn.Module]
 
@@ -208,7 +209,7 @@ def check_output(model: nn.Module, objective: Objective, inputs: Inputs, targets
 
     The modes of all layers and the random generator are left as they were.
     """
-    shape = shape_of(inputs)
+    shape = shapes(inputs)
     try:
         with evaluated(model):
             out = run_model(model, inputs)

@@ -5,21 +5,17 @@ Inputs are one tensor [rows, ...], a tuple of them (the model's arguments in ord
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map
 
+from lanewise.data.nested import Inputs, mapped, row_count
+from lanewise.data.targets import IGNORED
 from lanewise.errors import InputError, one_line
 from lanewise.parts.mixup import mix, mixed_loss
 from lanewise.parts.smoothing import smoothed_cross_entropy
-
-Inputs: TypeAlias = Any
-"""A tensor, or a tuple or dict of tensors, each [rows, ...]."""
-IGNORED = -100
-"""A target token that counts for nothing."""
 
 
 def run_model(model: Callable[..., Any], inputs: Inputs) -> Any:
@@ -147,7 +143,7 @@ class Objective:
         if blend is None:
             return self.loss(run_model(model, inputs), targets, smoothing)
         partners, weight = blend
-        mixed = tree_map(lambda leaf: mix(leaf, partners, weight), inputs)
+        mixed = mapped(lambda leaf: mix(leaf, partners, weight), inputs)
 
         def plain(outputs: Any, of: Any) -> Tensor:
             return self.loss(outputs, of, smoothing)
@@ -320,7 +316,7 @@ def custom(
     """
     name = getattr(function, "__name__", type(function).__name__)
     wanted = "must be the loss (a floating-point tensor, 0-d or one a row) or (loss, {name: metric})"
-    rows = len(targets) if targets is not None else rows_of(inputs)
+    rows = row_count(inputs)
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             found = function(model, inputs if targets is None else (inputs, targets))
@@ -348,17 +344,3 @@ def custom(
 def unused(outputs: Any, targets: Any) -> Tensor:
     """A custom objective computes its metric itself."""
     raise AssertionError("a custom objective computes its metric itself")
-
-
-def shape_of(inputs: Inputs) -> Any:
-    """The shapes of all tensors, nested as they are, for messages."""
-    if isinstance(inputs, dict):
-        return {name: shape_of(value) for name, value in inputs.items()}
-    return tuple(map(shape_of, inputs)) if isinstance(inputs, tuple) else list(inputs.shape)
-
-
-def rows_of(inputs: Inputs) -> int:
-    """Number of rows of a tensor, or of the tensors in a tuple or dict."""
-    while not isinstance(inputs, Tensor):
-        inputs = next(iter(inputs.values() if isinstance(inputs, dict) else inputs))
-    return len(inputs)

@@ -7,21 +7,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
-from torch.utils._pytree import tree_leaves, tree_map
 
 from lanewise import models
 from lanewise.data import BUILT_IN, Source, load
+from lanewise.data.nested import Inputs, Targets, leaves, mapped, shapes
+from lanewise.data.standardise import is_tokens
 from lanewise.errors import InputError, one_line
 from lanewise.objectives import (
     METRICS,
     Classification,
-    Inputs,
     Metric,
     NextToken,
     Objective,
     Regression,
     custom,
-    shape_of,
 )
 from lanewise.recipe import Recipe
 
@@ -92,18 +91,18 @@ class Task:
         if not isinstance(source.x, Tensor) or source.target not in ("class", "number"):
             raise InputError(
                 f"model {model!r}: takes one tensor and gives classes or numbers; this data has inputs "
-                f"{shape_of(source.x)} and targets of kind {source.target!r}: give a model of your own"
+                f"{shapes(source.x)} and targets of kind {source.target!r}: give a model of your own"
             )
         return source.input_shape, source.classes or max(1, source.y[0].numel())
 
-    def sample(self, rows: int = 2) -> tuple[Inputs, Tensor | None]:
-        """(inputs, targets) of the first rows, neither standardised nor split."""
+    def sample(self, rows: int = 2) -> tuple[Inputs, Targets]:
+        """(inputs, targets) of the first rows, in the types that lanes are given, but not standardised."""
         source = self.source
 
         def first(leaf: Tensor) -> Tensor:
-            return leaf[:rows].float() if leaf.dtype == torch.uint8 or leaf.is_floating_point() else leaf[:rows]
+            return leaf[:rows] if is_tokens(leaf) else leaf[:rows].float()
 
-        return tree_map(first, source.x), None if source.y is None else first(source.y)
+        return mapped(first, source.x), None if source.y is None else first(source.y)
 
     def _objective(self, given: Any, metric: Any, greater: bool | None, class_weights: Any) -> Objective:
         if callable(given):
@@ -170,8 +169,8 @@ class Task:
             raise InputError(
                 f"label_smoothing = {recipe.label_smoothing}: must be 0, since {objective.name} has no labels to smooth"
             )
-        leaves = tree_leaves(self.sample()[0])
-        if recipe.mixup is not None and (not objective.mixes or not all(leaf.is_floating_point() for leaf in leaves)):
+        numeric = all(leaf.is_floating_point() for leaf in leaves(self.sample()[0]))
+        if recipe.mixup is not None and not (objective.mixes and numeric):
             raise InputError(
                 f"mixup = {recipe.mixup}: must be none, since inputs that are no numbers, and objectives of one's own, "
                 "cannot be blended"

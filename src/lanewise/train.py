@@ -14,24 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils._pytree import tree_leaves
 
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
 from lanewise.bridges.torch_rules import RuleOptimizer
 from lanewise.data import Split, hold_out
+from lanewise.data.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.errors import InputError
 from lanewise.lanes.adapt import adapted
-from lanewise.lanes.batch import at
 from lanewise.lanes.cohort import evaluated_parts, evaluation_points
 from lanewise.lanes.engine import TEST_SEED, usable_device
-from lanewise.lanes.feed import Feed, Repeat, rows_per_step
+from lanewise.lanes.feed import Feed, Repeat, rows_per_step, scales
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.streams import stream_seed
 from lanewise.models import seeded
-from lanewise.objectives import Inputs, rows_of
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
@@ -81,8 +79,9 @@ def train(
     where = usable_device(device)
     rows = Repeat.draw(hold_out(task.source, TEST_SEED), seed, repeat)
     if all_rows:
-        everything = torch.arange(rows_of(rows.held.pool_x))
-        rows = replace(rows, split=Split(everything, everything[:0]), scale=rows.scale.fit(rows.held.pool_x))
+        everything = torch.arange(row_count(rows.held.pool_x))
+        scale, target_scale = scales(rows.held, everything)
+        rows = replace(rows, split=Split(everything, everything[:0]), scale=scale, target_scale=target_scale)
     count = len(rows.split.train)
     feed = Feed(rows, rows_per_step(recipe, count), {}, dtype, where)
     steps = recipe.epochs * feed.steps_per_epoch
@@ -90,7 +89,7 @@ def train(
     task.check_recipe(recipe)
     initial, first = task.new_model(rows.weight_seed, dtype), feed.chunk(0, 1)
     # Whatever a lane of this recipe would be refused for, with the name of the layer.
-    step = LaneStep(initial, recipe, task.objective, at(first.x, 0), at(first.y, 0))
+    step = LaneStep(initial, recipe, task.objective, take(first.x, 0), take(first.y, 0))
     model = adapted(initial, recipe, step.example).to(where).train()
     optimizer = native_optimizer(recipe.rule, model)
     chosen = sorted(penalised(model, recipe.penalised))
@@ -114,7 +113,7 @@ def train(
                 numbers = dict(zip(step.numbers, table[start + number].tolist(), strict=True))
                 set_numbers(model, optimizer, penalty, numbers)
                 optimizer.zero_grad()
-                batch = at(chunk.x, number), at(chunk.y, number)
+                batch = take(chunk.x, number), take(chunk.y, number)
                 loss = batch_gradient(model, task, recipe.accumulate, batch, numbers)
                 if "clip" in numbers:
                     nn.utils.clip_grad_norm_(model.parameters(), numbers["clip"])
@@ -131,7 +130,7 @@ def train(
     final = (model if average is None else average).eval()
     zeros = penalty.zeros()
     validation = mean_scores(final, task, feed, rows.rows, valid) if len(valid) else None
-    test = mean_scores(final, task, feed, rows.test_rows, torch.arange(rows_of(rows.held.test_x)))
+    test = mean_scores(final, task, feed, rows.test_rows, torch.arange(row_count(rows.held.test_x)))
     return Trained(final, validation, test, (zeros.zeros, zeros.total))
 
 
@@ -146,16 +145,18 @@ def evaluated_weights(optimizer: Optimizer) -> Iterator[None]:
 
 
 def batch_gradient(
-    model: nn.Module, task: Task, count: int, batch: tuple[Inputs, Tensor | None], numbers: dict[str, float]
+    model: nn.Module, task: Task, count: int, batch: tuple[Inputs, Targets], numbers: dict[str, float]
 ) -> float:
     """Leave the mean gradient of `count` batches in the parameters; returns their mean loss."""
     x, y = batch
-    rows = rows_of(x) // count
+    rows = row_count(x) // count
     total = 0.0
     for number in range(count):
         part = slice(number * rows, (number + 1) * rows)
-        blend = blend_of(numbers["mixup"], rows, at(x, part)) if "mixup" in numbers else None
-        loss = task.objective.training_loss(model, at(x, part), at(y, part), numbers["label_smoothing"], blend) / count
+        blend = blend_of(numbers["mixup"], rows, take(x, part)) if "mixup" in numbers else None
+        loss = (
+            task.objective.training_loss(model, take(x, part), take(y, part), numbers["label_smoothing"], blend) / count
+        )
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     return total
@@ -163,7 +164,7 @@ def batch_gradient(
 
 def blend_of(strength: float, rows: int, x: Inputs) -> tuple[Tensor, Tensor]:
     """Mixup's partners and weight for a batch."""
-    like = tree_leaves(x)[0]
+    like = leaves(x)[0]
     partners, uniform = torch.randperm(rows), torch.rand(2, dtype=like.dtype)
     return partners.to(like.device), mixing_weight(strength, *uniform.unbind()).to(like.device)
 

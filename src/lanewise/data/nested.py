@@ -87,6 +87,11 @@ def byte_count(nested: Inputs | None) -> int:
     return 0 if nested is None else sum(leaf.numel() * leaf.element_size() for leaf in leaves(nested))
 
 
+def shapes(nested: Inputs) -> Any:
+    """The shape of every tensor, for messages: `[4, 9]`, `([4, 9], [4])` or `{'tokens': [4, 9]}`."""
+    return mapped(lambda leaf: list(leaf.shape), nested)
+
+
 def structure(nested: Inputs) -> str:
     """In words, for messages: `one array`, `a tuple of 2` or `a dict of tokens, length`."""
     if isinstance(nested, Mapping):

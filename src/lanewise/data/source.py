@@ -59,11 +59,6 @@ class Source:
         return self.x_test is not None
 
     @property
-    def target(self) -> str:
-        """The kind of targets: `class`."""
-        return "class"
-
-    @property
     def is_image(self) -> bool:
         """Whether a row is an image [channels, height, width] and nothing else."""
         return isinstance(self.x, torch.Tensor) and self.x.ndim == 4

@@ -1,15 +1,13 @@
 """A batch as the flat list of tensors that a program takes: its inputs' leaves, then its targets if it has any."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from lanewise.objectives import Inputs
+from lanewise.data.nested import Inputs, Targets, leaves, rebuilt
 
 
-def batch_leaves(inputs: Inputs, targets: Tensor | None) -> tuple[Tensor, ...]:
+def batch_leaves(inputs: Inputs, targets: Targets) -> tuple[Tensor, ...]:
     """All tensors of a batch in order.
 
     >>> import torch
@@ -17,30 +15,27 @@ def batch_leaves(inputs: Inputs, targets: Tensor | None) -> tuple[Tensor, ...]:
     >>> [tuple(leaf.shape) for leaf in batch_leaves({"x": x, "length": length}, y)]
     [(4, 3), (4,), (4,)]
     """
-    return (*tree_leaves(inputs), *(() if targets is None else (targets,)))
+    return (*leaves(inputs), *(() if targets is None else (targets,)))
 
 
 class BatchLayout:
-    """How the leaves of a batch belong together: learnt from an example, to put others together again."""
+    """How the leaves of a batch belong together: learnt from an example, to put others together again.
 
-    def __init__(self, inputs: Inputs, targets: Tensor | None) -> None:
-        leaves, self.spec = tree_flatten(inputs)
-        self.count = len(leaves) + (targets is not None)
+    Attributes:
+        count: how many there are.
+    """
 
-    spec: TreeSpec
+    def __init__(self, inputs: Inputs, targets: Targets) -> None:
+        self._like, self._inputs = inputs, len(leaves(inputs))
+        self.count = self._inputs + (targets is not None)
 
-    def batch(self, leaves: Sequence[Tensor]) -> tuple[Inputs, Tensor | None]:
-        """(inputs, targets) of the `leaves` of a batch."""
-        inputs = self.spec.num_leaves
-        return tree_unflatten(leaves[:inputs], self.spec), leaves[inputs] if self.count > inputs else None
-
-
-def at(nested: Any, index: Any) -> Any:
-    """`nested[index]` for every tensor in it; None stays None."""
-    return None if nested is None else tree_map(lambda leaf: leaf[index], nested)
+    def batch(self, flat: Sequence[Tensor]) -> tuple[Inputs, Targets]:
+        """(inputs, targets) of the leaves of a batch."""
+        inputs = rebuilt(self._like, list(flat[: self._inputs]))
+        return inputs, flat[self._inputs] if self.count > self._inputs else None
 
 
-def micro_batches(leaves: Sequence[Tensor], count: int) -> list[tuple[Tensor, ...]]:
-    """A batch cut into `count` batches of consecutive rows, all of one size."""
-    cut = [leaf.reshape(count, len(leaf) // count, *leaf.shape[1:]) for leaf in leaves]
+def micro_batches(flat: Sequence[Tensor], count: int) -> list[tuple[Tensor, ...]]:
+    """The leaves of a batch cut into `count` batches of consecutive rows, all of one size."""
+    cut = [leaf.reshape(count, len(leaf) // count, *leaf.shape[1:]) for leaf in flat]
     return [tuple(leaf[number] for leaf in cut) for number in range(count)]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.data.nested import row_count
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
@@ -19,7 +20,6 @@ from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
 from lanewise.models import seeded
-from lanewise.objectives import rows_of
 from lanewise.recipe import Recipe
 
 EVALUATED_LANE_ROWS = 4096
@@ -240,7 +240,7 @@ class Cohort:
                 if not asked & set(pack.candidates):
                     continue
                 repeat = pack.feed.repeat
-                every = torch.arange(rows_of(repeat.held.test_x))
+                every = torch.arange(row_count(repeat.held.test_x))
                 _, metric = self._rows(group, pack, [block.state for block in pack.blocks], repeat.test_rows, every)
                 for candidate in asked & set(metric):
                     found[candidate].append(metric[candidate])

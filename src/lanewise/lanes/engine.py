@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from lanewise.data import hold_out
+from lanewise.data.nested import take
 from lanewise.errors import InputError
-from lanewise.lanes.batch import at
 from lanewise.lanes.feed import Feed, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, check_draws, choose_plan, program_of
@@ -124,7 +124,9 @@ class Engine:
 
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.chunk(0, 1)
-        return LaneStep(self.new_model(feed.repeat.index), recipe, self.task.objective, at(chunk.x, 0), at(chunk.y, 0))
+        return LaneStep(
+            self.new_model(feed.repeat.index), recipe, self.task.objective, take(chunk.x, 0), take(chunk.y, 0)
+        )
 
     def prepare(
         self,

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
 
-from lanewise.data import Held, Split, Standardise, split
+from lanewise.data import Held, Split, Standardise, TargetScale, split
+from lanewise.data.nested import Inputs, Targets, leaves, mapped, take
 from lanewise.errors import InputError
-from lanewise.lanes.batch import at, batch_leaves
+from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.streams import stream, stream_seed
-from lanewise.objectives import Inputs
 from lanewise.parts.part import Variable
 from lanewise.recipe import Recipe
 
@@ -27,6 +26,7 @@ class Repeat:
 
     Attributes:
         index: names the repeat's random streams; repeats of the race count from 0, fresh ones go on from there.
+        target_scale: of numeric targets, or None.
     """
 
     index: int
@@ -34,26 +34,27 @@ class Repeat:
     held: Held
     split: Split
     scale: Standardise
+    target_scale: TargetScale | None = None
 
     @classmethod
     def draw(cls, held: Held, study_seed: int, index: int) -> "Repeat":
         """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
-        rows = split(held.pool_y, stream_seed(study_seed, index, "split") % 2**32)
-        return cls(index, study_seed, held, rows, Standardise.fit(held.pool_x, rows.train))
+        rows = split(held, stream_seed(study_seed, index, "split") % 2**32)
+        return cls(index, study_seed, held, rows, *scales(held, rows.train))
 
-    def rows(self, rows: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Tensor | None]:
+    def rows(self, rows: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
         """(inputs, targets) of `rows` of the pool, standardised."""
-        return self.scaled(at(self.held.pool_x, rows), at(self.held.pool_y, rows), dtype, device)
+        return self.scaled(take(self.held.pool_x, rows), take(self.held.pool_y, rows), dtype, device)
 
-    def test_rows(self, rows: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Tensor | None]:
+    def test_rows(self, rows: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
         """(inputs, targets) of `rows` of the test data, standardised as the training rows are."""
-        return self.scaled(at(self.held.test_x, rows), at(self.held.test_y, rows), dtype, device)
+        return self.scaled(take(self.held.test_x, rows), take(self.held.test_y, rows), dtype, device)
 
-    def scaled(
-        self, x: Inputs, y: Tensor | None, dtype: torch.dtype, device: torch.device
-    ) -> tuple[Inputs, Tensor | None]:
+    def scaled(self, x: Inputs, y: Targets, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
         """Stored rows as lanes are given them."""
-        moved = tree_map(lambda leaf: leaf.to(device), self.scale.apply(x, dtype))
+        moved = mapped(lambda leaf: leaf.to(device), self.scale.apply(x, dtype))
+        if self.target_scale is not None:
+            y = self.target_scale.apply(y, dtype)
         return moved, None if y is None else y.to(device)
 
     @property
@@ -77,7 +78,7 @@ class Chunk:
     """
 
     x: Inputs
-    y: Tensor | None
+    y: Targets
     draws: tuple[Tensor, ...]
     seeds: tuple[int, ...] = ()
 
@@ -92,6 +93,13 @@ class Chunk:
     def step(self, number: int) -> list[Tensor]:
         """The batch and draws of one of the steps."""
         return [leaf[number] for leaf in self.leaves]
+
+
+def scales(held: Held, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
+    """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers."""
+    y = held.pool_y
+    numeric = y is not None and y.is_floating_point()
+    return Standardise.fit(held.pool_x, rows), TargetScale.fit(y, rows) if numeric else None
 
 
 def rows_per_step(recipe: Recipe, rows: int) -> int:
@@ -125,7 +133,7 @@ class Feed:
         self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
         self.dtype, self.device, self.seeded = dtype, device, seeded
         self.steps_per_epoch = rows // batch_size
-        row_bytes = sum(leaf[0].numel() for leaf in tree_leaves(repeat.held.pool_x)) * dtype.itemsize
+        row_bytes = sum(leaf[0].numel() for leaf in leaves(repeat.held.pool_x)) * dtype.itemsize
         # The length depends on the data alone, never on the lanes, because draws are seeded by chunk.
         self.length = max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (row_bytes * batch_size)))
         self._order: tuple[int, Tensor] | None = None
@@ -169,4 +177,4 @@ class Feed:
 
 def at_steps(nested: Any, steps: int) -> Any:
     """Every tensor [rows, ...] as [steps, rows of a step, ...]."""
-    return None if nested is None else tree_map(lambda leaf: leaf.view(steps, -1, *leaf.shape[1:]), nested)
+    return None if nested is None else mapped(lambda leaf: leaf.view(steps, -1, *leaf.shape[1:]), nested)

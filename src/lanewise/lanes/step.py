@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from lanewise.data.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.adapt import adapted
-from lanewise.lanes.batch import BatchLayout, at, micro_batches
+from lanewise.lanes.batch import BatchLayout, micro_batches
 from lanewise.lanes.numbers import AVERAGING, number_names
 from lanewise.lanes.twins import (
     MIXUP_PARTNERS,
@@ -28,7 +29,7 @@ from lanewise.lanes.twins import (
     start_calls,
     with_twins,
 )
-from lanewise.objectives import Inputs, Objective, rows_of, shape_of
+from lanewise.objectives import Objective
 from lanewise.parts.clipping import clipped
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import exponential_average
@@ -79,10 +80,10 @@ class LaneStep:
         self.recipe, self.rule, self.objective = recipe, recipe.rule, objective
         self.numbers = number_names(recipe)
         self.layout = BatchLayout(x, y)
-        rows = rows_of(x) // recipe.accumulate
-        x, y = at(x, slice(rows)), at(y, slice(rows))
-        self.example = tree_map(lambda leaf: leaf[:2].cpu(), x)
-        device = self._device = tree_leaves(x)[0].device
+        rows = row_count(x) // recipe.accumulate
+        x, y = take(x, slice(rows)), take(y, slice(rows))
+        self.example = mapped(lambda leaf: leaf[:2].cpu(), x)
+        device = self._device = leaves(x)[0].device
         twin = with_twins(adapted(model, recipe, self.example), recipe).to(device)
         dtype = next(twin.parameters()).dtype
 
@@ -95,7 +96,7 @@ class LaneStep:
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"model fails on a training batch of shape {shape_of(x)}: {one_line(error)}") from error
+            raise InputError(f"model fails on a training batch of shape {shapes(x)}: {one_line(error)}") from error
         self._buffers = list(self.draws)
         if recipe.mixup is not None:
             self.draws |= {MIXUP_PARTNERS: (rows,), MIXUP_WEIGHT: (2,)}
@@ -149,7 +150,7 @@ class LaneStep:
         frozen = {name: copied(param) for name, param in model.named_parameters() if not param.requires_grad}
         buffers = {name: copied(buffer) for name, buffer in model.named_buffers()}
         slots = {name: self.rules[name].init(param) for name, param in params.items()}
-        averages = tree_map(torch.clone, averaged(params, buffers)) if self.averages else {}
+        averages = mapped(torch.clone, averaged(params, buffers)) if self.averages else {}
         flat, self._structure = tree_flatten((params, buffers | frozen, slots, averages))
         return flat
 
