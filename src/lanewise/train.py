@@ -154,9 +154,8 @@ def batch_gradient(
     for number in range(count):
         part = slice(number * rows, (number + 1) * rows)
         blend = blend_of(numbers["mixup"], rows, take(x, part)) if "mixup" in numbers else None
-        loss = (
-            task.objective.training_loss(model, take(x, part), take(y, part), numbers["label_smoothing"], blend) / count
-        )
+        inputs, targets = take(x, part), take(y, part)
+        loss = task.objective.training_loss(model, inputs, targets, numbers["label_smoothing"], blend) / count
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     return total
