@@ -8,7 +8,8 @@ import numpy as np
 from lanewise.report.outcome import FINALIST, FINISHED, LEFT, WINNER, Outcome
 from lanewise.report.plots import Figure, Json, above, axis, colour, dash, finite, hover_name, layout, log_ticks, plain
 from lanewise.report.words import counted, loss_words
-from lanewise.study.race import Candidate, Study
+from lanewise.study.candidate import Candidate
+from lanewise.study.race import Study
 
 HEIGHT = 460
 HEADROOM = 1.15
