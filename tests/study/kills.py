@@ -16,13 +16,25 @@ from pathlib import Path
 # Before torch is imported, which reads it once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import lanewise.api
-import lanewise.report.html
-import lanewise.report.terminal
 from lanewise import cli
 from tests.study.records import record
 
-ARGUMENTS = "--candidates 6 --repeats 2 --epochs 4 --generations 2 --finalists 3 --confirm 2 --seed 3".split()
+ARGUMENTS = [
+    "--candidates",
+    "6",
+    "--repeats",
+    "2",
+    "--epochs",
+    "4",
+    "--generations",
+    "2",
+    "--finalists",
+    "3",
+    "--confirm",
+    "2",
+    "--seed",
+    "3",
+]
 MOST_KILLS_OF_A_RACE = 5
 LONGEST = 300.0
 """Seconds after which a process that should end is taken to hang."""
@@ -79,10 +91,6 @@ def killed_race(place: Path, source: random.Random, most: int, longest: float) -
     first = ["race", *ARGUMENTS, "--out", str(run), "--checkpoint-every", every]
     while kills < most:
         again = (run / "run.json").exists()
-        if not again and run.exists():
-            # Killed before there was a record: what is there is an empty folder, a lock and a piece of a file.
-            for path in run.iterdir():
-                path.unlink()
         process = start(log, *(["resume", str(run)] if again else first))
         status = ended(process, source.uniform(0.0, longest))
         if status is not None:

@@ -21,7 +21,8 @@ from lanewise.study.sampling import Sampler, quiet
 SPACE = Recipe(
     rule=choice(
         SGD(
-            lr=log(1e-2, 1.0) * choice(Constant(), Cosine(), Plateau(patience=0, beta=0.5)), momentum=uniform(0.0, 0.9)
+            lr=log(1e-2, 1.0) * choice(Constant(), Cosine(), Plateau(patience=0, beta=0.5, threshold=0.5)),
+            momentum=uniform(0.0, 0.9),
         ),
         Adam(lr=log(1e-3, 1e-1)),
     ),

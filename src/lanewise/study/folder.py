@@ -20,7 +20,7 @@ from lanewise.study.checkpoint import Checkpoints
 from lanewise.study.lock import Lock
 
 MARK = "run.json"
-LOCK = ".lock"
+LOCK = ".lanewise.lock"
 FORMAT = 2
 """Of `run.json` and the folder around it; 1 could not be resumed."""
 DEFAULT_PARENT = Path("runs")
@@ -43,7 +43,7 @@ class RunFolder:
         try:
             if (path / MARK).exists():
                 raise InputError(f"--out {path}: {self._refusal()}")
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and (not path.is_dir() or not all(is_leftover(there) for there in path.iterdir())):
                 raise InputError(f"--out {path}: must be a new or an empty folder")
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
@@ -211,6 +211,11 @@ class RunFolder:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **curves)  # type: ignore[arg-type]
         write_whole(self.curves, buffer.getvalue())
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether `path` is what a process leaves that was killed before there was a run: its lock, a piece of a file."""
+    return path.name == LOCK or (path.name.startswith(f".{MARK}.") and path.suffix == ".partial")
 
 
 def read_json(path: Path, where: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def write_results(
         for point in points
     ]
     columns = np.array(rows, dtype=np.float64).T
+    # The sign of a NaN says nothing, differs by the processor, and is not kept by a checkpoint.
+    columns[np.isnan(columns)] = np.nan
     folder.write_curves(dict(zip(COLUMNS, columns, strict=True)))
     save(verdict.winner, folder.best, task.names)
 
