@@ -1,6 +1,6 @@
 """Lanewise finds the training recipe that suits a model and its data, by racing many side by side."""
 
-from lanewise.api import Race, race
+from lanewise.api import Race, race, resume
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
 from lanewise.bridges.torch_schedule import LRScheduler
@@ -107,6 +107,7 @@ __all__ = [
     "log",
     "race",
     "reestimate",
+    "resume",
     "role_groups",
     "roles",
     "unfreeze_norm",

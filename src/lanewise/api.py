@@ -1,21 +1,22 @@
-"""A race in one call."""
+"""A race in one call, and going on with one."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lanewise.errors import InputError
-from lanewise.lanes.plan import Plan
+from lanewise.data import BUILT_IN
+from lanewise.errors import InputError, one_line
 from lanewise.recipe import Recipe
-from lanewise.recipe_file import read
+from lanewise.recipe_file import load, read
 from lanewise.spaces import SPACES
-from lanewise.study.folder import RunFolder
+from lanewise.study.checkpoint import EVERY
+from lanewise.study.folder import RunFolder, plans_of, read_json, read_plans
+from lanewise.study.identity import check_unchanged
 from lanewise.study.progress import Observer
 from lanewise.study.race import RaceSettings, Study, with_overrides
 from lanewise.study.verdict import Verdict
-from lanewise.task import Task
+from lanewise.task import Task, check_recorded
 
 
 class Race:
@@ -57,6 +58,7 @@ def race(
     epochs: int | None = None,
     batch_size: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = EVERY,
     device: str = "cpu",
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
@@ -69,7 +71,9 @@ def race(
         task: model, data, objective.
         space: a recipe with ranges, the name of a built-in space, or the path of a YAML file.
         epochs, batch_size: replace the space's own.
-        out: a new folder for the record and the report; nothing is written without it.
+        out: a new folder for the record and the report; nothing is written without it. A race that was stopped or
+            killed goes on with `resume(out)`.
+        checkpoint_every: seconds between two checkpoints in that folder, at least.
         device: a torch device. threads: processors to use, all by default.
         engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
         observer: told how it goes; by default nobody is.
@@ -97,16 +101,84 @@ def race(
             device=device,
             threads=threads,
             plans=plans,
+            every=checkpoint_every,
         )
-        study.run()
-    except Exception:
-        if folder and (study is None or not study.engine.costs.lane_steps):
+        return finished(study)
+    except BaseException as error:
+        # What was stopped can go on as soon as there is a record; what failed before its first step would fail again.
+        failed = isinstance(error, Exception) and (study is None or not study.engine.costs.lane_steps)
+        if folder and (failed or not folder.begun):
             folder.discard()
         raise
-    finished = Race(study)
-    if folder:
-        finished.report(folder.report)
-    return finished
+
+
+def resume(folder: str | os.PathLike[str], task: Task | None = None, *, observer: Observer | None = None) -> Race:
+    """Go on with a race that was stopped or killed: its traces and its verdict are those of one that never was.
+
+    Args:
+        folder: what `race` was given as `out`.
+        task: the same as it was; may be left out where model and data are built in, or the data is a path.
+        observer: told how it goes; by default nobody is.
+
+    Raises:
+        InputError: the folder holds no run that can go on with this task: none at all, one of another version, one
+            that is finished, that another process is at, or whose data or model changed. Nothing has been written then.
+    """
+    reopened = RunFolder.reopened(Path(folder))
+    if reopened.finished:
+        raise InputError(f"resume {folder}: is finished: {' '.join(read_verdict(reopened).sentences())}")
+    recorded = reopened.settings()
+    where = f"resume {folder}"
+    task = task or recorded_task(recorded, where)
+    check_unchanged(recorded, task, where)
+    try:
+        known = {
+            "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
+            "device": recorded["device"],
+            "threads": recorded["threads"],
+            "every": recorded["checkpoint_every"],
+        }
+        space, settings = load(recorded["space"], where)[0], RaceSettings(**recorded["settings"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{where}: run.json is damaged: {one_line(error)}") from None
+    return finished(Study(task, space, settings, folder=reopened, observer=observer, **known))
+
+
+def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = None, data: str | None = None) -> Task:
+    """The task of a run by its `run.json`; `model` and `data` are those of the user's own.
+
+    Raises:
+        InputError: the model or the data is neither given nor built in; files name no code to import.
+    """
+    if model is None:
+        if not recorded.get("model_built_in"):
+            raise InputError(
+                f"{where}: its model, {recorded.get('model')}, is not built in, and a record names no code to import; "
+                "give it again: --model package.module:factory, or resume(folder, task) in Python"
+            )
+        model = recorded["model"]
+        check_recorded({"model": str(model)}, where)
+    if data is None:
+        data = recorded.get("data_given")
+        if data is None or not (data in BUILT_IN or is_there(Path(data))):
+            raise InputError(
+                f"{where}: its data, {data or recorded.get('data')}, is no longer there; give it again: --data PATH, "
+                "or resume(folder, task) in Python"
+            )
+    return Task(str(model), data)
+
+
+def read_verdict(folder: RunFolder) -> Verdict:
+    """The verdict of a finished run."""
+    where = str(folder.verdict)
+    return Verdict.from_dict(read_json(folder.verdict, where), where)
+
+
+def finished(study: Study) -> Race:
+    """Run `study` to its end, with the report where there is a folder for it."""
+    found = Race(study)
+    study.run(found.report)
+    return found
 
 
 def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:
@@ -127,16 +199,3 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
-
-
-def read_plans(path: Path) -> dict[str, Plan]:
-    """The plans of an `engine.json`."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"engine {path}: no such file; must be the engine.json of an earlier run") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"engine {path}: cannot be read: {error}") from None
-    if not isinstance(data, Mapping) or not data:
-        raise InputError(f"engine {path}: must be the engine.json of an earlier run")
-    return {str(key): Plan.from_dict(plan, f"engine {path}") for key, plan in data.items()}

@@ -1,26 +1,33 @@
-"""The command line: `lanewise race`, `lanewise train`, `lanewise show`."""
+"""The command line: `lanewise race`, `lanewise resume`, `lanewise train`, `lanewise show`."""
 
+import contextlib
 import json
+import os
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, WriteError
+from lanewise.study.verdict import Verdict
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Find the training recipe that suits a model and its data.",
 )  # fmt: skip
 MOST_STEPS = 10_000_000
+STOPPED = 130
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Data = Annotated[str | None, typer.Option(help="digits, a folder of IDX files, or an .npz file with x and y.")]
 Model = Annotated[
     str | None, typer.Option(help="mlp, mlp:256,256, cnn, cnn:16,32, or package.module:factory of your own.")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
 Device = Annotated[str, typer.Option(help="A torch device.")]
 Threads = Annotated[int | None, typer.Option(help="Processors to use; all by default.")]
 Seed = Annotated[int, typer.Option(help="Every split, weight, order and mask follows from it.")]
@@ -46,11 +53,15 @@ def race(
     device: Device = "cpu",
     threads: Threads = None,
     engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")
-    ] = False,
+    checkpoint_every: Annotated[
+        float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
+    ] = 5.0,
+    as_json: AsJson = False,
 ) -> None:
-    """Race recipes on your model and data, and say which is best and how sure that is."""
+    """Race recipes on your model and data, and say which is best and how sure that is.
+
+    A race that is stopped (Ctrl-C) or killed goes on with: lanewise resume FOLDER.
+    """
     from lanewise import api
     from lanewise.report import terminal
     from lanewise.study.folder import fresh_path
@@ -59,7 +70,7 @@ def race(
     recorded = recorded_task(space)
     task = Task(model or recorded.get("model", "mlp"), data or recorded.get("data", "digits"))
     folder = out or fresh_path()
-    with terminal.observer(stderr) as observer:
+    with resumable(folder), terminal.observer(stderr) as observer:
         found = api.race(
             task,
             space,
@@ -76,12 +87,79 @@ def race(
             device=device,
             threads=threads,
             engine=engine,
+            checkpoint_every=checkpoint_every,
             observer=observer,
         )
-    terminal.print_verdict(found.verdict, stderr)
+    print_found(found.verdict, folder, as_json)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of a race that was stopped or killed: runs/race-001.")],
+    data: Annotated[
+        str | None, typer.Option(help="Its data, where that is neither built in nor at its old path.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Its model, where that is your own: package.module:factory.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a race that was stopped or killed, from its last checkpoint.
+
+    Its curves and its verdict are, bit for bit, those of a race that was never stopped; only timings differ. Everything
+    else that the race was given is on record.
+    """
+    from lanewise import api
+    from lanewise.report import terminal
+    from lanewise.study.folder import RunFolder
+
+    folder = RunFolder.reopened(run)
+    if folder.finished:
+        folder.tidy()
+        stderr.print(f"{run} is finished.", markup=False)
+        print_found(api.read_verdict(folder), run, as_json)
+        return
+    task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
+    with resumable(run), terminal.observer(stderr) as observer:
+        found = api.resume(run, task, observer=observer)
+    print_found(found.verdict, run, as_json)
+
+
+def print_found(verdict: Verdict, folder: Path, as_json: bool) -> None:
+    """The verdict in words, and where the record is; as JSON too if asked for."""
+    from lanewise.report import terminal
+
+    terminal.print_verdict(verdict, stderr)
     stderr.print(f"Report: {folder / 'report.html'}\nRecipe: {folder / 'best.yaml'}", markup=False)
     if as_json:
-        print(json.dumps(found.verdict.to_dict(), indent=2))
+        print(json.dumps(verdict.to_dict(), indent=2))
+
+
+@contextlib.contextmanager
+def resumable(path: Path) -> Iterator[None]:
+    """Stop at Ctrl-C and at SIGTERM with exit status 130 and the command that goes on with the run in `path`."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = resume_command(path)
+        stderr.print(f"lanewise: stopped; go on with: {command}" if command else "lanewise: stopped", markup=False)
+        raise typer.Exit(STOPPED) from None
+    except WriteError as error:
+        command = resume_command(path)
+        raise InputError(f"{error}; once that is mended, go on with: {command}" if command else str(error)) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def resume_command(path: Path) -> str:
+    """The command that goes on with the run in `path`; empty if there is none to go on with."""
+    from lanewise.study.folder import RunFolder
+
+    with contextlib.suppress(InputError):
+        folder = RunFolder.reopened(path)
+        return "" if folder.finished else folder.resume_command()
+    return ""
 
 
 def recorded_task(space: str) -> dict[str, str]:
@@ -194,7 +272,18 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         stderr.print("lanewise: stopped")
-        sys.exit(130)
+        leave()
+    except SystemExit as end:
+        if end.code == STOPPED:
+            leave()
+        raise
+
+
+def leave() -> NoReturn:
+    """End the process now; an ordinary end would wait for what the worker threads are at."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(STOPPED)
 
 
 if __name__ == "__main__":

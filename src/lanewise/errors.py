@@ -8,6 +8,10 @@ class InputError(ValueError):
     """
 
 
+class WriteError(InputError):
+    """A file cannot be written: the disk is full, or the folder is not ours. What stood there is untouched."""
+
+
 def one_line(error: BaseException) -> str:
     """The type and text of `error` on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,17 +1,18 @@
 """Writing files so that a whole one never gives way to a partial one."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, WriteError
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write `content` to `path`: beside it first, flushed to the disk, then renamed over it.
 
     Raises:
-        InputError: the folder cannot be written to or the disk is full; what stood at `path` is untouched.
+        WriteError: the folder cannot be written to or the disk is full; what stood at `path` is untouched.
     """
     data = content.encode() if isinstance(content, str) else content
     beside = None
@@ -24,12 +25,29 @@ def write_whole(path: Path, content: str | bytes) -> None:
         # mkstemp makes files private; a result is as readable as any file of the user's
         os.chmod(beside, 0o666 & ~_umask())
         os.replace(beside, path)
+        _flush_folder(path.parent)
     except BaseException as error:
         if beside is not None and os.path.exists(beside):
             os.unlink(beside)
         if isinstance(error, (OSError, ValueError)):
-            raise InputError(f"{path}: cannot be written: {reason(error)}") from None
+            raise WriteError(f"{path}: cannot be written: {reason(error)}") from None
         raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let a renaming survive a loss of power too, where the system can flush folders."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what `write_whole` was writing into `folder` when its process was killed."""
+    for path in folder.glob(".*.partial"):
+        path.unlink(missing_ok=True)
 
 
 def reason(error: OSError | ValueError) -> str:

@@ -73,8 +73,8 @@ def check_image(name: str, input_shape: Sequence[int], poolings: int) -> None:
     """Raise `InputError` unless rows are images that can be halved `poolings` times."""
     if len(input_shape) != 3:
         raise InputError(
-            f"model {name!r} needs images [channels, height, width]; a row here is {[*input_shape]}: give grey images as "
-            "[rows, 1, height, width]"
+            f"model {name!r} needs images [channels, height, width]; a row here is {[*input_shape]}: give grey images "
+            "as [rows, 1, height, width]"
         )
     most = int(math.log2(min(input_shape[1:])))
     if poolings > most:

@@ -19,8 +19,9 @@ from lanewise.report.commands import race_command, train_command
 from lanewise.report.curves import curve
 from lanewise.report.outcome import outcomes
 from lanewise.spaces import classic
+from lanewise.study.candidate import Candidate
 from lanewise.study.folder import RunFolder
-from lanewise.study.race import Candidate, RaceSettings, Study
+from lanewise.study.race import RaceSettings, Study
 from lanewise.study.statistics import Interval
 from lanewise.task import Task
 from tests.report.studies import finished, model, source

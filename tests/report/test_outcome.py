@@ -5,7 +5,8 @@ import pytest
 
 import lanewise as lw
 from lanewise.report.outcome import outcomes, run_length, settings_that_differ
-from lanewise.study.race import Candidate, Study
+from lanewise.study.candidate import Candidate
+from lanewise.study.race import Study
 from tests.report.studies import SPACE, TOO_HIGH
 
 

@@ -297,7 +297,7 @@ def test_a_race_that_is_stopped_leaves_no_result(phase: str, call: int, tmp_path
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
         study(folder=folder, observer=Stops(phase, call)).run()
-    assert sorted(path.name for path in folder.path.iterdir()) == ["run.json", "space.yaml", "study.db"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["engine.json", "run.json", "space.yaml", "study.db"]
     with quiet():
         recorded = optuna.load_study(study_name="race", storage=f"sqlite:///{folder.database}").trials
     assert len(recorded) == (3 if (phase, call) == ("race", 1) else 6)

@@ -16,6 +16,7 @@ from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
+from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
@@ -69,6 +70,7 @@ class Cohort:
 
     Attributes:
         curves: (candidate, repeat position) -> list of (progress, training loss, validation loss, metric).
+        keeper: asked between two chunks of steps whether the cohort is to be written down.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Cohort:
         self.curves: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
         self.diverged: dict[tuple[int, int], int] = {}
         self.progress = 0.0
+        self.keeper = Keeper()
         self.evaluation_points = evaluation_points(max(recipe.epochs for recipe in self.recipes))
         structures: dict[str, list[int]] = {}
         for candidate, recipe in enumerate(self.recipes):
@@ -129,16 +132,36 @@ class Cohort:
         def train(pack: Pack, block: Block, chunk: Chunk, start: int, stop: int) -> None:
             block.run(prepared.train, chunk, block.table[start:stop])
 
-        with torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
-            self._rounds(group, packs, packs[0].step, target, train)
-        synchronise(self.engine.device)
-        self.engine.costs.train += time.perf_counter() - begun
-        for pack in packs:
-            self.engine.costs.lane_steps += len(pack.candidates) * (target - pack.step)
-            pack.step = target
+        def count_time() -> None:
+            nonlocal begun
+            synchronise(self.engine.device)
+            self.engine.costs.train += time.perf_counter() - begun
+            begun = time.perf_counter()
 
-    def _rounds(self, group: Group, packs: list[Pack], start: int, stop: int, job: Callable[..., None]) -> None:
-        """Call job(pack, block, chunk, first, end) for every block, chunk by chunk, on the workers.
+        def reached(step: int) -> None:
+            nonlocal begun
+            for pack in packs:
+                self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
+                pack.step = step
+            if self.keeper.due():
+                count_time()
+                self.keeper.save()
+                begun = time.perf_counter()
+
+        with torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
+            self._rounds(group, packs, packs[0].step, target, train, reached)
+        count_time()
+
+    def _rounds(
+        self,
+        group: Group,
+        packs: list[Pack],
+        start: int,
+        stop: int,
+        job: Callable[..., None],
+        reached: Callable[[int], None] = lambda step: None,
+    ) -> None:
+        """Call job(pack, block, chunk, first, end) for every block, chunk by chunk, on the workers; then reached(end).
 
         The next chunk of data is made by the workers too, while they train on the present one.
         """
@@ -158,6 +181,7 @@ class Cohort:
                 for pack, chunk in zip(packs, chunks, strict=True)
                 for block in pack.blocks
             )
+            reached(span[1])
 
     def evaluate(self) -> Scores:
         """Score all live lanes on the validation rows of their repeat, and add a point to their curves."""

@@ -60,6 +60,8 @@ class Engine:
         device: a torch device. threads: processors to use (default: all this process may use).
         dtype: of weights and data. plans: structure -> plan of an earlier run, used instead of measuring.
         note: told in one line each what the engine chose, and what did not work.
+        replayed: structure -> plan that this very study chose before it was cut off; taken where there is one.
+        decided: told all plans so far whenever one was chosen, before any step is trained with it.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Engine:
         dtype: torch.dtype = torch.float32,
         plans: dict[str, Plan] | None = None,
         note: Callable[[str], None] = lambda line: None,
+        replayed: dict[str, Plan] | None = None,
+        decided: Callable[[dict[str, Plan]], None] = lambda plans: None,
     ) -> None:
         self.task, self.seed, self.dtype, self.note = task, seed, dtype, note
         self.device = usable_device(device)
@@ -82,12 +86,14 @@ class Engine:
             # One worker keeps an accelerator busy; more would only wait for each other.
             self.threads = 1
         self.held = hold_out(task.source, TEST_SEED)
-        self.plans: dict[str, Plan] = {}
+        self.plans: dict[str, Plan] = dict(replayed or {})
         self.costs = Costs()
-        self._given_plans = plans or {}
+        self._given_plans, self._decided = plans or {}, decided
         self._repeats: dict[int, Repeat] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
+        # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
+        self.main_threads = torch.get_num_threads()
         keep_freed_memory()
         # Whether packing pays is measured; that torch loops over the lanes inside some operation is part of it.
         warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
@@ -157,8 +163,8 @@ class Engine:
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
         row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
         trial = Trial(step, step.initial_state(model), feed.chunk(0, min(TRIAL_STEPS, feed.steps_per_epoch)), row)
-        if key in self._given_plans:
-            plan = self._given_plans[key]
+        if key in self.plans or key in self._given_plans:
+            plan = self.plans[key] if key in self.plans else self._given_plans[key]
             check_draws(plan, step)
             begun = time.perf_counter()
             try:
@@ -174,6 +180,7 @@ class Engine:
         self.costs.compile += choice.compile_seconds
         self.costs.trials += choice.trial_seconds
         self.plans[key] = plan = choice.plan
+        self._decided(self.plans)
         self.note(f"engine: {plan} ({plan.why})")
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
@@ -198,10 +205,10 @@ class Engine:
         self.note(f"evaluated one lane after another, because packs cannot be evaluated: {why}")
         return lane_after_lane(evaluate_program(step, packed=False), step.state_size)
 
-    def close(self) -> None:
-        """End the worker threads."""
+    def close(self, wait: bool = True) -> None:
+        """End the worker threads, once their present jobs are done; without `wait` this returns before that."""
         for prepared in self._prepared.values():
-            prepared.workers.close()
+            prepared.workers.close(wait)
 
 
 def usable_device(name: str) -> torch.device:

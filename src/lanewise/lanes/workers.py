@@ -43,9 +43,9 @@ class Workers:
         """The results of all jobs, in order; waits for the last."""
         return [future.result() for future in [self._pool.submit(job) for job in jobs]]
 
-    def close(self) -> None:
-        """End the threads once their present jobs are done."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, wait: bool = True) -> None:
+        """End the threads once their present jobs are done, and `wait` for that."""
+        self._pool.shutdown(wait=wait, cancel_futures=True)
 
 
 def available_threads() -> int:

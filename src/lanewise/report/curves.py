@@ -10,7 +10,8 @@ from lanewise.report.outcome import FINALIST, FINISHED, LEFT, WINNER, Outcome, r
 from lanewise.report.plateaus import listens, replayed
 from lanewise.report.plots import Figure, Json, above, axis, colour, dash, finite, hover_name, layout, log_ticks, plain
 from lanewise.report.words import TIMES, counted, label, loss_words, short
-from lanewise.study.race import Candidate, Study
+from lanewise.study.candidate import Candidate
+from lanewise.study.race import Study
 
 HEIGHT = 460
 HEADROOM = 1.15

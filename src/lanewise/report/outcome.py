@@ -10,7 +10,8 @@ from lanewise.parts.schedules import Schedule
 from lanewise.ranges import Log
 from lanewise.recipe import Recipe, timed_fields, variables
 from lanewise.report.words import NOTHING, label, peak, rule_words, shape_words, short
-from lanewise.study.race import Candidate, Study
+from lanewise.study.candidate import Candidate
+from lanewise.study.race import Study
 
 WINNER, FINALIST, FINISHED, LEFT, DIVERGED = "winner", "finalist", "finished", "left", "diverged"
 DECADES_APART = 1e3

@@ -5,34 +5,45 @@ import io
 import itertools
 import json
 import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lanewise.errors import InputError
-from lanewise.files import reason, write_whole
+from lanewise.files import reason, remove_partial, write_whole
+from lanewise.lanes.plan import Plan
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump
+from lanewise.study.checkpoint import Checkpoints
+from lanewise.study.lock import Lock
 
 MARK = "run.json"
+LOCK = ".lanewise.lock"
+FORMAT = 2
+"""Of `run.json` and the folder around it; 1 could not be resumed."""
 DEFAULT_PARENT = Path("runs")
 
 
 class RunFolder:
     """A new run's folder; its file names stand here and nowhere else.
 
+    Attributes:
+        resumes: whether it holds a run already, which is to go on; see `reopened`.
+        begun: whether a run is recorded in it.
+
     Raises:
         InputError: the folder holds a run or other files already, or cannot be written to.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.resumes = path, False
+        self.begun, self._made = False, list[Path]()
         try:
             if (path / MARK).exists():
-                remove = f"rm -r {shlex.quote(str(path))}"
-                raise InputError(f"--out {path}: holds a run already; give another folder, or remove it with: {remove}")
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise InputError(f"--out {path}: {self._refusal()}")
+            if path.exists() and (not path.is_dir() or not all(is_leftover(there) for there in path.iterdir())):
                 raise InputError(f"--out {path}: must be a new or an empty folder")
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
@@ -40,6 +51,32 @@ class RunFolder:
             raise
         except (OSError, ValueError) as error:
             raise InputError(f"--out {path}: cannot be written to: {reason(error)}") from None
+
+    @classmethod
+    def reopened(cls, path: Path) -> "RunFolder":
+        """The folder of a run that is to go on, or that is finished; nothing in it is changed yet.
+
+        Raises:
+            InputError: there is no run of this version.
+        """
+        folder = cls.__new__(cls)
+        folder.path, folder.resumes, folder.begun, folder._made = path, True, True, []
+        try:
+            if not path.is_dir():
+                raise InputError(f"resume {path}: no such folder; must be the folder of a run, such as runs/race-001")
+            if not (path / MARK).is_file():
+                raise InputError(f"resume {path}: holds no run: there is no {MARK} in it")
+        except (OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"resume {path}: cannot be read: {reason(error)}") from None
+        found = folder.settings().get("lanewise")
+        if found != FORMAT:
+            raise InputError(
+                f"resume {path}: was begun by another version of Lanewise, which wrote format {found!r}; "
+                f"this one resumes format {FORMAT}"
+            )
+        return folder
 
     @property
     def database(self) -> Path:
@@ -58,7 +95,7 @@ class RunFolder:
 
     @property
     def verdict(self) -> Path:
-        """What was found."""
+        """What was found; written last, so that a run is finished if it is there."""
         return self.path / "verdict.json"
 
     @property
@@ -76,28 +113,135 @@ class RunFolder:
         """The report."""
         return self.path / "report.html"
 
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """What a killed run goes on from; gone when it is finished."""
+        return Checkpoints(self.path / "checkpoints")
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its verdict."""
+        return self.verdict.exists()
+
+    def settings(self) -> dict[str, Any]:
+        """What `run.json` holds."""
+        return read_json(self.path / MARK, f"{self.path / MARK}")
+
+    def resume_command(self) -> str:
+        """The command that goes on with this run; a model or data of the user's own must be given again."""
+        known = self.settings()
+        if not (known.get("model_given") and known.get("data_given")):
+            return f"lanewise.resume({str(self.path)!r}, task) in Python, with the same task"
+        words = ["lanewise", "resume", str(self.path)]
+        for name in ("model", "data"):
+            if not known.get(f"{name}_built_in"):
+                words += [f"--{name}", str(known[f"{name}_given"])]
+        return shlex.join(words)
+
+    def _refusal(self) -> str:
+        remove = f"rm -r {shlex.quote(str(self.path))}"
+        if not self.finished:
+            with contextlib.suppress(InputError):
+                known = RunFolder.reopened(self.path)
+                return f"holds an unfinished run; go on with: {known.resume_command()}; or remove it with: {remove}"
+        return f"holds a run already; give another folder, or remove it with: {remove}"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out of the folder meanwhile.
+
+        Raises:
+            InputError: another one is in it, or has finished the run by now, or began one in a folder that was new.
+        """
+        lock = Lock(self.path / LOCK)
+        try:
+            if not lock.take():
+                raise InputError(f"{self.path}: this run is going on in another process; wait for it or stop it first")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written to: {reason(error)}") from None
+        try:
+            if self.resumes and self.finished:
+                raise InputError(f"{self.path}: this run has just been finished by another process")
+            if not self.resumes and (self.path / MARK).exists():
+                raise InputError(f"--out {self.path}: {self._refusal()}")
+            for folder in (self.path, self.checkpoints.folder):
+                remove_partial(folder)
+            yield
+        finally:
+            lock.release()
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed after the run was finished had no time to remove."""
+        with contextlib.suppress(OSError):
+            lock = Lock(self.path / LOCK)
+            if self.finished and lock.take():
+                self.checkpoints.remove()
+                lock.release()
+
     def discard(self) -> None:
         """Remove what a run that never got going has made: its few files, its folder and new folders above that."""
-        for name in (MARK, self.space.name, self.database.name):
-            (self.path / name).unlink(missing_ok=True)
+        if self.begun:
+            for name in (MARK, self.space.name, self.engine.name, self.database.name):
+                (self.path / name).unlink(missing_ok=True)
         for folder in self._made:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
     def write_settings(self, settings: dict[str, Any], space: Recipe, task: dict[str, str]) -> None:
-        """What was asked for: `run.json` and `space.yaml`."""
-        write_whole(self.space, dump(space, task))
+        """What was asked for: `run.json`, which makes the folder a run, and `space.yaml`."""
+        self.begun = True
         self.write_json(MARK, settings)
+        self.write_space(space, task)
+
+    def write_space(self, space: Recipe, task: dict[str, str]) -> None:
+        """`space.yaml`, unless it is there already."""
+        if not self.space.exists():
+            write_whole(self.space, dump(space, task))
 
     def write_json(self, name: str, data: dict[str, Any]) -> None:
         """A JSON file, whole or not at all."""
         write_whole(self.path / name, json.dumps(data, indent=2, allow_nan=True) + "\n")
+
+    def write_plans(self, plans: Mapping[str, Plan]) -> None:
+        """`engine.json`: the plans by structure."""
+        self.write_json(self.engine.name, {key: plan.to_dict() for key, plan in plans.items()})
 
     def write_curves(self, curves: dict[str, np.ndarray]) -> None:
         """The learning curves, columns of equal length, as `curves.npz`."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **curves)  # type: ignore[arg-type]
         write_whole(self.curves, buffer.getvalue())
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether `path` is what a process leaves that was killed before there was a run: its lock, a piece of a file."""
+    return path.name == LOCK or (path.name.startswith(f".{MARK}.") and path.suffix == ".partial")
+
+
+def read_json(path: Path, where: str) -> dict[str, Any]:
+    """The JSON object in the file `path`, which `where` names in error messages."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{where}: no such file; must be the {path.name} of an earlier run") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{where}: cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: must be a JSON object, as a run writes it")
+    return data
+
+
+def read_plans(path: Path) -> dict[str, Plan]:
+    """The plans of an `engine.json`."""
+    data = read_json(path, f"engine {path}")
+    if not data:
+        raise InputError(f"engine {path}: must be the engine.json of an earlier run")
+    return plans_of(data, f"engine {path}")
+
+
+def plans_of(data: Mapping[str, Any], where: str) -> dict[str, Plan]:
+    """The plans by structure that `write_plans` wrote."""
+    return {key: Plan.from_dict(plan, where) for key, plan in data.items()}
 
 
 def fresh_path(parent: Path = DEFAULT_PARENT) -> Path:

@@ -1,36 +1,34 @@
 """The race: draw candidates, train them side by side, drop the hopeless, confirm the finalists, give the verdict."""
 
-import platform
+import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from torch import Tensor
 
 from lanewise.errors import InputError
+from lanewise.lanes.checkpoint import restore
 from lanewise.lanes.cohort import Cohort, Scores
-from lanewise.lanes.engine import Engine
+from lanewise.lanes.engine import Costs, Engine
+from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.plan import Plan
 from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.recipe import Recipe
-from lanewise.recipe_file import save
-from lanewise.study.folder import RunFolder
+from lanewise.study import identity, record
+from lanewise.study.candidate import Candidate, rung_scores, standing
+from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
+from lanewise.study.folder import RunFolder, read_plans
 from lanewise.study.progress import Observer, Progress, Standing
-from lanewise.study.racing import RULES, kept_share
+from lanewise.study.racing import COMPUTE, COOL_DOWN, RULES, RUNGS, expected_share, expected_survivors
 from lanewise.study.sampling import Sampler, generation_sizes
+from lanewise.study.stage import Stage, candidates_of, last_scores_of, rungs_of, snapshot
 from lanewise.study.verdict import Verdict, intervals_on_test_rows, rank_finalists
 from lanewise.task import Task
 
-RUNGS = (0.25, 0.5)
-COMPUTE = 0.5
-"""Share of the full training that the race may spend."""
-COOL_DOWN = 0.03
-"""Share of a run that a cool-down takes; raised the agreement with the final ranking from 0.13 to 0.37 (Kendall's tau,
-at a quarter of the run) in the first trial on Fashion-MNIST."""
-TIE = 0.01
-"""Weight of the loss beside the error where candidates are ranked during the race."""
 LEADERS = 8
 
 
@@ -66,32 +64,14 @@ class RaceSettings:
         return self.finalists if self.finalists is not None else min(6, max(2, self.candidates // 4))
 
 
-@dataclass
-class Candidate:
-    """What became of one candidate.
-
-    Attributes:
-        left_at: the progress at which it left the race, or None. loss, score: mean over repeats when last evaluated.
-        diverged: repeat -> step at which the loss was no longer finite.
-        curves: repeat -> points (progress, training loss, validation loss, metric).
-    """
-
-    number: int
-    recipe: Recipe
-    generation: int
-    left_at: float | None = None
-    loss: float = np.nan
-    score: float = np.nan
-    diverged: dict[int, int] = field(default_factory=dict)
-    curves: dict[int, list[tuple[float, float, float, float]]] = field(default_factory=dict)
-
-
 class Study:
     """One race from the first draw to the verdict.
 
     Args:
         task: model, data, objective. space: a recipe with ranges. settings: what to do.
-        folder: where to record it, or None. observer: told how it goes. device, threads, plans: see `Engine`.
+        folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
+        observer: told how it goes. device, threads, plans: see `Engine`.
+        every: seconds between two checkpoints, at least; 0 for one after every few steps.
 
     Attributes:
         candidates: all that were drawn, in order. verdict: what was found.
@@ -108,14 +88,21 @@ class Study:
         device: str = "cpu",
         threads: int | None = None,
         plans: dict[str, Plan] | None = None,
+        every: float = EVERY,
     ) -> None:
         if not space.is_space:
             raise InputError("space: there is nothing to choose, every value is fixed; train it with: lanewise train")
+        check_number("checkpoint_every", every, Allowed(0.0))
         self.task, self.space, self.settings, self.folder = task, space, settings, folder
         self.observer = observer or Observer()
         self.begun = time.perf_counter()
         self.model_description = task.check_model()
-        self.engine = Engine(task, settings.seed, device=device, threads=threads, plans=plans, note=self.observer.note)
+        self._every, self._plans = every, plans
+        replayed = read_plans(folder.engine) if folder and folder.resumes and folder.engine.exists() else None
+        self.engine = Engine(
+            task, settings.seed, device=device, threads=threads, plans=plans, note=self.observer.note,
+            replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
+        )  # fmt: skip
         # A batch larger than the data is a user's mistake, to be found before anything is written.
         size = space.batch_size
         for rows in size.extremes() if isinstance(size, Variable) else (size,):
@@ -123,74 +110,173 @@ class Study:
         self.candidates: list[Candidate] = []
         self.confirmed: list[Candidate] = []
         self.verdict: Verdict
+        self.keeper = Keeper()
+        self._stage: Stage | None = None
         self._phase = ""
         self._expected = 0.0
 
-    def run(self) -> Verdict:
-        """Run the whole race and return the verdict; the record is complete in the folder afterwards."""
-        settings, observer = self.settings, self.observer
-        held, task = self.engine.held, self.task
-        rows = f"{len(held.pool_y):,} rows to train and validate on, {len(held.test_y):,} to test on"
-        observer.note(f"{task.model_name} on {task.source.name}: {rows}")
-        observer.note(f"model: {self.model_description}")
-        if self.folder:
-            self.folder.write_settings(self._description(), self.space, self.task.names)
-        sampler = Sampler(self.space, settings.seed, self.folder.database if self.folder else None)
-        try:
-            for generation, size in enumerate(generation_sizes(settings.candidates, settings.generations)):
-                self._run_generation(sampler, generation, size)
-            self.verdict = self._confirm()
-        finally:
-            self.engine.close()
-            sampler.close()
-        if self.folder:
-            self._record(self.folder)
+    def run(self, report: Callable[[Path], object] | None = None) -> Verdict:
+        """Run the whole race and return the verdict; the record is complete in the folder afterwards.
+
+        Args:
+            report: writes the report of this study, its verdict found, to a path; called before the run counts as
+                finished.
+        """
+        with self.folder.held() if self.folder else contextlib.nullcontext():
+            held = self.engine.held
+            rows = f"{len(held.pool_y):,} rows to train and validate on, {len(held.test_y):,} to test on"
+            self.observer.note(f"{self.task.model_name} on {self.task.source.name}: {rows}")
+            self.observer.note(f"model: {self.model_description}")
+            wait = True
+            try:
+                self._run_stages()
+            except KeyboardInterrupt:
+                # Workers may be in the middle of seconds of work, of which nothing will be kept.
+                wait = False
+                raise
+            finally:
+                self.engine.close(wait)
+            if self.folder:
+                record.write_results(self.folder, self.task, self.candidates, self.confirmed, self.verdict)
+                if report is not None:
+                    report(self.folder.report)
+                record.finish(self.folder, self.verdict)
         return self.verdict
 
-    def _run_generation(self, sampler: Sampler, generation: int, size: int) -> None:
-        settings = self.settings
-        count = len(generation_sizes(settings.candidates, settings.generations))
+    def _run_stages(self) -> None:
+        """Run all stages: generations of the race, then the confirmation; from the last checkpoint on, if any."""
+        folder, settings = self.folder, self.settings
+        found = self._last_checkpoint(folder) if folder and folder.resumes else None
+        if folder and folder.resumes:
+            folder.write_space(self.space, self.task.names)
+        elif folder:
+            self._write_settings(folder)
+        sampler = self._sampler(found[1] if found else None)
+        try:
+            resumed = self._restored(*found, sampler) if found else None
+            if folder:
+                self.keeper = Keeps(folder.checkpoints, lambda: self._snapshot(sampler), self._every)
+            sizes = generation_sizes(settings.candidates, settings.generations)
+            for generation in range(len(sizes)):
+                if resumed and (resumed.generation is None or generation < resumed.generation):
+                    continue
+                again = resumed if resumed and resumed.generation == generation else None
+                stage = again or self._generation(sampler, generation, sizes[generation])
+                if stage:
+                    self._race(self._begin(stage), sampler)
+            again = resumed if resumed and resumed.generation is None else None
+            self.verdict = self._confirm(self._begin(again or self._finalists()))
+        finally:
+            sampler.close()
+
+    def _write_settings(self, folder: RunFolder) -> None:
+        about = identity.described(self.task, self.space, self.settings, self.engine, self._plans, self._every)
+        folder.write_settings(about, self.space, self.task.names)
+        if about["model_checksums"] is None:
+            self.observer.note("initial weights differ from call to call of the model: so would a run that is resumed")
+
+    def _last_checkpoint(self, folder: RunFolder) -> Snapshot | None:
+        found = folder.checkpoints.newest(self.observer.note)
+        changed = identity.changes(folder.settings(), self.engine)
+        if changed:
+            self.observer.note(f"last bits may differ from those of a run never stopped: {'; '.join(changed)}")
+        if found is None:
+            self.observer.note("resuming from the start: there is no whole checkpoint")
+        return found
+
+    def _sampler(self, data: dict[str, Any] | None) -> Sampler:
+        """A new sampler, or the one that the run's last checkpoint tells of."""
+        folder, seed = self.folder, self.settings.seed
+        if folder is None or not folder.resumes:
+            return Sampler(self.space, seed, folder.database if folder else None)
+        journal, recipes = (data["journal"], data["recipes"]) if data else ([], [])
+        return Sampler.replayed(self.space, seed, folder.database, journal, recipes)
+
+    def _snapshot(self, sampler: Sampler) -> Snapshot:
+        assert self._stage is not None
+        seconds = time.perf_counter() - self.begun
+        return snapshot(self.candidates, self._stage, sampler, self.engine.costs, seconds, self._expected)
+
+    def _restored(self, tensors: dict[str, Tensor], data: dict[str, Any], sampler: Sampler) -> Stage:
+        """The stage that the race was in when the checkpoint was written; everything else is set as it was then."""
+        self.begun = time.perf_counter() - data["seconds"]
+        self.engine.costs = Costs(**data["costs"])
+        self.candidates = candidates_of(data, "candidates", sampler.recipes)
+        generation = data["generation"]
+        if generation is None:
+            stage = self._confirmation([self.candidates[number] for number in data["own"]])
+            stage.own = self.confirmed = candidates_of(data, "confirmed", sampler.recipes)
+            self._expected = data["expected_lane_steps"]
+        else:
+            stage = self._stage_of([self.candidates[number] for number in data["own"]], generation)
+        restore(stage.cohort, tensors, data["cohort"])
+        stage.rungs, stage.last = rungs_of(data, len(stage.cohort.repeats)), last_scores_of(data)
+        self.observer.note(f"resuming {self._phase}, {stage.cohort.progress:.0%} of its steps evaluated")
+        return stage
+
+    def _begin(self, stage: Stage) -> Stage:
+        self._stage = stage
+        stage.cohort.keeper = self.keeper
+        return stage
+
+    def _generation(self, sampler: Sampler, generation: int, size: int) -> Stage | None:
+        """A newly drawn generation, or None if none of it can be trained."""
         offset = len(self.candidates)
         for at, recipe in enumerate(sampler.ask(size, generation)):
             self.candidates.append(Candidate(offset + at, recipe, generation))
         own = self._usable(self.candidates[offset:], sampler)
-        if not own:
-            return
-        size = len(own)
-        rungs = RUNGS if settings.rule != "none" else ()
-        survivors = expected_survivors(rungs)
+        return self._stage_of(own, generation) if own else None
+
+    def _stage_of(self, own: list[Candidate], generation: int) -> Stage:
+        """The candidates `own` of a generation at the start of their training."""
+        settings = self.settings
+        survivors = expected_survivors(RUNGS if settings.rule != "none" else ())
         runs = settings.candidates * settings.repeats * expected_share(survivors)
         runs += settings.most_finalists * settings.confirm
         cohort = Cohort(
             self.engine,
             [candidate.recipe for candidate in own],
             range(settings.repeats),
-            runs / (size * settings.repeats),
+            runs / (len(own) * settings.repeats),
             survivors,
         )
         self._expected = runs * max(group.total_steps for group in cohort.groups)
+        count = len(generation_sizes(settings.candidates, settings.generations))
         self._phase = f"race, generation {generation + 1} of {count}"
-        scores = np.full((0, size, settings.repeats), np.nan)
+        return Stage(generation, own, cohort, np.full((0, len(own), settings.repeats), np.nan))
+
+    def _race(self, stage: Stage, sampler: Sampler) -> None:
+        """Train a generation to the end; at each rung some leave, and at the end the sampler is told of all."""
+        cohort, own, settings = stage.cohort, stage.own, self.settings
+        rungs = RUNGS if settings.rule != "none" else ()
         for progress in cohort.evaluation_points:
+            if progress <= cohort.progress:
+                continue
             cohort.advance(progress)
-            last = cohort.evaluate()
-            self._note_scores(cohort, last, own)
+            stage.last = cohort.evaluate()
+            self._note_scores(stage)
             self._show()
             if progress in rungs and progress < 1:
                 cooled = rung_scores(cohort.cool_down(COOL_DOWN))
-                scores = np.concatenate([scores, cooled[None]])
+                stage.rungs = np.concatenate([stage.rungs, cooled[None]])
                 live = np.array(cohort.live)
-                kept = RULES[settings.rule](scores, np.array(rungs), live, COMPUTE)
+                kept = RULES[settings.rule](stage.rungs, np.array(rungs), live, COMPUTE)
                 for at in live:
-                    sampler.report(own[at].number, len(scores), float(cooled[at].mean()))
+                    sampler.report(own[at].number, len(stage.rungs), float(cooled[at].mean()))
                     if at not in kept:
                         own[at].left_at = progress
                 cohort.keep([int(at) for at in kept])
+            self._keep()
         for candidate in own:
             diverged = bool(candidate.diverged) or (candidate.left_at is None and np.isnan(candidate.loss))
             ended = candidate.left_at is None and not diverged
             score = float(rung_scores(Scores(np.array(candidate.loss), np.array(candidate.score)))) if ended else None
             sampler.tell(candidate.number, score, diverged)
+
+    def _keep(self) -> None:
+        """Write a checkpoint if it is time for one."""
+        if self.keeper.due():
+            self.keeper.save()
 
     def _usable(self, drawn: list[Candidate], sampler: Sampler) -> list[Candidate]:
         """The candidates of a generation that can be trained; each other one is noted and leaves at once.
@@ -214,30 +300,44 @@ class Study:
             self.observer.note(f"{len(refused)} of {len(drawn)} recipes drawn cannot be trained: {refused[0]}")
         return usable
 
-    def _confirm(self) -> Verdict:
-        settings = self.settings
+    def _finalists(self) -> Stage:
+        """The best of those that finished the race, at the start of their confirmation."""
         finished = (c for c in self.candidates if c.left_at is None and not np.isnan(c.loss))
         # A space of choices can draw the same recipe twice; it need not run against itself.
         distinct = {str(candidate.recipe): candidate for candidate in sorted(finished, key=standing, reverse=True)}
-        ranked = sorted(distinct.values(), key=standing)[: settings.most_finalists]
+        ranked = sorted(distinct.values(), key=standing)[: self.settings.most_finalists]
         if not ranked:
             raise InputError(
                 "every candidate diverged: the space holds no recipe that trains this model; lower its rates"
             )
+        return self._confirmation(ranked)
+
+    def _confirmation(self, ranked: list[Candidate]) -> Stage:
+        """The candidates `ranked` on fresh repeats, before the first step."""
+        settings = self.settings
         self._phase = f"confirming {len(ranked)} finalists on {settings.confirm} fresh repeats"
         repeats = range(settings.repeats, settings.repeats + settings.confirm)
         cohort = Cohort(self.engine, [candidate.recipe for candidate in ranked], repeats)
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked]
+        return Stage(None, self.confirmed, cohort, np.full((0, len(ranked), settings.confirm), np.nan))
+
+    def _confirm(self, stage: Stage) -> Verdict:
+        cohort, confirmed = stage.cohort, stage.own
         for progress in cohort.evaluation_points:
+            if progress <= cohort.progress:
+                continue
             cohort.advance(progress)
-            scores = cohort.evaluate()
-            self._note_scores(cohort, scores, self.confirmed)
+            stage.last = cohort.evaluate()
+            self._note_scores(stage)
             self._show()
+            self._keep()
+        scores = stage.last
+        assert scores is not None
         split = self.engine.repeat(0).split
-        numbers = [candidate.number for candidate in ranked]
+        numbers = [candidate.number for candidate in confirmed]
         finalists = rank_finalists(
             numbers,
-            [candidate.recipe for candidate in ranked],
+            [candidate.recipe for candidate in confirmed],
             scores.metric,
             scores.loss,
             len(split.valid) / len(split.train),
@@ -267,7 +367,9 @@ class Study:
             {key: plan.to_dict() for key, plan in self.engine.plans.items()},
         )
 
-    def _note_scores(self, cohort: Cohort, scores: Scores, own: Sequence[Candidate]) -> None:
+    def _note_scores(self, stage: Stage) -> None:
+        cohort, scores, own = stage.cohort, stage.last, stage.own
+        assert scores is not None
         for at in cohort.live:
             own[at].loss = float(scores.loss[at].mean())
             own[at].score = float(scores.metric[at].mean())
@@ -293,61 +395,6 @@ class Study:
         self.observer.show(
             Progress(self._phase, done, left, live, len(self.candidates), standings, self.task.objective.metric.name)
         )
-
-    def _description(self) -> dict[str, Any]:
-        return {
-            "lanewise": 1,
-            "data": self.task.source.name,
-            "model": self.task.model_name,
-            "settings": {name: getattr(self.settings, name) for name in self.settings.__dataclass_fields__},
-            "device": str(self.engine.device),
-            "threads": self.engine.threads,
-            "versions": {"torch": torch.__version__, "python": platform.python_version()},
-        }
-
-    def _record(self, folder: RunFolder) -> None:
-        folder.write_json(folder.engine.name, {key: plan.to_dict() for key, plan in self.engine.plans.items()})
-        rows = [
-            (phase, c.number, repeat, *point)
-            for phase, pool in enumerate((self.candidates, self.confirmed))
-            for c in pool
-            for repeat, points in c.curves.items()
-            for point in points
-        ]
-        names = ("confirmation", "candidate", "repeat", "progress", "training_loss", "validation_loss", "metric")
-        columns = np.array(rows, dtype=np.float64).T
-        folder.write_curves(dict(zip(names, columns, strict=True)))
-        save(self.verdict.winner, folder.best, self.task.names)
-        folder.write_json(folder.verdict.name, self.verdict.to_dict())
-
-
-def rung_scores(scores: Scores) -> np.ndarray:
-    """One number for each score, lower is better: the error, with the loss to tell ties.
-
-    The loss alone would punish recipes with label smoothing or mixup, whose outputs are less sure and as often right.
-    """
-    found: np.ndarray = 1 - scores.metric + TIE * scores.loss / (1 + scores.loss)
-    return found
-
-
-def standing(candidate: Candidate) -> tuple[float, float]:
-    """What candidates are ranked by, lowest first: the metric counts, and ties are told by the loss."""
-    return (-candidate.score, candidate.loss)
-
-
-def expected_survivors(rungs: Sequence[float]) -> list[tuple[float, float]]:
-    """(share of the candidates, share of the steps) of each stage of a race with these rungs.
-
-    >>> expected_survivors([]), [round(share, 3) for share, _ in expected_survivors([0.25, 0.5])]
-    ([(1.0, 1.0)], [1.0, 0.5, 0.25])
-    """
-    share = kept_share(np.array(rungs), COMPUTE) if rungs else 1.0
-    return [(share**stage, float(length)) for stage, length in enumerate(np.diff([0.0, *rungs, 1.0]))]
-
-
-def expected_share(survivors: Sequence[tuple[float, float]]) -> float:
-    """Share of training everything to the end that a race will spend, cool-downs at all rungs included."""
-    return sum(share * length for share, length in survivors) + COOL_DOWN * sum(share for share, _ in survivors[:-1])
 
 
 def with_overrides(space: Recipe, epochs: int | None, batch_size: int | None) -> Recipe:

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, one_line
 from lanewise.recipe import Recipe
-from lanewise.recipe_file import to_dict
+from lanewise.recipe_file import from_dict, to_dict
 from lanewise.study.statistics import Interval, compared_to_best, crossed_interval, fraction_interval
 
 
@@ -87,6 +87,8 @@ class Verdict:
                     # JSON knows no NaN, the score of a repeat that diverged.
                     "validation": [None if np.isnan(score) else float(score) for score in finalist.scores],
                     "zeros": finalist.zeros,
+                    "recipe": to_dict(finalist.recipe),
+                    "difference": finalist.difference.to_dict() if finalist.difference else None,
                 }
                 for finalist in self.finalists
             ],
@@ -95,6 +97,26 @@ class Verdict:
             "seconds": self.seconds,
             "engine": self.engine,
         }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], where: str) -> "Verdict":
+        """The verdict that `to_dict` gave; `InputError` naming `where` if something else stands there."""
+        try:
+            finalists = tuple(
+                Finalist(
+                    one["candidate"],
+                    from_dict(one["recipe"], where),
+                    np.array(one["validation"], dtype=np.float64),
+                    Interval(**one["difference"]) if one["difference"] else None,
+                    one["zeros"],
+                )
+                for one in data["finalists"]
+            )
+            test, difference = Interval(**data["test"]), Interval(**data["difference"])
+            rest = {name: data[name] for name in ("metric", "candidates", "lane_steps", "seconds", "engine")}
+            return cls(finalists, test, difference, **rest)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{where}: does not hold a verdict: {one_line(error)}") from None
 
     def sentences(self) -> list[str]:
         """The verdict in words."""

@@ -1,0 +1,117 @@
+"""What must be kept of a cohort for another process to go on with it, bit for bit.
+
+Initial weights, batches, draws and tables follow from the recipes and the study's seed, so it is the states of the
+blocks, the losses not yet averaged, and what plateaus remember and have changed.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.errors import InputError
+from lanewise.lanes.cohort import Cohort, Group
+from lanewise.lanes.pack import Block, Pack
+from lanewise.parts.schedules import PlateauState
+
+
+def state_of(cohort: Cohort) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, plain data) of `cohort` as it stands between two chunks of steps; `restore` takes both."""
+    tensors: dict[str, Tensor] = {}
+    groups = [
+        [_pack_state(group, at, f"{number}.{at}", tensors) for at in range(len(group.packs))]
+        for number, group in enumerate(cohort.groups)
+    ]
+    data = {
+        "live": cohort.live,
+        "progress": cohort.progress,
+        "curves": [[*key, points] for key, points in cohort.curves.items()],
+        "diverged": [[*key, step] for key, step in cohort.diverged.items()],
+        "groups": groups,
+    }
+    return tensors, data
+
+
+def _pack_state(group: Group, at: int, where: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    pack, plateaus = group.packs[at], group.plateaus[at]
+    blocks = []
+    for number, block in enumerate(pack.blocks):
+        for leaf, tensor in enumerate(block.state):
+            tensors[f"{where}.{number}.{leaf}"] = kept(tensor)
+        if block.losses:
+            tensors[f"{where}.{number}.losses"] = kept(torch.cat(block.losses))
+        blocks.append({"candidates": block.candidates, "strides": [leaf.stride() for leaf in block.state]})
+    for candidate, heard in plateaus.items():
+        if any(one.state.factor != 1.0 for one in heard.listening):
+            tensors[f"{where}.table.{candidate}"] = torch.from_numpy(np.ascontiguousarray(pack.tables[candidate]))
+    return {
+        "step": pack.step,
+        "diverged": list(pack.diverged.items()),
+        "blocks": blocks,
+        "plateaus": [[c, [asdict(one.state) for one in heard.listening]] for c, heard in plateaus.items()],
+    }
+
+
+def restore(cohort: Cohort, tensors: dict[str, Tensor], data: dict[str, Any]) -> None:
+    """Bring `cohort`, just made of the same recipes by an engine with the same plans, to where `state_of` saw one.
+
+    Raises:
+        InputError: the tensors are those of another model.
+    """
+    cohort.live = list(data["live"])
+    cohort.progress = data["progress"]
+    cohort.curves = {(c, repeat): [_point(point) for point in points] for c, repeat, points in data["curves"]}
+    cohort.diverged = {(candidate, repeat): step for candidate, repeat, step in data["diverged"]}
+    for number, (group, packs) in enumerate(zip(cohort.groups, data["groups"], strict=True)):
+        for at, pack in enumerate(packs):
+            _restore_pack(group, at, f"{number}.{at}", tensors, pack)
+
+
+def _point(values: list[float]) -> tuple[float, float, float, float]:
+    progress, training, validation, metric = values
+    return progress, training, validation, metric
+
+
+def _restore_pack(group: Group, at: int, where: str, tensors: dict[str, Tensor], data: dict[str, Any]) -> None:
+    pack = group.packs[at]
+    pack.step, pack.diverged = data["step"], dict(data["diverged"])
+    for candidate, states in data["plateaus"]:
+        for one, state in zip(group.plateaus[at][candidate].listening, states, strict=True):
+            one.state = PlateauState(**state)
+        if (table := tensors.get(f"{where}.table.{candidate}")) is not None:
+            pack.tables = pack.tables | {candidate: table.numpy().copy()}
+    pack.blocks = [_block(pack, block, f"{where}.{number}", tensors) for number, block in enumerate(data["blocks"])]
+
+
+def _block(pack: Pack, data: dict[str, Any], where: str, tensors: dict[str, Tensor]) -> Block:
+    names = tuple(data["candidates"])
+    state = [
+        laid_out(tensors[f"{where}.{leaf}"], strides).to(pack.device) for leaf, strides in enumerate(data["strides"])
+    ]
+    fresh = pack.blocks[0].state
+    if [leaf.shape[1:] for leaf in state] != [leaf.shape[1:] for leaf in fresh]:
+        raise InputError("checkpoint: its tensors do not fit the model, which must have changed since")
+    losses = tensors.get(f"{where}.losses")
+    return Block(names, state, pack.table_of(names), [] if losses is None else [losses.clone().to(pack.device)])
+
+
+def kept(tensor: Tensor) -> Tensor:
+    """A contiguous copy of `tensor` on the CPU that shares memory with nothing."""
+    return tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+
+
+def laid_out(stored: Tensor, strides: list[int]) -> Tensor:
+    """A copy of `stored` that lies in memory by `strides`, as the tensor did that it was made of.
+
+    What a matrix product rounds to can depend on how its factors lie in memory.
+
+    >>> laid_out(torch.arange(6.0).view(2, 3), [1, 2]).stride()
+    (1, 2)
+    """
+    shape = stored.shape
+    for axis, (length, stride) in enumerate(zip(shape, strides, strict=True)):
+        if length > 1 and not stride:
+            stored = stored.narrow(axis, 0, 1)
+    return torch.empty_strided(stored.shape, strides, dtype=stored.dtype).copy_(stored).expand(shape)

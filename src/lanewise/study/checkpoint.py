@@ -1,0 +1,107 @@
+"""Checkpoints on the disk: each one file that is whole or not there, named after its own checksum."""
+
+import contextlib
+import hashlib
+import json
+import struct
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from lanewise.files import remove_partial, write_whole
+from lanewise.lanes.keeper import Keeper
+
+FORMAT = 1
+KEPT = 2
+"""Checkpoints that stay on the disk: the newest, and one before it in case the newest is damaged."""
+EVERY = 5.0
+"""Seconds between two checkpoints, at least."""
+MOST_SHARE = 0.02
+"""Of the time may go into checkpoints: one that takes long to write is followed by the next much later."""
+META = "lanewise"
+
+Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors, and plain data for JSON, in which NaN may stand."""
+
+
+class Checkpoints:
+    """The checkpoints of a run: files `NUMBER-SHA256.safetensors` in `folder`, made when the first is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def paths(self) -> list[Path]:
+        """All checkpoints, the newest first."""
+        return sorted(self.folder.glob("*-*.safetensors"), key=_number, reverse=True)
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Add a checkpoint, then remove all but the newest two.
+
+        Raises:
+            InputError: the disk is full or the folder cannot be written to; earlier checkpoints are untouched.
+        """
+        tensors, data = snapshot
+        content = safetensors.torch.save(tensors, {META: json.dumps({"format": FORMAT, **data})})
+        there = self.paths()
+        number = _number(there[0]) + 1 if there else 1
+        with contextlib.suppress(FileExistsError):
+            self.folder.mkdir()
+        write_whole(self.folder / f"{number:06d}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
+        for old in there[KEPT - 1 :]:
+            old.unlink(missing_ok=True)
+
+    def newest(self, note: Callable[[str], None]) -> Snapshot | None:
+        """The newest checkpoint that is whole, or None where there is none; `note` is told of each damaged one."""
+        for path in self.paths():
+            snapshot = read(path)
+            if snapshot is not None:
+                return snapshot
+            note(f"{path.name}: damaged, it does not match its checksum; going back to the one before")
+        return None
+
+    def remove(self) -> None:
+        """Remove all checkpoints and their folder, the oldest first."""
+        for path in reversed(self.paths()):
+            path.unlink(missing_ok=True)
+        remove_partial(self.folder)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+
+def _number(path: Path) -> int:
+    first = path.name.partition("-")[0]
+    return int(first) if first.isdecimal() else -1
+
+
+def read(path: Path) -> Snapshot | None:
+    """The checkpoint in the file `path`, or None where its bytes are not those that were written."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(content).hexdigest() != path.stem.partition("-")[2]:
+        return None
+    (length,) = struct.unpack("<Q", content[:8])
+    data = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][META])
+    return (safetensors.torch.load(content), data) if data.pop("format") == FORMAT else None
+
+
+class Keeps(Keeper):
+    """Writes what `snapshot` returns, at most every `every` seconds, and never for more than its share of the time."""
+
+    def __init__(self, checkpoints: Checkpoints, snapshot: Callable[[], Snapshot], every: float) -> None:
+        self._checkpoints, self._snapshot, self._every = checkpoints, snapshot, every
+        self._last, self._took = time.perf_counter(), 0.0
+
+    def due(self) -> bool:
+        return time.perf_counter() - self._last >= max(self._every, self._took / MOST_SHARE if self._every else 0.0)
+
+    def save(self) -> None:
+        begun = time.perf_counter()
+        self._checkpoints.write(self._snapshot())
+        self._last = time.perf_counter()
+        self._took = self._last - begun

@@ -1,0 +1,119 @@
+"""What a run is, as `run.json` holds it: all that it takes to go on with it, and to notice that something changed."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+
+from lanewise.data import BUILT_IN, Source
+from lanewise.data.fingerprint import fingerprint
+from lanewise.data.nested import branches, leaves
+from lanewise.errors import InputError
+from lanewise.lanes.engine import Engine
+from lanewise.lanes.plan import Plan
+from lanewise.recipe import Recipe
+from lanewise.recipe_file import dump
+from lanewise.study.folder import FORMAT
+from lanewise.task import Task
+
+
+def described(
+    task: Task, space: Recipe, settings: Any, engine: Engine, plans: Mapping[str, Plan] | None, every: float
+) -> dict[str, Any]:
+    """What goes into `run.json`.
+
+    Args:
+        settings: of the race, a dataclass. plans: those given by the user, or None where the engine measures.
+        every: seconds between checkpoints.
+    """
+    source, model = task.source, task.model_name
+    return {
+        "lanewise": FORMAT,
+        "data": source.name,
+        "data_built_in": source.name in BUILT_IN,
+        "data_given": path_or_name(source),
+        "data_checksums": data_checksums(source),
+        "model": model,
+        "model_built_in": "model" in task.names,
+        "model_given": model if "model" in task.names or ":" in model else None,
+        "model_checksums": model_checksums(task),
+        "settings": {item.name: getattr(settings, item.name) for item in fields(settings)},
+        "space": dump(space, task.names),
+        "device": str(engine.device),
+        "threads": engine.threads,
+        "plans": None if plans is None else {key: plan.to_dict() for key, plan in plans.items()},
+        "checkpoint_every": every,
+        "versions": versions(engine),
+    }
+
+
+def versions(engine: Engine) -> dict[str, Any]:
+    """What the last bits of a result depend on beside seeds and plans."""
+    return {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "optuna": optuna.__version__,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "main_threads": engine.main_threads,
+    }
+
+
+def path_or_name(source: Source) -> str | None:
+    """The built-in name or the whole path by which `source` can be loaded again from any folder, if it can be."""
+    if source.name in BUILT_IN:
+        return source.name
+    try:
+        return os.path.abspath(source.name) if os.path.exists(source.name) else None
+    except ValueError:
+        return None
+
+
+def data_checksums(source: Source) -> dict[str, str]:
+    """Shape, type and checksum of everything in `source`."""
+    found = {}
+    for name in ("x", "y", "x_test", "y_test"):
+        if (given := getattr(source, name)) is not None:
+            found |= fingerprint(zip(branches(name, given), leaves(given), strict=True))
+    return found
+
+
+def model_checksums(task: Task) -> dict[str, str] | None:
+    """Shapes, types and checksums of the initial weights for one seed, or None if those differ from call to call."""
+    first, second = (fingerprint(task.new_model(0).state_dict().items()) for _ in range(2))
+    return first if first == second else None
+
+
+def check_unchanged(recorded: Mapping[str, Any], task: Task, where: str) -> None:
+    """Raise `InputError` if `task` is another than that of the run whose `run.json` holds `recorded`."""
+    for what, found in (("data", data_checksums(task.source)), ("model", model_checksums(task))):
+        known = recorded[f"{what}_checksums"]
+        if known is None or found is None:
+            continue
+        different = [name for name in {**known, **found} if known.get(name) != found.get(name)]
+        if different:
+            name = different[0]
+            raise InputError(
+                f"{where}: the {what} changed since the run began: {name} was {brief(known.get(name))}, "
+                f"is {brief(found.get(name))}; give the same {what} with --{what}"
+            )
+
+
+def brief(text: str | None) -> str:
+    """A fingerprint with the first digits of its checksum."""
+    return "not there" if text is None else text[: text.rindex(" ") + 9]
+
+
+def changes(recorded: Mapping[str, Any], engine: Engine) -> list[str]:
+    """What is no longer as it was when the run began, so that the last bits may come out otherwise."""
+    now = versions(engine)
+    return [
+        f"{name} {recorded['versions'].get(name)} then, {value} now"
+        for name, value in now.items()
+        if recorded["versions"].get(name) != value
+    ]

@@ -1,0 +1,133 @@
+"""Races killed at random instants and resumed until they finish, compared with races that were never killed.
+
+`python -m tests.study.kills 24` does 24 kills and says how many races came out the same. Processes are forked from this
+one, which has everything imported and has computed nothing, so that a kill costs a second instead of ten.
+"""
+
+import argparse
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+# Before torch is imported, which reads it once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from lanewise import cli
+from tests.study.records import record
+
+ARGUMENTS = [
+    "--candidates",
+    "6",
+    "--repeats",
+    "2",
+    "--epochs",
+    "4",
+    "--generations",
+    "2",
+    "--finalists",
+    "3",
+    "--confirm",
+    "2",
+    "--seed",
+    "3",
+]
+MOST_KILLS_OF_A_RACE = 5
+LONGEST = 300.0
+"""Seconds after which a process that should end is taken to hang."""
+
+
+def start(log: Path, *arguments: str) -> int:
+    """The id of a new process that runs `lanewise ARGUMENTS`, with its standard error in `log`."""
+    process = os.fork()
+    if process:
+        return process
+    with log.open("ab", buffering=0) as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+        os.dup2(file.fileno(), sys.stdout.fileno())
+    # Not the parent's terminal: what its console found out there does not hold here.
+    sys.argv = ["lanewise", *arguments]
+    try:
+        cli.main()
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 0)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        os._exit(99)
+    os._exit(0)
+
+
+def ended(process: int, seconds: float) -> int | None:
+    """The exit status of `process`, or None if it is still running after so many seconds."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found, status = os.waitpid(process, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    return None
+
+
+def finish(log: Path, *arguments: str) -> None:
+    """Run `lanewise ARGUMENTS` to its end, which must be a good one."""
+    status = ended(start(log, *arguments), LONGEST)
+    assert status == 0, f"exit status {status}: {log.read_text()[-2000:]}"
+
+
+def killed_race(place: Path, source: random.Random, most: int, longest: float) -> tuple[int, list[str]]:
+    """(kills, differences) of one race in the folder `place`, killed at most `most` times, then compared.
+
+    Args:
+        longest: no kill comes later than so many seconds after its process has begun.
+    """
+    place.mkdir()
+    run, log, kills = place / "run", place / "log.txt", 0
+    every = source.choice(["0", "0.1", "0.3"])
+    first = ["race", *ARGUMENTS, "--out", str(run), "--checkpoint-every", every]
+    while kills < most:
+        again = (run / "run.json").exists()
+        process = start(log, *(["resume", str(run)] if again else first))
+        status = ended(process, source.uniform(0.0, longest))
+        if status is not None:
+            assert status == 0, f"exit status {status}: {log.read_text()[-2000:]}"
+            break
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        kills += 1
+    if not (run / "verdict.json").exists():
+        finish(log, *(["resume", str(run)] if (run / "run.json").exists() else first))
+    finish(log, "resume", str(run))
+    # Never killed, and with the plans that the other one measured before it was.
+    finish(place / "other.txt", *first[:-4], "--out", str(place / "whole"), "--engine", str(run / "engine.json"))
+    found, expected = record(run), record(place / "whole")
+    return kills, [name for name in expected if found[name] != expected[name]]
+
+
+def main() -> int:
+    """Kill races until there were enough kills; 0 if all came out the same."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kills", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest", type=float, default=3.0, help="seconds from a start to its kill, at most")
+    given = parser.parse_args()
+    source, kills, different = random.Random(given.seed), 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        number = 0
+        while kills < given.kills:
+            most = min(MOST_KILLS_OF_A_RACE, given.kills - kills)
+            done, differences = killed_race(Path(folder) / str(number), source, most, given.longest)
+            kills, number, different = kills + done, number + 1, different + bool(differences)
+            print(
+                f"race {number}: {done} kills, {f'different: {differences}' if differences else 'the same'}", flush=True
+            )
+    print(f"{kills} kills in {number} races, {different} of them different from races never killed")
+    return different
+
+
+if __name__ == "__main__":
+    sys.exit(main())
