@@ -17,25 +17,16 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from lanewise import cli
+from lanewise.report import html, terminal
+from lanewise.study.checkpoint import Checkpoints
 from tests.study.records import record
 
-ARGUMENTS = [
-    "--candidates",
-    "6",
-    "--repeats",
-    "2",
-    "--epochs",
-    "4",
-    "--generations",
-    "2",
-    "--finalists",
-    "3",
-    "--confirm",
-    "2",
-    "--seed",
-    "3",
-]
+OPTIONS = {"candidates": 6, "repeats": 2, "epochs": 4, "generations": 2, "finalists": 3, "confirm": 2, "seed": 3}
+ARGUMENTS = [word for name, value in OPTIONS.items() for word in (f"--{name}", str(value))]
 MOST_KILLS_OF_A_RACE = 5
+EARLY = 0.2
+IMPORTED = (html, terminal)
+"""Modules that a race imports late; each process would take a second for them."""
 LONGEST = 300.0
 """Seconds after which a process that should end is taken to hang."""
 
@@ -73,39 +64,56 @@ def ended(process: int, seconds: float) -> int | None:
     return None
 
 
+def until_training(process: int, log: Path, said: int) -> int | None:
+    """Wait until `process` has said how it trains, past the first `said` bytes of `log`; its exit status if it ends."""
+    until = time.monotonic() + LONGEST
+    while time.monotonic() < until and b"engine:" not in (log.read_bytes()[said:] if log.exists() else b""):
+        if (status := ended(process, 0.01)) is not None:
+            return status
+    return None
+
+
 def finish(log: Path, *arguments: str) -> None:
     """Run `lanewise ARGUMENTS` to its end, which must be a good one."""
     status = ended(start(log, *arguments), LONGEST)
     assert status == 0, f"exit status {status}: {log.read_text()[-2000:]}"
 
 
-def killed_race(place: Path, source: random.Random, most: int, longest: float) -> tuple[int, list[str]]:
-    """(kills, differences) of one race in the folder `place`, killed at most `most` times, then compared.
+def killed_race(place: Path, source: random.Random, most: int, longest: float) -> tuple[list[str], list[str]]:
+    """(where it was killed, differences) of one race in the folder `place`, killed at most `most` times, then compared.
 
     Args:
-        longest: no kill comes later than so many seconds after its process has begun.
+        longest: no kill comes later than so many seconds after its process has begun, or begun to train.
     """
     place.mkdir()
-    run, log, kills = place / "run", place / "log.txt", 0
+    run, log = place / "run", place / "log.txt"
+    killed: list[str] = []
     every = source.choice(["0", "0.1", "0.3"])
     first = ["race", *ARGUMENTS, "--out", str(run), "--checkpoint-every", every]
-    while kills < most:
+    while len(killed) < most:
         again = (run / "run.json").exists()
+        said = log.stat().st_size if log.exists() else 0
         process = start(log, *(["resume", str(run)] if again else first))
-        status = ended(process, source.uniform(0.0, longest))
+        # Getting ready takes longer than the race: one kill in five comes in that time, the others after it.
+        if source.random() < EARLY:
+            status = ended(process, source.uniform(0.0, longest))
+        else:
+            status = until_training(process, log, said)
+            status = ended(process, source.uniform(0.0, longest)) if status is None else status
         if status is not None:
             assert status == 0, f"exit status {status}: {log.read_text()[-2000:]}"
             break
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
-        kills += 1
+        there = Checkpoints(run / "checkpoints").paths()
+        killed.append(there[0].name[:6] if there else "early")
     if not (run / "verdict.json").exists():
         finish(log, *(["resume", str(run)] if (run / "run.json").exists() else first))
     finish(log, "resume", str(run))
     # Never killed, and with the plans that the other one measured before it was.
     finish(place / "other.txt", *first[:-4], "--out", str(place / "whole"), "--engine", str(run / "engine.json"))
     found, expected = record(run), record(place / "whole")
-    return kills, [name for name in expected if found[name] != expected[name]]
+    return killed, [name for name in expected if found[name] != expected[name]]
 
 
 def main() -> int:
@@ -113,18 +121,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kills", type=int)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest", type=float, default=3.0, help="seconds from a start to its kill, at most")
+    parser.add_argument("--longest", type=float, default=1.0, help="seconds from a start to its kill, at most")
     given = parser.parse_args()
     source, kills, different = random.Random(given.seed), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         number = 0
         while kills < given.kills:
             most = min(MOST_KILLS_OF_A_RACE, given.kills - kills)
-            done, differences = killed_race(Path(folder) / str(number), source, most, given.longest)
-            kills, number, different = kills + done, number + 1, different + bool(differences)
-            print(
-                f"race {number}: {done} kills, {f'different: {differences}' if differences else 'the same'}", flush=True
-            )
+            killed, differences = killed_race(Path(folder) / str(number), source, most, given.longest)
+            kills, number, different = kills + len(killed), number + 1, different + bool(differences)
+            outcome = f"different: {differences}" if differences else "the same"
+            print(f"race {number}, killed at the checkpoints {', '.join(killed)}: {outcome}", flush=True)
     print(f"{kills} kills in {number} races, {different} of them different from races never killed")
     return different
 

@@ -91,6 +91,9 @@ def test_plain_data_is_json_that_anybody_can_read() -> None:
     assert [each["candidate"] for each in data["indistinguishable"]] == [5]
     assert data["indistinguishable"][0]["recipe"]["rule"] == "sgd(lr=0.3)"
     assert data["indistinguishable"][0]["difference"]["mean"] == pytest.approx(0.0025)
+    assert [each.pop("recipe")["rule"] for each in data["finalists"]] == ["sgd(lr=0.2)", "sgd(lr=0.3)", "sgd()"]
+    leads = [each.pop("difference") for each in data["finalists"]]
+    assert (leads[0], [lead["mean"] for lead in leads[1:]]) == (None, pytest.approx([0.0025, 0.165]))
     assert data["finalists"] == [
         {"candidate": 3, "validation": [0.97, 0.98, 0.96, 0.97], "zeros": 0.0},
         {"candidate": 5, "validation": [0.96, 0.97, 0.97, 0.97], "zeros": 0.0},
@@ -104,7 +107,8 @@ def test_a_score_that_is_missing_is_null_in_json() -> None:
     metric = METRIC.copy()
     metric[0, 1] = np.nan
     data = json.loads(json.dumps(verdict(finalists(metric)).to_dict(), allow_nan=False))
-    assert data["finalists"][-1] == {"candidate": 7, "validation": [0.80, None, 0.81, 0.79], "zeros": 0.0}
+    last = {name: data["finalists"][-1][name] for name in ("candidate", "validation", "zeros")}
+    assert last == {"candidate": 7, "validation": [0.80, None, 0.81, 0.79], "zeros": 0.0}
 
 
 def test_the_verdict_in_words() -> None:
