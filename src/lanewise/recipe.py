@@ -49,10 +49,11 @@ class Recipe(Part):
         ghost: rows of a virtual batch of every batch norm layer, at least 2; none normalises whole batches.
         mixup: strength of blending every input with another of its batch, >= 0; none is off.
         label_smoothing: share of the target spread over all classes, in [0, 1).
-        clip: norm of the gradient of all parameters together beyond which it is made shorter, > 0; none is off.
+        clip: norm of the gradient of all parameters together beyond which it is made shorter, > 0; penalties
+            are added after it; none is off.
         accumulate: batches whose mean gradient makes one step; batch norm normalises and counts each by itself.
         ema: decay of an exponential average of the weights, in [0, 1), which is evaluated in place of the last
-            weights; running statistics are averaged alike; none is off.
+            weights; it starts from the initial weights; running statistics are averaged alike; none is off.
         average_from: fraction of the run after which weights are averaged evenly, in [0, 1); none is off.
         batch_size: rows per batch. epochs: passes over the training rows.
 
