@@ -127,7 +127,7 @@ def test_a_folder_called_like_built_in_data_can_be_reached(tmp_path, monkeypatch
             data.load(reached)
 
 
-ALLOWED = r"must be digits, a folder with IDX files, an \.npz file with x and y, or arrays \(x, y\)"
+ALLOWED = r"must be digits, a folder with IDX files, an \.npz file with x and y, arrays \(x, y\) or a torch Dataset"
 
 
 @pytest.mark.parametrize("name", ["digit", "no/such/folder", "no-such.npz", "", "a\0b", "x" * 5000])

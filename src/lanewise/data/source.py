@@ -1,25 +1,20 @@
-"""Where data comes from: a built-in name, a folder of IDX files, an `.npz` archive, or arrays."""
+"""Checked data, as stored, and how arrays become it."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from lanewise.data import digits, idx, npz
 from lanewise.data.arrays import as_inputs, as_tensor, listed
-from lanewise.data.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure
+from lanewise.data.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
+from lanewise.data.rows import Rows, TensorRows
+from lanewise.data.splitter import Splitter
 from lanewise.data.standardise import is_tokens
 from lanewise.data.targets import CheckedTarget, Target, as_labels, as_numbers, as_target, as_tokens, check_varies
 from lanewise.errors import InputError
 
-BUILT_IN = {"digits": digits.read}
-"""Data known by name; a recipe file may record these names."""
-
 ROLES = ("x", "y", "x_test", "y_test")
-ALLOWED = f"{', '.join(BUILT_IN)}, a folder with IDX files, an .npz file with x and y, or arrays (x, y)"
 NO_TARGET = "where the objective needs no y, say target='none' or give x as a dict"
 
 
@@ -39,6 +34,10 @@ class Source:
         classes: number of classes, at least 2; None where the targets are no classes.
         target: what `y` is: `class`, `number`, `tokens` or `none`.
         notes: what users should know of how the data was read, each one line.
+        splitter: which rows train, which validate and which test.
+        reader: where rows are read from that are not held in memory; then x and x_test are None, and y and y_test hold
+            targets only where they are classes or numbers. test_reader: test rows likewise.
+        example: the inputs of a few rows, where x is None.
     """
 
     name: str
@@ -49,98 +48,48 @@ class Source:
     classes: int | None
     target: Target = "class"
     notes: tuple[str, ...] = ()
+    splitter: Splitter = field(default_factory=Splitter)
+    reader: Rows | None = None
+    test_reader: Rows | None = None
+    example: Inputs = None
 
     def __len__(self) -> int:
-        return row_count(self.x)
+        return len(self.rows)
+
+    @property
+    def rows(self) -> Rows:
+        """All rows but those of the source's own test data, wherever they come from."""
+        return TensorRows(self.x, self.y) if self.reader is None else self.reader
+
+    @property
+    def test_rows(self) -> Rows | None:
+        """The source's own test data, if it has some."""
+        return self.test_reader if self.x_test is None else TensorRows(self.x_test, self.y_test)
 
     @property
     def has_test(self) -> bool:
         """Whether the data brings test rows of its own."""
-        return self.x_test is not None
+        return self.x_test is not None or self.test_reader is not None
+
+    @property
+    def sample(self) -> Inputs:
+        """The inputs of two rows (one, where there is one only), as stored."""
+        return take(self.example if self.x is None else self.x, slice(2))
 
     @property
     def is_image(self) -> bool:
         """Whether a row is an image [channels, height, width] and nothing else."""
-        return isinstance(self.x, torch.Tensor) and self.x.ndim == 4
+        return isinstance(self.sample, torch.Tensor) and self.sample.ndim == 4
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one row of the input, or of the first of several."""
-        return tuple(leaves(self.x)[0].shape[1:])
+        return tuple(leaves(self.sample)[0].shape[1:])
 
     @property
     def input_shapes(self) -> Any:
         """Shape of one row of every input, nested as `x` is."""
-        return rebuilt(self.x, [tuple(leaf.shape[1:]) for leaf in leaves(self.x)])
-
-
-def load(source: Any, *, target: Target | None = None, images: bool | None = None) -> Source:
-    """Read and check data.
-
-    Args:
-        source: `"digits"`; the path of a folder with the standard IDX files (`idx.read_folder`) or of an `.npz` with
-            the arrays x, y and, if there is test data, x_test and y_test; a tuple (x, y) or (x, y, x_test, y_test); or
-            a mapping with these names. Arrays are NumPy arrays, torch tensors or nested lists; x may also be a tuple
-            of arrays (the model's arguments) or a mapping of them (its named arguments), in an archive as `x.tokens`,
-            `x.length`. A `Source` is returned as it is. A folder that is called like built-in data is reached as
-            `./digits`.
-        target: what y is: `class`, `number`, `tokens` or `none`; by default as `targets.as_target` says. Without y the
-            x must be a mapping, or this `none`.
-        images: arrays of four axes are images, turned to channels first where the last axis has length 1, 3 or 4 and
-            both before it are longer. Three axes of whole numbers are images without a channel axis, of floating
-            numbers series [rows, time, features]; True makes those images, too, False leaves every shape as it is.
-
-    Raises:
-        InputError: unknown name or missing path; damaged file; ragged, empty or single-class data; another number of
-            targets than rows; NaN or infinity; labels that are not 0..K-1; test data of another shape or type, or with
-            labels not in the training data.
-    """
-    if isinstance(source, Source):
-        return source
-    if isinstance(source, str) and source in BUILT_IN:
-        return from_arrays(source, BUILT_IN[source](), target, images)
-    if isinstance(source, (str, os.PathLike)):
-        return from_path(os.fspath(source), target, images)
-    if isinstance(source, Mapping):
-        return from_arrays("arrays", source, target, images)
-    if isinstance(source, tuple):
-        if len(source) not in (2, 4):
-            raise InputError(f"data has {len(source)} arrays: must be (x, y) or (x, y, x_test, y_test)")
-        return from_arrays("arrays", dict(zip(ROLES, source, strict=False)), target, images)
-    raise InputError(f"data is a {type(source).__name__}: must be {ALLOWED}")
-
-
-def from_path(text: str, target: Target | None, images: bool | None) -> Source:
-    """The data of the folder or file `text`."""
-    path = Path(text)
-    name = f"./{text}" if text in BUILT_IN else text
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, ValueError) as error:
-        raise InputError(f"data {text!r}: no path ({error}); must be {ALLOWED}") from error
-    if not text or not (is_folder or is_file):
-        raise InputError(f"data {text!r}: no such data, folder or file; must be {ALLOWED}")
-    if is_folder:
-        return from_arrays(name, idx.read_folder(path), target, images is not False)
-    if path.suffix != ".npz":
-        raise InputError(f"data {text!r}: a file of unknown kind; must be {ALLOWED}")
-    return from_arrays(name, grouped(npz.read(path)), target, images)
-
-
-def grouped(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Arrays called `x.tokens` and `x.length` as x = {"tokens": ..., "length": ...}; x_test likewise.
-
-    >>> grouped({"x.tokens": 1, "x.length": 2, "y": 3})
-    {'x': {'tokens': 1, 'length': 2}, 'y': 3}
-    """
-    found: dict[str, Any] = {}
-    for name, array in arrays.items():
-        role, dot, part = name.partition(".")
-        if dot and role in ("x", "x_test") and role not in arrays:
-            found.setdefault(role, {})[part] = array
-        else:
-            found[name] = array
-    return found
+        return rebuilt(self.sample, [tuple(leaf.shape[1:]) for leaf in leaves(self.sample)])
 
 
 def from_arrays(
