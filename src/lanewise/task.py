@@ -88,21 +88,22 @@ class Task:
         source = self.source
         if model.partition(":")[0] not in models.BUILT_IN:
             return (), 0
-        if not isinstance(source.x, Tensor) or source.target not in ("class", "number"):
+        if not isinstance(source.sample, Tensor) or source.target not in ("class", "number"):
             raise InputError(
                 f"model {model!r}: takes one tensor and gives classes or numbers; this data has inputs "
-                f"{shapes(source.x)} and targets of kind {source.target!r}: give a model of your own"
+                f"{shapes(source.sample)} and targets of kind {source.target!r}: give a model of your own"
             )
         return source.input_shape, source.classes or max(1, source.y[0].numel())
 
     def sample(self, rows: int = 2) -> tuple[Inputs, Targets]:
         """(inputs, targets) of the first rows, in the types that lanes are given, but not standardised."""
-        source = self.source
+        every = self.source.rows
+        x, y = every.take(torch.arange(min(rows, len(every))))
 
-        def first(leaf: Tensor) -> Tensor:
-            return leaf[:rows] if is_tokens(leaf) else leaf[:rows].float()
+        def given(leaf: Tensor) -> Tensor:
+            return leaf if is_tokens(leaf) else leaf.float()
 
-        return mapped(first, source.x), None if source.y is None else first(source.y)
+        return mapped(given, x), None if y is None else given(y)
 
     def _objective(self, given: Any, metric: Any, greater: bool | None, class_weights: Any) -> Objective:
         if callable(given):

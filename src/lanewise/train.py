@@ -79,7 +79,7 @@ def train(
     where = usable_device(device)
     rows = Repeat.draw(hold_out(task.source, TEST_SEED), seed, repeat)
     if all_rows:
-        everything = torch.arange(row_count(rows.held.pool_x))
+        everything = torch.arange(len(rows.held.pool))
         scale, target_scale = scales(rows.held, everything)
         rows = replace(rows, split=Split(everything, everything[:0]), scale=scale, target_scale=target_scale)
     count = len(rows.split.train)
@@ -87,7 +87,7 @@ def train(
     steps = recipe.epochs * feed.steps_per_epoch
     table = tabulate_recipe(recipe, steps, feed.steps_per_epoch, count)
     task.check_recipe(recipe)
-    initial, first = task.new_model(rows.weight_seed, dtype), feed.chunk(0, 1)
+    initial, first = task.new_model(rows.weight_seed, dtype), feed.example()
     # Whatever a lane of this recipe would be refused for, with the name of the layer.
     step = LaneStep(initial, recipe, task.objective, take(first.x, 0), take(first.y, 0))
     model = adapted(initial, recipe, step.example).to(where).train()
@@ -102,9 +102,9 @@ def train(
         raise InputError("all_rows: a plateau needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
 
-    def score(read: Callable[..., Any], of: Tensor) -> tuple[float, float]:
+    def heard() -> tuple[float, float]:
         with evaluated_weights(optimizer):
-            return mean_scores(model if average is None else average, task, feed, read, of)
+            return mean_scores(model if average is None else average, task, feed, valid)
 
     with seeded(stream_seed(seed, repeat, "masks")):
         for start, stop in feed.spans(0, steps):
@@ -122,15 +122,15 @@ def train(
                     with evaluated_weights(optimizer):
                         average_in(average, model, numbers[AVERAGING])
                 if plateaus.listening and start + number + 1 in measured:
-                    table = plateaus.observe(start + number + 1, *score(rows.rows, valid), table)
+                    table = plateaus.observe(start + number + 1, *heard(), table)
             if stop % feed.steps_per_epoch == 0:
                 show(stop, steps, loss)
     if isinstance(optimizer, RuleOptimizer):
         optimizer.eval()
     final = (model if average is None else average).eval()
-    zeros = penalty.zeros()
-    validation = mean_scores(final, task, feed, rows.rows, valid) if len(valid) else None
-    test = mean_scores(final, task, feed, rows.test_rows, torch.arange(row_count(rows.held.test_x)))
+    zeros = Penalty(final, select=chosen or None).zeros()
+    validation = mean_scores(final, task, feed, valid) if len(valid) else None
+    test = mean_scores(final, task, feed, torch.arange(len(rows.held.test)), test=True)
     return Trained(final, validation, test, (zeros.zeros, zeros.total))
 
 
@@ -179,16 +179,15 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
             kept.copy_(now[name])
 
 
-def mean_scores(
-    model: nn.Module, task: Task, feed: Feed, read: Callable[..., Any], rows: Tensor
-) -> tuple[float, float]:
-    """(mean loss, mean metric) of `model` on the `rows` that `read` gives."""
+def mean_scores(model: nn.Module, task: Task, feed: Feed, rows: Tensor, test: bool = False) -> tuple[float, float]:
+    """(mean loss, mean metric) of `model` on `rows` of the pool, or of the test data."""
     found: list[Any] = []
     was_training = model.training
     model.eval()
-    for part in evaluated_parts(rows, EVALUATED_ROWS, task.objective.by_row):
+    parts = evaluated_parts(rows, EVALUATED_ROWS, task.objective.by_row)
+    for batch in feed.repeat.evaluated(parts, feed.dtype, feed.device, test):
         with torch.no_grad():
-            scores = task.objective.scores(model, *read(part, feed.dtype, feed.device))
+            scores = task.objective.scores(model, *batch)
         found.append([score.double().cpu().numpy() for score in scores])
     model.train(was_training)
     losses, metrics = (np.concatenate(column) for column in zip(*found, strict=True))

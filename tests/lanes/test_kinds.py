@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 
 from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.engine import Engine
@@ -255,15 +256,78 @@ def test_lanes_learn_and_differ(name: str) -> None:
     assert len({round(score, 12) for score in cohort.evaluate().loss[:, 0]}) == 3
 
 
-@every_kind
-def test_trained_alone_a_recipe_scores_as_its_lane(name: str) -> None:
-    cohort = run(KINDS[name], "packed")
-    alone = train(task(KINDS[name]), recipes(KINDS[name])[0], seed=3, dtype=torch.float64)
+def assert_trains_alone_as_in_lanes(cohort: Cohort, made: Task, recipe: Recipe) -> None:
+    alone = train(made, recipe, seed=3, dtype=torch.float64)
     scores = cohort.evaluate()
-    objective = cohort.engine.task.objective
     assert alone.validation is not None
     assert alone.validation[0] == pytest.approx(scores.loss[0, 0], abs=1e-9)
-    assert alone.validation[1] == pytest.approx(objective.turned(scores.metric[0, 0]), abs=1e-9)
+    assert alone.validation[1] == pytest.approx(made.objective.turned(scores.metric[0, 0]), abs=1e-9)
+
+
+@every_kind
+def test_trained_alone_a_recipe_scores_as_its_lane(name: str) -> None:
+    kind = KINDS[name]
+    made = task(kind)
+    made.check_model()
+    assert_trains_alone_as_in_lanes(run(kind, "packed"), made, recipes(kind)[0])
+
+
+@pytest.mark.parametrize("average", [{"ema": 0.9}, {"average_from": 0.5}], ids=str)
+def test_trained_alone_a_recipe_clips_accumulates_and_averages_as_its_lane(average: dict[str, float]) -> None:
+    recipe = replace(BASE, clip=0.5, accumulate=2, l1=1e-3, l1_step="proximal", **average)
+    made = task(KINDS["images, residual"])
+    plans = {str(recipe.structure()): plan("packed")}
+    cohort = Cohort(Engine(made, 3, threads=1, dtype=torch.float64, plans=plans), [recipe, recipe], [0])
+    cohort.advance(1.0)
+    assert_trains_alone_as_in_lanes(cohort, made, recipe)
+
+
+class Augmented(Dataset[tuple[Tensor, int]]):
+    """Rows that come with noise of their own each time they are read."""
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        return X[row] + 0.1 * torch.randn(12), int(LABELS[row])
+
+
+def augmented(workers: int) -> Cohort:
+    """Two structures, a cool-down and two repeats of rows that are read by `workers`."""
+    loader = DataLoader(Augmented(), num_workers=workers)
+    made = Task(lambda: perceptron(4), loader)
+    lanes = [BASE, replace(BASE, l2=0.1), replace(BASE, batch_size=10)]
+    plans = {str(lane.structure()): plan("packed") for lane in lanes}
+    cohort = Cohort(Engine(made, 3, threads=1, plans=plans), lanes, [0, 1])
+    cohort.advance(0.3)
+    cohort.cool_down(0.1)
+    cohort.evaluate()
+    cohort.advance(0.5)
+    cohort.evaluate()
+    return cohort
+
+
+@pytest.mark.slow
+def test_rows_that_are_read_are_the_same_with_any_number_of_workers() -> None:
+    alone, helped = augmented(0), augmented(2)
+    assert alone.curves == helped.curves
+    assert alone.curves[0, 0] != alone.curves[0, 1]
+
+
+def test_rows_that_are_read_train_as_those_in_memory() -> None:
+    class Stored(Augmented):
+        def __getitem__(self, row: int) -> tuple[Tensor, int]:
+            return X[row], int(LABELS[row])
+
+    found = []
+    for data in (Stored(), (X, LABELS)):
+        plans = {str(BASE.structure()): plan("packed")}
+        made = Task(lambda: perceptron(4), data)
+        cohort = Cohort(Engine(made, 3, threads=1, plans=plans), [BASE, replace(BASE, l2=0.1)], [0])
+        cohort.advance(0.5)
+        cohort.evaluate()
+        found.append(cohort.curves)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", ["next token, transformer", "named inputs"])

@@ -112,7 +112,7 @@ class PlainRun:
         self.done += 1
         now = self.weights()
         if self.recipe.average_from is None:
-            keep = values["ema"]
+            keep = values["ema"] if self.done > 1 else 0.0
         else:
             since = max(0, self.done - 1 - int(self.recipe.average_from * self.steps))
             keep = since / (since + 1)

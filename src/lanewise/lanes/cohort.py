@@ -5,13 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.data.nested import row_count
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
@@ -263,11 +261,15 @@ class Cohort:
             for pack in group.packs:
                 if not asked & set(pack.candidates):
                     continue
-                repeat = pack.feed.repeat
-                every = torch.arange(row_count(repeat.held.test_x))
-                _, metric = self._rows(group, pack, [block.state for block in pack.blocks], repeat.test_rows, every)
+                every = torch.arange(len(pack.feed.repeat.held.test))
+                states = [block.state for block in pack.blocks]
+                losses, metric = self._rows(group, pack, states, every, test=True)
                 for candidate in asked & set(metric):
-                    found[candidate].append(metric[candidate])
+                    scores = metric[candidate]
+                    if self.engine.task.objective.metric.fraction:
+                        # What a diverged lane puts out may be right by chance.
+                        scores = np.where(np.isfinite(losses[candidate]), scores, 0.0)
+                    found[candidate].append(scores)
         return {candidate: np.stack(rows) for candidate, rows in found.items() if rows}
 
     def zeros(self) -> dict[int, float]:
@@ -289,8 +291,7 @@ class Cohort:
     def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]], scores: Scores) -> None:
         if not pack.blocks:
             return
-        repeat = pack.feed.repeat
-        losses, metrics = self._rows(group, pack, states, repeat.rows, repeat.split.valid)
+        losses, metrics = self._rows(group, pack, states, pack.feed.repeat.split.valid)
         for candidate in pack.candidates:
             loss = losses[candidate].mean()
             if np.isfinite(loss):
@@ -298,12 +299,11 @@ class Cohort:
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
     def _rows(
-        self, group: Group, pack: Pack, states: list[list[Tensor]], read: Callable[..., Any], rows: Tensor
+        self, group: Group, pack: Pack, states: list[list[Tensor]], rows: Tensor, test: bool = False
     ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-        """(losses, metrics) of all `rows` for every candidate of `pack`, float64 [rows] each.
+        """(losses, metrics) of `rows` of the pool, or of the test data, for all of `pack`, float64 [rows] each.
 
-        `read(rows, dtype, device)` gives their inputs and targets. An objective that scores whole batches gives one
-        loss and one metric for each batch of nearly one size instead.
+        An objective that scores whole batches gives one loss and one metric for each batch of nearly one size instead.
         """
         prepared, feed = group.prepared, pack.feed
         # No more rows than four batches either: training shows that a batch fits into memory.
@@ -316,15 +316,12 @@ class Cohort:
                 losses, metrics = prepared.evaluate(*state, block.table[row_at], *leaves)
             return losses.double().cpu(), metrics.double().cpu()
 
-        def leaves_of(number: int) -> tuple[Tensor, ...]:
-            return batch_leaves(*read(parts[number], feed.dtype, feed.device))
-
+        batches = feed.repeat.evaluated(parts, feed.dtype, feed.device, test)
         pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pack.blocks]
-        coming = prepared.workers.submit(leaves_of, 0)
-        for number in range(len(parts)):
-            leaves = coming.result()
-            if number + 1 < len(parts):
-                coming = prepared.workers.submit(leaves_of, number + 1)
+        coming = prepared.workers.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = prepared.workers.submit(next, batches, None)
+            leaves = batch_leaves(*batch)
             jobs = [partial(score, b, s, leaves) for b, s in zip(pack.blocks, states, strict=True)]
             for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
                 piece.append(result)

@@ -129,7 +129,7 @@ class Engine:
             self._checked.add(key)
 
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
-        chunk = feed.chunk(0, 1)
+        chunk = feed.example()
         return LaneStep(
             self.new_model(feed.repeat.index), recipe, self.task.objective, take(chunk.x, 0), take(chunk.y, 0)
         )
@@ -162,7 +162,7 @@ class Engine:
         feed = self.feed(recipe, index, step)
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
         row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
-        trial = Trial(step, step.initial_state(model), feed.chunk(0, min(TRIAL_STEPS, feed.steps_per_epoch)), row)
+        trial = Trial(step, step.initial_state(model), feed.example(TRIAL_STEPS), row)
         if key in self.plans or key in self._given_plans:
             plan = self.plans[key] if key in self.plans else self._given_plans[key]
             check_draws(plan, step)

@@ -49,6 +49,9 @@ def tabulate_recipe(recipe: Recipe, total_steps: int, steps_per_epoch: int, rows
     columns = []
     for name, value in recipe.numbers().items():
         column = tabulate(value, total_steps, steps_per_epoch, where=name, allowed=recipe.allowed(name))
+        if name == AVERAGING:
+            # An average begins with the weights of the first step, not with those before it.
+            column = np.concatenate([[0.0], column[1:]])
         columns.append(column * strength(1.0, recipe.penalty_per, rows) if name in PENALTIES else column)
     if recipe.average_from is not None:
         columns.append(uniform_decay(recipe.average_from, total_steps))

@@ -243,7 +243,8 @@ class LaneStep:
 
     def zeros(self, state: Sequence[Tensor]) -> Tensor:
         """Share of the penalised weights that are exactly zero, for stacked lanes: float64 [lanes]."""
-        params = tree_unflatten(list(state), self._structure)[0]
+        params, _, _, averages = tree_unflatten(list(state), self._structure)
+        params |= {name: average for name, average in averages.items() if name in params}
         chosen = [param.flatten(1) for name, param in params.items() if name in self.penalised]
         lanes = len(next(iter(params.values())))
         if not chosen:

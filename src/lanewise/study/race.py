@@ -124,7 +124,7 @@ class Study:
         """
         with self.folder.held() if self.folder else contextlib.nullcontext():
             held = self.engine.held
-            rows = f"{len(held.pool_y):,} rows to train and validate on, {len(held.test_y):,} to test on"
+            rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
             self.observer.note(f"{self.task.model_name} on {self.task.source.name}: {rows}")
             self.observer.note(f"model: {self.model_description}")
             wait = True
