@@ -39,7 +39,8 @@ def start(log: Path, *arguments: str) -> int:
     with log.open("ab", buffering=0) as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
         os.dup2(file.fileno(), sys.stdout.fileno())
-    # Not the parent's terminal: what its console found out there does not hold here.
+    # A process begun in the background may have been told to ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["lanewise", *arguments]
     try:
         cli.main()
@@ -79,6 +80,22 @@ def finish(log: Path, *arguments: str) -> None:
     assert status == 0, f"exit status {status}: {log.read_text()[-2000:]}"
 
 
+def stop(run: Path, log: Path, source: random.Random) -> None:
+    """Go on with `run` and stop it as a person or a system does, which must give the command that goes on."""
+    said = log.stat().st_size
+    process = start(log, "resume", str(run))
+    status = until_training(process, log, said)
+    if status is None:
+        os.kill(process, source.choice([signal.SIGINT, signal.SIGTERM]))
+        status = ended(process, LONGEST)
+    last = log.read_text().splitlines()[-1]
+    # It may have been quicker than the signal.
+    assert status == 0 or (status, last) == (130, f"lanewise: stopped; go on with: lanewise resume {run}"), (
+        status,
+        last,
+    )
+
+
 def killed_race(place: Path, source: random.Random, most: int, longest: float) -> tuple[list[str], list[str]]:
     """(where it was killed, differences) of one race in the folder `place`, killed at most `most` times, then compared.
 
@@ -107,6 +124,8 @@ def killed_race(place: Path, source: random.Random, most: int, longest: float) -
         os.waitpid(process, 0)
         there = Checkpoints(run / "checkpoints").paths()
         killed.append(there[0].name[:6] if there else "early")
+    if (run / "run.json").exists() and not (run / "verdict.json").exists():
+        stop(run, log, source)
     if not (run / "verdict.json").exists():
         finish(log, *(["resume", str(run)] if (run / "run.json").exists() else first))
     finish(log, "resume", str(run))

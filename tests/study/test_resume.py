@@ -6,6 +6,7 @@ import random
 import resource
 import shlex
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -374,6 +375,34 @@ def test_the_command_that_resumes_names_what_must_be_given_again(
     data |= {"model_built_in": True, "model_given": "mlp", "data_built_in": True, "data_given": "digits", **known}
     (run / "run.json").write_text(json.dumps(data))
     assert RunFolder.reopened(run).resume_command() == command.format(run=shlex.quote(str(run)))
+
+
+def test_a_full_disk_names_the_command_that_goes_on(
+    cut: dict[str, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copy_of(cut["packed"][20], tmp_path)
+    data = json.loads((run / "run.json").read_text())
+    known = {
+        "model_built_in": True,
+        "model": "mlp",
+        "model_given": "mlp",
+        "data_built_in": True,
+        "data_given": "digits",
+    }
+    (run / "run.json").write_text(json.dumps(data | known))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise WriteError("x: cannot be written: No space left on device")
+
+    monkeypatch.setattr("lanewise.api.resume", full)
+    before = signal.getsignal(signal.SIGTERM)
+    shown = CliRunner().invoke(cli.app, ["resume", str(run)])
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert isinstance(shown.exception, InputError)
+    assert str(shown.exception) == (
+        "x: cannot be written: No space left on device; once that is mended, go on with: "
+        f"lanewise resume {shlex.quote(str(run))}"
+    )
 
 
 def test_what_was_killed_before_there_was_a_record_can_be_begun_again(tmp_path: Path) -> None:

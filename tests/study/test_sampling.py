@@ -1,5 +1,6 @@
 """Drawing from a space: the same seed draws the same, and the record can be read without us."""
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from lanewise.errors import InputError, WriteError
 from lanewise.parts.part import Variable
 from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Polynomial
 from lanewise.ranges import choice, integer, log, uniform
 from lanewise.recipe import Recipe, variables
-from lanewise.recipe_file import load
+from lanewise.recipe_file import dump, load
 from lanewise.spaces import classic
 from lanewise.study.sampling import STARTUP_TRIALS, Sampler, generation_sizes, quiet, suggest
 
@@ -93,6 +95,68 @@ def test_the_record_is_an_optuna_study(tmp_path: Path) -> None:
     assert [trial.user_attrs.get("diverged") for trial in trials] == [None, None, True, None, None]
     assert [load(trial.user_attrs["recipe"])[0] for trial in trials] == recipes
     assert set(trials[0].params) <= {name for name, _ in variables(SPACE)}
+
+
+def trials_of(database: Path) -> list[tuple[Any, ...]]:
+    """What the record holds of each trial, times excepted."""
+    with quiet():
+        trials = optuna.load_study(study_name="race", storage=f"sqlite:///{database}").trials
+    return [(t.state, t.params, t.value, t.intermediate_values, t.user_attrs) for t in trials]
+
+
+def journal_of_a_killed_race(database: Path) -> tuple[list[Any], list[str], list[tuple[Any, ...]]]:
+    """(journal as JSON gives it back, recipes, trials) when it was kept; the database is then led on, and left open."""
+    sampler = Sampler(SPACE, 5, database)
+    sampler.ask(STARTUP_TRIALS, 0)
+    for candidate in range(STARTUP_TRIALS):
+        sampler.report(candidate, 1, float("nan") if candidate == 3 else candidate / 7)
+        sampler.tell(candidate, None if candidate % 2 else candidate / 3, diverged=candidate == 3)
+    sampler.ask(4, 1)
+    sampler.report(STARTUP_TRIALS, 1, 0.1)
+    kept = json.loads(json.dumps(sampler.journal)), [dump(recipe) for recipe in sampler.recipes], trials_of(database)
+    sampler.report(STARTUP_TRIALS + 1, 1, 0.2)
+    sampler.tell(STARTUP_TRIALS, 0.3, diverged=False)
+    sampler.ask(2, 2)
+    return kept
+
+
+def test_a_database_that_is_ahead_is_made_anew_and_goes_on_as_one_never_killed(tmp_path: Path) -> None:
+    database = tmp_path / "study.db"
+    journal, recipes, trials = journal_of_a_killed_race(database)
+    assert trials_of(database) != trials
+    sampler = Sampler.replayed(SPACE, 5, database, journal, recipes)
+    # As text, for a NaN does not equal itself.
+    assert json.dumps(sampler.journal) == json.dumps(journal)
+    assert trials_of(database) == trials
+    sampler.tell(STARTUP_TRIALS, 0.5, diverged=False)
+    again = sampler.ask(3, 2)
+    sampler.close()
+    assert not list(tmp_path.glob("*partial*"))
+
+    other = tmp_path / "other.db"
+    journal_of_a_killed_race(other)
+    through = Sampler.replayed(SPACE, 5, other, journal, recipes)
+    through.tell(STARTUP_TRIALS, 0.5, diverged=False)
+    assert through.ask(3, 2) == again
+    assert len(trials_of(database)) == STARTUP_TRIALS + 7
+
+
+def test_a_sampler_that_draws_otherwise_is_refused_and_the_record_stays(tmp_path: Path) -> None:
+    database = tmp_path / "study.db"
+    journal, recipes, _ = journal_of_a_killed_race(database)
+    before = trials_of(database)
+    with pytest.raises(InputError, match="draws other recipes than those recorded"):
+        Sampler.replayed(SPACE, 6, database, journal, recipes)
+    assert trials_of(database) == before
+    assert not list(tmp_path.glob("*partial*"))
+
+
+def test_a_database_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        WriteError, match=r"missing/study.db: cannot be written: unable to open database file"
+    ) as caught:
+        Sampler(SPACE, 0, tmp_path / "missing" / "study.db")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["what?x=1 100%20 #1", 'it\'s "quoted" ü & more'])

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,9 @@ class Sampler:
         beside = database.with_name(f".{database.name}.partial")
         remove_database(beside)
         sampler = cls(space, seed, beside)
+        calls: dict[str, Callable[..., Any]] = {"ask": sampler.ask, "report": sampler.report, "tell": sampler.tell}
         for what, *arguments in journal:
-            getattr(sampler, what)(*arguments)
+            calls[what](*arguments)
         sampler.close()
         if [dump(recipe) for recipe in sampler.recipes] != list(recorded):
             remove_database(beside)
