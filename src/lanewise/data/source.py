@@ -11,7 +11,17 @@ from lanewise.data.nested import Inputs, Targets, branches, leaves, nesting, reb
 from lanewise.data.rows import Rows, TensorRows
 from lanewise.data.splitter import Splitter
 from lanewise.data.standardise import is_tokens
-from lanewise.data.targets import CheckedTarget, Target, as_labels, as_numbers, as_target, as_tokens, check_varies
+from lanewise.data.targets import (
+    CheckedTarget,
+    Target,
+    as_labels,
+    as_numbers,
+    as_target,
+    as_tokens,
+    check_varies,
+    label_names,
+    numbered_labels,
+)
 from lanewise.errors import InputError
 
 ROLES = ("x", "y", "x_test", "y_test")
@@ -33,6 +43,8 @@ class Source:
         y_test: test targets, classes of `y` only, or None.
         classes: number of classes, at least 2; None where the targets are no classes.
         target: what `y` is: `class`, `number`, `tokens` or `none`.
+        class_names: of class 0, 1, ... where the labels had names, else None.
+        feature_names: of every feature of a table's rows, else None.
         notes: what users should know of how the data was read, each one line.
         splitter: which rows train, which validate and which test.
         reader: where rows are read from that are not held in memory; then x and x_test are None, and y and y_test hold
@@ -52,6 +64,8 @@ class Source:
     reader: Rows | None = None
     test_reader: Rows | None = None
     example: Inputs = None
+    class_names: tuple[str, ...] | None = None
+    feature_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -112,6 +126,11 @@ def from_arrays(
         raise InputError(f"{where} has only one of x_test and y_test; must have both or neither")
 
     x = inputs(f"{where} x", arrays["x"], images)
+    names = None
+    if "y" in arrays and target in (None, "class") and (names := label_names(f"{where} y", arrays["y"])) is not None:
+        for role in ("y", "y_test"):
+            if role in arrays:
+                arrays[role] = numbered_labels(f"{where} {role}", arrays[role], names)
     checked = as_target(f"{where} y", arrays.get("y"), target)
     if checked.y is not None:
         check_lengths(where, "x", x, "y", checked.y)
@@ -119,7 +138,7 @@ def from_arrays(
             check_varies(f"{where} y", checked.y)
     notes = (*checked.notes, *token_notes(where, x))
     if "x_test" not in arrays:
-        return Source(name, x, checked.y, None, None, checked.classes, checked.target, notes)
+        return Source(name, x, checked.y, None, None, checked.classes, checked.target, notes, class_names=names)
 
     given_test = in_order(where, arrays["x"], arrays["x_test"])
     check_alike(where, arrays["x"], given_test)
@@ -127,7 +146,7 @@ def from_arrays(
     y_test = test_target(where, arrays.get("y_test"), checked)
     if y_test is not None:
         check_lengths(where, "x_test", x_test, "y_test", y_test)
-    return Source(name, x, checked.y, x_test, y_test, checked.classes, checked.target, notes)
+    return Source(name, x, checked.y, x_test, y_test, checked.classes, checked.target, notes, class_names=names)
 
 
 def inputs(where: str, value: Any, images: bool | None = None, missing: bool = False) -> Inputs:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 
 from lanewise.data.arrays import NUMBER_THEM, as_tensor, check_finite, listed
@@ -79,6 +80,50 @@ def likely(y: torch.Tensor) -> Target:
     found = torch.unique(y)
     complete = float(found[0]) == 0 and float(found[-1]) == len(found) - 1
     return "class" if complete and 2 <= len(found) <= MOST_FLOAT_CLASSES else "number"
+
+
+def as_text(value: Any) -> "np.ndarray[Any, Any] | None":
+    """`value` as an array of text if it is text, whole or mixed with nothing, else None."""
+    if isinstance(value, torch.Tensor):
+        return None
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        return None
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8", "replace")
+    if array.dtype.kind == "O" and array.size and all(isinstance(label, str) for label in array.flat):
+        return array.astype(str)
+    return array if array.dtype.kind in "UT" else None
+
+
+def label_names(where: str, value: Any) -> tuple[str, ...] | None:
+    """The names of the classes, sorted, if the labels `value` are text; None if they are not.
+
+    >>> label_names("y", ["cat", "ant", "cat"])
+    ('ant', 'cat')
+    """
+    text = as_text(value)
+    if text is None:
+        return None
+    if text.ndim != 1:
+        raise InputError(f"{where} has shape {list(text.shape)}: must be [rows], one class name for each row")
+    return tuple(str(name) for name in np.unique(text))
+
+
+def numbered_labels(where: str, value: Any, names: tuple[str, ...]) -> "np.ndarray[Any, Any]":
+    """The number in `names` of every label.
+
+    Raises:
+        InputError: a label that is none of the names.
+    """
+    text = as_text(value)
+    if text is None or text.ndim != 1:
+        raise InputError(f"{where} must be class names [rows], as those of y")
+    unseen = sorted(set(text.tolist()) - set(names))
+    if unseen:
+        raise InputError(f"{where} has labels that y has not: {', '.join(unseen[:8])}; must be {', '.join(names[:8])}")
+    return np.searchsorted(np.array(names), text.astype(str))
 
 
 def as_labels(where: str, value: Any) -> torch.Tensor:
