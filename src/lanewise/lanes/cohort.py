@@ -5,21 +5,26 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.errors import InputError, one_line
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.keeper import Keeper
+from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
 from lanewise.models import seeded
 from lanewise.recipe import Recipe
+
+T = TypeVar("T")
 
 EVALUATED_LANE_ROWS = 4096
 """Rows times lanes that one evaluation call holds: bounds its memory."""
@@ -50,12 +55,13 @@ class Scores:
 
 @dataclass(eq=False)
 class Group:
-    """The lanes that share a structure: one pack for each repeat."""
+    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call."""
 
     prepared: Prepared
     packs: list[Pack]
     total_steps: int
     plateaus: list[dict[int, Plateaus]]
+    lane_rows: int = EVALUATED_LANE_ROWS
 
 
 class Cohort:
@@ -100,14 +106,11 @@ class Cohort:
         rows = len(engine.repeat(self.repeats[0]).split.train)
         tables = {c: tabulate_recipe(self.recipes[c], total, plain.steps_per_epoch, rows) for c in candidates}
         prepared = engine.prepare(recipe, self.repeats[0], len(candidates), len(self.repeats), expected, survivors)
-        packs, plan = [], prepared.plan
-        least = (
-            max(plan.least_width, prepared.step.least_lanes) if plan.packed and not plan.compiled else plan.least_width
-        )
+        packs = []
         for index in self.repeats:
             start = prepared.step.initial_state(engine.new_model(index))
             feed = engine.feed(recipe, index, prepared.step)
-            packs.append(Pack(feed, tables, start, plan.width, least))
+            packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
         return Group(prepared, packs, total, plateaus)
 
@@ -121,14 +124,36 @@ class Cohort:
             target = round(progress * group.total_steps)
             packs = [pack for pack in group.packs if pack.blocks and pack.step < target]
             if packs:
-                self._train(group, packs, target)
+                self._with_memory(group, partial(self._train, group, packs, target))
         self.progress = progress
+
+    def _with_memory(self, group: Group, work: Callable[[], T]) -> T:
+        """What `work()` returns; where memory runs out it is done again with fewer lanes at a time.
+
+        Nothing is lost: the state of a block is replaced when a chunk of its steps is done, not before.
+        """
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                prepared = self.engine.narrowed(group.prepared)
+                if prepared is None:
+                    lanes = group.prepared.plan.width
+                    raise InputError(
+                        f"out of memory, with {lanes} lane(s) at a time: {one_line(error)[:200]}"
+                    ) from error
+            group.prepared, group.lane_rows = prepared, max(1, group.lane_rows // 2)
+            for pack in group.packs:
+                pack.narrow(prepared.plan.width, prepared.least)
 
     def _train(self, group: Group, packs: list[Pack], target: int) -> None:
         prepared, begun = group.prepared, time.perf_counter()
 
         def train(pack: Pack, block: Block, chunk: Chunk, start: int, stop: int) -> None:
-            block.run(prepared.train, chunk, block.table[start:stop])
+            if not block.ahead:
+                block.run(prepared.train, chunk, block.table[start:stop])
 
         def count_time() -> None:
             nonlocal begun
@@ -141,6 +166,8 @@ class Cohort:
             for pack in packs:
                 self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
                 pack.step = step
+                for block in pack.blocks:
+                    block.ahead = 0
             if self.keeper.due():
                 count_time()
                 self.keeper.save()
@@ -187,7 +214,7 @@ class Cohort:
         for group in self.groups:
             for at, pack in enumerate(group.packs):
                 training = pack.mean_loss()
-                self._score(group, pack, at, [block.state for block in pack.blocks], scores)
+                self._with_memory(group, partial(self._score, group, pack, at, None, scores))
                 for candidate in pack.candidates:
                     # The loss of a step is that before its update, so the last one may have ruined the lane unseen.
                     if np.isnan(scores.loss[candidate, at]):
@@ -219,31 +246,33 @@ class Cohort:
         """
         scores = self._empty()
         for group in self.groups:
-            steps, step = max(1, round(share * group.total_steps)), group.prepared.step
-            packs = [pack for pack in group.packs if pack.blocks]
-            if not packs:
-                continue
-            begun, start = time.perf_counter(), packs[0].step
-            states: dict[int, list[Tensor]] = {}
-            cold: dict[int, Tensor] = {}
-            for pack in packs:
-                tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
-                for block in pack.blocks:
-                    states[id(block)] = block.state
-                    cold[id(block)] = pack.table_of(block.candidates, tables)
-
-            def train(pack: Pack, block: Block, chunk: Chunk, first: int, end: int) -> None:
-                rows = cold[id(block)][first - start : end - start]  # noqa: B023
-                states[id(block)], _ = advance(group.prepared.train, states[id(block)], chunk, rows)  # noqa: B023
-
-            with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
-                self._rounds(group, packs, start, start + steps, train)
-            synchronise(self.engine.device)
-            self.engine.costs.train += time.perf_counter() - begun
-            for at, pack in enumerate(group.packs):
-                self.engine.costs.lane_steps += len(pack.candidates) * steps
-                self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+            if any(pack.blocks for pack in group.packs):
+                self._with_memory(group, partial(self._cool_down, group, share, scores))
         return scores
+
+    def _cool_down(self, group: Group, share: float, scores: Scores) -> None:
+        steps, step = max(1, round(share * group.total_steps)), group.prepared.step
+        packs = [pack for pack in group.packs if pack.blocks]
+        begun, start = time.perf_counter(), packs[0].step
+        states: dict[int, list[Tensor]] = {}
+        cold: dict[int, Tensor] = {}
+        for pack in packs:
+            tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
+            for block in pack.blocks:
+                states[id(block)] = block.state
+                cold[id(block)] = pack.table_of(block.candidates, tables)
+
+        def train(pack: Pack, block: Block, chunk: Chunk, first: int, end: int) -> None:
+            rows = cold[id(block)][first - start : end - start]
+            states[id(block)], _ = advance(group.prepared.train, states[id(block)], chunk, rows)
+
+        with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
+            self._rounds(group, packs, start, start + steps, train)
+        synchronise(self.engine.device)
+        self.engine.costs.train += time.perf_counter() - begun
+        for at, pack in enumerate(group.packs):
+            self.engine.costs.lane_steps += len(pack.candidates) * steps
+            self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
 
     def keep(self, candidates: Iterable[int]) -> None:
         """Let all candidates but these leave, in every repeat."""
@@ -262,8 +291,7 @@ class Cohort:
                 if not asked & set(pack.candidates):
                     continue
                 every = torch.arange(len(pack.feed.repeat.held.test))
-                states = [block.state for block in pack.blocks]
-                losses, metric = self._rows(group, pack, states, every, test=True)
+                losses, metric = self._with_memory(group, partial(self._rows, group, pack, None, every, test=True))
                 for candidate in asked & set(metric):
                     scores = metric[candidate]
                     if self.engine.task.objective.metric.fraction:
@@ -288,7 +316,7 @@ class Cohort:
         shape = (len(self.recipes), len(self.repeats))
         return Scores(np.full(shape, np.nan), np.full(shape, np.nan))
 
-    def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]], scores: Scores) -> None:
+    def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]] | None, scores: Scores) -> None:
         if not pack.blocks:
             return
         losses, metrics = self._rows(group, pack, states, pack.feed.repeat.split.valid)
@@ -299,15 +327,17 @@ class Cohort:
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
     def _rows(
-        self, group: Group, pack: Pack, states: list[list[Tensor]], rows: Tensor, test: bool = False
+        self, group: Group, pack: Pack, states: list[list[Tensor]] | None, rows: Tensor, test: bool = False
     ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
         """(losses, metrics) of `rows` of the pool, or of the test data, for all of `pack`, float64 [rows] each.
 
-        An objective that scores whole batches gives one loss and one metric for each batch of nearly one size instead.
+        `states` are those of the blocks, by default as they stand. An objective that scores whole batches gives one
+        loss and one metric for each batch of nearly one size instead.
         """
         prepared, feed = group.prepared, pack.feed
+        states = [block.state for block in pack.blocks] if states is None else states
         # No more rows than four batches either: training shows that a batch fits into memory.
-        size = max(16, min(EVALUATED_LANE_ROWS // pack.width, 4 * feed.batch_size))
+        size = max(1, min(group.lane_rows // pack.width, 4 * feed.batch_size))
         parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
         row_at = max(0, pack.step - 1)
 

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,7 +12,17 @@ from lanewise.data.nested import take
 from lanewise.errors import InputError
 from lanewise.lanes.feed import Feed, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
-from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, check_draws, choose_plan, program_of
+from lanewise.lanes.plan import (
+    NARROWEST_PACK,
+    Choice,
+    Plan,
+    Survivors,
+    Trial,
+    brief,
+    check_draws,
+    choose_plan,
+    program_of,
+)
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
@@ -26,13 +36,20 @@ TEST_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What lanes of one structure run with."""
+    """What lanes of one structure run with; `trial` holds what another plan could be tried on."""
 
     step: LaneStep
     plan: Plan
     train: Program
     evaluate: Program
     workers: Workers
+    trial: Trial
+
+    @property
+    def least(self) -> int:
+        """Lanes that a block must have, by padding, for a lane to be the same bit for bit in any."""
+        packed = self.plan.packed and not self.plan.compiled
+        return max(self.plan.least_width, self.step.least_lanes) if packed else self.plan.least_width
 
 
 @dataclass
@@ -185,7 +202,32 @@ class Engine:
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)
-        return Prepared(step, plan, choice.program, self._evaluation(trial, plan), workers)
+        return Prepared(step, plan, choice.program, self._evaluation(trial, plan), workers, trial)
+
+    def narrowed(self, prepared: Prepared) -> Prepared | None:
+        """The same with less memory at a time, from now on: half as many lanes to a block, or one worker.
+
+        None where there is nothing left to give up.
+        """
+        plan = prepared.plan
+        if plan.packed and plan.width > NARROWEST_PACK:
+            plan = replace(plan, width=max(NARROWEST_PACK, plan.width // 2))
+        elif plan.workers > 1:
+            plan = replace(plan, workers=1)
+        else:
+            return None
+        plan = replace(plan, why="there was not enough memory for more")
+        key = str(prepared.step.recipe.structure())
+        program, compiling = prepared.train, 0.0
+        if plan.compiled and plan.width != prepared.plan.width:
+            program, compiling = program_of(plan, prepared.trial)
+        self.costs.compile += compiling
+        self.plans[key] = plan
+        self._decided(self.plans)
+        self.note(f"out of memory; from now on {plan}")
+        prepared.workers.close()
+        self._prepared[key] = replace(prepared, plan=plan, train=program, workers=Workers(plan.workers, plan.threads))
+        return self._prepared[key]
 
     def _evaluation(self, trial: Trial, plan: Plan) -> Program:
         """The program that evaluates: packed like the training, unless the model refuses that in evaluation mode."""

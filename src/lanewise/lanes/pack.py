@@ -26,17 +26,20 @@ class Block:
         state: tensors [width, ...].
         table: numbers at every step [steps, count, width].
         losses: training loss of the steps done so far, [steps, candidates], in pieces.
+        ahead: steps done beyond those of its pack, while others of the pack still train on the same chunk.
     """
 
     candidates: tuple[int, ...]
     state: list[Tensor]
     table: Tensor
     losses: list[Tensor] = field(default_factory=list)
+    ahead: int = 0
 
     def run(self, program: Program, chunk: Chunk, rows: Tensor) -> None:
         """Train on `chunk`, whose steps have the numbers `rows` [steps, count, width]."""
         self.state, losses = advance(program, self.state, chunk, rows)
         self.losses.append(losses[:, : len(self.candidates)])
+        self.ahead = len(chunk)
 
 
 def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -106,6 +109,21 @@ class Pack:
             names = tuple(candidate for _, _, candidate in group)
             blocks.append(Block(names, state, self.table_of(names)))
         self.blocks = blocks
+
+    def narrow(self, width: int, least: int) -> None:
+        """Go on in blocks of other widths: each block is cut into blocks of `width`, padded to `least`."""
+        self.width, self.least = width, least
+        self.blocks = [piece for block in self.blocks for piece in self._pieces(block)]
+
+    def _pieces(self, block: Block) -> list[Block]:
+        found = []
+        for names in grouped(block.candidates, self.width):
+            first = block.candidates.index(names[0])
+            lanes = padded(range(first, first + len(names)), self.least)
+            state = [leaf[lanes] for leaf in block.state]
+            losses = [piece[:, first : first + len(names)] for piece in block.losses]
+            found.append(Block(names, state, self.table_of(names), losses, block.ahead))
+        return found
 
     def replace_tables(self, tables: dict[int, np.ndarray]) -> None:
         """Give some candidates other numbers from now on."""

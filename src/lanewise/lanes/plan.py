@@ -14,6 +14,7 @@ from torch.fx import GraphModule
 
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.feed import Chunk
+from lanewise.lanes.memory import USABLE, available_bytes, peak_bytes
 from lanewise.lanes.pack import advance
 from lanewise.lanes.program import Program, capture, compile_mark, fused, has_compiler, train_program
 from lanewise.lanes.step import LaneStep
@@ -241,6 +242,35 @@ def layer_that_fails(trial: Trial, program: Program) -> str:
     return inside[-1] if inside else ""
 
 
+def fitting_width(trial: Trial, lanes: int, workers: int, note: Callable[[str], None]) -> int:
+    """The most lanes a block may have for all of a cohort's `lanes` and `workers` blocks at work to fit into memory.
+
+    A lane at rest takes its state; a lane in a step also takes what a step of one lane was seen to make.
+
+    Raises:
+        InputError: the lanes at rest alone take more than there is.
+    """
+    free = available_bytes(trial.row.device)
+    if free is None:
+        return EAGER_WIDTH
+    examples = trial.examples(1)
+    program = train_program(trial.step, packed=False)
+    at_work = peak_bytes(lambda: program(*examples))
+    at_rest = lanes * sum(leaf.numel() * leaf.element_size() for leaf in trial.state)
+    if at_rest > free:
+        raise InputError(
+            f"the states of {lanes} lanes take {at_rest / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: take "
+            "fewer candidates, more generations or fewer repeats"
+        )
+    fitting = int((USABLE * free - at_rest) / max(1, at_work * workers))
+    if fitting < EAGER_WIDTH:
+        note(
+            f"memory: {free / 2**30:.1f} GiB free, {at_rest / 2**30:.2f} for {lanes} lanes at rest and "
+            f"{at_work / 2**20:.0f} MiB for each at work: at most {max(NARROWEST_PACK, fitting)} lanes to a block"
+        )
+    return max(NARROWEST_PACK, min(EAGER_WIDTH, fitting))
+
+
 def choose_plan(
     trial: Trial,
     lanes: int,
@@ -282,8 +312,9 @@ def choose_plan(
         # The only plan that `check_draws` lets pass.
         note("lanes run one after another: the model draws random numbers itself (F.dropout?); layers could be packed")
         return Choice(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
+    widest = fitting_width(trial, lanes * repeats, threads, note)
     try:
-        pack = replace(loop, packed=True, width=EAGER_WIDTH)
+        pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest))
         pack_program = train_program(trial.step, packed=True)
         pack_cost = timed(pack, pack_program)
         pack_it = pack_cost < FUSION_GAIN * cost
@@ -294,7 +325,7 @@ def choose_plan(
         note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
     why, compile_seconds = "the fastest of the ways tried", 0.0
     saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
-    width = block_width(lanes, repeats, threads, survivors) if pack_it else 1
+    width = min(widest, block_width(lanes, repeats, threads, survivors)) if pack_it else 1
     fused_plan = Plan(pack_it, True, width, threads, 1)
     try:
         if not has_compiler():

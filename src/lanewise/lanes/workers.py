@@ -3,7 +3,7 @@
 import ctypes
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,10 @@ class Workers:
         return self._pool.submit(job, *arguments)
 
     def run(self, jobs: Iterable[Callable[[], Any]]) -> list[Any]:
-        """The results of all jobs, in order; waits for the last."""
-        return [future.result() for future in [self._pool.submit(job) for job in jobs]]
+        """The results of all jobs, in order; waits for the last, also where another has failed."""
+        futures = [self._pool.submit(job) for job in jobs]
+        wait(futures)
+        return [future.result() for future in futures]
 
     def close(self, wait: bool = True) -> None:
         """End the threads once their present jobs are done, and `wait` for that."""
