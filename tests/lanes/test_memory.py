@@ -54,7 +54,8 @@ def test_blocks_are_as_wide_as_memory_allows(monkeypatch: pytest.MonkeyPatch) ->
     engine = Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=1, plans={str(recipe.structure()): plan})
     tried, notes = Cohort(engine, [recipe], [0]).groups[0].prepared.trial, []
     at_rest = sum(leaf.numel() * leaf.element_size() for leaf in tried.state)
-    at_work = peak_bytes(lambda: plans.train_program(tried.step, packed=False)(*tried.examples(1)))
+    given = tried.examples(1)
+    at_work = peak_bytes(lambda: plans.train_program(tried.step, packed=False)(*given))
     assert at_work > at_rest
 
     def width(free: float) -> int:
