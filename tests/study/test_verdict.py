@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from lanewise.errors import InputError
 from lanewise.parts.rules import SGD
 from lanewise.recipe import Recipe
 from lanewise.study.statistics import Interval, compared_to_best, crossed_interval, fraction_interval
@@ -107,8 +109,23 @@ def test_a_score_that_is_missing_is_null_in_json() -> None:
     metric = METRIC.copy()
     metric[0, 1] = np.nan
     data = json.loads(json.dumps(verdict(finalists(metric)).to_dict(), allow_nan=False))
-    last = {name: data["finalists"][-1][name] for name in ("candidate", "validation", "zeros")}
-    assert last == {"candidate": 7, "validation": [0.80, None, 0.81, 0.79], "zeros": 0.0}
+    assert data["finalists"][-1]["validation"] == [0.80, None, 0.81, 0.79]
+
+
+def test_a_verdict_comes_back_from_plain_data() -> None:
+    metric = METRIC.copy()
+    metric[0, 1] = np.nan
+    for there in (finalists(), finalists(metric), finalists()[:1]):
+        plain = json.loads(json.dumps(verdict(there).to_dict()))
+        back = Verdict.from_dict(plain, "verdict.json")
+        assert json.loads(json.dumps(back.to_dict())) == plain
+        assert back.sentences() == verdict(there).sentences()
+
+
+@pytest.mark.parametrize("spoil", [{"finalists": None}, {"test": {"mean": 1}}, {"finalists": [{}]}])
+def test_what_is_no_verdict_is_refused(spoil: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"verdict.json: does not hold a verdict"):
+        Verdict.from_dict(verdict(finalists()).to_dict() | spoil, "verdict.json")
 
 
 def test_the_verdict_in_words() -> None:
