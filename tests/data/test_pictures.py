@@ -3,11 +3,10 @@ import builtins
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lanewise import data
 from lanewise.errors import InputError
-
-image = pytest.importorskip("PIL.Image")
 
 
 def picture(path, seed=0, size=(5, 4), mode="RGB"):
@@ -15,7 +14,7 @@ def picture(path, seed=0, size=(5, 4), mode="RGB"):
     shape = (*size, 3) if mode == "RGB" else size
     pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.fromarray(pixels).save(path)
+    Image.fromarray(pixels).save(path)
     return pixels
 
 
@@ -88,9 +87,9 @@ def test_pictures_that_do_not_fit_are_read_when_they_are_wanted(tmp_path):
 
 def test_turned_as_the_camera_says(tmp_path):
     folder(tmp_path, size=(5, 4))
-    exif = image.Exif()
+    exif = Image.Exif()
     exif[0x0112] = 6
-    image.fromarray(np.zeros((4, 5, 3), dtype=np.uint8)).save(tmp_path / "cat" / "turned.jpg", exif=exif)
+    Image.fromarray(np.zeros((4, 5, 3), dtype=np.uint8)).save(tmp_path / "cat" / "turned.jpg", exif=exif)
     assert data.load(tmp_path).x.shape == (13, 3, 5, 4)
 
 
