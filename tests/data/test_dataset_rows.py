@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from lanewise import data
@@ -114,8 +115,7 @@ def test_no_batches_no_reading():
 
 
 def picture(mode, value):
-    image = pytest.importorskip("PIL.Image")
-    return image.new(mode, (4, 3), value)
+    return Image.new(mode, (4, 3), value)
 
 
 @pytest.mark.parametrize(

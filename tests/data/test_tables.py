@@ -4,15 +4,14 @@ import gzip
 import json
 
 import numpy as np
+import pyarrow
 import pytest
 import torch
+from pyarrow import parquet
 
 from lanewise import data
 from lanewise.data.columns import MOST_CATEGORIES
 from lanewise.errors import InputError
-
-pyarrow = pytest.importorskip("pyarrow")
-parquet = pytest.importorskip("pyarrow.parquet")
 
 ROWS = """age,town,member,income,class
 31,Rome,true,2.5,yes

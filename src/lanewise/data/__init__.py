@@ -9,7 +9,7 @@ from lanewise.data.source import Source
 from lanewise.data.splits import Held, hold_out, split
 from lanewise.data.splitter import Splitter
 from lanewise.data.standardise import Standardise
-from lanewise.data.targets import IGNORED, Target, TargetScale
+from lanewise.data.targets import IGNORED, Target, TargetScale, balanced_weights
 
 __all__ = [
     "BUILT_IN",
@@ -26,6 +26,7 @@ __all__ = [
     "Target",
     "TargetScale",
     "TensorRows",
+    "balanced_weights",
     "hold_out",
     "load",
     "sample",

@@ -69,7 +69,11 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
     extra = [str(part) for part in parts if part not in PARTS]
     if extra or "train" not in parts:
         raise InputError(f"data has the parts {', '.join(map(str, parts))}: must be train and may be valid and test")
-    pairs = {part: opened(thing) for part, thing in parts.items() if thing is not None}
+    return from_parts({part: opened(thing) for part, thing in parts.items() if thing is not None}, wishes)
+
+
+def from_parts(pairs: Mapping[str, tuple[Any, Reading]], wishes: Wishes) -> Source:
+    """The source of (dataset, how it is read) of every part."""
     streamed = {part for part, (dataset, _) in pairs.items() if isinstance(dataset, IterableDataset)}
     if "train" in streamed and not {"valid", "test"} <= set(pairs):
         raise InputError("data: an iterable dataset cannot be split: give {'train': ..., 'valid': ..., 'test': ...}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.data import digits, idx, npz, tables
+from lanewise.data import digits, idx, npz, openml, pictures, tables
 from lanewise.data.datasets import CACHE_BYTES, Wishes, from_datasets, is_dataset
 from lanewise.data.rows import Progress, untold
 from lanewise.data.source import ROLES, Source, from_arrays
@@ -20,8 +20,8 @@ BUILT_IN = {"digits": digits.read}
 """Data known by name; a recipe file may record these names."""
 
 ALLOWED = (
-    f"{', '.join(BUILT_IN)}, a folder with IDX files, an .npz file with x and y, a table"
-    f" ({', '.join(tables.ENDINGS)}), arrays (x, y) or a torch Dataset"
+    f"{', '.join(BUILT_IN)}, a folder with IDX files or with a folder of pictures for every class, an .npz file with x"
+    f" and y, a table ({', '.join(tables.ENDINGS)}), openml:NAME, arrays (x, y) or a torch Dataset"
 )
 SPLITS = ("class", "random", "time")
 
@@ -35,6 +35,7 @@ class Choices:
     target_column: str | None = None
     drop: Sequence[str] = ()
     categories: Sequence[str] = ()
+    size: int | tuple[int, int] | None = None
     aside: tuple[str, ...] = ()
     wishes: Wishes = Wishes()
 
@@ -55,6 +56,7 @@ def load(
     target_column: str | None = None,
     drop: Sequence[str] = (),
     categories: Sequence[str] = (),
+    size: int | tuple[int, int] | None = None,
     split: str | None = None,
     groups: Any = None,
     time: Any = None,
@@ -68,9 +70,10 @@ def load(
     """Read and check data.
 
     Args:
-        source: `"digits"`; the path of a folder with the standard IDX files (`idx.read_folder`), of a table (`.csv`,
-            `.tsv`, each plain or with `.gz`, or `.parquet`) or of an `.npz` with the arrays x, y and, if there is test
-            data, x_test and y_test; a tuple (x, y) or (x, y, x_test, y_test); or a mapping with these names. Arrays
+        source: `"digits"`; `"openml:NAME"` or `"openml:NUMBER"`; the path of a folder with the standard IDX files
+            (`idx.read_folder`) or with a folder of pictures for every class, of a table (`.csv`, `.tsv`, each plain or
+            with `.gz`, or `.parquet`) or of an `.npz` with the arrays x, y and, if there is test data, x_test and
+            y_test; a tuple (x, y) or (x, y, x_test, y_test); or a mapping with these names. Arrays
             are NumPy arrays, torch tensors or nested lists; x may also be a tuple of arrays (the model's arguments) or
             a mapping of them (its named arguments), in an archive as `x.tokens`, `x.length`. A `Source` is returned as
             it is. A folder that is called like built-in data is reached as `./digits`.
@@ -85,6 +88,7 @@ def load(
             Items of datasets are always left as they are.
         target_column: heading of the column to be learnt. drop: headings of columns to leave out. categories: headings
             of columns of numbers that are names of things, such as postcodes.
+        size: of a folder of pictures, height and width in pixels (or both as one number) to which all are resized.
         split: `class` (each class has the same share of every part; the default where there are classes), `random`, or
             `time` (training rows before validation rows before test rows, in the order in which they come).
         groups: rows of one group are never in two parts; one value for each row, or the heading of a table's column.
@@ -106,7 +110,7 @@ def load(
             raise InputError(f"target = {target!r}: must be {', '.join(TARGETS)}")
         target_column = target
     wishes = Wishes(kind, cache, cache_bytes, progress)
-    choices = Choices(kind, images, target_column, drop, categories, tuple(named.values()), wishes)
+    choices = Choices(kind, images, target_column, drop, categories, size, tuple(named.values()), wishes)
     read = Read(source, {}) if isinstance(source, Source) else opened(source, choices)
     for role, heading in named.items():
         if heading not in read.aside:
@@ -121,6 +125,10 @@ def opened(source: Any, choices: Choices) -> Read:
     if isinstance(source, str) and source in BUILT_IN:
         no_columns(source, choices)
         return Read(from_arrays(source, BUILT_IN[source](), target, images), {})
+    if isinstance(source, str) and source.startswith(openml.PREFIX):
+        table = openml.read(source, choices.target_column, choices.drop, choices.aside)
+        only_pictures(source, choices)
+        return Read(table.source(source, choices.target, choices.categories), table.aside)
     if isinstance(source, (str, os.PathLike)):
         return from_path(os.fspath(source), choices)
     no_columns("arrays", choices)
@@ -149,8 +157,12 @@ def from_path(text: str, choices: Choices) -> Read:
         # A heading may be called like a kind of target.
         heading = choices.target_column or choices.target
         kind = choices.target if choices.target_column else None
+        only_pictures(name, choices)
         table = tables.read(path, heading, choices.drop, choices.aside)
         return Read(table.source(name, kind, choices.categories), table.aside)
+    if is_folder and pictures.is_folder_of_pictures(path):
+        no_columns(name, replace(choices, size=None))
+        return Read(pictures.read(name, path, choices.size, choices.wishes), {})
     no_columns(name, choices)
     if is_folder:
         return Read(from_arrays(name, idx.read_folder(path), choices.target, choices.images is not False), {})
@@ -164,6 +176,13 @@ def no_columns(name: str, choices: Choices) -> None:
     for argument in ("target_column", "drop", "categories"):
         if given := getattr(choices, argument):
             raise InputError(f"data {name}: {argument} = {given!r}: only tables have columns")
+    only_pictures(name, choices)
+
+
+def only_pictures(name: str, choices: Choices) -> None:
+    """Raise `InputError` if a size is given for what is no folder of pictures."""
+    if choices.size is not None:
+        raise InputError(f"data {name}: size = {choices.size!r}: only folders of pictures are resized")
 
 
 def divided_as(source: Source, *, split: str | None, test: Any, folds: int | None, **by: Any) -> Source:

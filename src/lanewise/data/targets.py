@@ -38,15 +38,15 @@ def as_target(where: str, value: Any, target: Target | None = None) -> CheckedTa
     """`value` checked as `target`, or, by default, as what it looks like.
 
     Whole numbers [rows] are classes and must be 0..K-1; whole numbers [rows, T] are tokens, of which -100 counts for
-    nothing; floating numbers [rows] or [rows, k] are numbers, but [rows] that are all of 0..K-1, K at most 1000, are
-    classes, since labels often come as floats. `target="number"` says otherwise.
+    nothing; floating numbers [rows] or [rows, k] are numbers, but [rows] that are all of 0..K-1, K at most 1000 and
+    each in two rows or more, are classes, since labels often come as floats. `target="number"` says otherwise.
 
     >>> as_target("y", [2, 0, 1]).classes
     3
-    >>> as_target("y", [2.0, 0.0, 1.0]).target, as_target("y", [2.0, 0.0, 1.5]).target
+    >>> as_target("y", [1.0, 0.0, 0.0, 1.0]).target, as_target("y", [1.5, 0.0, 0.0, 1.5]).target
     ('class', 'number')
-    >>> as_target("y", [2.0, 0.0, 1.0], "number").y
-    tensor([2., 0., 1.], dtype=torch.float64)
+    >>> as_target("y", [1.0, 0.0, 0.0, 1.0], "number").y
+    tensor([1., 0., 0., 1.], dtype=torch.float64)
 
     Raises:
         InputError: another shape, NaN or infinity, classes with gaps, one class or one number only.
@@ -77,8 +77,8 @@ def likely(y: torch.Tensor) -> Target:
         return "tokens" if y.ndim == 2 and y.shape[1] > 1 and y.dtype is not torch.bool else "class"
     if y.ndim != 1 or not len(y) or not bool((torch.isfinite(y) & (y == y.floor())).all()):
         return "number"
-    found = torch.unique(y)
-    complete = float(found[0]) == 0 and float(found[-1]) == len(found) - 1
+    found, counts = torch.unique(y, return_counts=True)
+    complete = float(found[0]) == 0 and float(found[-1]) == len(found) - 1 and int(counts.min()) >= 2
     return "class" if complete and 2 <= len(found) <= MOST_FLOAT_CLASSES else "number"
 
 
@@ -192,6 +192,24 @@ def as_tokens(where: str, value: Any) -> torch.Tensor:
         token = int(y[row][(y[row] < 0) & (y[row] != IGNORED)][0])
         raise InputError(f"{where} has the token {token} in row {row}: must be 0 or more, or {IGNORED} to be ignored")
     return y
+
+
+def balanced_weights(y: torch.Tensor, classes: int, rows: torch.Tensor | None = None) -> tuple[float, ...]:
+    """The weight n / (classes * n_k) of every class k, so that all classes weigh the same in the loss.
+
+    n is the number of rows and n_k that of class k, at `rows` (int64), by default at all.
+
+    >>> balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
+    (0.6666666666666666, 2.0)
+
+    Raises:
+        InputError: a class without a row.
+    """
+    labels = y if rows is None else y[rows]
+    counts = torch.bincount(labels, minlength=classes).tolist()
+    if 0 in counts:
+        raise InputError(f"class {counts.index(0)} has no training row: classes cannot be weighted by their counts")
+    return tuple(len(labels) / (classes * count) for count in counts)
 
 
 @dataclass(frozen=True, eq=False)
