@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lanewise.lanes.feed import Chunk, Feed
 from lanewise.lanes.numbers import stack_tables
-from lanewise.lanes.program import Program
+from lanewise.lanes.program import Fused, Program
 
 T = TypeVar("T")
 
@@ -41,6 +41,8 @@ def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -
     """(state, losses [steps, width]) after the steps of `chunk`; `state` itself is left as it was."""
     losses = []
     with torch.no_grad():
+        if isinstance(program, Fused):
+            state, program = program.own(state), program.step
         for at in range(len(chunk.x)):
             if chunk.seeds:
                 torch.manual_seed(chunk.seeds[at])
