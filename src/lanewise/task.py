@@ -70,6 +70,8 @@ class Task:
                 "can start from weights of its own"
             )
         if isinstance(model, str):
+            if model.partition(":")[0] in models.BUILT_IN:
+                self.source = with_features(self.source)
             self.factory = models.build(model, *self._shapes(model))
         elif callable(model):
             name = getattr(model, "__name__", type(model).__name__)
@@ -176,6 +178,14 @@ class Task:
                 f"mixup = {recipe.mixup}: must be none, since inputs that are no numbers, and objectives of one's own, "
                 "cannot be blended"
             )
+
+
+def with_features(source: Source) -> Source:
+    """`source` with whole numbers as features: models by name embed no tokens."""
+    if not isinstance(source.x, Tensor) or not is_tokens(source.x):
+        return source
+    x_test = None if source.x_test is None else source.x_test.double()
+    return replace(source, x=source.x.double(), x_test=x_test)
 
 
 def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lanewise.lanes.feed import Chunk, Feed
 from lanewise.lanes.numbers import stack_tables
-from lanewise.lanes.program import Program
+from lanewise.lanes.program import Fused, Program
 from lanewise.models import seeded
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -
     """(state, losses [steps, width]) after the steps of `chunk`; `state` itself is left as it was."""
     losses = []
     with torch.no_grad():
+        if isinstance(program, Fused):
+            state, program = program.own(state), program.step
         for at in range(len(chunk)):
             with seeded(chunk.seeds[at]) if chunk.seeds else contextlib.nullcontext():
                 *state, loss = program(*state, rows[at], *chunk.step(at))
