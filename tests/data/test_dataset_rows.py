@@ -381,6 +381,14 @@ def test_an_iterable_is_read_in_order_from_its_start():
     assert [part[:, 0].tolist() for part in first] == [list(range(20)), list(range(20, 40))]
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
+    assert len({tuple(row) for row in first[0][:, 1:].tolist()}) == 20
+    # What others draw between the batches changes nothing.
+    disturbed = []
+    for x, _ in held.pool.batches(lists, 1):
+        disturbed.append(x)
+        random.random()
+        torch.rand(7)
+    assert all(torch.equal(a, b) for a, b in zip(first, disturbed, strict=True))
     ((rest, _),) = held.pool.batches(lists[1:], 1, start=20)
     assert torch.equal(rest, first[1])
     ((valid, y),) = held.pool.batches([split.valid], 0)

@@ -89,8 +89,12 @@ def test_turned_as_the_camera_says(tmp_path):
     folder(tmp_path, size=(5, 4))
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(np.zeros((4, 5, 3), dtype=np.uint8)).save(tmp_path / "cat" / "turned.jpg", exif=exif)
-    assert data.load(tmp_path).x.shape == (13, 3, 5, 4)
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "cat" / "turned.png", exif=exif)
+    source = data.load(tmp_path)
+    assert source.x.shape == (13, 3, 5, 4)
+    # Orientation 6: the top of the scene is on the right of what is stored.
+    assert np.array_equal(source.x[6].permute(1, 2, 0), np.rot90(pixels, k=-1))
 
 
 def test_bad_folders_are_named_on_one_line(tmp_path):
