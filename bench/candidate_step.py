@@ -22,6 +22,8 @@ from lanewise.lanes.workers import available_threads
 
 BATCH, STEPS = 64, 200
 LANES = (8, 32, 128)
+BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
+"""A process that keeps a processor busy for as long as its parent lives."""
 RECIPE = lw.Recipe(
     rule=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), dropout=0.2, norm_momentum=0.1, batch_size=BATCH, epochs=400
 )
@@ -105,7 +107,7 @@ def beside_load(quiet: Contestant) -> Contestant:
     """The work of `quiet` beside another process that never rests."""
 
     def run() -> tuple[float, float]:
-        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        busy = subprocess.Popen([sys.executable, "-c", BUSY])
         try:
             return quiet.run()
         finally:

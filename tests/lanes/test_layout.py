@@ -54,7 +54,7 @@ def traced(make: Callable[[], nn.Module]) -> tuple[GraphModule, list[Tensor]]:
     torch.manual_seed(0)
     x, y = torch.randn(ROWS, 5, dtype=torch.float64), torch.arange(ROWS) % 4
     model = make().double()
-    step = LaneStep(model, RECIPE, Classification(), x)
+    step = LaneStep(model, RECIPE, Classification(), x, y)
     state = [leaf.expand(LANES, *leaf.shape).clone() for leaf in step.initial_state(model)]
     state = [leaf + 0.1 * torch.rand_like(leaf) if leaf.is_floating_point() else leaf for leaf in state]
     numbers = torch.rand(len(step.numbers), LANES, dtype=torch.float64)
