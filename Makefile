@@ -16,13 +16,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 # Two targets at once would run two installations into the same .venv.
 .NOTPARALLEL:
-.PHONY: help setup race test check bench
+.PHONY: help setup race test check bench bench-peers
 
 help:
 	@echo "make race    install, then race 48 training recipes on handwritten digits; RACE='...' gives other arguments"
 	@echo "make test    install what the tests need, then run them all; ARGS='-k cosine' picks some"
 	@echo "make check   style and types: ruff and mypy"
 	@echo "make bench   measure what a training step costs, beside a plain PyTorch loop"
+	@echo "make bench-peers   the same beside JAX, Lightning and ModelBatch, installed into .venv-peers"
 	@echo "make setup   install only"
 	@echo "The first installation needs Python 3.11 or newer: make race PYTHON=python3.12 names another than python3."
 
@@ -46,6 +47,10 @@ check: .venv/.check
 bench: .venv/.setup
 	@echo "Measuring; close other programs for steady figures."
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-peers: .venv/.setup .venv-peers/.setup
+	@echo "Measuring beside peers; close other programs for steady figures."
+	@$(BIN)/python -m bench peers $(ARGS)
 
 # The stamp comes last, so an installation that failed or was stopped is done again.
 .venv/.setup: pyproject.toml constraints.txt
@@ -74,4 +79,10 @@ bench: .venv/.setup
 .venv/.check: .venv/.setup
 	@echo "Installing ruff and mypy into .venv."
 	@$(INSTALL) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+.venv-peers/.setup: bench/peers-requirements.txt .venv/.setup
+	@echo "Installing the libraries to compare with into .venv-peers; this takes a few minutes."
+	@$(BIN)/python -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --requirement bench/peers-requirements.txt
 	@touch $@

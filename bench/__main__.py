@@ -1,19 +1,20 @@
-"""`make bench`, or `python -m bench NAME ...` for some of them."""
+"""`make bench`, or `python -m bench NAME ...` for some of them; `peers` runs by name only."""
 
 import sys
 
-from bench import candidate_step, reestimation, schedulers
+from bench import candidate_step, peers, reestimation, schedulers
 
 BENCHES = {
     "candidate-step": candidate_step.main,
     "schedulers": schedulers.main,
     "reestimation": reestimation.main,
+    "peers": peers.main,
 }
 
 
 def main() -> None:
-    """Run the benches named, or all."""
-    names = sys.argv[1:] or list(BENCHES)
+    """Run the benches named, or all but `peers`, which needs an environment of its own."""
+    names = sys.argv[1:] or [name for name in BENCHES if name != "peers"]
     for name in names:
         if name not in BENCHES:
             sys.exit(f"no bench called {name!r}; there are: {', '.join(BENCHES)}")

@@ -6,6 +6,9 @@ one of a round counts.
 """
 
 import itertools
+import subprocess
+import sys
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -29,6 +32,11 @@ def perceptron() -> nn.Module:
     return nn.Sequential(
         nn.Linear(64, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 10)
     )
+
+
+def own_module() -> nn.Module:
+    """A user's own model of the same layers, which Lanewise knows nothing of."""
+    return nn.Sequential(nn.Flatten(), *perceptron())
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,9 +84,10 @@ def plain(name: str, loader: bool) -> Contestant:
     return Contestant(name, lambda: (min(plain_loop(x, y, count, loader) for count in threads), STEPS))
 
 
-def lanes(count: int) -> Contestant:
+def lanes(count: int, model: str | Callable[[], nn.Module] = "mlp") -> Contestant:
     """Lanewise with `count` lanes of one repeat, the way its engine chooses to run them."""
-    engine = Engine(lw.Task("mlp", "digits"), seed=0, note=lambda line: print(f"  {count} lanes, {line}"))
+    name = f"Lanewise, {count} lanes" + ("" if model == "mlp" else ", own module")
+    engine = Engine(lw.Task(model, "digits"), seed=0, note=lambda line: print(f"  {name}, {line}"))
     cohort = Cohort(engine, [RECIPE] * count, [0], runs_to_come=100)
     share = iter(range(1, 10**9))
     stretch = max(1, 3200 // count)
@@ -89,7 +98,21 @@ def lanes(count: int) -> Contestant:
         cohort.advance(next(share) * stretch / cohort.groups[0].total_steps)
         return costs.train - before[0], costs.lane_steps - before[1]
 
-    return Contestant(f"Lanewise, {count} lanes", run)
+    return Contestant(name, run)
+
+
+def beside_load(quiet: Contestant) -> Contestant:
+    """The work of `quiet` beside another process that never rests."""
+
+    def run() -> tuple[float, float]:
+        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            return quiet.run()
+        finally:
+            busy.kill()
+            busy.wait()
+
+    return Contestant(f"{quiet.name}, under load", run)
 
 
 def main(rounds: int = 11) -> None:
@@ -101,10 +124,15 @@ def main(rounds: int = 11) -> None:
         plain("plain PyTorch loop, tensors indexed", loader=False),
         plain("plain PyTorch loop, DataLoader", loader=True),
         *(lanes(count) for count in LANES),
+        lanes(LANES[1], own_module),
     ]
+    quiet = contestants[3]
+    loaded = beside_load(quiet)
+    contestants.append(loaded)
     take_turns(contestants, rounds)
     reference = contestants[0]
     print(f"\n{'who':38}{'microseconds a candidate-step':>34}{'times faster than indexed loop':>36}")
     for contestant in contestants:
         print(f"{contestant.name:38}{spread(contestant.costs, 1e6):>34}{spread(ratios(reference, contestant)):>36}")
+    print(f"under load, times the same at rest: {spread(ratios(loaded, quiet), digits=2)}")
     print("median [least, most] over the rounds; ratios are taken within a round")

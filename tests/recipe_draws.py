@@ -148,6 +148,9 @@ def recipes(draw: st.DrawFn, space: bool = False) -> Recipe:
     for item in fields(Recipe):
         if item.name != "rule" and draw(st.integers(0, 3)) == 0:
             given[item.name] = draw(field_values(Recipe, item.name, 1, space))
+    # Weights are averaged one way.
+    if given.get("ema") is not None:
+        given.pop("average_from", None)
     return Recipe(**given)
 
 

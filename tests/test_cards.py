@@ -46,6 +46,7 @@ OTHERS = {
     "smoothed_cross_entropy": "lanewise.parts.smoothing", "mixing_weight": "lanewise.parts.mixup",
     "mix": "lanewise.parts.mixup", "mixed_loss": "lanewise.parts.mixup", "cross_entropy": "lanewise.parts.losses",
     "half_sum": "lanewise.parts.losses", "mean": "lanewise.parts.losses", "half_mean": "lanewise.parts.losses",
+    "clipped": "lanewise.parts.clipping", "gradient_norm": "lanewise.parts.clipping",
     "Recipe": "lanewise.recipe",
 }  # fmt: skip
 OWNERS: dict[str, Any] = {

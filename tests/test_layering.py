@@ -18,6 +18,7 @@ LAYERS = (
     ("parts",),
     ("ranges", "language", "recipe", "recipe_file", "spaces"),
     ("data",),
+    ("objectives",),
     ("models",),
     ("task",),
     ("lanes",),
@@ -76,8 +77,8 @@ def is_ours(module: str) -> bool:
 
 
 def python_files() -> list[Path]:
-    """The Python files of the package, the tests and the benchmarks."""
-    return [path for folder in ("src", "tests", "bench") for path in sorted((ROOT / folder).rglob("*.py"))]
+    """The Python files of the package, the tests, the benchmarks and the plots of the cards."""
+    return [path for folder in ("src", "tests", "bench", "docs") for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def files_of_the_project() -> list[Path]:

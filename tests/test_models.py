@@ -8,6 +8,11 @@ from torch import nn
 
 from lanewise import models
 from lanewise.errors import InputError
+from lanewise.objectives import Classification
+
+
+def check_output(model, x, classes):
+    models.check_output(model, Classification(), x, torch.zeros(len(x), dtype=torch.long), classes)
 
 
 def kinds(model):
@@ -45,7 +50,7 @@ def test_cnn():
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 9, 11)])
 def test_built_in_models_train_and_evaluate(name, shape):
     model = models.build(name, shape, 10)()
-    models.check_output(model, torch.rand(2, *shape), 10)
+    check_output(model, torch.rand(2, *shape), 10)
     model(torch.rand(4, *shape)).sum().backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
@@ -137,7 +142,7 @@ def user_module(tmp_path, monkeypatch):
 def test_a_users_factory_is_imported_from_the_current_folder(factory):
     path = list(sys.path)
     model = models.build(f"lanewise_user_{factory}", (4,), 3)()
-    models.check_output(model, torch.rand(2, 4), 3)
+    check_output(model, torch.rand(2, 4), 3)
     assert type(model).__name__ == "Net"
     assert sys.path == path
 
@@ -240,7 +245,7 @@ class Gives(nn.Module):
 )
 def test_a_model_that_does_not_fit_the_classes_is_refused(value, match):
     with pytest.raises(InputError, match=match) as caught:
-        models.check_output(Gives(value), torch.rand(5, 4), 2)
+        check_output(Gives(value), torch.rand(5, 4), 2)
     assert "\n" not in str(caught.value)
 
 
@@ -249,7 +254,7 @@ def test_the_check_leaves_no_trace():
     model[1].eval()
     state = {name: value.clone() for name, value in model.state_dict().items()}
     generator = torch.get_rng_state()
-    models.check_output(model, torch.rand(5, 4, generator=torch.Generator()), 2)
+    check_output(model, torch.rand(5, 4, generator=torch.Generator()), 2)
     assert [module.training for module in model] == [True, False, True, True, True]
     assert model.training
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
@@ -259,7 +264,7 @@ def test_the_check_leaves_no_trace():
 def test_modes_are_restored_after_a_failure():
     model = Gives(lambda x: x @ x)
     with pytest.raises(InputError):
-        models.check_output(model, torch.rand(5, 4), 2)
+        check_output(model, torch.rand(5, 4), 2)
     assert model.training
 
 

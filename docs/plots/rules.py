@@ -8,6 +8,7 @@ from torch import Tensor
 
 import lanewise as lw
 from docs.plots.style import GREY, Axes, Plot
+from lanewise.parts.clipping import clipped
 from lanewise.parts.rules import Rule
 from lanewise.parts.rules.muon import orthogonalised
 from lanewise.parts.schedules import tabulate
@@ -137,6 +138,42 @@ def effective_rate(axes: Axes) -> None:
     axes.legend()
 
 
+def clipping(axes: Axes) -> None:
+    """Noisy gradients, of which one in twenty is thirty times as long as the others."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(300, 50, generator=generator, dtype=torch.float64)
+    lengths = torch.where(torch.rand(300, generator=generator) < 0.05, 30.0, 1.0)
+    for most in (None, 10.0, 2.0):
+
+        def gradient(theta: Tensor, step: int, most: float | None = most) -> Tensor:
+            found = lengths[step] * (theta + noise[step])
+            return found if most is None else clipped({"theta": found}, most)["theta"]
+
+        path = descend(lw.SGD(lr=0.05), gradient, torch.full((50,), 3.0, dtype=torch.float64), 300)
+        label = "not clipped" if most is None else f"clip {most:g}"
+        axes.semilogy([float(theta.square().mean()) for theta, _ in path], label=label)
+    axes.set_xlabel("step")
+    axes.set_ylabel("distance$^2$")
+    axes.legend()
+
+
+def accumulation(axes: Axes) -> None:
+    """Noisy gradients: more batches a step, fewer and quieter steps."""
+    noise = torch.randn(480, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for count in (1, 4, 16):
+        batches = noise.view(480 // count, count, 50)
+
+        def gradient(theta: Tensor, step: int, batches: Tensor = batches) -> Tensor:
+            return theta + batches[step].mean(0)
+
+        path = descend(lw.SGD(lr=0.2), gradient, torch.full((50,), 3.0, dtype=torch.float64), len(batches))
+        label = f"accumulate {count}: {len(batches)} steps"
+        axes.semilogy(range(0, 481, count), [float(theta.square().mean()) for theta, _ in path], label=label)
+    axes.set_xlabel("batches; rate 0.2")
+    axes.set_ylabel("distance$^2$")
+    axes.legend()
+
+
 def name_axes(axes: Axes) -> None:
     """Loss by step."""
     axes.set_xlabel("step")
@@ -153,4 +190,6 @@ PLOTS: dict[str, Plot] = {
     "muon": muon,
     "schedule-free": schedule_free,
     "effective-rate": effective_rate,
+    "clipping": clipping,
+    "accumulation": accumulation,
 }

@@ -4,6 +4,7 @@ from lanewise.api import Race, race, resume
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
 from lanewise.bridges.torch_schedule import LRScheduler
+from lanewise.data import load
 from lanewise.errors import InputError
 from lanewise.parts.dropout import Dropout
 from lanewise.parts.norm import (
@@ -104,6 +105,7 @@ __all__ = [
     "freeze_norm",
     "integer",
     "lint_norm",
+    "load",
     "log",
     "race",
     "reestimate",

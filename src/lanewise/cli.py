@@ -220,7 +220,7 @@ def train(
         device=device,
         show=lambda step, steps, loss: stderr.print(f"step {step:,} of {steps:,}, training loss {loss:.4f}"),
     )
-    metric = task.objective.metric
+    metric = task.objective.metric.name
     if trained.validation:
         stderr.print(f"validation: loss {trained.validation[0]:.4f}, {metric} {trained.validation[1]:.2%}")
     if trained.zeros[0]:

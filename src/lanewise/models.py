@@ -6,6 +6,8 @@ recipe's numbers replace both. Layers in front of a batch norm have no bias, sin
 
 import importlib
 import math
+import pickle
+import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +18,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 
+from lanewise.data.nested import Inputs, shapes
 from lanewise.errors import InputError, one_line
+from lanewise.objectives import Objective, run_model
 
 Factory: TypeAlias = Callable[[], nn.Module]
 
@@ -31,14 +36,14 @@ LARGEST = 65_536
 """Most units or channels of a layer; a larger number is a slip of the finger."""
 
 
-def build(name: str, input_shape: Sequence[int], classes: int) -> Factory:
+def build(name: str, input_shape: Sequence[int], outputs: int) -> Factory:
     """A factory, called without arguments after seeding, of the model `name`.
 
     Args:
         name: `mlp` or `mlp:256,256` (units of each hidden layer), `cnn` or `cnn:16,32` (channels of each block), or
             `package.module:factory`, whose module is looked for in the current folder first.
         input_shape: shape of one row, [features] or [channels, height, width].
-        classes: number of outputs.
+        outputs: number of outputs.
 
     Raises:
         InputError: unknown name, sizes out of range, an image too small for the poolings, or a factory that cannot be
@@ -48,9 +53,9 @@ def build(name: str, input_shape: Sequence[int], classes: int) -> Factory:
     if kind in BUILT_IN:
         sizes = parse_sizes(name, rest) if colon else BUILT_IN[kind]
         if kind == "mlp":
-            return partial(mlp, math.prod(input_shape), sizes, classes)
+            return partial(mlp, math.prod(input_shape), sizes, outputs)
         check_image(name, input_shape, len(sizes))
-        return partial(cnn, tuple(input_shape), sizes, classes)
+        return partial(cnn, tuple(input_shape), sizes, outputs)
     if not kind or not rest:
         raise InputError(f"model {name!r} is unknown: must be {ALLOWED}")
     return partial(call, name, find(name, kind, rest))
@@ -67,7 +72,10 @@ def parse_sizes(name: str, text: str) -> tuple[int, ...]:
 def check_image(name: str, input_shape: Sequence[int], poolings: int) -> None:
     """Raise `InputError` unless rows are images that can be halved `poolings` times."""
     if len(input_shape) != 3:
-        raise InputError(f"model {name!r} needs images [channels, height, width]; a row here is {[*input_shape]}")
+        raise InputError(
+            f"model {name!r} needs images [channels, height, width]; a row here is {[*input_shape]}: give grey images "
+            "as [rows, 1, height, width]"
+        )
     most = int(math.log2(min(input_shape[1:])))
     if poolings > most:
         height, width = input_shape[1:]
@@ -108,6 +116,34 @@ def current_folder_first() -> Iterator[None]:
     finally:
         with suppress(ValueError):  # the imported module may have taken it out itself
             sys.path.remove(folder)
+
+
+@contextmanager
+def seeded(seed: int, enabled: bool = True) -> Iterator[None]:
+    """Seed the global generators of torch, NumPy and Python, which a user's code may draw from.
+
+    Their states are as before afterwards; nothing happens if not `enabled`.
+    """
+    if not enabled:
+        yield
+        return
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def generator_states(device: torch.device) -> list[bytes]:
+    """The states of all global generators that a model on `device` may draw from, to be compared."""
+    found = [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+    numpy = np.random.get_state(legacy=False)
+    return [*(state.numpy().tobytes() for state in found), repr(random.getstate()).encode(), pickle.dumps(numpy)]
 
 
 def find(name: str, module_name: str, attribute: str) -> Callable[[], Any]:
@@ -159,26 +195,36 @@ def call(name: str, factory: Callable[[], Any]) -> nn.Module:
     return model
 
 
-def check_output(model: nn.Module, x_sample: torch.Tensor, classes: int) -> None:
-    """Raise `InputError` unless `model` maps `x_sample` [B, ...] to floating-point scores [B, classes].
-
-    One pass in evaluation mode; the modes of all layers and the random generator are left as they were.
-    """
+@contextmanager
+def evaluated(model: nn.Module) -> Iterator[nn.Module]:
+    """`model` in evaluation mode; the modes of all layers and the random generator are as before afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    shape = list(x_sample.shape)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            out = model.eval()(x_sample)
-    except Exception as error:
-        raise InputError(f"model fails on inputs of shape {shape}: {one_line(error)}") from error
+        with torch.no_grad(), seeded(0):
+            yield model.eval()
     finally:
         for module, training in modes:
             module.training = training
-    wanted = f"must be floating-point scores of shape [{len(x_sample)}, {classes}], one for each class"
-    if not isinstance(out, torch.Tensor):
-        raise InputError(f"model returns a {type(out).__name__} on inputs of shape {shape}: {wanted}")
-    if list(out.shape) != [len(x_sample), classes] or not out.is_floating_point():
-        raise InputError(f"model returns {out.dtype} of shape {list(out.shape)} on inputs of shape {shape}: {wanted}")
+
+
+def check_output(model: nn.Module, objective: Objective, inputs: Inputs, targets: Any, classes: int | None) -> Any:
+    """What `model` makes of `inputs` in evaluation mode, or `InputError` unless that fits the targets.
+
+    The modes of all layers and the random generator are left as they were.
+    """
+    shape = shapes(inputs)
+    try:
+        with evaluated(model):
+            out = run_model(model, inputs)
+    except Exception as error:
+        raise InputError(f"model fails on inputs of shape {shape}: {one_line(error)}") from error
+    wanted = objective.check(out, targets, classes)
+    if wanted and not isinstance(out, torch.Tensor):
+        raise InputError(f"model returns a {type(out).__name__} on inputs of shape {shape}: must be {wanted}")
+    if wanted:
+        found = f"{out.dtype} of shape {list(out.shape)}"
+        raise InputError(f"model returns {found} on inputs of shape {shape}: must be {wanted}")
+    return out
 
 
 def describe(model: nn.Module) -> str:

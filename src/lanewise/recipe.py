@@ -49,9 +49,16 @@ class Recipe(Part):
         ghost: rows of a virtual batch of every batch norm layer, at least 2; none normalises whole batches.
         mixup: strength of blending every input with another of its batch, >= 0; none is off.
         label_smoothing: share of the target spread over all classes, in [0, 1).
-        batch_size: rows per step. epochs: passes over the training rows.
+        clip: norm of the gradient of all parameters together beyond which it is made shorter, > 0; penalties
+            are added after it; none is off.
+        accumulate: batches whose mean gradient makes one step; batch norm normalises and counts each by itself.
+        ema: decay of an exponential average of the weights, in [0, 1), which is evaluated in place of the last
+            weights; it starts from the initial weights; running statistics are averaged alike; none is off.
+        average_from: fraction of the run after which weights are averaged evenly, in [0, 1); none is off.
+        batch_size: rows per batch. epochs: passes over the training rows.
 
-    Every number but `batch_size` and `epochs` may change with the step: `dropout=0.3 * Linear()`.
+    Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`, `batch_size`
+    and `epochs`.
     """
 
     name: ClassVar[str] = "recipe"
@@ -71,6 +78,10 @@ class Recipe(Part):
     ghost: int | None = numeric(None, low=2, integer=True, optional=True)
     mixup: Value | None = numeric(None, low=0, timed=True, optional=True)
     label_smoothing: Value = numeric(0.0, low=0, high=1, high_open=True, timed=True)
+    clip: Value | None = numeric(None, low=0, low_open=True, timed=True, optional=True)
+    accumulate: int = numeric(1, low=1, integer=True)
+    ema: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
+    average_from: float | None = numeric(None, low=0, high=1, high_open=True, optional=True)
     batch_size: int = numeric(64, low=1, integer=True)
     epochs: int = numeric(20, low=1, integer=True)
 
@@ -78,6 +89,11 @@ class Recipe(Part):
         super().__post_init__()
         if "independent" in (self.decay_by.extremes() if isinstance(self.decay_by, Variable) else (self.decay_by,)):
             check_number("Recipe.decay", self.decay, INDEPENDENT_DECAY)
+        if self.ema is not None and self.average_from is not None:
+            raise InputError(
+                f"Recipe.ema = {self.ema} and Recipe.average_from = {self.average_from}: must not be given both; "
+                "weights are averaged one way"
+            )
         for rule in self.rule.extremes() if isinstance(self.rule, Variable) else (self.rule,):
             if not isinstance(rule, Rule):
                 raise InputError(f"Recipe.rule = {rule!r}: must be an update rule such as sgd(lr=0.1)")
@@ -107,8 +123,9 @@ class Recipe(Part):
     def structure(self) -> tuple[Any, ...]:
         """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
         flags = tuple((f.name, getattr(self.rule, f.name)) for f in fields(self.rule) if not _is_timed(f))
-        own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name != "rule" and not _is_timed(f))
-        return (self.rule.name, flags, own, tuple(self.numbers()))
+        apart = ("rule", "average_from")
+        own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart and not _is_timed(f))
+        return (self.rule.name, flags, own, (*self.numbers(), *["average_from"] * (self.average_from is not None)))
 
 
 def _is_timed(item: Any) -> bool:

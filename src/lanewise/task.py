@@ -1,7 +1,7 @@
 """The task: what is learnt (model), from what (data), and what counts (objective)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,25 +10,27 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from lanewise import models
 from lanewise.data import BUILT_IN, Source, load
-from lanewise.errors import InputError
-from lanewise.parts.smoothing import smoothed_cross_entropy
+from lanewise.data.nested import Inputs, Targets, leaves, mapped, shapes
+from lanewise.data.standardise import is_tokens
+from lanewise.errors import InputError, one_line
+from lanewise.objectives import (
+    METRICS,
+    Classification,
+    Metric,
+    NextToken,
+    Objective,
+    Regression,
+    custom,
+)
+from lanewise.recipe import Recipe
 
-
-@dataclass(frozen=True)
-class Classification:
-    """Cross entropy as the loss, accuracy as the metric."""
-
-    metric: str = "accuracy"
-    greater_is_better: bool = True
-
-    def loss(self, outputs: Tensor, targets: Tensor, label_smoothing: Tensor | float) -> Tensor:
-        """Mean cross entropy of `outputs` [rows, classes] against `targets` [rows], a 0-d tensor."""
-        return smoothed_cross_entropy(outputs, targets, label_smoothing)
-
-    def row_scores(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(cross entropy, 1 where the largest output is the target else 0), one of each a row, without smoothing."""
-        losses = torch.nn.functional.cross_entropy(outputs, targets, reduction="none")
-        return losses, (outputs.argmax(-1) == targets).to(losses.dtype)
+OBJECTIVES: dict[str, type[Objective]] = {
+    "classification": Classification,
+    "regression": Regression,
+    "next token": NextToken,
+}
+OF_TARGET = {"class": "classification", "number": "regression", "tokens": "next token"}
+"""The objective for each kind of targets."""
 
 
 class Task:
@@ -36,23 +38,41 @@ class Task:
 
     Args:
         model: built-in name (`mlp`, `mlp:256,256`, `cnn`, `cnn:32,64`), `package.module:factory`, or a function
-            that returns a new `nn.Module`; it is called without arguments after torch's generator is seeded.
+            that returns a new `nn.Module`; it is called without arguments after the global generators of torch, NumPy
+            and Python are seeded. A batch whose inputs are a tuple or a dict gives it several arguments.
         data: whatever `lanewise.data.load` takes: `"digits"`, a path, or arrays `(x, y)`.
+        objective: `classification`, `regression`, `next token`, or a function `objective(model, batch)` that returns
+            the loss, or (loss, {name: metric}), each 0-d or one a row; by default what suits the targets. The batch
+            is (inputs, targets), or the inputs where there are no targets.
+        metric: what recipes are compared by: a name of `lanewise.objectives.METRICS`, a name among those that your
+            objective returns, or a function (outputs, targets) -> one score a row, or one for the batch.
+        greater_is_better: the direction of a metric of your own; by default it is, but for a loss.
+        class_weights: weight of each class in the loss, or `balanced`: rows / (classes * rows of the class).
 
     Raises:
-        InputError: unknown names, unusable data, or a model whose output does not match the classes.
+        InputError: unknown names, unusable data, or a model whose output does not fit the targets.
     """
 
-    def __init__(self, model: str | Callable[[], nn.Module], data: Any) -> None:
+    def __init__(
+        self,
+        model: str | Callable[[], nn.Module],
+        data: Any,
+        objective: str | Callable[..., Any] | None = None,
+        *,
+        metric: str | Callable[..., Any] | None = None,
+        greater_is_better: bool | None = None,
+        class_weights: Any = None,
+    ) -> None:
         self.source: Source = load(data)
-        self.objective = Classification()
         if isinstance(model, nn.Module):
             raise InputError(
                 "model: is a module already; give a function that returns a new one, so that every repeat "
                 "can start from weights of its own"
             )
         if isinstance(model, str):
-            self.factory = models.build(model, self.source.input_shape, self.source.classes)
+            if model.partition(":")[0] in models.BUILT_IN:
+                self.source = with_features(self.source)
+            self.factory = models.build(model, *self._shapes(model))
         elif callable(model):
             name = getattr(model, "__name__", type(model).__name__)
             self.factory = lambda: models.call(name, model)
@@ -63,23 +83,144 @@ class Task:
         self.names = {"data": self.source.name} if self.source.name in BUILT_IN else {}
         if built_in:
             self.names["model"] = str(model)
+        self.objective = self._objective(objective, metric, greater_is_better, class_weights)
+
+    def _shapes(self, model: str) -> tuple[tuple[int, ...], int]:
+        """(shape of one input row, number of outputs) for a model by name."""
+        source = self.source
+        if model.partition(":")[0] not in models.BUILT_IN:
+            return (), 0
+        if not isinstance(source.sample, Tensor) or source.target not in ("class", "number"):
+            raise InputError(
+                f"model {model!r}: takes one tensor and gives classes or numbers; this data has inputs "
+                f"{shapes(source.sample)} and targets of kind {source.target!r}: give a model of your own"
+            )
+        return source.input_shape, source.classes or max(1, source.y[0].numel())
+
+    def sample(self, rows: int = 2) -> tuple[Inputs, Targets]:
+        """(inputs, targets) of the first rows, in the types that lanes are given, but not standardised."""
+        every = self.source.rows
+        x, y = every.take(torch.arange(min(rows, len(every))))
+
+        def given(leaf: Tensor) -> Tensor:
+            return leaf if is_tokens(leaf) else leaf.float()
+
+        return mapped(given, x), None if y is None else given(y)
+
+    def _objective(self, given: Any, metric: Any, greater: bool | None, class_weights: Any) -> Objective:
+        if callable(given):
+            if metric is not None and not isinstance(metric, str):
+                raise InputError("metric: your objective computes its metrics itself; name one of those it returns")
+            if class_weights is not None:
+                raise InputError("class_weights: an objective of your own weighs its classes itself")
+            with models.evaluated(self.new_model(0)) as model:
+                return custom(given, model, *self.sample(), metric, greater)
+        name = given if given is not None else OF_TARGET.get(self.source.target)
+        if name is None:
+            raise InputError("objective: data without targets needs a function objective(model, batch)")
+        kinds = [kind for target, kind in OF_TARGET.items() if target == self.source.target]
+        if name not in kinds:
+            raise InputError(
+                f"objective = {name!r}: must be {', '.join(map(repr, kinds)) or 'a function'} for targets of kind "
+                f"{self.source.target!r}, or a function objective(model, batch)"
+            )
+        objective = OBJECTIVES[name](metric=chosen_metric(name, metric, greater))
+        if class_weights is not None:
+            weights = weights_of(class_weights, self.source, name)
+            return replace(objective, weights=weights)  # type: ignore[call-arg]
+        return objective
 
     def new_model(self, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """A new model with the initial weights that follow from `seed`; torch's own generator is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        """A new model with the initial weights that follow from `seed`; all generators are left as they were."""
+        with models.seeded(seed):
             return self.factory().to(dtype)
 
     def check_model(self) -> str:
-        """Build the model once and raise `InputError` unless its output fits the classes; returns its description."""
+        """Build the model once and raise `InputError` unless its output fits the targets; returns its description."""
         model = self.new_model(0)
         if any(isinstance(module, LazyModuleMixin) for module in model.modules()):
             raise InputError("model: has lazy layers; run it once on an input before it is returned")
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise InputError("model: has no parameter that trains")
-        sample = self.source.x[:2].to(torch.float32)
-        models.check_output(model, sample, self.source.classes)
+        if self.objective.name != "custom":
+            inputs, targets = self.sample()
+            outputs = models.check_output(model, self.objective, inputs, targets, self.source.classes)
+            self._check_metric(outputs, targets)
         return models.describe(model)
+
+    def _check_metric(self, outputs: Any, targets: Any) -> None:
+        """Try the metric, which may be the user's, and learn whether it scores rows or batches."""
+        metric, objective = self.objective.metric, self.objective
+        try:
+            score = metric.function(objective.fitted(outputs, targets), targets)
+            shape = list(score.shape)
+        except Exception as error:
+            raise InputError(
+                f"metric {metric.name!r} fails on outputs {list(outputs.shape)}: {one_line(error)}"
+            ) from error
+        if shape not in ([], [len(targets)]):
+            raise InputError(
+                f"metric {metric.name!r} returns a tensor of shape {shape} for {len(targets)} rows: must be 0-d or "
+                f"[{len(targets)}], one score a row"
+            )
+        self.objective = replace(objective, by_row=bool(shape))
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Raise `InputError` if `recipe` asks for what the objective cannot give."""
+        objective = self.objective
+        if recipe.label_smoothing != 0 and not objective.smooths:
+            raise InputError(
+                f"label_smoothing = {recipe.label_smoothing}: must be 0, since {objective.name} has no labels to smooth"
+            )
+        numeric = all(leaf.is_floating_point() for leaf in leaves(self.sample()[0]))
+        if recipe.mixup is not None and not (objective.mixes and numeric):
+            raise InputError(
+                f"mixup = {recipe.mixup}: must be none, since inputs that are no numbers, and objectives of one's own, "
+                "cannot be blended"
+            )
+
+
+def with_features(source: Source) -> Source:
+    """`source` with whole numbers as features: models by name embed no tokens."""
+    if not isinstance(source.x, Tensor) or not is_tokens(source.x):
+        return source
+    x_test = None if source.x_test is None else source.x_test.double()
+    return replace(source, x=source.x.double(), x_test=x_test)
+
+
+def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:
+    """The metric called `metric`, or one made of the user's function."""
+    known = METRICS[objective]
+    if metric is None:
+        return known[0]
+    if callable(metric):
+        return Metric(getattr(metric, "__name__", "metric"), metric, True if greater is None else greater)
+    found = [one for one in known if one.name == metric]
+    if not found:
+        raise InputError(f"metric = {metric!r}: must be {', '.join(one.name for one in known)}, or a function")
+    if greater is not None and greater != found[0].greater_is_better:
+        raise InputError(f"greater_is_better = {greater}: must be {found[0].greater_is_better} for {metric}")
+    return found[0]
+
+
+def weights_of(given: Any, source: Source, objective: str) -> tuple[float, ...]:
+    """The weight of every class."""
+    if objective != "classification" or source.classes is None:
+        raise InputError(f"class_weights: must be none, since {objective} has no classes")
+    if isinstance(given, str):
+        if given != "balanced":
+            raise InputError(f"class_weights = {given!r}: must be balanced or one number > 0 for each class")
+        counts = torch.bincount(source.y, minlength=source.classes)
+        return tuple((len(source.y) / (source.classes * counts.double())).tolist())
+    try:
+        weights = tuple(float(weight) for weight in given)
+    except (TypeError, ValueError):
+        weights = ()
+    if len(weights) != source.classes or not all(0 < weight < float("inf") for weight in weights):
+        raise InputError(
+            f"class_weights = {given!r}: must be balanced or {source.classes} numbers > 0, one for each class"
+        )
+    return weights
 
 
 def check_recorded(names: Mapping[str, str], where: str) -> None:

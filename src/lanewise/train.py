@@ -5,6 +5,7 @@ implementations check each other. Dropout masks come from torch's own generator.
 """
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,16 +19,18 @@ from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
 from lanewise.bridges.torch_rules import RuleOptimizer
 from lanewise.data import Split, hold_out
+from lanewise.data.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.errors import InputError
 from lanewise.lanes.adapt import adapted
-from lanewise.lanes.cohort import evaluation_points
+from lanewise.lanes.cohort import evaluated_parts, evaluation_points
 from lanewise.lanes.engine import TEST_SEED, usable_device
-from lanewise.lanes.feed import Feed, Repeat
+from lanewise.lanes.feed import Feed, Repeat, rows_per_step, scales
 from lanewise.lanes.feedback import Plateaus
-from lanewise.lanes.numbers import tabulate_recipe
+from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.streams import stream_seed
-from lanewise.parts.mixup import mix, mixed_loss, mixing_weight
+from lanewise.models import seeded
+from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
 from lanewise.task import Task
@@ -76,51 +79,59 @@ def train(
     where = usable_device(device)
     rows = Repeat.draw(hold_out(task.source, TEST_SEED), seed, repeat)
     if all_rows:
-        everything = torch.arange(len(rows.held.pool_y))
-        rows = replace(rows, split=Split(everything, everything[:0]), scale=rows.scale.fit(rows.held.pool_x))
+        everything = torch.arange(len(rows.held.pool))
+        scale, target_scale = scales(rows.held, everything)
+        rows = replace(rows, split=Split(everything, everything[:0]), scale=scale, target_scale=target_scale)
     count = len(rows.split.train)
-    batch_size = count if recipe.rule.whole_set else recipe.batch_size
-    feed = Feed(rows, batch_size, {}, dtype, where)
+    feed = Feed(rows, rows_per_step(recipe, count), {}, dtype, where)
     steps = recipe.epochs * feed.steps_per_epoch
     table = tabulate_recipe(recipe, steps, feed.steps_per_epoch, count)
-    names = (*recipe.numbers(), "t")
-    initial, example = task.new_model(rows.weight_seed, dtype), feed.chunk(0, 1).x[0]
+    task.check_recipe(recipe)
+    initial, first = task.new_model(rows.weight_seed, dtype), feed.example()
     # Whatever a lane of this recipe would be refused for, with the name of the layer.
-    LaneStep(initial, recipe, task.objective, example)
-    model = adapted(initial, recipe, example[:2].cpu()).to(where).train()
+    step = LaneStep(initial, recipe, task.objective, take(first.x, 0), take(first.y, 0))
+    model = adapted(initial, recipe, step.example).to(where).train()
     optimizer = native_optimizer(recipe.rule, model)
     chosen = sorted(penalised(model, recipe.penalised))
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
     penalty.attach(optimizer)
-    score = evaluator(model, task, rows, feed)
-    held, valid = rows.held, rows.split.valid
+    average = copy.deepcopy(model) if step.averages else None
+    valid = rows.split.valid
     plateaus = Plateaus.of(recipe, steps, feed.steps_per_epoch)
     if plateaus.listening and not len(valid):
         raise InputError("all_rows: a plateau needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, repeat, "masks"))
+
+    def heard() -> tuple[float, float]:
+        with evaluated_weights(optimizer):
+            return mean_scores(model if average is None else average, task, feed, valid)
+
+    with seeded(stream_seed(seed, repeat, "masks")):
         for start, stop in feed.spans(0, steps):
             chunk = feed.chunk(start, stop)
-            for at in range(stop - start):
-                numbers = dict(zip(names, table[start + at].tolist(), strict=True))
+            for number in range(stop - start):
+                numbers = dict(zip(step.numbers, table[start + number].tolist(), strict=True))
                 set_numbers(model, optimizer, penalty, numbers)
                 optimizer.zero_grad()
-                loss = training_loss(model, task, chunk.x[at], chunk.y[at], numbers)
-                loss.backward()  # type: ignore[no-untyped-call]
+                batch = take(chunk.x, number), take(chunk.y, number)
+                loss = batch_gradient(model, task, recipe.accumulate, batch, numbers)
+                if "clip" in numbers:
+                    nn.utils.clip_grad_norm_(model.parameters(), numbers["clip"])
                 optimizer.step()
-                if plateaus.listening and start + at + 1 in measured:
+                if average is not None:
                     with evaluated_weights(optimizer):
-                        heard = score(held.pool_x[valid], held.pool_y[valid])
-                    table = plateaus.observe(start + at + 1, *heard, table)
+                        average_in(average, model, numbers[AVERAGING])
+                if plateaus.listening and start + number + 1 in measured:
+                    table = plateaus.observe(start + number + 1, *heard(), table)
             if stop % feed.steps_per_epoch == 0:
-                show(stop, steps, float(loss.detach()))
+                show(stop, steps, loss)
     if isinstance(optimizer, RuleOptimizer):
         optimizer.eval()
-    model.eval()
-    zeros = penalty.zeros()
-    validation = score(held.pool_x[valid], held.pool_y[valid]) if len(valid) else None
-    return Trained(model, validation, score(held.test_x, held.test_y), (zeros.zeros, zeros.total))
+    final = (model if average is None else average).eval()
+    zeros = Penalty(final, select=chosen or None).zeros()
+    validation = mean_scores(final, task, feed, valid) if len(valid) else None
+    test = mean_scores(final, task, feed, torch.arange(len(rows.held.test)), test=True)
+    return Trained(final, validation, test, (zeros.zeros, zeros.total))
 
 
 @contextlib.contextmanager
@@ -133,36 +144,51 @@ def evaluated_weights(optimizer: Optimizer) -> Iterator[None]:
         optimizer.train()
 
 
-def training_loss(model: nn.Module, task: Task, x: Tensor, y: Tensor, numbers: dict[str, float]) -> Tensor:
-    """The loss of one batch, with mixup and label smoothing if the recipe has them."""
+def batch_gradient(
+    model: nn.Module, task: Task, count: int, batch: tuple[Inputs, Targets], numbers: dict[str, float]
+) -> float:
+    """Leave the mean gradient of `count` batches in the parameters; returns their mean loss."""
+    x, y = batch
+    rows = row_count(x) // count
+    total = 0.0
+    for number in range(count):
+        part = slice(number * rows, (number + 1) * rows)
+        blend = blend_of(numbers["mixup"], rows, take(x, part)) if "mixup" in numbers else None
+        inputs, targets = take(x, part), take(y, part)
+        loss = task.objective.training_loss(model, inputs, targets, numbers["label_smoothing"], blend) / count
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    return total
 
-    def plain(outputs: Tensor, targets: Tensor) -> Tensor:
-        loss: Tensor = task.objective.loss(outputs, targets, numbers["label_smoothing"])
-        return loss
 
-    if "mixup" not in numbers:
-        return plain(model(x), y)
-    partners, uniform = torch.randperm(len(x)), torch.rand(2, dtype=x.dtype)
-    weight = mixing_weight(numbers["mixup"], *uniform.unbind()).to(x.device)
-    return mixed_loss(plain, model(mix(x, partners.to(x.device), weight)), y, partners.to(x.device), weight)
+def blend_of(strength: float, rows: int, x: Inputs) -> tuple[Tensor, Tensor]:
+    """Mixup's partners and weight for a batch."""
+    like = leaves(x)[0]
+    partners, uniform = torch.randperm(rows), torch.rand(2, dtype=like.dtype)
+    return partners.to(like.device), mixing_weight(strength, *uniform.unbind()).to(like.device)
 
 
-def evaluator(
-    model: nn.Module, task: Task, repeat: Repeat, feed: Feed
-) -> Callable[[Tensor, Tensor], tuple[float, float]]:
-    """A function of rows that gives (mean loss, mean metric) of `model` on them."""
+@torch.no_grad()
+def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move `average` towards `model`: its weights and its floating-point buffers; other buffers are copied."""
+    now = model.state_dict()
+    for name, kept in average.state_dict().items():
+        if kept.is_floating_point():
+            kept.lerp_(now[name], 1 - decay)
+        else:
+            kept.copy_(now[name])
 
-    def score(x: Tensor, y: Tensor) -> tuple[float, float]:
-        found: list[Any] = []
-        was_training = model.training
-        model.eval()
-        for first in range(0, len(x), EVALUATED_ROWS):
-            part = repeat.scale.apply(x[first : first + EVALUATED_ROWS], feed.dtype).to(feed.device)
-            with torch.no_grad():
-                scores = task.objective.row_scores(model(part), y[first : first + EVALUATED_ROWS].to(feed.device))
-            found.append([score.double().cpu().numpy() for score in scores])
-        model.train(was_training)
-        losses, metrics = (np.concatenate(column) for column in zip(*found, strict=True))
-        return float(losses.mean()), float(metrics.mean())
 
-    return score
+def mean_scores(model: nn.Module, task: Task, feed: Feed, rows: Tensor, test: bool = False) -> tuple[float, float]:
+    """(mean loss, mean metric) of `model` on `rows` of the pool, or of the test data."""
+    found: list[Any] = []
+    was_training = model.training
+    model.eval()
+    parts = evaluated_parts(rows, EVALUATED_ROWS, task.objective.by_row)
+    for batch in feed.repeat.evaluated(parts, feed.dtype, feed.device, test):
+        with torch.no_grad():
+            scores = task.objective.scores(model, *batch)
+        found.append([score.double().cpu().numpy() for score in scores])
+    model.train(was_training)
+    losses, metrics = (np.concatenate(column) for column in zip(*found, strict=True))
+    return float(losses.mean()), float(task.objective.turned(metrics.mean()))

@@ -228,6 +228,14 @@ def test_numbers_must_be_plain_and_in_range() -> None:
         RuleOptimizer([weight], Adam()).add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": math.nan})
 
 
+@pytest.mark.parametrize("given", [SGD, torch.optim.SGD, "sgd", None])
+def test_what_is_no_rule_is_refused(given: Any) -> None:
+    with pytest.raises(
+        InputError, match=r"^RuleOptimizer\.rule = .*: must be an update rule with its numbers, such as"
+    ):
+        RuleOptimizer([nn.Parameter(torch.ones(2))], given)
+
+
 def test_state_of_another_rule_is_refused() -> None:
     weight = nn.Parameter(torch.ones(2))
     saved = RuleOptimizer([weight], Adam()).state_dict()

@@ -431,6 +431,9 @@ def test_lets_the_optimizer_and_itself_go() -> None:
     assert go(optimizer, second, 2) == scaled(Linear())[:2]
 
 
+LAYER = torch.nn.Dropout(0.1)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -454,6 +457,16 @@ def test_lets_the_optimizer_and_itself_go() -> None:
             "has 0 plateaus; must have 1",
         ),
         (lambda o: LRScheduler(o, Linear(), T).add_schedules(Linear()), "the same for all groups"),
+        (
+            lambda o: LRScheduler(o, Linear(), T, attributes=[(LAYER, "rate", Linear())]),
+            r"attributes\[0\]: Dropout has no attribute 'rate'",
+        ),
+        (lambda o: LRScheduler(o, Linear(), T, attributes=[LAYER]), r"\[0\] = Dropout\(.*: must be \(object, \"attrib"),
+        (
+            lambda o: LRScheduler(o, Linear(), T, attributes=[(LAYER, "p")]),
+            r"\[0\] = .*: must be \(object, \"attribute",
+        ),
+        (lambda o: LRScheduler(o, Linear(), T, attributes={"p": Linear()}), r"must be a list of \(object, \"attribute"),
     ],
 )
 def test_what_does_not_fit_is_refused(build: Callable[[Any], Any], message: str) -> None:

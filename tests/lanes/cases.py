@@ -14,10 +14,11 @@ from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Engine
 from lanewise.lanes.pack import Block, Pack
 from lanewise.lanes.plan import Plan
+from lanewise.objectives import Classification
 from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Staircase
 from lanewise.recipe import Recipe
-from lanewise.task import Classification, Task
+from lanewise.task import Task
 
 HOW = ("packed", "compiled", "looped")
 CLASSES = 4
@@ -105,9 +106,9 @@ class Watched(Classification):
 
 
 def rows(kind: str) -> tuple[Tensor, Tensor]:
-    """165 rows around four centres, flat for `mlp` and images of 8 x 8 for `cnn`; 99 of them train, 33 validate."""
+    """165 rows around four centres, flat for `mlp` and images of 1 x 8 x 8 for `cnn`; 99 of them train, 33 validate."""
     generator = torch.Generator().manual_seed(11)
-    shape = (12,) if kind == "mlp" else (8, 8)
+    shape = (12,) if kind == "mlp" else (1, 8, 8)
     y = torch.arange(165) % CLASSES
     centres = torch.randn(CLASSES, *shape, generator=generator)
     return centres[y] + torch.randn(165, *shape, generator=generator), y

@@ -160,3 +160,24 @@ for rows, inner, columns in ((17, 13, 4), (16, 7, 5), (359, 128, 10)):
     clean = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
     done = subprocess.run([sys.executable, "-c", program], env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="torch multiplies without MKL here")
+@pytest.mark.parametrize(
+    ("first", "noted"),
+    [("torch.ones(9, 9) @ torch.ones(9, 9)", True), ("import lanewise", False), ("torch.ones(3) + 1", False)],
+    ids=["a product before", "lanewise first", "no product before"],
+)
+def test_the_engine_says_where_mkl_was_asked_too_late(first: str, noted: bool) -> None:
+    program = f"""
+import torch
+{first}
+from lanewise.lanes.engine import Engine
+from lanewise.task import Task
+notes = []
+Engine(Task("mlp", (torch.rand(40, 3), torch.arange(40) % 2)), 0, note=notes.append)
+assert any("last bits may depend on its place: import lanewise first" in line for line in notes) is {noted}, notes
+"""
+    clean = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
+    done = subprocess.run([sys.executable, "-c", program], env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]

@@ -46,6 +46,15 @@ def test_a_plan_of_a_later_version_is_read() -> None:
         {"threads": -1},
         {"threads": "1"},
         {"packed": False, "width": 4},
+        {"why": 3},
+        {"why": None},
+        {"timings": None},
+        {"timings": [1.0]},
+        {"timings": {"eager loop over lanes": "524"}},
+        {"timings": {"eager loop over lanes": True}},
+        {"timings": {"eager loop over lanes": -1.0}},
+        {"timings": {"eager loop over lanes": float("nan")}},
+        {"timings": {"eager loop over lanes": float("inf")}},
     ],
     ids=str,
 )
@@ -90,7 +99,8 @@ def trial() -> Trial:
     engine = Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=1)
     recipe = MLP_SGD.recipes()[0]
     model = engine.new_model(0)
-    step = LaneStep(model, recipe, engine.task.objective, engine.feed(recipe, 0).chunk(0, 1).x[0])
+    chunk = engine.feed(recipe, 0).chunk(0, 1)
+    step = LaneStep(model, recipe, engine.task.objective, chunk.x[0], chunk.y[0])
     feed = engine.feed(recipe, 0, step)
     row = stack_tables([tabulate_recipe(recipe, 204, 6, 99)], torch.float32, torch.device("cpu"))[0, :, 0]
     return Trial(step, step.initial_state(model), feed.chunk(0, 2), row)
@@ -150,6 +160,24 @@ def test_a_short_run_is_not_compiled(trial: Trial, tried: Tried) -> None:
     assert (choice.plan.packed, choice.plan.compiled) == (True, False)
     assert "compiling would cost about" in choice.plan.why
     assert (tried["fused"], choice.compile_seconds, notes) == (0, 0.0, [])
+
+
+def test_where_nothing_can_be_saved_the_graph_is_not_captured(
+    trial: Trial, tried: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Plan] = []
+
+    def captured(way: Plan, trial: Trial) -> torch.fx.GraphModule:
+        asked.append(way)
+        return CAPTURED(way, trial)
+
+    monkeypatch.setattr(plan_module, "captured", captured)
+    # At 50 us a lane-step 60% are saved: 100,000 lane-steps save 3 s, 140,000 save 4.2 s; a cached graph costs 4.
+    choice, notes = choose(trial, 100_000)
+    assert choice.plan.why == "compiling would cost about 4 s at least and save 3 s"
+    assert (asked, notes) == ([], [])
+    choose(trial, 140_000)
+    assert asked
 
 
 def test_a_long_run_is_compiled(trial: Trial, tried: Tried) -> None:

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from lanewise.errors import InputError
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.twins import LaneBatchNorm, LaneDropout, draw_shapes, draws_itself, lane_buffers, with_twins
+from lanewise.objectives import Classification
 from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.recipe import Recipe
-from lanewise.task import Classification
 
 BOTH = Recipe(dropout=0.5, norm_momentum=0.25)
 NEITHER = Recipe()
@@ -102,19 +102,23 @@ def test_numbers_are_read_from_buffers_only_where_the_recipe_gives_them() -> Non
     assert lane_buffers(depth) == {"0.lane_rate": "stochastic_depth"}
 
 
+def shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
+    return draw_shapes(model, lambda tried: tried(x), x.dtype, x.device)
+
+
 def test_draws_have_the_shape_of_what_is_dropped_together() -> None:
-    assert draw_shapes(with_twins(Small(), BOTH), IMAGES) == {
+    assert shapes(with_twins(Small(), BOTH), IMAGES) == {
         "body.3.lane_uniform0": (6, 4, 1, 1),
         "head.3.lane_uniform0": (6, 8),
     }
     depth = with_twins(nn.Sequential(StochasticDepth(0.5)), NEITHER)
-    assert draw_shapes(depth, torch.zeros(6, 5)) == {"0.lane_uniform0": (6, 1)}
+    assert shapes(depth, torch.zeros(6, 5)) == {"0.lane_uniform0": (6, 1)}
 
 
 def test_a_dropout_layer_used_twice_gets_two_draws() -> None:
     twin = with_twins(Twice(), NEITHER)
     x = torch.ones(4, 5)
-    assert draw_shapes(twin, x) == {"drop.lane_uniform0": (4, 5), "drop.lane_uniform1": (4, 5)}
+    assert shapes(twin, x) == {"drop.lane_uniform0": (4, 5), "drop.lane_uniform1": (4, 5)}
     twin.drop.lane_uniform0, twin.drop.lane_uniform1 = torch.zeros(4, 5), torch.ones(4, 5)
     twin.drop.calls = 0
     first, second = twin(x)
@@ -125,7 +129,7 @@ def test_a_dropout_layer_used_twice_gets_two_draws() -> None:
 def test_a_twin_of_dropout_drops_by_its_draw_and_not_at_all_in_evaluation() -> None:
     twin = with_twins(nn.Sequential(nn.Dropout(0.25)), NEITHER)
     x = torch.randn(50, 40)
-    draw_shapes(twin, x)
+    shapes(twin, x)
     uniform = torch.rand(50, 40)
     getattr(twin, "0").lane_uniform0 = uniform
     getattr(twin, "0").calls = 0
@@ -163,13 +167,17 @@ class Noisy(nn.Module):
         return F.dropout(self.linear(x), 0.5, self.training)
 
 
+def draws(model: nn.Module, x: Tensor) -> bool:
+    return draws_itself(model, lambda tried: tried(x), x.device)
+
+
 def test_a_model_that_draws_itself_is_found_out() -> None:
     x = torch.zeros(4, 5)
-    assert draws_itself(Noisy(), x)
-    assert not draws_itself(nn.Sequential(nn.Dropout(0.0), nn.Linear(5, 2)), x)
+    assert draws(Noisy(), x)
+    assert not draws(nn.Sequential(nn.Dropout(0.0), nn.Linear(5, 2)), x)
     twin = with_twins(nn.Sequential(nn.Dropout(0.5), nn.Linear(5, 2)), NEITHER)
-    draw_shapes(twin, x)
-    assert not draws_itself(twin, x)
+    shapes(twin, x)
+    assert not draws(twin, x)
 
 
 def test_making_a_step_draws_nothing_from_the_global_generator() -> None:

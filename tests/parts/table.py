@@ -7,7 +7,7 @@ new part gets a row, and its ranges a line in `table_limits.py`; `test_table_com
 from dataclasses import replace
 from typing import Any
 
-from lanewise.parts.rules import SGD, Muon, ScheduleFreeAdamW
+from lanewise.parts.rules import SGD, Muon, ScheduleFreeAdamW, ScheduleFreeSGD
 from lanewise.parts.schedules import Cosine, Exponential, Linear, Polynomial
 from lanewise.recipe import Recipe
 from tests.parts.table_row import BATCH, EPOCHS, LIVELY, Row, halved, recipe
@@ -51,6 +51,7 @@ def variant_row(name: str, values: Any, without: dict[str, Any], model: str = "m
 
 
 RATES = ({"rule": SGD(lr=0.1)}, {"rule": SGD(lr=0.05, momentum=0.5)}, {"rule": SGD(lr=0.1 * Cosine(), momentum=0.9)})
+RATES_FREE = tuple({"rule": ScheduleFreeSGD(lr=lr)} for lr in (0.5, 0.2, 1.0))
 MOMENTA = tuple(
     {**rate, "norm_momentum": momentum} for rate, momentum in zip(RATES, (0.5, 0.1, 0.2 * Linear(to=0.5)), strict=True)
 )
@@ -121,6 +122,16 @@ NORM_ROWS = (
     variant_row("ghost", MOMENTA, {"ghost": None}, ghost=3, batch_size=7),
     variant_row("ghost, residual", MOMENTA, {"ghost": None}, "residual", ghost=3, batch_size=7),
     variant_row("ghost, the model's own momentum", RATES, {"ghost": None}, ghost=4),
+    variant_row("clip", ({"clip": 0.5}, {"clip": 0.1}, {"clip": 1.0 * Linear()}), {"clip": None}),
+    variant_row("accumulate", RATES, {"accumulate": 1}, accumulate=3, batch_size=4, epochs=15),
+    variant_row(
+        "accumulate, residual", MOMENTA, {"accumulate": 1}, "residual", accumulate=2, batch_size=4, dropout=0.2
+    ),
+    variant_row("ema", ({"ema": 0.9}, {"ema": 0.5}, {"ema": 0.95 * Linear(to=0.5)}), {"ema": None}),
+    variant_row("ema, schedule-free", RATES_FREE, {"ema": None}, ema=0.9),
+    variant_row(
+        "average_from", ({"average_from": 0.5}, {"average_from": 0.0}, {"average_from": 0.9}), {"average_from": None}
+    ),
     variant_row("batch_size", RATES, {"batch_size": BATCH}, batch_size=5, epochs=7),
     variant_row("epochs", RATES, {"epochs": EPOCHS}, epochs=11),
 )
@@ -131,7 +142,9 @@ TOGETHER_ROWS = (
     Row(
         "all at once, mlp",
         tuple(
-            recipe(rule, l1_step="proximal", decay_by="independent", ghost=3, mixup=strength, **TOGETHER)
+            recipe(
+                rule, l1_step="proximal", decay_by="independent", ghost=3, mixup=strength, clip=1.0, ema=0.8, **TOGETHER
+            )
             for rule, strength in (
                 (Muon(lr=0.02 * Cosine(), adam_lr=0.01), 1.0),
                 (Muon(lr=0.01, momentum=0.5), 0.2),

@@ -22,7 +22,7 @@ from lanewise.parts.rules import Rule
 from lanewise.parts.stochastic_depth import StochasticDepth
 
 OWN_NUMBERS = (
-    "l2", "l1", "decay", "dropout", "stochastic_depth", "norm_momentum", "mixup", "label_smoothing",
+    "l2", "l1", "decay", "dropout", "stochastic_depth", "norm_momentum", "mixup", "label_smoothing", "clip", "ema",
 )  # fmt: skip
 LAYERS: dict[type, str] = {nn.Dropout: "dropout", nn.Dropout2d: "dropout", StochasticDepth: "stochastic_depth"}
 TORCH: dict[str, Callable[[Any, Any], Optimizer]] = {
@@ -73,6 +73,8 @@ class PlainRun:
             if is_penalised(recipe, self.model, name)
         ]
         self.optimizer = optimizer_for(recipe.rule, self.model)
+        self.steps, self.done = total_steps, 0
+        self.average = self.weights() if recipe.ema is not None or recipe.average_from is not None else None
 
     def values(self, step: int) -> dict[str, float]:
         """Every number at `step`."""
@@ -80,11 +82,17 @@ class PlainRun:
 
     def step(self, values: dict[str, float], x: Tensor, y: Tensor, draws: dict[str, Tensor]) -> float:
         """One step with the numbers `values`; returns the training loss. `draws`: uniform, by the engine's names."""
-        self.set_layers(values, draws)
         set_optimizer(self.optimizer, values)
         self.optimizer.zero_grad()
-        loss = self.loss(values, x, y, draws)
-        loss.backward()
+        count, total = self.recipe.accumulate, 0.0
+        for number in range(count):
+            part = slice(number * len(x) // count, (number + 1) * len(x) // count)
+            self.set_layers(values, draws if count == 1 else {name: draw[number] for name, draw in draws.items()})
+            loss = self.loss(values, x[part], y[part], draws)
+            (loss / count).backward()
+            total += loss.item() / count
+        if "clip" in values:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), values["clip"])
         proximal, by_rate = self.recipe.l1_step == "proximal", self.recipe.decay_by == "rate"
         with torch.no_grad():
             for param, rate in self.penalised:
@@ -94,7 +102,22 @@ class PlainRun:
             self.optimizer.step()
             for param, rate in self.penalised if proximal else ():
                 param.copy_(param.sign() * (param.abs() - values[rate] * values["l1"]).clamp(min=0.0))
-        return loss.item()
+        self.take_average(values)
+        return total
+
+    def take_average(self, values: dict[str, float]) -> None:
+        """Move the averaged weights by the step just done."""
+        if self.average is None:
+            return
+        self.done += 1
+        now = self.weights()
+        if self.recipe.average_from is None:
+            keep = values["ema"] if self.done > 1 else 0.0
+        else:
+            since = max(0, self.done - 1 - int(self.recipe.average_from * self.steps))
+            keep = since / (since + 1)
+        for name, kept in self.average.items():
+            self.average[name] = keep * kept + (1 - keep) * now[name] if kept.is_floating_point() else now[name]
 
     def loss(self, values: dict[str, float], x: Tensor, y: Tensor, draws: dict[str, Tensor]) -> Tensor:
         """Smoothed cross entropy of the batch, of blended rows where the recipe has mixup."""
@@ -119,11 +142,20 @@ class PlainRun:
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = values.get("norm_momentum", module.momentum)
 
-    def final(self) -> dict[str, Tensor]:
-        """The weights to evaluate and all buffers, by name; the model is in evaluation mode afterwards."""
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that the rule evaluates and all buffers, by name."""
         if isinstance(self.optimizer, RuleOptimizer):
             self.optimizer.eval()
-        return {name: value.clone() for name, value in self.model.eval().state_dict().items()}
+        found = {name: value.clone() for name, value in self.model.state_dict().items()}
+        if isinstance(self.optimizer, RuleOptimizer):
+            self.optimizer.train()
+        return found
+
+    def final(self) -> dict[str, Tensor]:
+        """The weights to evaluate and all buffers, by name; the model holds them, in evaluation mode, afterwards."""
+        final = self.weights() if self.average is None else self.average
+        self.model.eval().load_state_dict(final)
+        return final
 
 
 def numbers_of(recipe: Any) -> Iterator[tuple[str, Any]]:

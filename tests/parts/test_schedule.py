@@ -198,6 +198,12 @@ def test_a_negative_factor_only_when_asked() -> None:
 BAD_DURATIONS = ["-5%", "101%", "5", "5 %", "5h", "1.5st", "%", "", "nan%", "1e3st", 5, 0.05, None, True]
 
 
+@pytest.mark.parametrize("given", ["50%", 0.5, (), ["50%"]])
+def test_moments_without_brackets_are_refused_with_an_example(given: Any) -> None:
+    with pytest.raises(InputError, match=r"at = .*: .* such as \[50%, 75%\] in a file, the tuple \('50%', '75%'\) in"):
+        Milestones(at=given)
+
+
 @pytest.mark.parametrize("bad", BAD_DURATIONS)
 def test_bad_durations_are_refused(bad: Any) -> None:
     with pytest.raises(InputError, match=r"Warmup\.duration = .*: must be a share of the run"):

@@ -154,6 +154,9 @@ def test_diverged_candidates_and_a_single_finalist(diverged: Study) -> None:
     found = read(diverged)
     assert "diverged at step" in found.words
     assert "is the only finalist" in found.words
+    assert diverged.verdict.difference is None
+    assert found.words.count("nothing to compare") == 2
+    assert "percentage points to the runner-up" not in found.words
     assert "differences" not in found.figures
     assert "NaN" not in html.render(diverged).replace(get_plotlyjs(), "")
     assert not re.search(r"\bnan\b", found.words)

@@ -41,7 +41,7 @@ def sent(console: Console) -> str:
 
 def progress(done: float, phase: str = "race", seconds_left: float | None = 12.0) -> Progress:
     standings = [Standing(n, Recipe(rule=SGD(lr=0.1 * (n + 1))), done, 0.5 + n, 0.9 - n / 10, n < 2) for n in range(5)]
-    return Progress(phase, done, seconds_left, 3, 5, standings)
+    return Progress(phase, done, seconds_left, 3, 5, standings, "recall")
 
 
 def test_kind_of_display_follows_the_console() -> None:
@@ -65,7 +65,7 @@ def test_live_display_survives_any_size(width: int, height: int, study: Study, r
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_no_line_of_the_live_display_is_wider_than_the_terminal(width: int, recorder: Recorder, study: Study) -> None:
     told = [one for one in recorder.told if isinstance(one, Progress)]
-    display = LiveDisplay(screen(width), "accuracy")
+    display = LiveDisplay(screen(width))
     for one in told:
         display.show(replace(one, phase="confirming 6 finalists on 8 fresh repeats"))
         console = Console(file=io.StringIO(), width=width, soft_wrap=True)
@@ -82,6 +82,15 @@ def test_wide_terminals_show_more_than_narrow_ones() -> None:
     wide, narrow = (terminal.leaders(standings, "accuracy", width) for width in (100, 40))
     assert [column.header for column in wide.columns] == ["#", "accuracy", "loss", "run", "recipe"]
     assert [column.header for column in narrow.columns] == ["#", "accuracy", "recipe"]
+
+
+def test_scores_are_called_what_the_study_calls_them(recorder: Recorder) -> None:
+    console = screen(100)
+    with terminal.observer(console) as display:
+        display.show(progress(0.3))
+        display._live.refresh()
+    assert "recall" in sent(console)
+    assert {one.metric for one in recorder.told if isinstance(one, Progress)} == {"accuracy"}
 
 
 def test_live_display_is_closed_when_the_race_fails() -> None:
@@ -121,13 +130,13 @@ def test_plain_lines_are_few() -> None:
             display.show(progress(step / 1000))
     lines = sent(console).splitlines()
     assert len(lines) == 11
-    assert lines[0] == "race: 0%, about 12 s left, 3 of 5 recipes still in, ahead: 0 (accuracy 90.0%, loss 0.5000)"
+    assert lines[0] == "race: 0%, about 12 s left, 3 of 5 recipes still in, ahead: 0 (recall 90.0%, loss 0.5000)"
     assert lines[-1].startswith("race: 100%")
 
 
 def test_plain_display_says_something_once_a_minute_and_at_every_phase() -> None:
     console, now = pipe(), [0]
-    display = PlainDisplay(console, "accuracy", clock=lambda: now[0])
+    display = PlainDisplay(console, clock=lambda: now[0])
     for now[0] in range(0, 600, 10):
         display.show(progress(0.01, seconds_left=None))
     assert len(sent(console).splitlines()) == 10
@@ -151,6 +160,7 @@ def test_verdict_of_one_finalist_compares_nothing(diverged: Study) -> None:
     terminal.print_verdict(diverged.verdict, console)
     assert "Finalists" not in sent(console)
     assert "won" in sent(console)
+    assert "nothing to compare it with" in " ".join(sent(console).split())
 
 
 def test_lead_is_marked_by_whether_it_is_told_apart(study: Study) -> None:

@@ -23,10 +23,12 @@ def finalists(metric: np.ndarray = METRIC, loss: np.ndarray = LOSS) -> tuple[Fin
     return rank_finalists([7, 3, 5], RECIPES, metric, loss, overlap=1 / 3)
 
 
-def verdict(listed: tuple[Finalist, ...], test: Interval | None = None, difference: Interval | None = None) -> Verdict:
+LEAD = Interval(0.003, -0.002, 0.008, 4)
+
+
+def verdict(listed: tuple[Finalist, ...], test: Interval | None = None, difference: Interval | None = LEAD) -> Verdict:
     """A verdict on `listed`."""
     test = test or Interval(0.978, 0.9712, 0.9846, 4)
-    difference = difference or Interval(0.003, -0.002, 0.008, 4)
     return Verdict(listed, test, difference, "accuracy", 48, 1234, {"total": 1.5}, {"key": {"packed": True}})
 
 
@@ -68,15 +70,17 @@ def test_the_test_rows_give_the_winner_and_its_lead() -> None:
     assert difference == crossed_interval(rows[3] - rows[5])
 
 
-def test_a_single_finalist_leads_nobody() -> None:
+def test_a_single_finalist_is_compared_with_nobody() -> None:
     rows = {3: np.random.default_rng(0).random((4, 30))}
     test, difference = intervals_on_test_rows(rows, finalists()[:1])
     assert test == fraction_interval(rows[3])
-    assert difference == Interval(0.0, 0.0, 0.0, 4)
+    assert difference is None
     alone = verdict(finalists()[:1], test, difference)
-    assert len(alone.sentences()) == 1
-    assert alone.to_dict()["runner_up"] is None
-    assert alone.to_dict()["indistinguishable"] == []
+    assert alone.sentences()[1:] == [
+        "No other recipe came as far as the confirmation, so there was nothing to compare it with."
+    ]
+    data = json.loads(json.dumps(alone.to_dict(), allow_nan=False))
+    assert (data["difference"], data["runner_up"], data["indistinguishable"]) == (None, None, [])
 
 
 def test_plain_data_is_json_that_anybody_can_read() -> None:
@@ -89,8 +93,10 @@ def test_plain_data_is_json_that_anybody_can_read() -> None:
     assert [each["candidate"] for each in data["indistinguishable"]] == [5]
     assert data["indistinguishable"][0]["recipe"]["rule"] == "sgd(lr=0.3)"
     assert data["indistinguishable"][0]["difference"]["mean"] == pytest.approx(0.0025)
-    shown = [{name: one[name] for name in ("candidate", "validation", "zeros")} for one in data["finalists"]]
-    assert shown == [
+    assert [each.pop("recipe")["rule"] for each in data["finalists"]] == ["sgd(lr=0.2)", "sgd(lr=0.3)", "sgd()"]
+    leads = [each.pop("difference") for each in data["finalists"]]
+    assert (leads[0], [lead["mean"] for lead in leads[1:]]) == (None, pytest.approx([0.0025, 0.165]))
+    assert data["finalists"] == [
         {"candidate": 3, "validation": [0.97, 0.98, 0.96, 0.97], "zeros": 0.0},
         {"candidate": 5, "validation": [0.96, 0.97, 0.97, 0.97], "zeros": 0.0},
         {"candidate": 7, "validation": [0.80, 0.82, 0.81, 0.79], "zeros": 0.0},

@@ -43,7 +43,8 @@ class RuleOptimizer(Optimizer):
             `LRScheduler`.
 
     Raises:
-        InputError: a scheduled number, a number outside its range, a group without a role where the rule asks for it.
+        InputError: a class in the place of a rule, a scheduled number, a number outside its range, a group without a
+            role where the rule asks for it.
 
     >>> from lanewise.parts.rules import SGD
     >>> weight = nn.Parameter(torch.tensor([1.0]))
@@ -55,6 +56,12 @@ class RuleOptimizer(Optimizer):
     """
 
     def __init__(self, params: ParamsT, rule: Rule) -> None:
+        kind: Any = rule
+        if not isinstance(kind, Rule):
+            given = kind.__name__ if isinstance(kind, type) else repr(kind)
+            raise InputError(
+                f"RuleOptimizer.rule = {given}: must be an update rule with its numbers, such as SGD(lr=0.1)"
+            )
         for name, value in rule.numbers().items():
             if isinstance(value, (Timed, Variable)):
                 raise InputError(

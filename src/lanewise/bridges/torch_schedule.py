@@ -118,8 +118,8 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         last_epoch: steps done before this one, less one; -1 starts a run.
 
     Raises:
-        InputError: a hyperparameter the group does not have, a number of entries that is not that of the groups, or
-            a schedule that does not fit into the run.
+        InputError: a hyperparameter the group does not have, a number of entries that is not that of the groups, an
+            attribute that is not there, or a schedule that does not fit into the run.
     """
 
     def __init__(
@@ -144,6 +144,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         self._per_group = isinstance(schedules, (list, tuple))
         listed = schedules if self._per_group else [schedules]
         self._courses = [Courses(entry, run) for entry in listed]
+        check_attributes(attributes)
         self._attributes = [(owner, name, Course(name, value, self._run)) for owner, name, value in attributes]
         self._attribute_bases = [getattr(owner, name) for owner, name, _ in attributes]
         for (owner, name, _), base in zip(attributes, self._attribute_bases, strict=True):
@@ -289,6 +290,20 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
             value = course.at(self.last_epoch)
             setattr(owner, name, value if self.absolute else base * value)
         self._groups_set = len(groups)
+
+
+def check_attributes(attributes: Any) -> None:
+    """Raise `InputError` unless `attributes` lists (object, name of an attribute it has, schedule)."""
+    form = '(object, "attribute", schedule), such as (layer, "p", Linear())'
+    if not isinstance(attributes, (list, tuple)):
+        raise InputError(f"LRScheduler.attributes = {attributes!r}: must be a list of {form}")
+    for index, entry in enumerate(attributes):
+        where = f"LRScheduler.attributes[{index}]"
+        if not isinstance(entry, (tuple, list)) or len(entry) != 3 or not isinstance(entry[1], str):
+            raise InputError(f"{where} = {entry!r}: must be {form}")
+        owner, name, _ = entry
+        if not hasattr(owner, name):
+            raise InputError(f"{where}: {type(owner).__name__} has no attribute {name!r}")
 
 
 def check_scalable(where: str, value: Any, entries: int | None) -> None:

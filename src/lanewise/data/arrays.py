@@ -17,7 +17,6 @@ STORED = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat
 WIDENED = {"uint16": "int32", "uint32": "int64"}
 """Unsigned types for which torch has few operations, and the next type that holds every value."""
 
-SHAPES = "[rows, features], [rows, height, width], [rows, channels, height, width] or [rows, height, width, channels]"
 NUMBER_THEM = "numpy.unique(labels, return_inverse=True)[1] numbers them"
 
 
@@ -66,69 +65,44 @@ def torch_of(where: str, value: Any) -> torch.Tensor:
     return torch.from_numpy(array if sound else array.astype(array.dtype.newbyteorder("="), order="C"))
 
 
-def as_inputs(where: str, value: Any) -> torch.Tensor:
-    """`value` as [rows, features] or, for images, [rows, channels, height, width], all values finite.
+def as_inputs(where: str, value: Any, images: bool | None = None, missing: bool = False) -> torch.Tensor:
+    """`value` as one checked leaf of the inputs: [rows, ...], one axis or more, all values finite.
 
-    Images without a channel axis get one. Four axes are read as channels last, and turned, when the last has length
-    1, 3 or 4 and both before it are longer.
+    Images become [rows, channels, height, width]. Four axes are read as channels last, and turned, when the last has
+    length 1, 3 or 4 and both before it are longer. Three axes of whole numbers are images without a channel axis and
+    get one; three axes of floating numbers are series [rows, time, features].
+
+    Args:
+        images: True reads three axes as images whatever the type; False leaves every shape as it is.
+        missing: whether NaN is allowed; it stands for a missing number, which `Standardise` puts at the mean.
     """
     x = as_tensor(where, value)
-    if x.ndim not in (2, 3, 4):
-        raise InputError(f"{where} has shape {list(x.shape)}: must be {SHAPES}")
-    if x.numel() == 0:
-        raise InputError(f"{where} is empty (shape {list(x.shape)}): must have at least one row and one feature")
-    check_finite(where, x)
-    if x.ndim == 3:
+    if x.ndim < 1 or x.numel() == 0:
+        state = "is a single number" if x.ndim < 1 else "is empty"
+        raise InputError(f"{where} {state} (shape {list(x.shape)}): must have at least one row and one feature")
+    check_finite(where, x, missing)
+    if images is False:
+        return x
+    if x.ndim == 3 and (images or not x.is_floating_point()):
         return x.unsqueeze(1)
     if x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > x.shape[3]:
         return x.permute(0, 3, 1, 2).contiguous()
     return x
 
 
-def check_finite(where: str, x: torch.Tensor) -> None:
-    """Raise `InputError` with the count and the first row if `x` holds NaN or infinity."""
+def check_finite(where: str, x: torch.Tensor, missing: bool = False) -> None:
+    """Raise `InputError` with the count and the first row if `x` holds infinity or, unless `missing`, NaN."""
     if not x.is_floating_point():
         return
     bad, first = 0, None
     for block in row_blocks(x):
-        wrong = ~torch.isfinite(x[block])
+        wrong = torch.isinf(x[block]) if missing else ~torch.isfinite(x[block])
         found = int(wrong.sum())
         if found and first is None:
-            first = block.start + int(wrong.flatten(1).any(dim=1).nonzero()[0])
+            first = block.start + int(wrong.reshape(len(wrong), -1).any(dim=1).nonzero()[0])
         bad += found
     if bad:
         raise InputError(f"{where} has {bad} NaN or infinite values, first in row {first}: all must be finite")
-
-
-def as_labels(where: str, value: Any) -> torch.Tensor:
-    """`value` as int64 labels [rows], whole numbers from 0 up."""
-    y = as_tensor(where, value)
-    if y.ndim != 1:
-        raise InputError(f"{where} has shape {list(y.shape)}: must be [rows], one class number for each row")
-    if y.numel() == 0:
-        raise InputError(f"{where} is empty: must have one label for each row")
-    if y.is_floating_point():
-        wrong = (~torch.isfinite(y) | (y != y.floor())).nonzero().flatten()
-        if len(wrong):
-            row = int(wrong[0])
-            raise InputError(f"{where} has the label {y[row].item()} in row {row}: labels must be whole numbers 0..K-1")
-    y = y.to(torch.int64)
-    if int(y.min()) < 0:
-        row = int((y < 0).nonzero()[0])
-        raise InputError(f"{where} has the label {int(y[row])} in row {row}: labels must be 0..K-1; {NUMBER_THEM}")
-    return y
-
-
-def count_classes(where: str, y: torch.Tensor) -> int:
-    """The number K of classes in `y`, whose labels must be exactly 0..K-1 with K at least 2."""
-    found = torch.unique(y)
-    if len(found) == 1:
-        raise InputError(f"{where} has one class only (label {int(found[0])}): must have at least two")
-    if int(found[-1]) != len(found) - 1:
-        raise InputError(
-            f"{where} has {len(found)} different labels, {listed(found)}: must be 0..{len(found) - 1}; {NUMBER_THEM}"
-        )
-    return len(found)
 
 
 def listed(values: torch.Tensor) -> str:

@@ -1,22 +1,31 @@
-"""Where data comes from: a built-in name, a folder of IDX files, an `.npz` archive, or arrays."""
+"""Checked data, as stored, and how arrays become it."""
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from lanewise.data import digits, idx, npz
-from lanewise.data.arrays import as_inputs, as_labels, as_tensor, count_classes, listed
+from lanewise.data.arrays import as_inputs, as_tensor, listed
+from lanewise.data.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
+from lanewise.data.rows import Rows, TensorRows
+from lanewise.data.splitter import Splitter
+from lanewise.data.standardise import is_tokens
+from lanewise.data.targets import (
+    CheckedTarget,
+    Target,
+    as_labels,
+    as_numbers,
+    as_target,
+    as_tokens,
+    check_varies,
+    label_names,
+    numbered_labels,
+)
 from lanewise.errors import InputError
 
-BUILT_IN = {"digits": digits.read}
-"""Data known by name; a recipe file may record these names."""
-
 ROLES = ("x", "y", "x_test", "y_test")
-ALLOWED = f"{', '.join(BUILT_IN)}, a folder with IDX files, an .npz file with x and y, or arrays (x, y)"
+NO_TARGET = "where the objective needs no y, say target='none' or give x as a dict"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,121 +34,181 @@ class Source:
 
     Attributes:
         name: built-in name or path, which `load` takes again; `arrays` for data given in memory.
-        x: [rows, features] or images [rows, channels, height, width], in the type they were stored in, finite.
-        y: int64 [rows], 0 to classes - 1, every class present.
-        x_test: test inputs of the same type and row shape, or None.
-        y_test: int64 labels of the test rows, classes of `y` only, or None.
-        classes: number of classes, at least 2.
+        x: the inputs, one tensor, a tuple of tensors or a dict of name -> tensor, each in the type it was stored in,
+            finite: [rows], [rows, features], tokens [rows, T], series [rows, T, features], images [rows, channels,
+            height, width], or more axes.
+        y: int64 [rows] classes, 0 to classes - 1, every class present; floating [rows] or [rows, k]; int64 [rows, T]
+            tokens, -100 where they do not count; or None.
+        x_test: test inputs of the same names, types and row shapes, or None.
+        y_test: test targets, classes of `y` only, or None.
+        classes: number of classes, at least 2; None where the targets are no classes.
+        target: what `y` is: `class`, `number`, `tokens` or `none`.
+        class_names: of class 0, 1, ... where the labels had names, else None.
+        feature_names: of every feature of a table's rows, else None.
+        notes: what users should know of how the data was read, each one line.
+        splitter: which rows train, which validate and which test.
+        reader: where rows are read from that are not held in memory; then x and x_test are None, and y and y_test hold
+            targets only where they are classes or numbers. test_reader: test rows likewise.
+        example: the inputs of a few rows, where x is None.
     """
 
     name: str
-    x: torch.Tensor
-    y: torch.Tensor
-    x_test: torch.Tensor | None
-    y_test: torch.Tensor | None
-    classes: int
+    x: Inputs
+    y: Targets
+    x_test: Inputs | None
+    y_test: Targets
+    classes: int | None
+    target: Target = "class"
+    notes: tuple[str, ...] = ()
+    splitter: Splitter = field(default_factory=Splitter)
+    reader: Rows | None = None
+    test_reader: Rows | None = None
+    example: Inputs = None
+    class_names: tuple[str, ...] | None = None
+    feature_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def rows(self) -> Rows:
+        """All rows but those of the source's own test data, wherever they come from."""
+        return TensorRows(self.x, self.y) if self.reader is None else self.reader
+
+    @property
+    def test_rows(self) -> Rows | None:
+        """The source's own test data, if it has some."""
+        return self.test_reader if self.x_test is None else TensorRows(self.x_test, self.y_test)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether the data brings test rows of its own."""
+        return self.x_test is not None or self.test_reader is not None
+
+    @property
+    def sample(self) -> Inputs:
+        """The inputs of two rows (one, where there is one only), as stored."""
+        return take(self.example if self.x is None else self.x, slice(2))
 
     @property
     def is_image(self) -> bool:
-        """Whether a row is an image [channels, height, width]."""
-        return self.x.ndim == 4
+        """Whether a row is an image [channels, height, width] and nothing else."""
+        return isinstance(self.sample, torch.Tensor) and self.sample.ndim == 4
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
-        return tuple(self.x.shape[1:])
+        """Shape of one row of the input, or of the first of several."""
+        return tuple(leaves(self.sample)[0].shape[1:])
+
+    @property
+    def input_shapes(self) -> Any:
+        """Shape of one row of every input, nested as `x` is."""
+        return rebuilt(self.sample, [tuple(leaf.shape[1:]) for leaf in leaves(self.sample)])
 
 
-def load(source: Any) -> Source:
-    """Read and check data for classification.
-
-    Args:
-        source: `"digits"`; the path of a folder with the standard IDX files (`idx.read_folder`) or of an `.npz` with
-            the arrays x, y and, if there is test data, x_test and y_test; a tuple (x, y) or (x, y, x_test, y_test); or
-            a mapping with these names. Arrays are NumPy arrays, torch tensors or nested lists. Images without a
-            channel axis get one. Four axes are read as channels last, and turned, when the last has length 1, 3 or 4
-            and both before it are longer. A `Source` is returned as it is. A folder that is called like built-in data
-            is reached as `./digits`.
-
-    Raises:
-        InputError: unknown name or missing path; damaged file; ragged, empty or single-class data; another number of
-            labels than rows; NaN or infinity; labels that are not 0..K-1; test data of another shape or type, or with
-            labels not in the training data.
-    """
-    if isinstance(source, Source):
-        return source
-    if isinstance(source, str) and source in BUILT_IN:
-        return from_arrays(source, BUILT_IN[source]())
-    if isinstance(source, (str, os.PathLike)):
-        return from_path(os.fspath(source))
-    if isinstance(source, Mapping):
-        return from_arrays("arrays", source)
-    if isinstance(source, tuple):
-        if len(source) not in (2, 4):
-            raise InputError(f"data has {len(source)} arrays: must be (x, y) or (x, y, x_test, y_test)")
-        return from_arrays("arrays", dict(zip(ROLES, source, strict=False)))
-    raise InputError(f"data is a {type(source).__name__}: must be {ALLOWED}")
-
-
-def from_path(text: str) -> Source:
-    """The data of the folder or file `text`."""
-    path = Path(text)
-    name = f"./{text}" if text in BUILT_IN else text
-    try:
-        is_folder, is_file = path.is_dir(), path.is_file()
-    except (OSError, ValueError) as error:
-        raise InputError(f"data {text!r}: no path ({error}); must be {ALLOWED}") from error
-    if not text or not (is_folder or is_file):
-        raise InputError(f"data {text!r}: no such data, folder or file; must be {ALLOWED}")
-    if is_folder:
-        return from_arrays(name, idx.read_folder(path))
-    if path.suffix != ".npz":
-        raise InputError(f"data {text!r}: a file of unknown kind; must be {ALLOWED}")
-    return from_arrays(name, npz.read(path))
-
-
-def from_arrays(name: str, given: Mapping[str, Any]) -> Source:
+def from_arrays(
+    name: str, given: Mapping[str, Any], target: Target | None = None, images: bool | None = None
+) -> Source:
     """The checked source `name` made of the arrays x, y and, both or neither, x_test and y_test."""
     arrays = {role: array for role, array in given.items() if array is not None}
     where = f"data {name}:"
     extra = [str(role) for role in arrays if role not in ROLES]
-    missing = [role for role in ("x", "y") if role not in arrays]
-    if extra or missing:
+    without = target == "none" or (target is None and isinstance(arrays.get("x"), Mapping))
+    if extra or "x" not in arrays or ("y" not in arrays and not without):
         found = ", ".join(map(str, arrays)) or "nothing"
-        raise InputError(f"{where} has {found}; must have x and y, and may have x_test and y_test, nothing else")
-    if ("x_test" in arrays) != ("y_test" in arrays):
+        hint = f"; {NO_TARGET}" if list(arrays) == ["x"] else ""
+        raise InputError(f"{where} has {found}; must have x and y, and may have x_test and y_test, nothing else{hint}")
+    if "y" not in arrays:
+        target = "none"
+        if "y_test" in arrays:
+            raise InputError(f"{where} has y_test and no y; must have both or neither")
+    elif ("x_test" in arrays) != ("y_test" in arrays):
         raise InputError(f"{where} has only one of x_test and y_test; must have both or neither")
 
-    stored = as_tensor(f"{where} x", arrays["x"])
-    x, y = as_inputs(f"{where} x", stored), as_labels(f"{where} y", arrays["y"])
-    check_lengths(where, "x", x, "y", y)
-    classes = count_classes(f"{where} y", y)
+    x = inputs(f"{where} x", arrays["x"], images)
+    names = None
+    if "y" in arrays and target in (None, "class") and (names := label_names(f"{where} y", arrays["y"])) is not None:
+        for role in ("y", "y_test"):
+            if role in arrays:
+                arrays[role] = numbered_labels(f"{where} {role}", arrays[role], names)
+    checked = as_target(f"{where} y", arrays.get("y"), target)
+    if checked.y is not None:
+        check_lengths(where, "x", x, "y", checked.y)
+        if checked.target == "number":
+            check_varies(f"{where} y", checked.y)
+    notes = (*checked.notes, *token_notes(where, x))
     if "x_test" not in arrays:
-        return Source(name, x, y, None, None, classes)
+        return Source(name, x, checked.y, None, None, checked.classes, checked.target, notes, class_names=names)
 
-    stored_test = as_tensor(f"{where} x_test", arrays["x_test"])
-    check_alike(where, stored, stored_test)
-    x_test, y_test = as_inputs(f"{where} x_test", stored_test), as_labels(f"{where} y_test", arrays["y_test"])
-    check_lengths(where, "x_test", x_test, "y_test", y_test)
-    unseen = torch.unique(y_test[y_test >= classes])
-    if len(unseen):
-        raise InputError(f"{where} y_test has labels that y has not: {listed(unseen)}; must be 0..{classes - 1}")
-    return Source(name, x, y, x_test, y_test, classes)
-
-
-def check_lengths(where: str, x_name: str, x: torch.Tensor, y_name: str, y: torch.Tensor) -> None:
-    """Raise `InputError` unless there is one label for each row."""
-    if len(x) != len(y):
-        raise InputError(f"{where} {x_name} has {len(x)} rows and {y_name} {len(y)} labels; must be as many")
+    given_test = in_order(where, arrays["x"], arrays["x_test"])
+    check_alike(where, arrays["x"], given_test)
+    x_test = inputs(f"{where} x_test", given_test, images)
+    y_test = test_target(where, arrays.get("y_test"), checked)
+    if y_test is not None:
+        check_lengths(where, "x_test", x_test, "y_test", y_test)
+    return Source(name, x, checked.y, x_test, y_test, checked.classes, checked.target, notes, class_names=names)
 
 
-def check_alike(where: str, x: torch.Tensor, x_test: torch.Tensor) -> None:
-    """Raise `InputError` unless test rows have the shape and type of training rows.
+def inputs(where: str, value: Any, images: bool | None = None, missing: bool = False) -> Inputs:
+    """`value` as checked inputs, nested as it is, all with the same number of rows."""
+    parts = {name: as_inputs(name, part, images, missing) for name, part in branches(where, value).items()}
+    (first, head), *others = parts.items()
+    for name, leaf in others:
+        if len(leaf) != len(head):
+            raise InputError(f"{first} has {len(head)} rows and {name.rpartition(' ')[2]} {len(leaf)}; must be as many")
+    return rebuilt(value, list(parts.values()))
+
+
+def test_target(where: str, value: Any, training: CheckedTarget) -> Targets:
+    """The targets of the test rows, checked as those of the `training` rows are."""
+    name, y = f"{where} y_test", training.y
+    if y is None:
+        return None
+    if training.target == "class":
+        found = as_labels(name, value)
+        unseen = torch.unique(found[found >= (training.classes or 0)])
+        if len(unseen):
+            allowed = f"must be 0..{(training.classes or 0) - 1}"
+            raise InputError(f"{name} has labels that y has not: {listed(unseen)}; {allowed}")
+        return found
+    found = as_numbers(name, value) if training.target == "number" else as_tokens(name, value)
+    if found.shape[1:] != y.shape[1:]:
+        raise InputError(f"{name} has rows of shape {list(found.shape[1:])}; must be {list(y.shape[1:])} as in y")
+    return found.to(y.dtype)
+
+
+def token_notes(where: str, x: Inputs) -> tuple[str, ...]:
+    """A note for every input that is taken for tokens, since features may be stored as whole numbers, too."""
+    parts = {name: leaf for name, leaf in branches(f"{where} x", x).items() if is_tokens(leaf)}
+    return tuple(
+        f"{name}: whole numbers are taken for tokens and left unscaled; store features as floating numbers"
+        for name in parts
+    )
+
+
+def check_lengths(where: str, x_name: str, x: Inputs, y_name: str, y: torch.Tensor) -> None:
+    """Raise `InputError` unless there is one target for each row."""
+    if row_count(x) != len(y):
+        raise InputError(f"{where} {x_name} has {row_count(x)} rows and {y_name} {len(y)} labels; must be as many")
+
+
+def in_order(where: str, x: Any, x_test: Any) -> Any:
+    """`x_test` with its names in the order of `x`, once both have the same."""
+    if nesting(x) != nesting(x_test):
+        raise InputError(f"{where} x_test is {structure(x_test)}; must be {structure(x)} as x is")
+    return {name: x_test[name] for name in x} if isinstance(x, Mapping) else x_test
+
+
+def check_alike(where: str, x: Any, x_test: Any) -> None:
+    """Raise `InputError` unless test rows, as given, have the shapes and types of training rows.
 
     Another type often means another scale, such as bytes of 0 to 255 against fractions of 1.
     """
-    if x.shape[1:] != x_test.shape[1:]:
-        shape, wanted = list(x_test.shape[1:]), list(x.shape[1:])
-        raise InputError(f"{where} x_test has rows of shape {shape}; must be {wanted} as in x")
-    if x.dtype != x_test.dtype:
-        raise InputError(f"{where} x_test is {x_test.dtype}; must be {x.dtype} as in x")
+    tests = branches(f"{where} x_test", x_test)
+    for (name, part), (test_name, test_part) in zip(branches("x", x).items(), tests.items(), strict=True):
+        stored, stored_test = as_tensor(name, part), as_tensor(test_name, test_part)
+        if stored.shape[1:] != stored_test.shape[1:]:
+            shape, wanted = list(stored_test.shape[1:]), list(stored.shape[1:])
+            raise InputError(f"{test_name} has rows of shape {shape}; must be {wanted} as in {name}")
+        if stored.dtype != stored_test.dtype:
+            raise InputError(f"{test_name} is {stored_test.dtype}; must be {stored.dtype} as in {name}")

@@ -1,15 +1,17 @@
-"""Which rows train, which validate, which are kept for the one test at the end. All splits are stratified.
+"""The pool that every repeat splits, and the rows kept for the one test at the end.
 
-Stratified: each class has, to within one row, the same share of every part.
+Splits follow the source's `Splitter`: by class unless it says otherwise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
+from lanewise.data.nested import Inputs, Targets, take
+from lanewise.data.partition import Split, divided
+from lanewise.data.rows import Rows, SubsetRows, TensorRows
 from lanewise.data.source import Source
-from lanewise.errors import InputError
+from lanewise.data.splitter import Seeds, Splitter
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,80 +19,90 @@ class Held:
     """The pool that every repeat splits, and the test rows, which are used once.
 
     Attributes:
-        pool_x: inputs of the pool, in their stored type.
-        pool_y: int64 labels of the pool.
-        test_x: inputs of the test rows, in their stored type.
-        test_y: int64 labels of the test rows.
+        pool_x: inputs of the pool, in their stored type, nested as in the source; None where `pool` reads them.
+        pool_y: targets of the pool, or None where there are none or where `pool` reads them.
+        test_x: inputs of the test rows, in their stored type, or None as above.
+        test_y: targets of the test rows, or None as above.
+        splitter: how the pool is split. stratified: whether `pool_y` are classes.
+        pool_reader, test_reader: where rows come from that are not held in memory.
     """
 
-    pool_x: torch.Tensor
-    pool_y: torch.Tensor
-    test_x: torch.Tensor
-    test_y: torch.Tensor
+    pool_x: Inputs
+    pool_y: Targets
+    test_x: Inputs
+    test_y: Targets
+    splitter: Splitter = field(default_factory=Splitter)
+    stratified: bool = True
+    pool_reader: Rows | None = None
+    test_reader: Rows | None = None
 
+    @property
+    def pool(self) -> Rows:
+        """The rows of the pool, wherever they come from."""
+        return TensorRows(self.pool_x, self.pool_y) if self.pool_reader is None else self.pool_reader
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Rows of a pool: `train` and `valid`, int64, each sorted, disjoint, together all rows."""
+    @property
+    def test(self) -> Rows:
+        """The test rows, wherever they come from."""
+        return TensorRows(self.test_x, self.test_y) if self.test_reader is None else self.test_reader
 
-    train: torch.Tensor
-    valid: torch.Tensor
+    def split(self, repeat: int, seeds: Seeds, fraction: float = 0.25) -> Split:
+        """The training and validation rows of `repeat`.
+
+        Args:
+            repeat: 0, 1, ... seeds: the seed of each repeat, 0 to 2**32 - 1. fraction: of the rows that validate,
+                unless the splitter has folds or splits of its own.
+
+        Raises:
+            InputError: rows that cannot be split so.
+        """
+        labels = self.pool_y if self.stratified else None
+        return self.splitter.split(labels, len(self.pool), repeat, seeds, fraction)
 
 
 def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Held:
-    """Set test rows apart: the source's own test data if it has some, else a stratified `fraction` of its rows.
+    """Set test rows apart: the source's own test data if it has some, else a `fraction` of its rows, by its splitter.
 
     With test data of its own the source's tensors are passed on without a copy, and `seed` and `fraction` play no part.
 
     Raises:
         InputError: seed or fraction out of range, or a class with too few rows.
     """
-    if source.x_test is not None and source.y_test is not None:
-        return Held(source.x, source.y, source.x_test, source.y_test)
-    rows = split(source.y, seed, fraction)
-    return Held(source.x[rows.train], source.y[rows.train], source.x[rows.valid], source.y[rows.valid])
+    classes = source.target == "class"
+    if source.has_test:
+        return Held(
+            source.x,
+            source.y,
+            source.x_test,
+            source.y_test,
+            source.splitter,
+            classes,
+            source.reader,
+            source.test_reader,
+        )
+    rows = source.splitter.hold_out(source.y if classes else None, len(source), seed, fraction)
+    train, test = rows.train, rows.valid
+    splitter = source.splitter.of_pool(train)
+    y, test_y = take(source.y, train), take(source.y, test)
+    if source.reader is not None:
+        pool, tested = SubsetRows(source.reader, train), SubsetRows(source.reader, test)
+        return Held(None, y, None, test_y, splitter, classes, pool, tested)
+    return Held(take(source.x, train), y, take(source.x, test), test_y, splitter, classes)
 
 
-def split(pool_y: torch.Tensor, seed: int, fraction: float = 0.25) -> Split:
-    """Split rows at random into training and validation rows, class by class.
+def split(pool: Held | torch.Tensor, seed: int, fraction: float = 0.25) -> Split:
+    """Split rows at random into training and validation rows; those of classes, class by class.
 
     Args:
-        pool_y: int64 [rows], the labels.
+        pool: the rows, split by their `Splitter` as its first repeat; or their targets, of which int64 [rows] are
+            classes.
         seed: 0 to 2**32 - 1; the same seed gives the same split.
         fraction: share of the rows that validate, in (0, 1).
 
     Raises:
         InputError: seed or fraction out of range, or a class with too few rows to be in both parts.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise InputError(f"seed = {seed!r}: must be an integer in [0, {2**32 - 1}]")
-    if not 0 < fraction < 1:
-        raise InputError(f"fraction = {fraction!r}: must be a number in (0, 1)")
-    rows = len(pool_y)
-    validating = round(fraction * rows)
-    check_counts(pool_y, validating, fraction)
-    # Imported here because scikit-learn takes longer to import than the rest of the package but torch.
-    from sklearn.model_selection import StratifiedShuffleSplit
-
-    splitter = StratifiedShuffleSplit(n_splits=1, test_size=validating, random_state=seed)
-    train, valid = next(splitter.split(np.zeros(rows), pool_y.numpy()))
-    return Split(torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(valid)))
-
-
-def check_counts(pool_y: torch.Tensor, validating: int, fraction: float) -> None:
-    """Raise `InputError` unless every class is sure to be in both parts, whatever the seed.
-
-    A class of n rows gives at least floor(n * part / rows) of them to a part.
-    """
-    rows = len(pool_y)
-    smaller = min(validating, rows - validating)
-    if smaller < 1:
-        raise InputError(f"{rows} rows are too few to split with fraction {fraction}")
-    needed = -(-rows // smaller)
-    labels, counts = torch.unique(pool_y, return_counts=True)
-    fewest = int(counts.argmin())
-    if int(counts[fewest]) < needed:
-        raise InputError(
-            f"class {int(labels[fewest])} has {int(counts[fewest])} of {rows} rows, too few for both parts of a split"
-            f" with fraction {fraction}; must be at least {needed}"
-        )
+    if isinstance(pool, Held):
+        return pool.split(0, lambda _: seed, fraction)
+    classes = pool.ndim == 1 and not pool.is_floating_point()
+    return divided(pool if classes else None, len(pool), seed, fraction)

@@ -1,23 +1,38 @@
 """Inputs of mean 0 and standard deviation 1, by the statistics of the training rows alone."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from lanewise.data.arrays import row_blocks
+from lanewise.data.nested import Inputs, mapped, nesting, structure
 from lanewise.errors import InputError
+
+INDICES = (torch.int32, torch.int64)
+"""The types that `torch.nn.Embedding` takes: numbers of things, which have no mean."""
+
+
+def is_tokens(x: torch.Tensor) -> bool:
+    """Whether `x` [rows, ...] holds tokens or other indices, which are given to the model as they are.
+
+    int32 and int64 are, but four axes are images, whatever the type.
+    """
+    return x.dtype in INDICES and x.ndim < 4
 
 
 @dataclass(frozen=True, eq=False)
 class Standardise:
-    """The map x -> (x - mean) / std, per channel of an image and per feature of a flat row.
+    """The map x -> (x - mean) / std, for each channel of an image, feature of a row or of a series, or the one number.
 
     mean = sum of x / n and std = sqrt(sum of (x - mean)^2 / n), over the n training values of the channel or feature.
-    A constant one has std 1, so that it becomes 0.
+    A constant one has std 1, so that it becomes 0. NaN stands for a missing number: it does not count, and becomes 0,
+    which is the mean of the training rows. Tokens (`is_tokens`) stay as they are.
 
     Attributes:
-        mean: float64, [channels, 1, 1] for images, [features] for flat rows.
-        std: float64, shaped as `mean`, above 0.
+        mean: float64, [channels, 1, 1] for images, [features] for flat rows, [1, features] for series [rows, time,
+            features], [] for one number a row; None for tokens. Nested as the inputs are.
+        std: shaped as `mean`, above 0.
 
     >>> rows = torch.tensor([[1.0, 5.0], [3.0, 5.0], [99.0, 7.0]])
     >>> scale = Standardise.fit(rows, torch.tensor([0, 1]))
@@ -27,54 +42,28 @@ class Standardise:
     tensor([[-1.,  0.],
             [ 1.,  0.],
             [97.,  2.]])
+    >>> both = {"tokens": torch.tensor([[7, 8], [9, 7]]), "age": torch.tensor([20.0, 40.0])}
+    >>> Standardise.fit(both).apply(both)
+    {'tokens': tensor([[7, 8], [9, 7]]), 'age': tensor([-1.,  1.])}
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
+    mean: Any
+    std: Any
 
     @classmethod
-    def fit(cls, x: torch.Tensor, rows: torch.Tensor | None = None) -> "Standardise":
-        """Measure `x` [N, features] or [N, channels, height, width], at `rows` (int64) or, by default, at all rows.
+    def fit(cls, x: Inputs, rows: torch.Tensor | None = None) -> "Standardise":
+        """Measure `x` at `rows` (int64) or, by default, at all rows.
 
         Two passes in float64, block by block, so that memory stays at a few megabytes.
 
         Raises:
-            InputError: no rows, another number of axes, or values so large that their spread overflows float64.
+            InputError: no rows, or values so large that their spread overflows float64.
         """
-        if x.ndim not in (2, 4):
-            raise InputError(f"x has shape {list(x.shape)}: must be [rows, features] or images, channels first")
-        count = len(x) if rows is None else len(rows)
-        if count == 0:
-            raise InputError("no training rows to standardise by: must be at least one")
-        axes = (0,) if x.ndim == 2 else (0, 2, 3)
-        shape = (1, *x.shape[1:2], *(1 for _ in axes[1:]))
-        values = count * x[0, 0].numel()
+        pairs = mapped(lambda leaf: measured(leaf, rows), x)
+        return cls(*(mapped(lambda _, pair, which=which: pair[which], x, pairs) for which in (0, 1)))
 
-        def block(at: slice) -> torch.Tensor:
-            return (x[at] if rows is None else x[rows[at]]).to(torch.float64)
-
-        blocks = list(row_blocks(x, count))
-        total = torch.zeros(shape, dtype=torch.float64, device=x.device)
-        low, high = total + torch.inf, total - torch.inf
-        for at in blocks:
-            part = block(at)
-            total += part.sum(axes, keepdim=True)
-            low = torch.minimum(low, part.amin(axes, keepdim=True))
-            high = torch.maximum(high, part.amax(axes, keepdim=True))
-        constant = low == high
-        mean = torch.where(constant, low, total / values)
-        # In units of the range, squares neither overflow nor vanish, whatever the unit of the feature.
-        unit = torch.where(constant, 1.0, high - low)
-        squares = torch.zeros_like(total)
-        for at in blocks:
-            squares += ((block(at) - mean) / unit).square().sum(axes, keepdim=True)
-        std = torch.where(constant, 1.0, unit * (squares / values).sqrt())
-        if not bool((torch.isfinite(mean) & torch.isfinite(std)).all()):
-            raise InputError("x spreads too widely: its mean or standard deviation overflows float64")
-        return cls(mean[0], std[0])
-
-    def apply(self, x: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """(x - mean) / std as a new tensor of type `dtype`, block by block.
+    def apply(self, x: Inputs, dtype: torch.dtype = torch.float32) -> Inputs:
+        """(x - mean) / std as new tensors of type `dtype`, block by block; tokens as they are.
 
         Bytes are computed in `dtype` itself, which holds them exactly. All else is computed in float64: a feature of
         large values and small spread would lose its digits otherwise.
@@ -82,13 +71,69 @@ class Standardise:
         Raises:
             InputError: rows of another shape than those measured.
         """
-        if x.ndim != self.mean.ndim + 1 or x.shape[1] != self.mean.shape[0]:
-            raise InputError(
-                f"x has shape {list(x.shape)}: must have the {len(self.mean)} channels or features measured"
-            )
-        work = torch.promote_types(dtype, torch.float32) if x.dtype is torch.uint8 else torch.float64
-        mean, std = self.mean.to(x.device, work), self.std.to(x.device, work)
-        out = torch.empty(x.shape, dtype=dtype, device=x.device)
-        for at in row_blocks(x):
-            out[at] = (x[at].to(work) - mean) / std
-        return out
+        if nesting(x) != nesting(self.mean):
+            raise InputError(f"x is {structure(x)}: must be {structure(self.mean)}, as measured")
+        return mapped(lambda leaf, mean, std: scaled(leaf, mean, std, dtype), x, self.mean, self.std)
+
+
+def measured(x: torch.Tensor, rows: torch.Tensor | None) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """(mean, std) of one tensor of the inputs at `rows`, or (None, None) for tokens."""
+    if is_tokens(x):
+        return None, None
+    count = len(x) if rows is None else len(rows)
+    if count == 0:
+        raise InputError("no training rows to standardise by: must be at least one")
+    kept = kept_axis(x)
+    axes = tuple(axis for axis in range(x.ndim) if axis != kept)
+    shape = tuple(size if axis == kept else 1 for axis, size in enumerate(x.shape))
+
+    def block(at: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        part = (x[at] if rows is None else x[rows[at]]).to(torch.float64)
+        return part, torch.isnan(part)
+
+    blocks = list(row_blocks(x, count))
+    total = torch.zeros(shape, dtype=torch.float64, device=x.device)
+    values, low, high = torch.zeros_like(total), total + torch.inf, total - torch.inf
+    for at in blocks:
+        part, gone = block(at)
+        values += (~gone).sum(axes, keepdim=True)
+        total += part.masked_fill(gone, 0.0).sum(axes, keepdim=True)
+        low = torch.minimum(low, part.masked_fill(gone, torch.inf).amin(axes, keepdim=True))
+        high = torch.maximum(high, part.masked_fill(gone, -torch.inf).amax(axes, keepdim=True))
+    constant = low >= high
+    # A feature that no training row has is 0, whatever its value in others.
+    mean = torch.where(values == 0, 0.0, torch.where(constant, low, total / values))
+    # In units of the range, squares neither overflow nor vanish, whatever the unit of the feature.
+    unit = torch.where(constant, 1.0, high - low)
+    squares = torch.zeros_like(total)
+    for at in blocks:
+        part, gone = block(at)
+        squares += ((part - mean) / unit).square().masked_fill(gone, 0.0).sum(axes, keepdim=True)
+    std = torch.where(constant, 1.0, unit * (squares / values).sqrt())
+    if not bool((torch.isfinite(mean) & torch.isfinite(std)).all()):
+        raise InputError("x spreads too widely: its mean or standard deviation overflows float64")
+    return mean[0], std[0]
+
+
+def kept_axis(x: torch.Tensor) -> int | None:
+    """The axis of features or channels: the last of rows and of series, the second of images, none of one number."""
+    return None if x.ndim == 1 else x.ndim - 1 if x.ndim < 4 else 1
+
+
+def scaled(x: torch.Tensor, mean: torch.Tensor | None, std: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
+    """One tensor of the inputs by its statistics."""
+    if mean is None or std is None:
+        if not is_tokens(x):
+            raise InputError(f"x is {x.dtype}: must be whole numbers (tokens) as those measured")
+        return x
+    kept = kept_axis(x)
+    if x.ndim != mean.ndim + 1 or (kept is not None and x.shape[kept] != mean.numel()):
+        wanted = f"the {mean.numel()} channels or features measured" if mean.ndim else "one number a row, as measured"
+        raise InputError(f"x has shape {list(x.shape)}: must have {wanted}")
+    work = torch.promote_types(dtype, torch.float32) if x.dtype is torch.uint8 else torch.float64
+    mean, std = mean.to(x.device, work), std.to(x.device, work)
+    out = torch.empty(x.shape, dtype=dtype, device=x.device)
+    for at in row_blocks(x):
+        values = (x[at].to(work) - mean) / std
+        out[at] = values.nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf) if x.is_floating_point() else values
+    return out

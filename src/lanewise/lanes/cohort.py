@@ -5,22 +5,31 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.errors import InputError, one_line
+from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.keeper import Keeper
+from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
+from lanewise.models import seeded
 from lanewise.recipe import Recipe
+
+T = TypeVar("T")
 
 EVALUATED_LANE_ROWS = 4096
 """Rows times lanes that one evaluation call holds: bounds its memory."""
+LEAST_BATCHES = 32
+"""Parts of the rows where an objective scores whole batches: intervals take them for rows."""
 
 
 def evaluation_points(epochs: int) -> list[float]:
@@ -46,12 +55,13 @@ class Scores:
 
 @dataclass(eq=False)
 class Group:
-    """The lanes that share a structure: one pack for each repeat."""
+    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call."""
 
     prepared: Prepared
     packs: list[Pack]
     total_steps: int
     plateaus: list[dict[int, Plateaus]]
+    lane_rows: int = EVALUATED_LANE_ROWS
 
 
 class Cohort:
@@ -96,14 +106,11 @@ class Cohort:
         rows = len(engine.repeat(self.repeats[0]).split.train)
         tables = {c: tabulate_recipe(self.recipes[c], total, plain.steps_per_epoch, rows) for c in candidates}
         prepared = engine.prepare(recipe, self.repeats[0], len(candidates), len(self.repeats), expected, survivors)
-        packs, plan = [], prepared.plan
-        least = (
-            max(plan.least_width, prepared.step.least_lanes) if plan.packed and not plan.compiled else plan.least_width
-        )
+        packs = []
         for index in self.repeats:
             start = prepared.step.initial_state(engine.new_model(index))
             feed = engine.feed(recipe, index, prepared.step)
-            packs.append(Pack(feed, tables, start, plan.width, least))
+            packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
         return Group(prepared, packs, total, plateaus)
 
@@ -117,14 +124,36 @@ class Cohort:
             target = round(progress * group.total_steps)
             packs = [pack for pack in group.packs if pack.blocks and pack.step < target]
             if packs:
-                self._train(group, packs, target)
+                self._with_memory(group, partial(self._train, group, packs, target))
         self.progress = progress
+
+    def _with_memory(self, group: Group, work: Callable[[], T]) -> T:
+        """What `work()` returns; where memory runs out it is done again with fewer lanes at a time.
+
+        Nothing is lost: the state of a block is replaced when a chunk of its steps is done, not before.
+        """
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                prepared = self.engine.narrowed(group.prepared)
+                if prepared is None:
+                    lanes = group.prepared.plan.width
+                    raise InputError(
+                        f"out of memory, with {lanes} lane(s) at a time: {one_line(error)[:200]}"
+                    ) from error
+            group.prepared, group.lane_rows = prepared, max(1, group.lane_rows // 2)
+            for pack in group.packs:
+                pack.narrow(prepared.plan.width, prepared.least)
 
     def _train(self, group: Group, packs: list[Pack], target: int) -> None:
         prepared, begun = group.prepared, time.perf_counter()
 
         def train(pack: Pack, block: Block, chunk: Chunk, start: int, stop: int) -> None:
-            block.run(prepared.train, chunk, block.table[start:stop])
+            if not block.ahead:
+                block.run(prepared.train, chunk, block.table[start:stop])
 
         def count_time() -> None:
             nonlocal begun
@@ -137,6 +166,8 @@ class Cohort:
             for pack in packs:
                 self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
                 pack.step = step
+                for block in pack.blocks:
+                    block.ahead = 0
             if self.keeper.due():
                 count_time()
                 self.keeper.save()
@@ -183,7 +214,7 @@ class Cohort:
         for group in self.groups:
             for at, pack in enumerate(group.packs):
                 training = pack.mean_loss()
-                self._score(group, pack, at, [block.state for block in pack.blocks], scores)
+                self._with_memory(group, partial(self._score, group, pack, at, None, scores))
                 for candidate in pack.candidates:
                     # The loss of a step is that before its update, so the last one may have ruined the lane unseen.
                     if np.isnan(scores.loss[candidate, at]):
@@ -215,31 +246,33 @@ class Cohort:
         """
         scores = self._empty()
         for group in self.groups:
-            steps, step = max(1, round(share * group.total_steps)), group.prepared.step
-            packs = [pack for pack in group.packs if pack.blocks]
-            if not packs:
-                continue
-            begun, start = time.perf_counter(), packs[0].step
-            states: dict[int, list[Tensor]] = {}
-            cold: dict[int, Tensor] = {}
-            for pack in packs:
-                tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
-                for block in pack.blocks:
-                    states[id(block)] = block.state
-                    cold[id(block)] = pack.table_of(block.candidates, tables)
-
-            def train(pack: Pack, block: Block, chunk: Chunk, first: int, end: int) -> None:
-                rows = cold[id(block)][first - start : end - start]  # noqa: B023
-                states[id(block)], _ = advance(group.prepared.train, states[id(block)], chunk, rows)  # noqa: B023
-
-            with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
-                self._rounds(group, packs, start, start + steps, train)
-            synchronise(self.engine.device)
-            self.engine.costs.train += time.perf_counter() - begun
-            for at, pack in enumerate(group.packs):
-                self.engine.costs.lane_steps += len(pack.candidates) * steps
-                self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+            if any(pack.blocks for pack in group.packs):
+                self._with_memory(group, partial(self._cool_down, group, share, scores))
         return scores
+
+    def _cool_down(self, group: Group, share: float, scores: Scores) -> None:
+        steps, step = max(1, round(share * group.total_steps)), group.prepared.step
+        packs = [pack for pack in group.packs if pack.blocks]
+        begun, start = time.perf_counter(), packs[0].step
+        states: dict[int, list[Tensor]] = {}
+        cold: dict[int, Tensor] = {}
+        for pack in packs:
+            tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
+            for block in pack.blocks:
+                states[id(block)] = block.state
+                cold[id(block)] = pack.table_of(block.candidates, tables)
+
+        def train(pack: Pack, block: Block, chunk: Chunk, first: int, end: int) -> None:
+            rows = cold[id(block)][first - start : end - start]
+            states[id(block)], _ = advance(group.prepared.train, states[id(block)], chunk, rows)
+
+        with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
+            self._rounds(group, packs, start, start + steps, train)
+        synchronise(self.engine.device)
+        self.engine.costs.train += time.perf_counter() - begun
+        for at, pack in enumerate(group.packs):
+            self.engine.costs.lane_steps += len(pack.candidates) * steps
+            self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
 
     def keep(self, candidates: Iterable[int]) -> None:
         """Let all candidates but these leave, in every repeat."""
@@ -252,15 +285,19 @@ class Cohort:
     def test_rows(self, candidates: Iterable[int]) -> dict[int, np.ndarray]:
         """The metric of every test row in every repeat, float64 [repeats, rows], for each candidate asked for."""
         asked = set(candidates)
-        held = self.engine.held
         found: dict[int, list[np.ndarray]] = {candidate: [] for candidate in asked}
         for group in self.groups:
             for pack in group.packs:
                 if not asked & set(pack.candidates):
                     continue
-                _, metric = self._rows(group, pack, [block.state for block in pack.blocks], held.test_x, held.test_y)
+                every = torch.arange(len(pack.feed.repeat.held.test))
+                losses, metric = self._with_memory(group, partial(self._rows, group, pack, None, every, test=True))
                 for candidate in asked & set(metric):
-                    found[candidate].append(metric[candidate])
+                    scores = metric[candidate]
+                    if self.engine.task.objective.metric.fraction:
+                        # What a diverged lane puts out may be right by chance.
+                        scores = np.where(np.isfinite(losses[candidate]), scores, 0.0)
+                    found[candidate].append(scores)
         return {candidate: np.stack(rows) for candidate, rows in found.items() if rows}
 
     def zeros(self) -> dict[int, float]:
@@ -279,12 +316,10 @@ class Cohort:
         shape = (len(self.recipes), len(self.repeats))
         return Scores(np.full(shape, np.nan), np.full(shape, np.nan))
 
-    def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]], scores: Scores) -> None:
+    def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]] | None, scores: Scores) -> None:
         if not pack.blocks:
             return
-        repeat = pack.feed.repeat
-        rows = repeat.split.valid
-        losses, metrics = self._rows(group, pack, states, repeat.held.pool_x, repeat.held.pool_y, rows)
+        losses, metrics = self._rows(group, pack, states, pack.feed.repeat.split.valid)
         for candidate in pack.candidates:
             loss = losses[candidate].mean()
             if np.isfinite(loss):
@@ -292,33 +327,32 @@ class Cohort:
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
     def _rows(
-        self, group: Group, pack: Pack, states: list[list[Tensor]], x: Tensor, y: Tensor, rows: Tensor | None = None
+        self, group: Group, pack: Pack, states: list[list[Tensor]] | None, rows: Tensor, test: bool = False
     ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-        """(losses, metrics) of every row for every candidate of `pack`, float64 [rows] each."""
+        """(losses, metrics) of `rows` of the pool, or of the test data, for all of `pack`, float64 [rows] each.
+
+        `states` are those of the blocks, by default as they stand. An objective that scores whole batches gives one
+        loss and one metric for each batch of nearly one size instead.
+        """
         prepared, feed = group.prepared, pack.feed
-        rows = torch.arange(len(x)) if rows is None else rows
+        states = [block.state for block in pack.blocks] if states is None else states
         # No more rows than four batches either: training shows that a batch fits into memory.
-        size = max(16, min(EVALUATED_LANE_ROWS // pack.width, 4 * feed.batch_size))
+        size = max(1, min(group.lane_rows // pack.width, 4 * feed.batch_size))
+        parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
         row_at = max(0, pack.step - 1)
 
-        def score(block: Block, state: list[Tensor], part_x: Tensor, part_y: Tensor) -> tuple[Tensor, Tensor]:
-            with torch.no_grad(), torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
-                if prepared.step.draws_itself:
-                    torch.manual_seed(feed.repeat.evaluation_seed)
-                losses, metrics = prepared.evaluate(*state, block.table[row_at], part_x, part_y)
+        def score(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+            with torch.no_grad(), seeded(feed.repeat.evaluation_seed, prepared.step.draws_itself):
+                losses, metrics = prepared.evaluate(*state, block.table[row_at], *leaves)
             return losses.double().cpu(), metrics.double().cpu()
 
-        def part(first: int) -> tuple[Tensor, Tensor]:
-            some = rows[first : first + size]
-            return feed.repeat.scale.apply(x[some], feed.dtype).to(feed.device), y[some].to(feed.device)
-
+        batches = feed.repeat.evaluated(parts, feed.dtype, feed.device, test)
         pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pack.blocks]
-        coming = prepared.workers.submit(part, 0)
-        for first in range(0, len(rows), size):
-            part_x, part_y = coming.result()
-            if first + size < len(rows):
-                coming = prepared.workers.submit(part, first + size)
-            jobs = [partial(score, b, s, part_x, part_y) for b, s in zip(pack.blocks, states, strict=True)]
+        coming = prepared.workers.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = prepared.workers.submit(next, batches, None)
+            leaves = batch_leaves(*batch)
+            jobs = [partial(score, b, s, leaves) for b, s in zip(pack.blocks, states, strict=True)]
             for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
                 piece.append(result)
         found: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = ({}, {})
@@ -327,3 +361,11 @@ class Cohort:
                 whole = torch.cat([part[which] for part in piece], dim=1).numpy()
                 found[which].update({c: whole[lane] for lane, c in enumerate(block.candidates)})
         return found
+
+
+def evaluated_parts(rows: Tensor, size: int, by_row: bool) -> tuple[Tensor, ...]:
+    """`rows` in parts of at most `size`; for scores of whole batches, in at least 32 parts of nearly one size."""
+    if by_row:
+        return torch.split(rows, size)
+    count = max(-(-len(rows) // size), min(len(rows), LEAST_BATCHES))
+    return torch.tensor_split(rows, count)

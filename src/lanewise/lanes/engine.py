@@ -1,20 +1,31 @@
 """The engine: makes the program for each structure once, counts what was done, and starts cohorts of lanes."""
 
 import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from lanewise.data import hold_out
+from lanewise.data.nested import take
 from lanewise.errors import InputError
-from lanewise.lanes.feed import Feed, Repeat
+from lanewise.lanes.feed import Feed, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
-from lanewise.lanes.plan import Choice, Plan, Survivors, Trial, brief, choose_plan, program_of
+from lanewise.lanes.plan import (
+    NARROWEST_PACK,
+    Choice,
+    Plan,
+    Survivors,
+    Trial,
+    brief,
+    check_draws,
+    choose_plan,
+    program_of,
+)
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
 from lanewise.lanes.step import LaneStep
-from lanewise.lanes.workers import Workers, available_threads, keep_freed_memory
-from lanewise.parts.part import Variable
+from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.recipe import Recipe
 from lanewise.task import Task
 
@@ -25,13 +36,20 @@ TEST_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What lanes of one structure run with."""
+    """What lanes of one structure run with; `trial` holds what another plan could be tried on."""
 
     step: LaneStep
     plan: Plan
     train: Program
     evaluate: Program
     workers: Workers
+    trial: Trial
+
+    @property
+    def least(self) -> int:
+        """Lanes that a block must have, by padding, for a lane to be the same bit for bit in any."""
+        packed = self.plan.packed and not self.plan.compiled
+        return max(self.plan.least_width, self.step.least_lanes) if packed else self.plan.least_width
 
 
 @dataclass
@@ -94,6 +112,10 @@ class Engine:
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
         keep_freed_memory()
+        # Whether packing pays is measured; that torch loops over the lanes inside some operation is part of it.
+        warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
+        if self.device.type == "cpu" and adds_by_address():
+            note(MKL_TOO_LATE)
 
     def repeat(self, index: int) -> Repeat:
         """The repeat `index` of the study."""
@@ -105,27 +127,29 @@ class Engine:
         """The model with the initial weights of repeat `index`."""
         return self.task.new_model(self.repeat(index).weight_seed, self.dtype)
 
-    def batch_size(self, recipe: Recipe, repeat: Repeat) -> int:
-        """Rows per step: the recipe's, or all training rows for a rule that wants the whole set."""
-        whole = not isinstance(recipe.rule, Variable) and recipe.rule.whole_set
-        return len(repeat.split.train) if whole else recipe.batch_size
-
     def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None) -> Feed:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
         repeat = self.repeat(index)
         draws, seeded = (step.draws, step.draws_itself) if step else ({}, False)
-        return Feed(repeat, self.batch_size(recipe, repeat), draws, self.dtype, self.device, seeded)
+        return Feed(repeat, rows_per_step(recipe, len(repeat.split.train)), draws, self.dtype, self.device, seeded)
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
+        self.task.check_recipe(recipe)
         feed = self.feed(recipe, 0)
         tabulate_recipe(
             recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, len(feed.repeat.split.train)
         )
         key = str(recipe.structure())
         if key not in self._prepared and key not in self._checked:
-            LaneStep(self.new_model(0), recipe, self.task.objective, feed.chunk(0, 1).x[0])
+            self._step(recipe, feed)
             self._checked.add(key)
+
+    def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
+        chunk = feed.example()
+        return LaneStep(
+            self.new_model(feed.repeat.index), recipe, self.task.objective, take(chunk.x, 0), take(chunk.y, 0)
+        )
 
     def prepare(
         self,
@@ -150,15 +174,15 @@ class Engine:
     def _made(
         self, key: str, recipe: Recipe, index: int, lanes: int, repeats: int, lane_steps: int, survivors: Survivors
     ) -> Prepared:
-        chunk = self.feed(recipe, index).chunk(0, 1)
         model = self.new_model(index)
-        step = LaneStep(model, recipe, self.task.objective, chunk.x[0])
+        step = self._step(recipe, self.feed(recipe, index))
         feed = self.feed(recipe, index, step)
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
         row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
-        trial = Trial(step, step.initial_state(model), feed.chunk(0, min(TRIAL_STEPS, feed.steps_per_epoch)), row)
+        trial = Trial(step, step.initial_state(model), feed.example(TRIAL_STEPS), row)
         if key in self.plans or key in self._given_plans:
             plan = self.plans[key] if key in self.plans else self._given_plans[key]
+            check_draws(plan, step)
             begun = time.perf_counter()
             try:
                 program, compiling = program_of(plan, trial)
@@ -178,21 +202,50 @@ class Engine:
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)
-        return Prepared(step, plan, choice.program, self._evaluation(trial, plan), workers)
+        return Prepared(step, plan, choice.program, self._evaluation(trial, plan), workers, trial)
+
+    def narrowed(self, prepared: Prepared) -> Prepared | None:
+        """The same with less memory at a time, from now on: half as many lanes to a block, or one worker.
+
+        None where there is nothing left to give up.
+        """
+        plan = prepared.plan
+        if plan.packed and plan.width > NARROWEST_PACK:
+            plan = replace(plan, width=max(NARROWEST_PACK, plan.width // 2))
+        elif plan.workers > 1:
+            plan = replace(plan, workers=1)
+        else:
+            return None
+        plan = replace(plan, why="there was not enough memory for more")
+        key = str(prepared.step.recipe.structure())
+        program, compiling = prepared.train, 0.0
+        if plan.compiled and plan.width != prepared.plan.width:
+            program, compiling = program_of(plan, prepared.trial)
+        self.costs.compile += compiling
+        self.plans[key] = plan
+        self._decided(self.plans)
+        self.note(f"out of memory; from now on {plan}")
+        prepared.workers.close()
+        self._prepared[key] = replace(prepared, plan=plan, train=program, workers=Workers(plan.workers, plan.threads))
+        return self._prepared[key]
 
     def _evaluation(self, trial: Trial, plan: Plan) -> Program:
         """The program that evaluates: packed like the training, unless the model refuses that in evaluation mode."""
         step = trial.step
         if not plan.packed:
             return evaluate_program(step, packed=False)
-        packed = evaluate_program(step, packed=True)
-        try:
-            with torch.no_grad():
-                packed(*trial.examples(2)[: step.state_size + 3])
-        except Exception as error:
-            self.note(f"evaluated one lane after another, because packs cannot be evaluated: {brief(error)}")
-            return lane_after_lane(evaluate_program(step, packed=False), step.state_size)
-        return packed
+        examples, why = trial.examples(2)[: step.state_size + 1 + step.layout.count], ""
+        for taken_apart in (False, True):
+            packed = evaluate_program(step, True, taken_apart)
+            try:
+                with torch.no_grad():
+                    packed(*examples)
+            except Exception as error:
+                why = why or brief(error)
+            else:
+                return packed
+        self.note(f"evaluated one lane after another, because packs cannot be evaluated: {why}")
+        return lane_after_lane(evaluate_program(step, packed=False), step.state_size)
 
     def close(self, wait: bool = True) -> None:
         """End the worker threads, once their present jobs are done; without `wait` this returns before that."""

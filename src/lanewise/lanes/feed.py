@@ -1,14 +1,21 @@
 """What all lanes of a repeat are given at a step: the batch and the random draws, made once and shared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lanewise.data import Held, Split, Standardise, split
+from lanewise.data import EVALUATION_SEED, Held, Split, Standardise, TargetScale, sample
+from lanewise.data.items import Batch, joined
+from lanewise.data.nested import Inputs, Targets, leaves, mapped
 from lanewise.errors import InputError
+from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.streams import stream, stream_seed
+from lanewise.parts.part import Variable
+from lanewise.recipe import Recipe
 
 CHUNK_BYTES = 16 * 2**20
 LONGEST_CHUNK = 16
@@ -20,6 +27,7 @@ class Repeat:
 
     Attributes:
         index: names the repeat's random streams; repeats of the race count from 0, fresh ones go on from there.
+        target_scale: of numeric targets, or None.
     """
 
     index: int
@@ -27,12 +35,32 @@ class Repeat:
     held: Held
     split: Split
     scale: Standardise
+    target_scale: TargetScale | None = None
 
     @classmethod
     def draw(cls, held: Held, study_seed: int, index: int) -> "Repeat":
         """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
-        rows = split(held.pool_y, stream_seed(study_seed, index, "split") % 2**32)
-        return cls(index, study_seed, held, rows, Standardise.fit(held.pool_x, rows.train))
+        rows = held.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
+        return cls(index, study_seed, held, rows, *scales(held, rows.train))
+
+    def rows(self, index: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
+        """(inputs, targets) of the rows `index` of the pool, standardised."""
+        return self.scaled(self.held.pool.take(index), dtype, device)
+
+    def evaluated(
+        self, parts: Sequence[Tensor], dtype: torch.dtype, device: torch.device, test: bool = False
+    ) -> Iterator[tuple[Inputs, Targets]]:
+        """(inputs, targets) of each of `parts` of the pool's rows, or of the test rows', standardised."""
+        rows = self.held.test if test else self.held.pool
+        return (self.scaled(batch, dtype, device) for batch in rows.batches(parts, EVALUATION_SEED))
+
+    def scaled(self, batch: Batch, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
+        """Rows as they are stored, as lanes are given them."""
+        x, y = batch
+        moved = mapped(lambda leaf: leaf.to(device), self.scale.apply(x, dtype))
+        if self.target_scale is not None and y is not None:
+            y = self.target_scale.apply(y, dtype)
+        return moved, None if y is None else y.to(device)
 
     @property
     def weight_seed(self) -> int:
@@ -47,15 +75,47 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some consecutive steps: x [steps, rows, ...], y [steps, rows], draws [steps, ...] each.
+    """Some consecutive steps.
 
-    `seeds` holds, for a model that draws from torch's global generator itself, the seed of every step.
+    Attributes:
+        x: inputs, each tensor [steps, rows, ...]. y: targets [steps, rows, ...], or None. draws: [steps, ...] each.
+        seeds: for a model that draws from torch's global generator itself, the seed of every step.
     """
 
-    x: Tensor
-    y: Tensor
+    x: Inputs
+    y: Targets
     draws: tuple[Tensor, ...]
     seeds: tuple[int, ...] = ()
+
+    @cached_property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """All tensors of the steps' batches, then the draws: what a program is given beside state and numbers."""
+        return (*batch_leaves(self.x, self.y), *self.draws)
+
+    def __len__(self) -> int:
+        return len(self.leaves[0])
+
+    def step(self, number: int) -> list[Tensor]:
+        """The batch and draws of one of the steps."""
+        return [leaf[number] for leaf in self.leaves]
+
+
+def scales(held: Held, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
+    """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
+
+    Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
+    """
+    y = held.pool_y
+    in_memory = held.pool_reader is None
+    scale = Standardise.fit(held.pool_x, rows) if in_memory else Standardise.fit(sample(held.pool, rows)[0])
+    return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
+
+
+def rows_per_step(recipe: Recipe, rows: int) -> int:
+    """Rows of all batches that a step accumulates; of `rows` training rows, all for a rule that wants the whole set."""
+    count = recipe.accumulate
+    whole = not isinstance(recipe.rule, Variable) and recipe.rule.whole_set
+    return rows // count * count if whole else recipe.batch_size * count
 
 
 class Feed:
@@ -78,14 +138,19 @@ class Feed:
     ) -> None:
         rows = len(repeat.split.train)
         if batch_size > rows:
-            raise InputError(f"batch_size = {batch_size}: there are {rows} training rows; must be in [1, {rows}]")
+            raise InputError(
+                f"batch_size = {batch_size}: there are {rows} training rows; must be in [1, {rows}], all batches that "
+                "a step accumulates counted"
+            )
         self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
         self.dtype, self.device, self.seeded = dtype, device, seeded
         self.steps_per_epoch = rows // batch_size
-        row_bytes = repeat.held.pool_x[0].numel() * torch.empty((), dtype=dtype).element_size()
+        one, _ = repeat.held.pool.take(repeat.split.train[:1])
+        row_bytes = sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
         # The length depends on the data alone, never on the lanes, because draws are seeded by chunk.
         self.length = max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (row_bytes * batch_size)))
         self._order: tuple[int, Tensor] | None = None
+        self._reading: tuple[int, Iterator[Batch]] | None = None
 
     def spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Consecutive (first, end) steps from `start` to `stop`, none across a chunk's or an epoch's boundary."""
@@ -101,13 +166,35 @@ class Feed:
         """The steps `start` to `stop`, which must be one of `spans`."""
         epoch, first = divmod(start, self.steps_per_epoch)
         steps = stop - start
-        rows = self._epoch_order(epoch)[first * self.batch_size : (first + steps) * self.batch_size]
-        held = self.repeat.held
-        x = self.repeat.scale.apply(held.pool_x[rows], self.dtype).to(self.device)
-        y = held.pool_y[rows].to(self.device)
-        x, y = (tensor.view(steps, self.batch_size, *tensor.shape[1:]) for tensor in (x, y))
-        seeds = [stream_seed(self.repeat.study_seed, self.repeat.index, "model", step) for step in range(start, stop)]
-        return Chunk(x, y, self._draws(epoch, first, steps), tuple(seeds) if self.seeded else ())
+        x, y = self.repeat.scaled(self._read(start, stop), self.dtype, self.device)
+        x, y = (at_steps(nested, steps) for nested in (x, y))
+        return Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+
+    def example(self, steps: int = 1) -> Chunk:
+        """As many of the first steps as there are in an epoch, to try things out: no worker reads ahead for them."""
+        steps = min(steps, self.steps_per_epoch)
+        x, y = self.repeat.rows(self._epoch_order(0)[: steps * self.batch_size], self.dtype, self.device)
+        x, y = (at_steps(nested, steps) for nested in (x, y))
+        return Chunk(x, y, self._draws(0, 0, steps), self._seeds(0, steps))
+
+    def _seeds(self, start: int, stop: int) -> tuple[int, ...]:
+        study, repeat = self.repeat.study_seed, self.repeat.index
+        return tuple(stream_seed(study, repeat, "model", step) for step in range(start, stop)) if self.seeded else ()
+
+    def _read(self, start: int, stop: int) -> Batch:
+        """The rows of the steps `start` to `stop` as they are stored; read in order, they are read ahead."""
+        epoch, first = divmod(start, self.steps_per_epoch)
+        held, order, size = self.repeat.held, self._epoch_order(epoch), self.batch_size
+        if held.pool_reader is None:
+            return held.pool.take(order[first * size : (first + stop - start) * size])
+        if self._reading is None or self._reading[0] != start:
+            lists = torch.split(order[first * size : self.steps_per_epoch * size], size)
+            seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", epoch)
+            self._reading = (start, held.pool.batches(lists, seed, start=first * size))
+        _, batches = self._reading
+        found = [next(batches) for _ in range(stop - start)]
+        self._reading = (stop, batches) if stop % self.steps_per_epoch else None
+        return joined(found)
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
@@ -124,3 +211,8 @@ class Feed:
             drawn = torch.rand((self.length, *shape), generator=source, dtype=self.dtype)
             made.append(drawn[skipped : skipped + steps].to(self.device))
         return tuple(made)
+
+
+def at_steps(nested: Any, steps: int) -> Any:
+    """Every tensor [rows, ...] as [steps, rows of a step, ...]."""
+    return None if nested is None else mapped(lambda leaf: leaf.view(steps, -1, *leaf.shape[1:]), nested)

@@ -1,5 +1,6 @@
 """The lanes of one repeat that share a structure, held in blocks of one fixed width."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from lanewise.lanes.feed import Chunk, Feed
 from lanewise.lanes.numbers import stack_tables
-from lanewise.lanes.program import Program
+from lanewise.lanes.program import Fused, Program
+from lanewise.models import seeded
 
 T = TypeVar("T")
 
@@ -24,27 +26,31 @@ class Block:
         state: tensors [width, ...].
         table: numbers at every step [steps, count, width].
         losses: training loss of the steps done so far, [steps, candidates], in pieces.
+        ahead: steps done beyond those of its pack, while others of the pack still train on the same chunk.
     """
 
     candidates: tuple[int, ...]
     state: list[Tensor]
     table: Tensor
     losses: list[Tensor] = field(default_factory=list)
+    ahead: int = 0
 
     def run(self, program: Program, chunk: Chunk, rows: Tensor) -> None:
         """Train on `chunk`, whose steps have the numbers `rows` [steps, count, width]."""
         self.state, losses = advance(program, self.state, chunk, rows)
         self.losses.append(losses[:, : len(self.candidates)])
+        self.ahead = len(chunk)
 
 
 def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -> tuple[list[Tensor], Tensor]:
     """(state, losses [steps, width]) after the steps of `chunk`; `state` itself is left as it was."""
     losses = []
     with torch.no_grad():
-        for at in range(len(chunk.x)):
-            if chunk.seeds:
-                torch.manual_seed(chunk.seeds[at])
-            *state, loss = program(*state, rows[at], chunk.x[at], chunk.y[at], *(draw[at] for draw in chunk.draws))
+        if isinstance(program, Fused):
+            state, program = program.own(state), program.step
+        for at in range(len(chunk)):
+            with seeded(chunk.seeds[at]) if chunk.seeds else contextlib.nullcontext():
+                *state, loss = program(*state, rows[at], *chunk.step(at))
             losses.append(loss)
     return state, torch.stack(losses)
 
@@ -105,6 +111,21 @@ class Pack:
             names = tuple(candidate for _, _, candidate in group)
             blocks.append(Block(names, state, self.table_of(names)))
         self.blocks = blocks
+
+    def narrow(self, width: int, least: int) -> None:
+        """Go on in blocks of other widths: each block is cut into blocks of `width`, padded to `least`."""
+        self.width, self.least = width, least
+        self.blocks = [piece for block in self.blocks for piece in self._pieces(block)]
+
+    def _pieces(self, block: Block) -> list[Block]:
+        found = []
+        for names in grouped(block.candidates, self.width):
+            first = block.candidates.index(names[0])
+            lanes = padded(range(first, first + len(names)), self.least)
+            state = [leaf[lanes] for leaf in block.state]
+            losses = [piece[:, first : first + len(names)] for piece in block.losses]
+            found.append(Block(names, state, self.table_of(names), losses, block.ahead))
+        return found
 
     def replace_tables(self, tables: dict[int, np.ndarray]) -> None:
         """Give some candidates other numbers from now on."""

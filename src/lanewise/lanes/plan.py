@@ -1,5 +1,6 @@
 """How lanes of one structure run: packed or looped, compiled or eager, how wide, on how many threads. Measured."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from torch.fx import GraphModule
 
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.feed import Chunk
+from lanewise.lanes.memory import USABLE, available_bytes, peak_bytes
 from lanewise.lanes.pack import advance
 from lanewise.lanes.program import Program, capture, compile_mark, fused, has_compiler, train_program
 from lanewise.lanes.step import LaneStep
@@ -74,6 +76,12 @@ class Plan:
         kinds = {"packed": bool, "compiled": bool, "width": int, "workers": int, "threads": int}
         if not isinstance(data, dict) or any(type(data.get(name)) is not kind for name, kind in kinds.items()):
             raise InputError(f"{where}: a plan must hold {', '.join(f'{n} ({k.__name__})' for n, k in kinds.items())}")
+        if not isinstance(data.get("why", ""), str):
+            raise InputError(f"{where}: why = {data['why']!r}: must be text")
+        timings = data.get("timings", {})
+        costs: list[Any] = list(timings.values()) if isinstance(timings, dict) else [math.nan]
+        if not all(type(cost) in (int, float) and 0 <= cost < math.inf for cost in costs):
+            raise InputError(f"{where}: timings = {timings!r}: must map ways to microseconds, numbers in [0, inf)")
         least = NARROWEST_PACK if data["packed"] else 1
         if min(data["width"] - least, data["workers"] - 1, data["threads"] - 1) < 0:
             raise InputError(f"{where}: workers and threads must be at least 1, and the width at least {least}")
@@ -101,13 +109,13 @@ class Trial:
     def inputs(self, width: int) -> tuple[list[Tensor], Tensor]:
         """(state [width, ...], numbers [steps, count, width]) of a block whose lanes are all alike."""
         state = [leaf.expand(width, *leaf.shape).clone() for leaf in self.state]
-        rows = self.row.reshape(1, -1, 1).expand(len(self.chunk.x), -1, width).contiguous()
+        rows = self.row.reshape(1, -1, 1).expand(len(self.chunk), -1, width).contiguous()
         return state, rows
 
     def examples(self, width: int) -> list[Tensor]:
         """The inputs of one call of the program for a block of `width` lanes."""
         state, rows = self.inputs(width)
-        return [*state, rows[0], self.chunk.x[0], self.chunk.y[0], *(draw[0] for draw in self.chunk.draws)]
+        return [*state, rows[0], *self.chunk.step(0)]
 
     def microseconds(self, program: Program, width: int, workers: Workers) -> float:
         """Wall time of a lane-step with every worker busy: the best of three short stretches."""
@@ -120,7 +128,7 @@ class Trial:
 
             begun = time.perf_counter()
             workers.run([partial(run, *block) for block in blocks])
-            synchronise(self.chunk.x.device)
+            synchronise(self.row.device)
             return time.perf_counter() - begun
 
         with torch.random.fork_rng(devices=[], enabled=self.step.draws_itself):
@@ -130,7 +138,7 @@ class Trial:
             if best < TRIAL_SECONDS:
                 calls = max(1, round(TRIAL_SECONDS / best))
                 best = min(stretch(calls) for _ in range(3))
-        return best / (calls * len(self.chunk.x) * width * workers.count) * 1e6
+        return best / (calls * len(self.chunk) * width * workers.count) * 1e6
 
 
 def synchronise(device: torch.device) -> None:
@@ -147,6 +155,18 @@ class Choice:
     program: Program
     compile_seconds: float
     trial_seconds: float
+
+
+def check_draws(plan: Plan, step: LaneStep) -> None:
+    """Raise `InputError` unless a model that draws random numbers itself runs eagerly, one lane at a time.
+
+    torch's global generator can serve one lane at a time, and Inductor would draw other numbers.
+    """
+    if step.draws_itself and (plan.packed or plan.compiled or plan.workers > 1):
+        raise InputError(
+            f"the engine plan given ({plan}) does not fit: the model draws random numbers itself (F.dropout?), so its "
+            "lanes must run one after another, eager, on 1 worker"
+        )
 
 
 def program_of(plan: Plan, trial: Trial) -> tuple[Program, float]:
@@ -197,9 +217,58 @@ def block_width(lanes: int, repeats: int, workers: int, survivors: Survivors = (
     return min(COMPILED_WIDTHS, key=seconds)
 
 
+PLAIN_WORDS = {
+    "calling .item() on a Tensor": "it looks at values (.item(), or an if or a loop over a tensor's values)",
+    "get value out of a tracing tensor": "it looks at values (.item(), or an if or a loop over a tensor's values)",
+    "random operation in randomness='error'": "it draws random numbers itself",
+    "would generate a dynamic shape": "it makes tensors whose shape depends on values",
+}
+"""What torch says of models that cannot be packed or compiled, and the same for people."""
+
+
 def brief(error: BaseException) -> str:
-    """The first sentence of an error's text, cut at 200 characters."""
-    return one_line(error).split(". ")[0][:200]
+    """What an error says, in plain words where it is a known one; else its first sentence, cut at 200 characters."""
+    text = one_line(error)
+    for known, words in PLAIN_WORDS.items():
+        if known in text:
+            return words
+    return text.split(". ")[0][:200]
+
+
+def layer_that_fails(trial: Trial, program: Program) -> str:
+    """The innermost layer in which `program` raises an error, by type and name, or nothing where it is in none."""
+    with trial.step.watched("train") as inside, contextlib.suppress(Exception), torch.no_grad():
+        program(*trial.examples(NARROWEST_PACK))
+    return inside[-1] if inside else ""
+
+
+def fitting_width(trial: Trial, lanes: int, workers: int, note: Callable[[str], None]) -> int:
+    """The most lanes a block may have for all of a cohort's `lanes` and `workers` blocks at work to fit into memory.
+
+    A lane at rest takes its state; a lane in a step also takes what a step of one lane was seen to make.
+
+    Raises:
+        InputError: the lanes at rest alone take more than there is.
+    """
+    free = available_bytes(trial.row.device)
+    if free is None:
+        return EAGER_WIDTH
+    examples = trial.examples(1)
+    program = train_program(trial.step, packed=False)
+    at_work = peak_bytes(lambda: program(*examples))
+    at_rest = lanes * sum(leaf.numel() * leaf.element_size() for leaf in trial.state)
+    if at_rest > free:
+        raise InputError(
+            f"the states of {lanes} lanes take {at_rest / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: take "
+            "fewer candidates, more generations or fewer repeats"
+        )
+    fitting = int((USABLE * free - at_rest) / max(1, at_work * workers))
+    if fitting < EAGER_WIDTH:
+        note(
+            f"memory: {free / 2**30:.1f} GiB free, {at_rest / 2**30:.2f} for {lanes} lanes at rest and "
+            f"{at_work / 2**20:.0f} MiB for each at work: at most {max(NARROWEST_PACK, fitting)} lanes to a block"
+        )
+    return max(NARROWEST_PACK, min(EAGER_WIDTH, fitting))
 
 
 def choose_plan(
@@ -240,25 +309,30 @@ def choose_plan(
         raise InputError(f"model fails in a training step: {one_line(error)}") from error
     pack_it = False
     if trial.step.draws_itself:
-        # torch's global generator can serve one lane at a time, and Inductor would draw other numbers.
+        # The only plan that `check_draws` lets pass.
         note("lanes run one after another: the model draws random numbers itself (F.dropout?); layers could be packed")
         return Choice(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
+    widest = fitting_width(trial, lanes * repeats, threads, note)
     try:
-        pack = replace(loop, packed=True, width=EAGER_WIDTH)
+        pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest))
         pack_program = train_program(trial.step, packed=True)
         pack_cost = timed(pack, pack_program)
         pack_it = pack_cost < FUSION_GAIN * cost
         if pack_cost < cost:
             plan, program, cost = pack, pack_program, pack_cost
     except Exception as error:
-        note(f"lanes run one after another, because the model cannot be packed: {brief(error)}")
+        where = layer_that_fails(trial, train_program(trial.step, packed=True))
+        note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
     why, compile_seconds = "the fastest of the ways tried", 0.0
     saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
-    width = block_width(lanes, repeats, threads, survivors) if pack_it else 1
+    width = min(widest, block_width(lanes, repeats, threads, survivors)) if pack_it else 1
     fused_plan = Plan(pack_it, True, width, threads, 1)
     try:
         if not has_compiler():
             why = "the fastest way without a C++ compiler, of which none was found"
+        elif saving < CACHED_COMPILE_SECONDS:
+            # Not even worth the second that capturing the graph takes, to ask whether Inductor knows it.
+            why = f"compiling would cost about {CACHED_COMPILE_SECONDS:.0f} s at least and save {saving:.0f} s"
         elif saving < (price := compile_seconds_to_expect(fused_plan, trial)):
             why = f"compiling would cost about {price:.0f} s and save {saving:.0f} s"
         else:

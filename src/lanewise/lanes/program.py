@@ -10,28 +10,45 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.func import vmap
+from torch.func import vjp, vmap
 from torch.fx import GraphModule
 
+from lanewise.lanes.layout import feature_major
 from lanewise.lanes.step import LaneStep
 
 Program: TypeAlias = Callable[..., Sequence[Tensor]]
-"""(*state [lanes, ...], numbers [count, lanes], x, y, *draws) -> (*new state, loss [lanes])."""
+"""(*state [lanes, ...], numbers [count, lanes], *batch, *draws) -> (*new state, loss [lanes])."""
 
 
 def train_program(step: LaneStep, packed: bool) -> Program:
     """The eager program that trains a block; looped programs take blocks of one lane."""
     if not packed:
         return lambda *flat: _one_lane(step.train, step.state_size, flat)
-    lanes = (0,) * step.state_size + (1,) + (None,) * (2 + len(step.draws))
+    lanes = (0,) * step.state_size + (1,) + (None,) * (step.layout.count + len(step.draws))
     return _by_lane(step.train, lanes)
 
 
-def evaluate_program(step: LaneStep, packed: bool) -> Program:
-    """The eager program that scores rows: (*state, numbers, x, y) -> losses and metrics, each [lanes, rows]."""
+def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False) -> Program:
+    """The eager program that scores rows: (*state, numbers, *batch) -> losses and metrics, each [lanes, rows].
+
+    With `taken_apart` it is run as if to be differentiated, for which torch takes some layers (LSTM, GRU) apart into
+    operations that can be packed.
+    """
     if not packed:
         return lambda *flat: _one_lane(step.evaluate, step.state_size, flat)
-    return _by_lane(step.evaluate, (0,) * step.state_size + (1, None, None))
+
+    size = step.state_size
+
+    def differentiable(*flat: Tensor) -> Any:
+        def scores(*floating: Tensor) -> Any:
+            given = iter(floating)
+            state = [next(given) if leaf.is_floating_point() else leaf for leaf in flat[:size]]
+            return step.evaluate(*state, *flat[size:])
+
+        return vjp(scores, *(leaf for leaf in flat[:size] if leaf.is_floating_point()))[0]
+
+    lanes = (0,) * size + (1,) + (None,) * step.layout.count
+    return _by_lane(differentiable if taken_apart else step.evaluate, lanes)
 
 
 def lane_after_lane(program: Program, size: int) -> Program:
@@ -68,6 +85,8 @@ def capture(program: Program, examples: Sequence[Tensor]) -> GraphModule:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     graph: GraphModule = make_fx(program, tracing_mode="real")(*examples)
+    if examples[0].device.type == "cpu":
+        graph = feature_major(graph)
     for node in graph.graph.nodes:
         # Each recorded value belongs to a fake mode of its own, and Inductor accepts one only; it makes them anew.
         node.meta.pop("val", None)
@@ -83,21 +102,78 @@ def compile_mark(graph: GraphModule, examples: Sequence[Tensor]) -> Path:
     return Path(cache_dir()) / f"lanewise-{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def compiled(program: Program, examples: Sequence[Tensor]) -> Program:
-    """`program` captured and fused for tensors of the shapes of `examples`."""
-    return fused(capture(program, examples), examples)
+class Fused:
+    """A compiled program. Called like any other, it leaves the state that it is given as it was.
+
+    Inside, the new state is written over the old: a step then asks for less memory and moves less. So a stretch of
+    steps begins with `own`, a copy that each `step` after it overwrites.
+
+    Args:
+        compiled: what Inductor made of an overwriting graph; it does not look at how its inputs lie in memory.
+        examples: inputs of one call, which tell how they must lie. size: how many of them are state.
+    """
+
+    def __init__(self, compiled: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor], size: int) -> None:
+        self._compiled, self._size = compiled, size
+        self._layouts = [(example.shape, example.stride()) for example in examples]
+
+    def own(self, state: Sequence[Tensor]) -> list[Tensor]:
+        """A copy of `state` that may be overwritten."""
+        return [copied(leaf, *layout) for leaf, layout in zip(state, self._layouts, strict=False)]
+
+    def step(self, *flat: Tensor) -> list[Tensor]:
+        """One call; the state among `flat`, which `own` or `step` gave, is overwritten and given back."""
+        state, given = flat[: self._size], flat[self._size :]
+        layouts = self._layouts[self._size :]
+        fit = [
+            value if (value.shape, value.stride()) == layout else copied(value, *layout)
+            for value, layout in zip(given, layouts, strict=True)
+        ]
+        return [*state, *self._compiled(*state, *fit)]
+
+    def __call__(self, *flat: Tensor) -> list[Tensor]:
+        return self.step(*self.own(flat[: self._size]), *flat[self._size :])
 
 
-def fused(graph: GraphModule, examples: Sequence[Tensor]) -> Program:
-    """`graph` fused by Inductor for tensors of the shapes of `examples`.
+def copied(value: Tensor, shape: torch.Size, stride: tuple[int, ...]) -> Tensor:
+    """A copy of `value`, which must have the shape `shape`, that lies in memory as `stride` says."""
+    assert value.shape == shape, f"a program compiled for {list(shape)} was given {list(value.shape)}"
+    return torch.empty_strided(shape, stride, dtype=value.dtype, device=value.device).copy_(value)
+
+
+def overwrite(graph: GraphModule) -> int:
+    """Change `graph`, which returns (*state, loss), to write the state over its first inputs and return the loss.
+
+    Returns how many tensors the state has.
+    """
+    aten: Any = torch.ops.aten
+    nodes = graph.graph
+    inputs = nodes.find_nodes(op="placeholder")
+    output: Any = nodes.output_node()
+    *state, loss = output.args[0]
+    with nodes.inserting_before(output):
+        # All copies are taken before the first is overwritten: a part of the state may be another's old value.
+        kept = [nodes.call_function(aten.clone.default, (new,)) for new in state]
+        for old, new in zip(inputs, kept, strict=False):
+            nodes.call_function(aten.copy_.default, (old, new))
+    output.args = ([loss],)
+    graph.recompile()
+    return len(state)
+
+
+def fused(graph: GraphModule, examples: Sequence[Tensor]) -> Fused:
+    """`graph`, which is changed, fused by Inductor for tensors of the shapes of `examples`.
 
     The graph is captured by `make_fx` instead of Dynamo: no guards are checked at each call (50 us of a step of 1 ms).
-    With Inductor's C++ wrapper a call leaves Python's lock, so that two threads run two blocks at a time.
+    With Inductor's C++ wrapper a call leaves Python's lock, so that two threads run two blocks at a time. `Fused` sees
+    to the layout of the inputs, which Inductor would look at anew in every call (7 us).
     """
     from torch import _inductor
 
-    options = {"cpp_wrapper": True} if examples[0].device.type == "cpu" else {}
-    program: Program = _inductor.compile(graph, list(examples), options=options)
+    mark = compile_mark(graph, examples)
+    size = overwrite(graph)
+    options = {"size_asserts": False} | ({"cpp_wrapper": True} if examples[0].device.type == "cpu" else {})
+    program = Fused(_inductor.compile(graph, list(examples), options=options), examples, size)
     with contextlib.suppress(OSError):
-        compile_mark(graph, examples).touch()
+        mark.touch()
     return program

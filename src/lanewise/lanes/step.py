@@ -1,12 +1,13 @@
 """The one step function, for one lane; `vmap` makes a pack of it, a loop over lanes is its cross-check.
 
-The state of a lane is a flat list of tensors (parameters, buffers, the update rule's slots). A step is a pure function
-of state, this step's numbers, batch and random draws, and returns the new state and the loss.
+The state of a lane is a flat list of tensors: parameters, buffers, the update rule's slots, averaged weights. A step is
+a pure function of state, this step's numbers, batch and random draws, and returns the new state and the loss.
 """
 
+import contextlib
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +15,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from lanewise.data.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.adapt import adapted
+from lanewise.lanes.batch import BatchLayout, micro_batches
+from lanewise.lanes.numbers import AVERAGING, number_names
 from lanewise.lanes.twins import (
     MIXUP_PARTNERS,
     MIXUP_WEIGHT,
@@ -25,10 +29,31 @@ from lanewise.lanes.twins import (
     start_calls,
     with_twins,
 )
-from lanewise.parts.mixup import mix, mixed_loss, mixing_weight
+from lanewise.objectives import Objective
+from lanewise.parts.clipping import clipped
+from lanewise.parts.mixup import mixing_weight
+from lanewise.parts.norm import exponential_average
 from lanewise.parts.penalties import decayed, penalty_gradient, proximal_l1
 from lanewise.parts.roles import penalised, roles
 from lanewise.recipe import Recipe
+
+
+class Bound(nn.Module):
+    """A model with its objective, so that whatever the objective calls of the model finds the lane's tensors."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, what: str, *arguments: Any) -> Any:
+        """What the objective's method `what` makes of the model and `arguments`."""
+        return getattr(self.objective, what)(self.model, *arguments)
+
+    def run(self, tensors: dict[str, Tensor], what: str, *arguments: Any) -> tuple[Any, dict[str, Tensor]]:
+        """(result, the tensors afterwards): a buffer that the model assigns anew is found there."""
+        given = {f"model.{name}": tensor for name, tensor in tensors.items()}
+        result = functional_call(self, given, (what, *arguments))
+        return result, {name: given[f"model.{name}"] for name in tensors}
 
 
 class LaneStep:
@@ -37,31 +62,46 @@ class LaneStep:
     Args:
         model: gives the architecture; its weights are not used.
         recipe: gives the structure; its numbers are not used.
-        objective: `loss` and `row_scores`, see `lanewise.task.Classification`.
-        x: one training batch [rows, ...], for the shapes of the random draws.
+        objective: what is trained for.
+        x: inputs of one training batch, for the shapes of the random draws. y: its targets, or None.
 
     Attributes:
         numbers: names of the rows of a number table: the recipe's numbers, then `t`, the steps done before.
-        draws: buffer name -> shape of the draws that a step needs.
+        example: two rows of inputs, on the CPU.
+        draws: name -> shape of the draws that a step needs, for each of the batches it accumulates.
         least_lanes: lanes an eager pack must have for a lane to be the same bit for bit in any.
         rates: the numbers that scale a step; they fall in a cool-down.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, objective: Any, x: Tensor) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, objective: Objective, x: Inputs, y: Tensor | None = None
+    ) -> None:
         self.recipe, self.rule, self.objective = recipe, recipe.rule, objective
-        self.numbers = (*recipe.numbers(), "t")
-        self._example = x[:2].cpu()
-        twin = with_twins(adapted(model, recipe, self._example), recipe).to(x.device)
+        self.numbers = number_names(recipe)
+        self.layout = BatchLayout(x, y)
+        rows = row_count(x) // recipe.accumulate
+        x, y = take(x, slice(rows)), take(y, slice(rows))
+        self.example = mapped(lambda leaf: leaf[:2].cpu(), x)
+        device = self._device = leaves(x)[0].device
+        twin = with_twins(adapted(model, recipe, self.example), recipe).to(device)
+        dtype = next(twin.parameters()).dtype
+
+        def one_pass(tried: nn.Module) -> None:
+            objective.one_pass(tried, x, y)
+
         try:
-            self.draws = draw_shapes(twin, x)
-            self.draws_itself = draws_itself(twin, x)
+            self.draws = draw_shapes(twin, one_pass, dtype, device)
+            self.draws_itself = draws_itself(twin, one_pass, device)
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"model fails on a training batch of shape {list(x.shape)}: {one_line(error)}") from error
+            raise InputError(f"model fails on a training batch of shape {shapes(x)}: {one_line(error)}") from error
+        self._buffers = list(self.draws)
         if recipe.mixup is not None:
-            self.draws |= {MIXUP_PARTNERS: (len(x),), MIXUP_WEIGHT: (2,)}
+            self.draws |= {MIXUP_PARTNERS: (rows,), MIXUP_WEIGHT: (2,)}
+        if recipe.accumulate > 1:
+            self.draws = {name: (recipe.accumulate, *shape) for name, shape in self.draws.items()}
         self.lane_buffers = lane_buffers(twin)
         self.roles = roles(twin)
         self.penalised = penalised(twin, recipe.penalised)
@@ -76,64 +116,97 @@ class LaneStep:
         self._of_thread = threading.local()
         self._structure: Any = None
 
-    def model(self, mode: str) -> nn.Module:
+    def model(self, mode: str) -> Bound:
         """The twin model in mode `train` or `eval`, one a thread: `functional_call` swaps its tensors."""
         if not hasattr(self._of_thread, mode):
-            setattr(self._of_thread, mode, copy.deepcopy(self._models[mode]))
-        found: nn.Module = getattr(self._of_thread, mode)
+            setattr(self._of_thread, mode, Bound(copy.deepcopy(self._models[mode]), self.objective))
+        found: Bound = getattr(self._of_thread, mode)
         return found
+
+    @contextlib.contextmanager
+    def watched(self, mode: str) -> Iterator[list[str]]:
+        """The layers that the model is in, outermost first: what is left of them after an error did not come back."""
+        inside: list[str] = []
+        model = self.model(mode).model
+        hooks: list[Any] = []
+        for name, layer in model.named_modules():
+            told = f"{type(layer).__name__} {name}".strip()
+            hooks.append(layer.register_forward_pre_hook(lambda *_, told=told: inside.append(told)))
+            hooks.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
+        try:
+            yield inside
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def initial_state(self, model: nn.Module) -> list[Tensor]:
         """The flat state of a lane that starts from the weights of `model`, before its first step."""
-        model = adapted(model, self.recipe, self._example)
-        device = next(self._models["train"].parameters()).device
-        params = {n: p.detach().to(device).clone() for n, p in model.named_parameters() if p.requires_grad}
-        frozen = {n: p.detach().to(device).clone() for n, p in model.named_parameters() if not p.requires_grad}
-        buffers = {n: b.detach().to(device).clone() for n, b in model.named_buffers()}
+        model = adapted(model, self.recipe, self.example)
+
+        def copied(tensor: Tensor) -> Tensor:
+            return tensor.detach().to(self._device).clone()
+
+        params = {name: copied(param) for name, param in model.named_parameters() if param.requires_grad}
+        frozen = {name: copied(param) for name, param in model.named_parameters() if not param.requires_grad}
+        buffers = {name: copied(buffer) for name, buffer in model.named_buffers()}
         slots = {name: self.rules[name].init(param) for name, param in params.items()}
-        flat, self._structure = tree_flatten((params, buffers | frozen, slots))
+        averages = mapped(torch.clone, averaged(params, buffers)) if self.averages else {}
+        flat, self._structure = tree_flatten((params, buffers | frozen, slots, averages))
         return flat
 
     def train(self, *flat: Tensor) -> list[Tensor]:
-        """One training step of one lane: (*state, numbers [count], x, y, *draws) -> [*state, loss]."""
-        size = self._structure.num_leaves
-        params, buffers, slots = tree_unflatten(list(flat[:size]), self._structure)
-        row, x, y, *draws = flat[size:]
-        numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
-        drawn = dict(zip(self.draws, draws, strict=True))
-        criterion = self._criterion(numbers, drawn)
-        inputs = {name: draw for name, draw in drawn.items() if name not in (MIXUP_PARTNERS, MIXUP_WEIGHT)}
-        inputs |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
-        model = self.model("train")
-
-        def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            fresh = {name: buffer.clone() for name, buffer in buffers.items()}
-            start_calls(model)
-            blended, loss = criterion(x, y)
-            given = {**params, **fresh, **inputs}
-            outputs = functional_call(model, given, (blended,))
-            # A buffer that the model assigns anew, instead of writing into it, is found in `given`.
-            return loss(outputs), {name: given[name] for name in fresh}
-
-        gradients, (loss, buffers) = grad_and_value(loss_of, has_aux=True)(params)
+        """One training step of one lane: (*state, numbers [count], *batch, *draws) -> [*state, loss]."""
+        size, count = self._structure.num_leaves, self.recipe.accumulate
+        params, buffers, slots, averages = tree_unflatten(list(flat[:size]), self._structure)
+        numbers = dict(zip(self.numbers, flat[size].unbind(0), strict=True))
+        batch, draws = flat[size + 1 : size + 1 + self.layout.count], flat[size + 1 + self.layout.count :]
+        parts = [batch] if count == 1 else micro_batches(batch, count)
+        total: dict[str, Tensor] = {}
+        losses = []
+        for number, part in enumerate(parts):
+            drawn = dict(zip(self.draws, draws if count == 1 else [draw[number] for draw in draws], strict=True))
+            gradients, loss, buffers = self._gradients(params, buffers, numbers, self.layout.batch(part), drawn)
+            total = {name: total[name] + found for name, found in gradients.items()} if total else gradients
+            losses.append(loss)
+        gradients = total if count == 1 else {name: found / count for name, found in total.items()}
+        if "clip" in numbers:
+            gradients = clipped(gradients, numbers["clip"])
         stepped = {name: self._updated(name, params[name], gradients[name], slots[name], numbers) for name in params}
         params = {name: param for name, (param, _) in stepped.items()}
         slots = {name: own for name, (_, own) in stepped.items()}
-        return [*tree_flatten((params, buffers, slots))[0], loss]
+        if averages:
+            now = averaged(self._evaluated(params, slots, numbers), buffers)
+            decay = numbers[AVERAGING]
+            averages = {name: exponential_average(average, now[name], decay) for name, average in averages.items()}
+        loss = losses[0] if count == 1 else torch.stack(losses).mean()
+        return [*tree_flatten((params, buffers, slots, averages))[0], loss]
 
-    def _criterion(self, numbers: dict[str, Tensor], drawn: dict[str, Tensor]) -> Callable[[Tensor, Tensor], Any]:
-        """A function of a batch: its inputs as the lane sees them, and the loss of the outputs for them."""
-        smoothing = numbers["label_smoothing"]
+    def _gradients(
+        self,
+        params: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        numbers: dict[str, Tensor],
+        batch: tuple[Inputs, Tensor | None],
+        drawn: dict[str, Tensor],
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        """(gradients, loss, new buffers) of one batch."""
+        given = {name: drawn[name] for name in self._buffers}
+        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
+        blend = None
+        if "mixup" in numbers:
+            weight = mixing_weight(numbers["mixup"], *drawn[MIXUP_WEIGHT].unbind())
+            blend = drawn[MIXUP_PARTNERS].argsort(), weight
+        bound = self.model("train")
 
-        def plain(outputs: Tensor, targets: Tensor) -> Tensor:
-            loss: Tensor = self.objective.loss(outputs, targets, smoothing)
-            return loss
+        def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            fresh = {name: buffer.clone() for name, buffer in buffers.items()}
+            start_calls(bound)
+            tensors = {**params, **fresh, **given}
+            loss, after = bound.run(tensors, "training_loss", *batch, numbers["label_smoothing"], blend)
+            return loss, {name: after[name] for name in fresh}
 
-        if "mixup" not in numbers:
-            return lambda x, y: (x, lambda outputs: plain(outputs, y))
-        partners = drawn[MIXUP_PARTNERS].argsort()
-        weight = mixing_weight(numbers["mixup"], *drawn[MIXUP_WEIGHT].unbind())
-        return lambda x, y: (mix(x, partners, weight), lambda out: mixed_loss(plain, out, y, partners, weight))
+        gradients, (loss, buffers) = grad_and_value(loss_of, has_aux=True)(params)
+        return gradients, loss, buffers
 
     def _updated(
         self, name: str, param: Tensor, gradient: Tensor, slots: dict[str, Tensor], numbers: dict[str, Tensor]
@@ -149,28 +222,39 @@ class LaneStep:
             param = proximal_l1(param, numbers[self.rules[name].rate] * numbers["l1"])
         return param, slots
 
+    def _evaluated(
+        self, params: dict[str, Tensor], slots: dict[str, dict[str, Tensor]], numbers: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        return {name: self.rules[name].evaluated(param, slots[name], numbers) for name, param in params.items()}
+
     def weights(self, state: Sequence[Tensor], row: Tensor) -> dict[str, Tensor]:
         """The weights and buffers to evaluate or to save, by the names of the model's `state_dict`."""
-        params, buffers, slots = tree_unflatten(list(state), self._structure)
+        params, buffers, slots, averages = tree_unflatten(list(state), self._structure)
         numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
-        evaluated = {name: self.rules[name].evaluated(param, slots[name], numbers) for name, param in params.items()}
-        return {**evaluated, **buffers}
+        return {**self._evaluated(params, slots, numbers), **buffers, **averages}
 
     def evaluate(self, *flat: Tensor) -> tuple[Tensor, Tensor]:
-        """(loss, metric) of every row: (*state, numbers [count], x, y) -> two tensors [rows]."""
-        *state, row, x, y = flat
-        outputs = functional_call(self.model("eval"), self.weights(state, row), (x,))
-        losses, metrics = self.objective.row_scores(outputs, y)
+        """(loss, metric) of every row by `Objective.scores`: (*state, numbers [count], *batch) -> each [rows]."""
+        size = self._structure.num_leaves
+        batch = self.layout.batch(flat[size + 1 :])
+        scores, _ = self.model("eval").run(self.weights(flat[:size], flat[size]), "scores", *batch)
+        losses, metrics = scores
         return losses, metrics
 
     def zeros(self, state: Sequence[Tensor]) -> Tensor:
         """Share of the penalised weights that are exactly zero, for stacked lanes: float64 [lanes]."""
-        params, _, _ = tree_unflatten(list(state), self._structure)
+        params, _, _, averages = tree_unflatten(list(state), self._structure)
+        params |= {name: average for name, average in averages.items() if name in params}
         chosen = [param.flatten(1) for name, param in params.items() if name in self.penalised]
         lanes = len(next(iter(params.values())))
         if not chosen:
             return torch.zeros(lanes, dtype=torch.float64)
         return torch.cat([(param == 0).double().cpu() for param in chosen], dim=1).mean(dim=1)
+
+    @property
+    def averages(self) -> bool:
+        """Whether a lane keeps averaged weights, which are evaluated in place of the last."""
+        return AVERAGING in self.numbers
 
     @property
     def idle_numbers(self) -> list[str]:
@@ -182,3 +266,8 @@ class LaneStep:
     def state_size(self) -> int:
         """How many tensors the state of a lane has."""
         return int(self._structure.num_leaves)
+
+
+def averaged(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What an average is kept of: all weights, and the running statistics and other floating-point buffers."""
+    return weights | {name: buffer for name, buffer in buffers.items() if buffer.is_floating_point()}

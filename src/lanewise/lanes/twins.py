@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lanewise.models import generator_states, seeded
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
 from lanewise.parts.stochastic_depth import StochasticDepth
@@ -146,32 +147,37 @@ def lane_buffers(model: nn.Module) -> dict[str, str]:
     return found
 
 
-def draw_shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
-    """The draws that one training step on the batch `x` needs: buffer name -> shape; registers the buffers.
+OnePass = Callable[[nn.Module], object]
+"""Runs a model once on a training batch."""
+
+
+def draw_shapes(
+    model: nn.Module, one_pass: OnePass, dtype: torch.dtype, device: torch.device
+) -> dict[str, tuple[int, ...]]:
+    """The draws that a training pass needs: buffer name -> shape; registers the buffers, of type `dtype`.
 
     Found by running the model once, so that a dropout layer used twice gets two draws.
     """
     twins = {path: module for path, module in model.named_modules() if isinstance(module, LaneDropout)}
-    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        model.train()(x)
+    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), seeded(0):
+        one_pass(model.train())
     shapes: dict[str, tuple[int, ...]] = {}
     for path, twin in twins.items():
         for call, shape in enumerate(twin.shapes):
             twin.register_buffer(
-                f"lane_uniform{call}", torch.zeros(shape, dtype=x.dtype, device=x.device), persistent=False
+                f"lane_uniform{call}", torch.zeros(shape, dtype=dtype, device=device), persistent=False
             )
             shapes[f"{path}.lane_uniform{call}".lstrip(".")] = shape
     return shapes
 
 
-def draws_itself(model: nn.Module, x: Tensor) -> bool:
-    """Whether a training pass draws from torch's global generator: `F.dropout`, `torch.rand` and the like."""
+def draws_itself(model: nn.Module, one_pass: OnePass, device: torch.device) -> bool:
+    """Whether a training pass draws from a global generator: `F.dropout`, `torch.rand`, `random.random` and so on."""
     copied = copy.deepcopy(model).train()
-    with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
-        before = torch.get_rng_state(), torch.cuda.get_rng_state(x.device) if x.is_cuda else None
-        copied(x)
-        after = torch.get_rng_state(), torch.cuda.get_rng_state(x.device) if x.is_cuda else None
-    return any(a is not None and b is not None and not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), seeded(0):
+        before = generator_states(device)
+        one_pass(copied)
+        return generator_states(device) != before
 
 
 def start_calls(model: nn.Module) -> None:

@@ -9,13 +9,17 @@ from lanewise.parts.part import Allowed, check_number
 SMOOTHING = Allowed(0.0, 1.0)
 
 
-def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
+def smoothed_cross_entropy(
+    logits: Tensor, labels: Tensor, smoothing: float | Tensor = 0.0, weights: Tensor | None = None
+) -> Tensor:
     """Mean over rows (and space) of -sum_k q_k log p_k with q_k = (1 - smoothing) [k = label] + smoothing / K.
 
     Args:
         logits: scores of K classes, [N, K] or [N, K, ...]; p is their softmax.
         labels: class numbers in [0, K) of an integer type, [N] or [N, ...].
         smoothing: probability spread evenly over all K classes, in [0, 1]; a 0-d tensor is not checked.
+        weights: factor w_k of each class's term, [K], or None for 1; the sum is then divided by that of w_label over
+            rows, as `torch.nn.functional.cross_entropy` does.
 
     Returns:
         The loss, 0-d, in nats.
@@ -33,8 +37,12 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float | Te
         check_number("label smoothing: smoothing", smoothing, SMOOTHING)
     check_labels(logits, labels)
     log_p = F.log_softmax(logits, dim=1)
-    of_label = log_p.gather(1, labels.to(long).unsqueeze(1)).mean()
-    return -(1 - smoothing) * of_label - smoothing * log_p.mean()
+    index = labels.to(long).unsqueeze(1)
+    if weights is None:
+        return -(1 - smoothing) * log_p.gather(1, index).mean() - smoothing * log_p.mean()
+    log_p = log_p * weights.view(-1, *[1] * (logits.ndim - 2))
+    each = (1 - smoothing) * log_p.gather(1, index).squeeze(1) + smoothing * log_p.mean(1)
+    return -each.sum() / weights[labels.to(long)].sum()
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:

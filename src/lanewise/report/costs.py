@@ -37,7 +37,7 @@ def costs(study: Study) -> str:
         ("machine", f"{processor()}, {counted(os.cpu_count() or 1, 'hardware thread')}"),
         ("used", f"{study.engine.device}, {counted(study.engine.threads, 'thread')}"),
         ("model", study.model_description),
-        ("data", f"{len(held.pool_y):,} rows to train and validate on, {len(held.test_y):,} to test on"),
+        ("data", f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"),
         ("versions", versions()),
     ]
     plans = list(verdict.engine.values())

@@ -1,18 +1,22 @@
 """The learning curves of the report."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lanewise.report.outcome import FINALIST, FINISHED, LEFT, WINNER, Outcome
+from lanewise.report.outcome import FINALIST, FINISHED, LEFT, WINNER, Outcome, run_length
+from lanewise.report.plateaus import listens, replayed
 from lanewise.report.plots import Figure, Json, above, axis, colour, dash, finite, hover_name, layout, log_ticks, plain
-from lanewise.report.words import counted, loss_words
+from lanewise.report.words import TIMES, counted, label, loss_words, short
 from lanewise.study.candidate import Candidate
 from lanewise.study.race import Study
 
 HEIGHT = 460
 HEADROOM = 1.15
+TAKEN_DOWN = "plateau"
+"""What the traces are called that show where plateaus reduced; no legend shows names."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def learning_curves(study: Study, found: Sequence[Outcome]) -> Figure:
     confirmed = [(again[outcome.number], outcome) for outcome in raced if outcome.number in again]
     pools = ([(outcome.candidate, outcome) for outcome in raced], confirmed)
     variants = {
-        f"{at}-{phase}": _variant(measure, pool, order)
+        f"{at}-{phase}": _variant(study, measure, pool, order)
         for at, measure in enumerate(measures)
         for phase, pool in enumerate(pools)
     }
@@ -83,10 +87,28 @@ def learning_curves(study: Study, found: Sequence[Outcome]) -> Figure:
         "decays, so lines that end early cannot be compared with those that run on. The training loss includes "
         "dropout, smoothing and other noise of training. Double click: everything."
     )
+    if any(trace.get("name") == TAKEN_DOWN for variant in variants.values() for trace in variant["data"]):
+        caption += " Triangles on the lines of finalists: a plateau took a number down there, in one repeat at least."
     return Figure("curves", title, caption, HEIGHT, variants, toggles)
 
 
-def _variant(measure: Measure, pool: Sequence[tuple[Candidate, Outcome]], order: list[int]) -> Json:
+def _reductions(study: Study, candidate: Candidate, found: Curve) -> tuple[list[int], list[str]]:
+    """Points of the curve at which plateaus took a number down in some repeat, and what they did, in words."""
+    total, per_epoch = run_length(study, candidate.recipe)
+    if not listens(candidate.recipe, total, per_epoch):
+        return [], []
+    times: dict[float, Counter[str]] = {}
+    for points in candidate.curves.values():
+        for one in replayed(candidate.recipe, total, per_epoch, points).reductions:
+            what = f"{label(one.name)} {TIMES} {short(one.factor)}"
+            times.setdefault(one.progress, Counter())[what] += 1
+    at = [index for index, progress in enumerate(found.progress) if progress in times]
+    told = [times[found.progress[index]] for index in at]
+    repeats = len(candidate.curves)
+    return at, ["; ".join(f"{what} in {n} of {counted(repeats, 'repeat')}" for what, n in did.items()) for did in told]
+
+
+def _variant(study: Study, measure: Measure, pool: Sequence[tuple[Candidate, Outcome]], order: list[int]) -> Json:
     in_epochs = len({outcome.recipe.epochs for _, outcome in pool}) == 1
     factor = pool[0][1].recipe.epochs if in_epochs else 100
     unit = "epoch %{x:.3g}" if in_epochs else "%{x:.0f}% of the run"
@@ -116,6 +138,14 @@ def _variant(measure: Measure, pool: Sequence[tuple[Candidate, Outcome]], order:
             "hovertemplate": f"{hover_name(outcome.number, outcome.recipe, outcome.words)}<br>"
                              f"{plain(measure.name)} {shown}, {unit}<extra></extra>",
         })  # fmt: skip
+        at, told = _reductions(study, candidate, found) if best else ([], [])
+        if at:
+            lines.append({
+                "x": [x[index] for index in at], "y": finite(found.mean[at]), "mode": "markers", "name": TAKEN_DOWN,
+                "meta": outcome.number, "text": [plain(words) for words in told],
+                "marker": {"symbol": "triangle-down", "size": 11, "color": colour(place), "line": {"width": 0}},
+                "hovertemplate": f"{hover_name(outcome.number, outcome.recipe)}<br>%{{text}}<extra></extra>",
+            })  # fmt: skip
     across = axis("epoch" if in_epochs else "share of the run, %", fixedrange=False, range=[0, 1.02 * factor])
     view = layout(
         HEIGHT,

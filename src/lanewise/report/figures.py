@@ -16,6 +16,7 @@ from lanewise.report.outcome import (
     run_length,
     settings_that_differ,
 )
+from lanewise.report.plateaus import replayed
 from lanewise.report.plots import Figure, Json, above, axis, colour, dash, finite, hover_name, layout, log_ticks, plain
 from lanewise.report.words import counted, label, shape_words
 from lanewise.study.race import Study
@@ -159,6 +160,7 @@ def schedules(study: Study) -> Figure | None:
     if not timed:
         return None
     names = list(timed)
+    again = {candidate.number: candidate for candidate in study.confirmed}
     in_epochs = len({finalist.recipe.epochs for finalist in finalists}) == 1
     variants: dict[str, Json] = {}
     hears = False
@@ -170,8 +172,10 @@ def schedules(study: Study) -> Figure | None:
             if value is None:
                 continue
             total, per_epoch = run_length(study, finalist.recipe)
-            hears = hears or bool(feedbacks(value, total, per_epoch))
             table = tabulate(value, total, per_epoch)
+            if feedbacks(value, total, per_epoch):
+                hears, points = True, next(iter(again[finalist.candidate].curves.values()))
+                table = replayed(finalist.recipe, total, per_epoch, points).tables[name]
             at = np.unique(np.linspace(0, total - 1, POINTS_OF_A_SCHEDULE).round().astype(int))
             highest = max(highest, float(table.max()))
             # The last step's value holds until the run is over.
@@ -197,7 +201,7 @@ def schedules(study: Study) -> Figure | None:
     toggles = (tuple("learning rate" if name == "lr" else label(name) for name in names), ("linear", "logarithmic"))
     caption = "Each value as the recipe sets it, step by step."
     if hears:
-        caption += " What a plateau takes off during the run depends on the run and is not drawn."
+        caption += " What a plateau took off is that of the first fresh repeat; others may differ."
     shapes = {shape_words(finalist.recipe.numbers()["lr"]) for finalist in finalists}
     title = "How the finalists' numbers change over the run"
     if len(shapes) == 1:

@@ -43,7 +43,7 @@ def opening(study: Study) -> str:
     verdict, task = study.verdict, study.task
     test, lead = verdict.test, verdict.difference
     facts = [(f"{test.mean:.1%}", f"test {verdict.metric}; 95% interval {test.low:.1%} to {test.high:.1%}")]
-    if len(verdict.finalists) > 1:
+    if lead is not None:
         mean, low, high = (100 * value for value in (lead.mean, lead.low, lead.high))
         same, others = len(verdict.indistinguishable), len(verdict.finalists) - 1
         facts += [
@@ -84,7 +84,7 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
     if figure is None:
         return section(
             "How sure is it?",
-            quiet("Only one recipe ran to the end, so there was no other to compare it with in the confirmation."),
+            quiet("There was nothing to compare the winner with: no other recipe came as far as the confirmation."),
         )
     drawn.append(figure)
     heads = [

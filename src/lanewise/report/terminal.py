@@ -33,17 +33,12 @@ class Display(Observer, AbstractContextManager["Display"]):
         """Nothing stays open."""
 
 
-def observer(console: Console | None = None, metric: str = "accuracy") -> Display:
-    """A display for `console`: a live table on a terminal, plain lines on a file, a pipe or a dumb terminal.
-
-    Args:
-        console: standard error if None.
-        metric: what the scores are called; they are shown as percentages.
-    """
+def observer(console: Console | None = None) -> Display:
+    """A display for `console` (standard error if None): a live table on a terminal, plain lines on all else."""
     console = console or Console(stderr=True, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
-        return LiveDisplay(console, metric)
-    return PlainDisplay(console, metric)
+        return LiveDisplay(console)
+    return PlainDisplay(console)
 
 
 class PlainDisplay(Display):
@@ -53,8 +48,8 @@ class PlainDisplay(Display):
         clock: seconds from any start.
     """
 
-    def __init__(self, console: Console, metric: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.console, self.metric, self.clock = console, metric, clock
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console, self.clock = console, clock
         self._phase, self._tenth, self._said = "", -1, clock()
 
     def note(self, line: str) -> None:
@@ -68,15 +63,17 @@ class PlainDisplay(Display):
         facts = [f"{progress.phase}: {progress.done:.0%}", *_left(progress.seconds_left), _field(progress)]
         if progress.standings:
             first = progress.standings[0]
-            facts.append(f"ahead: {first.candidate} ({self.metric} {first.score:.1%}, loss {loss_words(first.loss)})")
+            facts.append(
+                f"ahead: {first.candidate} ({progress.metric} {first.score:.1%}, loss {loss_words(first.loss)})"
+            )
         self.console.print(Text(", ".join(facts)), soft_wrap=True)
 
 
 class LiveDisplay(Display):
     """The phase, a bar, the time left and the leading recipes, drawn again and again in the same place."""
 
-    def __init__(self, console: Console, metric: str) -> None:
-        self.console, self.metric = console, metric
+    def __init__(self, console: Console) -> None:
+        self.console = console
         self._progress: Progress | None = None
         self._shown = time.monotonic()
         self._spinner = Spinner("line" if console.options.ascii_only else "dots", style="cyan")
@@ -115,7 +112,7 @@ class LiveDisplay(Display):
         parts: list[RenderableType] = [Text(), self._busy(progress.phase), bar, _line(_field(progress), "dim")]
         room = self.console.height - LINES_AROUND_THE_TABLE
         if progress.standings and room > 0:
-            parts.append(leaders(progress.standings[:room], self.metric, self.console.width))
+            parts.append(leaders(progress.standings[:room], progress.metric, self.console.width))
         return Group(*parts)
 
     def _busy(self, words: str) -> Table:

@@ -12,6 +12,7 @@ import torch
 
 from lanewise.data import BUILT_IN, Source
 from lanewise.data.fingerprint import fingerprint
+from lanewise.data.nested import branches, leaves
 from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine
 from lanewise.lanes.plan import Plan
@@ -75,7 +76,12 @@ def path_or_name(source: Source) -> str | None:
 
 def data_checksums(source: Source) -> dict[str, str]:
     """Shape, type and checksum of everything in `source`."""
-    return fingerprint((name, getattr(source, name)) for name in ("x", "y", "x_test", "y_test"))
+    found: dict[str, str] = {"rows": str(len(source))}
+    # Rows that are read from elsewhere are not all read for this; their targets tell most changes.
+    for name in ("x", "y", "x_test", "y_test"):
+        if (given := getattr(source, name)) is not None:
+            found |= fingerprint(zip(branches(name, given), leaves(given), strict=True))
+    return found
 
 
 def model_checksums(task: Task) -> dict[str, str] | None:

@@ -27,7 +27,7 @@ class Progress:
 
     Attributes:
         phase: what is going on, in words. done: share of the expected lane-steps, 0 to 1. seconds_left: an estimate,
-        or None before there is one. standings: the leading candidates, best first.
+        or None before there is one. standings: the leading candidates, best first. metric: the name of their scores.
     """
 
     phase: str
@@ -36,6 +36,7 @@ class Progress:
     live: int
     drawn: int
     standings: list[Standing] = field(default_factory=list)
+    metric: str = "score"
 
 
 class Observer:

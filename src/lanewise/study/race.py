@@ -124,7 +124,7 @@ class Study:
         """
         with self.folder.held() if self.folder else contextlib.nullcontext():
             held = self.engine.held
-            rows = f"{len(held.pool_y):,} rows to train and validate on, {len(held.test_y):,} to test on"
+            rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
             self.observer.note(f"{self.task.model_name} on {self.task.source.name}: {rows}")
             self.observer.note(f"model: {self.model_description}")
             wait = True
@@ -360,7 +360,7 @@ class Study:
             finalists,
             test,
             difference,
-            self.task.objective.metric,
+            self.task.objective.metric.name,
             len(self.candidates),
             costs.lane_steps,
             seconds,
@@ -392,7 +392,9 @@ class Study:
             for c in with_score[:LEADERS]
         ]  # fmt: skip
         live = sum(candidate.left_at is None for candidate in self.candidates)
-        self.observer.show(Progress(self._phase, done, left, live, len(self.candidates), standings))
+        self.observer.show(
+            Progress(self._phase, done, left, live, len(self.candidates), standings, self.task.objective.metric.name)
+        )
 
 
 def with_overrides(space: Recipe, epochs: int | None, batch_size: int | None) -> Recipe:

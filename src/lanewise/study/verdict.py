@@ -39,14 +39,15 @@ class Verdict:
 
     Attributes:
         finalists: winner first, then by mean score. test: the winner's test metric over fresh repeats and test rows.
-        difference: winner minus runner-up on the test rows. metric: name of the metric; scores are fractions.
+        difference: winner minus runner-up on the test rows; None where the winner is the only finalist.
+        metric: name of the metric; scores are fractions.
         candidates: how many were drawn. lane_steps: steps summed over lanes and repeats, cool-downs and confirmation
         included. seconds: `total`, `train` (exactly those steps), `compile`, `trials`. engine: plans by structure.
     """
 
     finalists: tuple[Finalist, ...]
     test: Interval
-    difference: Interval
+    difference: Interval | None
     metric: str
     candidates: int
     lane_steps: int
@@ -70,7 +71,7 @@ class Verdict:
             "winner_candidate": self.finalists[0].candidate,
             "metric": self.metric,
             "test": self.test.to_dict(),
-            "difference": self.difference.to_dict(),
+            "difference": self.difference.to_dict() if self.difference else None,
             "runner_up": to_dict(self.finalists[1].recipe) if len(self.finalists) > 1 else None,
             "indistinguishable": [
                 {
@@ -126,8 +127,8 @@ class Verdict:
         ]
         if winner.zeros:
             lines[0] += f" {winner.zeros:.1%} of its penalised weights are exactly zero."
-        if len(self.finalists) == 1:
-            return lines
+        if self.difference is None:
+            return [*lines, "No other recipe came as far as the confirmation, so there was nothing to compare it with."]
         gap, other = self.difference, f"the runner-up, candidate {self.finalists[1].candidate}"
         side = "ahead of" if gap.mean >= 0 else "behind"
         told = "too close to tell them apart" if not gap.excludes_zero else "more than chance explains"
@@ -182,10 +183,15 @@ def rank_finalists(
     return tuple(Finalist(candidates[at], recipes[at], metric[at], difference.get(at)) for at in order)
 
 
-def intervals_on_test_rows(rows: dict[int, np.ndarray], finalists: tuple[Finalist, ...]) -> tuple[Interval, Interval]:
-    """(the winner's test metric, winner minus runner-up), from the metric of every test row [repeats, rows]."""
+def intervals_on_test_rows(
+    rows: dict[int, np.ndarray], finalists: tuple[Finalist, ...]
+) -> tuple[Interval, Interval | None]:
+    """(the winner's test metric, winner minus runner-up), from the metric of every test row [repeats, rows].
+
+    A single finalist has no runner-up, so the second is None.
+    """
     winner = rows[finalists[0].candidate]
     test = fraction_interval(winner)
     if len(finalists) < 2:
-        return test, Interval(0.0, 0.0, 0.0, len(winner))
+        return test, None
     return test, crossed_interval(winner - rows[finalists[1].candidate])

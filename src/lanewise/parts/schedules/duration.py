@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from lanewise.errors import InputError
-from lanewise.parts.part import Variable
+from lanewise.parts.part import Variable, expression
 
 ALLOWED = 'a share of the run ("5%", at most 100%), epochs ("3ep") or whole steps ("200st")'
 PATTERN = re.compile(r"(\d+(?:\.\d+)?)(%|ep|st)")
@@ -121,15 +121,18 @@ def duration(default: Any, *, positive: bool = False, optional: bool = False, kw
 
 def durations(default: tuple[str, ...]) -> Any:
     """A dataclass field for a tuple of durations, counted from where the schedule starts."""
-    return field(default=default, metadata={"check": tuple_of(check_duration)})
+    return field(default=default, metadata={"check": tuple_of(check_duration, "50%", "75%")})
 
 
-def tuple_of(check: Callable[[str, Any], None]) -> Callable[[str, Any], None]:
-    """The check of a tuple whose every entry passes `check`."""
+def tuple_of(check: Callable[[str, Any], None], *example: Any) -> Callable[[str, Any], None]:
+    """The check of a tuple whose every entry passes `check`; `example` is one, for the message."""
 
     def check_all(where: str, value: Any) -> None:
         if not isinstance(value, tuple) or not value:
-            raise InputError(f"{where} = {value!r}: must be a tuple with at least one entry")
+            raise InputError(
+                f"{where} = {value!r}: must be one entry or more in brackets, such as {expression(example)} in a file, "
+                f"the tuple {example!r} in Python"
+            )
         for index, entry in enumerate(value):
             check(f"{where}[{index}]", entry)
 

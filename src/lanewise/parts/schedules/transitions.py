@@ -23,7 +23,7 @@ def transition(start: float, end: float, form: Schedule, step: Array, steps: int
 
 def check_values(where: str, value: Any) -> None:
     """Raise `InputError` unless `value` is a tuple of numbers of at least 0."""
-    tuple_of(lambda name, entry: check_number(name, entry, Allowed(low=0.0)))(where, value)
+    tuple_of(lambda name, entry: check_number(name, entry, Allowed(low=0.0)), 1.0, 0.1)(where, value)
 
 
 def check_optional_shape(where: str, value: Any) -> None:

@@ -1,0 +1,258 @@
+"""What is to be learnt of each row: a class, numbers, the next tokens, or nothing that the data names."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+
+from lanewise.data.arrays import NUMBER_THEM, as_tensor, check_finite, listed
+from lanewise.errors import InputError
+
+Target: TypeAlias = Literal["class", "number", "tokens", "none"]
+TARGETS: tuple[str, ...] = get_args(Target)
+
+IGNORED = -100
+"""A target token that counts for nothing, as in `torch.nn.CrossEntropyLoss`."""
+
+MOST_FLOAT_CLASSES = 1000
+"""Floating targets that are all of 0..K-1 are classes up to this K; beyond it, numbers are likelier."""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedTarget:
+    """Targets as they are stored.
+
+    Attributes:
+        y: int64 [rows] classes, floating [rows] or [rows, k], int64 [rows, T] tokens, or None.
+        target: which of these. classes: how many, where they are classes. notes: what users should know.
+    """
+
+    y: torch.Tensor | None
+    target: Target
+    classes: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def as_target(where: str, value: Any, target: Target | None = None) -> CheckedTarget:
+    """`value` checked as `target`, or, by default, as what it looks like.
+
+    Whole numbers [rows] are classes and must be 0..K-1; whole numbers [rows, T] are tokens, of which -100 counts for
+    nothing; floating numbers [rows] or [rows, k] are numbers, but [rows] that are all of 0..K-1, K at most 1000 and
+    each in two rows or more, are classes, since labels often come as floats. `target="number"` says otherwise.
+
+    >>> as_target("y", [2, 0, 1]).classes
+    3
+    >>> as_target("y", [1.0, 0.0, 0.0, 1.0]).target, as_target("y", [1.5, 0.0, 0.0, 1.5]).target
+    ('class', 'number')
+    >>> as_target("y", [1.0, 0.0, 0.0, 1.0], "number").y
+    tensor([1., 0., 0., 1.], dtype=torch.float64)
+
+    Raises:
+        InputError: another shape, NaN or infinity, classes with gaps, one class or one number only.
+    """
+    if target is not None and target not in TARGETS:
+        raise InputError(f"target = {target!r}: must be {', '.join(TARGETS)}")
+    if target == "none":
+        if value is not None:
+            raise InputError(f"{where} is given and target = 'none': leave it out, or name another target")
+        return CheckedTarget(None, "none")
+    y = as_tensor(where, value)
+    notes: tuple[str, ...] = ()
+    if target is None:
+        target = likely(y)
+        if target == "class" and y.is_floating_point():
+            notes = (f"{where}: whole floating numbers are read as classes; for a regression say target='number'",)
+    if target == "tokens":
+        return CheckedTarget(as_tokens(where, y), target)
+    if target == "number":
+        return CheckedTarget(as_numbers(where, y), target)
+    labels = as_labels(where, y)
+    return CheckedTarget(labels, "class", count_classes(where, labels), notes)
+
+
+def likely(y: torch.Tensor) -> Target:
+    """What `y` is, as `as_target` says."""
+    if not y.is_floating_point():
+        return "tokens" if y.ndim == 2 and y.shape[1] > 1 and y.dtype is not torch.bool else "class"
+    if y.ndim != 1 or not len(y) or not bool((torch.isfinite(y) & (y == y.floor())).all()):
+        return "number"
+    found, counts = torch.unique(y, return_counts=True)
+    complete = float(found[0]) == 0 and float(found[-1]) == len(found) - 1 and int(counts.min()) >= 2
+    return "class" if complete and 2 <= len(found) <= MOST_FLOAT_CLASSES else "number"
+
+
+def as_text(value: Any) -> "np.ndarray[Any, Any] | None":
+    """`value` as an array of text if it is text, whole or mixed with nothing, else None."""
+    if isinstance(value, torch.Tensor):
+        return None
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        return None
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8", "replace")
+    if array.dtype.kind == "O" and array.size and all(isinstance(label, str) for label in array.flat):
+        return array.astype(str)
+    return array if array.dtype.kind in "UT" else None
+
+
+def label_names(where: str, value: Any) -> tuple[str, ...] | None:
+    """The names of the classes, sorted, if the labels `value` are text; None if they are not.
+
+    >>> label_names("y", ["cat", "ant", "cat"])
+    ('ant', 'cat')
+    """
+    text = as_text(value)
+    if text is None:
+        return None
+    if text.ndim != 1:
+        raise InputError(f"{where} has shape {list(text.shape)}: must be [rows], one class name for each row")
+    return tuple(str(name) for name in np.unique(text))
+
+
+def numbered_labels(where: str, value: Any, names: tuple[str, ...]) -> "np.ndarray[Any, Any]":
+    """The number in `names` of every label.
+
+    Raises:
+        InputError: a label that is none of the names.
+    """
+    text = as_text(value)
+    if text is None or text.ndim != 1:
+        raise InputError(f"{where} must be class names [rows], as those of y")
+    unseen = sorted(set(text.tolist()) - set(names))
+    if unseen:
+        raise InputError(f"{where} has labels that y has not: {', '.join(unseen[:8])}; must be {', '.join(names[:8])}")
+    return np.searchsorted(np.array(names), text.astype(str))
+
+
+def as_labels(where: str, value: Any) -> torch.Tensor:
+    """`value` as int64 labels [rows], whole numbers from 0 up."""
+    y = as_tensor(where, value)
+    if y.ndim != 1:
+        raise InputError(f"{where} has shape {list(y.shape)}: must be [rows], one class number for each row")
+    if y.numel() == 0:
+        raise InputError(f"{where} is empty: must have one label for each row")
+    if y.is_floating_point():
+        wrong = (~torch.isfinite(y) | (y != y.floor())).nonzero().flatten()
+        if len(wrong):
+            row = int(wrong[0])
+            raise InputError(f"{where} has the label {y[row].item()} in row {row}: labels must be whole numbers 0..K-1")
+    y = y.to(torch.int64)
+    if int(y.min()) < 0:
+        row = int((y < 0).nonzero()[0])
+        raise InputError(f"{where} has the label {int(y[row])} in row {row}: labels must be 0..K-1; {NUMBER_THEM}")
+    return y
+
+
+def count_classes(where: str, y: torch.Tensor) -> int:
+    """The number K of classes in `y`, whose labels must be exactly 0..K-1 with K at least 2."""
+    found = torch.unique(y)
+    if len(found) == 1:
+        raise InputError(f"{where} has one class only (label {int(found[0])}): must have at least two")
+    if int(found[-1]) != len(found) - 1:
+        raise InputError(
+            f"{where} has {len(found)} different labels, {listed(found)}: must be 0..{len(found) - 1}; {NUMBER_THEM},"
+            " target='number' makes them numbers"
+        )
+    return len(found)
+
+
+def as_numbers(where: str, value: Any) -> torch.Tensor:
+    """`value` as finite floating numbers [rows] or [rows, k]; whole ones become float64."""
+    y = as_tensor(where, value)
+    if y.ndim not in (1, 2):
+        raise InputError(f"{where} has shape {list(y.shape)}: must be [rows] or [rows, k], k numbers for each row")
+    if y.numel() == 0:
+        raise InputError(f"{where} is empty (shape {list(y.shape)}): must have one number for each row")
+    check_finite(where, y)
+    return y if y.is_floating_point() else y.to(torch.float64)
+
+
+def check_varies(where: str, y: torch.Tensor) -> None:
+    """Raise `InputError` if a number to be learnt is the same in all rows."""
+    constant = (y == y[0]).all(0)
+    if bool(constant.any()):
+        column = "" if y.ndim == 1 else f"[:, {int(constant.nonzero()[0])}]"
+        raise InputError(f"{where}{column} is the same number in every row: there is nothing to learn")
+
+
+def as_tokens(where: str, value: Any) -> torch.Tensor:
+    """`value` as int64 tokens [rows, T], from 0 up or `IGNORED`."""
+    y = as_tensor(where, value)
+    if y.ndim != 2 or y.is_floating_point() or y.dtype is torch.bool:
+        kind = str(y.dtype).removeprefix("torch.")
+        raise InputError(f"{where} is {kind} of shape {list(y.shape)}: tokens must be whole numbers [rows, T]")
+    if y.numel() == 0:
+        raise InputError(f"{where} is empty (shape {list(y.shape)}): must have at least one row and one token")
+    y = y.to(torch.int64)
+    wrong = ((y < 0) & (y != IGNORED)).any(1).nonzero().flatten()
+    if len(wrong):
+        row = int(wrong[0])
+        token = int(y[row][(y[row] < 0) & (y[row] != IGNORED)][0])
+        raise InputError(f"{where} has the token {token} in row {row}: must be 0 or more, or {IGNORED} to be ignored")
+    return y
+
+
+def balanced_weights(y: torch.Tensor, classes: int, rows: torch.Tensor | None = None) -> tuple[float, ...]:
+    """The weight n / (classes * n_k) of every class k, so that all classes weigh the same in the loss.
+
+    n is the number of rows and n_k that of class k, at `rows` (int64), by default at all.
+
+    >>> balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
+    (0.6666666666666666, 2.0)
+
+    Raises:
+        InputError: a class without a row.
+    """
+    labels = y if rows is None else y[rows]
+    counts = torch.bincount(labels, minlength=classes).tolist()
+    if 0 in counts:
+        raise InputError(f"class {counts.index(0)} has no training row: classes cannot be weighted by their counts")
+    return tuple(len(labels) / (classes * count) for count in counts)
+
+
+@dataclass(frozen=True, eq=False)
+class TargetScale:
+    """The map y -> (y - mean) / std of numeric targets, and back; mean and std are those of the training rows.
+
+    Attributes:
+        mean: float64, [] for one number a row, [k] for k. std: shaped as `mean`, above 0 (1 where all are equal).
+
+    >>> scale = TargetScale.fit(torch.tensor([10.0, 30.0, 99.0]), torch.tensor([0, 1]))
+    >>> scale.mean.item(), scale.std.item()
+    (20.0, 10.0)
+    >>> scale.apply(torch.tensor([40.0])), scale.invert(torch.tensor([2.0]))
+    (tensor([2.]), tensor([40.]))
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    @classmethod
+    def fit(cls, y: torch.Tensor, rows: torch.Tensor | None = None) -> "TargetScale":
+        """Measure `y` [rows] or [rows, k] at `rows` (int64), by default at all.
+
+        Raises:
+            InputError: no rows, whole numbers, or values that overflow float64.
+        """
+        if not y.is_floating_point():
+            raise InputError(f"y is {y.dtype}: only floating targets are scaled")
+        values = (y if rows is None else y[rows]).to(torch.float64)
+        if not len(values):
+            raise InputError("no training rows to scale targets by: must be at least one")
+        low, high = values.amin(0), values.amax(0)
+        unit = torch.where(low == high, 1.0, high - low)
+        mean = torch.where(low == high, low, values.mean(0))
+        std = torch.where(low == high, 1.0, unit * ((values - mean) / unit).square().mean(0).sqrt())
+        if not bool((torch.isfinite(mean) & torch.isfinite(std)).all()):
+            raise InputError("y spreads too widely: its mean or standard deviation overflows float64")
+        return cls(mean, std)
+
+    def apply(self, y: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """(y - mean) / std in type `dtype`, computed in float64."""
+        return ((y.to(torch.float64) - self.mean.to(y.device)) / self.std.to(y.device)).to(dtype)
+
+    def invert(self, y: torch.Tensor) -> torch.Tensor:
+        """Mean + std * y: scaled numbers or outputs in the unit of the data, in the type of `y`."""
+        return (self.mean.to(y.device) + self.std.to(y.device) * y.to(torch.float64)).to(y.dtype)
