@@ -92,7 +92,8 @@ def test_a_place_that_takes_no_folder_is_refused(name: str, because: str, tmp_pa
 def test_a_run_that_never_got_going_leaves_nothing(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.write_settings({}, SPACE, {})
-    folder.database.touch()
+    for name in ("study.db", "study.db-wal", "study.db-shm", "engine.json"):
+        (folder.path / name).touch()
     folder.discard()
     folder.discard()
     assert not folder.path.exists()

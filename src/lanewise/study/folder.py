@@ -181,7 +181,8 @@ class RunFolder:
     def discard(self) -> None:
         """Remove what a run that never got going has made: its few files, its folder and new folders above that."""
         if self.begun:
-            for name in (MARK, self.space.name, self.engine.name, self.database.name):
+            logs = [f"{self.database.name}{end}" for end in ("-wal", "-shm")]
+            for name in (MARK, self.space.name, self.engine.name, self.database.name, *logs):
                 (self.path / name).unlink(missing_ok=True)
         for folder in self._made:
             with contextlib.suppress(OSError):
