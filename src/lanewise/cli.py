@@ -195,7 +195,6 @@ def train(
 
     from lanewise.files import check_writable, write_whole
     from lanewise.recipe_file import read
-    from lanewise.report.words import loss_words
     from lanewise.study.race import with_overrides
     from lanewise.study.score_kind import ScoreKind
     from lanewise.task import Task, check_recorded
@@ -226,7 +225,7 @@ def train(
     metric, kind = task.objective.metric.name, ScoreKind.of(task.objective.metric)
     if trained.validation:
         loss, score = trained.validation
-        stderr.print(f"validation: loss {loss_words(loss)}, {metric} {kind.words(score, 2)}")
+        stderr.print(f"validation: loss {loss:.4f}, {metric} {kind.words(score, 2)}")
     if trained.zeros[0]:
         stderr.print(f"weights that are exactly zero: {trained.zeros[0]:,} of {trained.zeros[1]:,}")
     if save:
@@ -244,7 +243,7 @@ def train(
         }
         print(json.dumps({"metric": metric, "greater_is_better": kind.greater_is_better, "test": test}))
     else:
-        print(f"test {metric}: {kind.words(trained.test[1], 2)} (loss {loss_words(trained.test[0])})")
+        print(f"test {metric}: {kind.words(trained.test[1], 2)} (loss {trained.test[0]:.4f})")
 
 
 @app.command()

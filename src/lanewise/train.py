@@ -33,6 +33,7 @@ from lanewise.models import seeded
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
+from lanewise.study.score_kind import ScoreKind
 from lanewise.task import Task
 
 EVALUATED_ROWS = 1024
@@ -43,7 +44,8 @@ class Trained:
     """A model trained alone.
 
     Attributes:
-        model: in evaluation mode. validation, test: (loss, metric); validation is None where all rows trained.
+        model: in evaluation mode. validation, test: (loss, metric), the metric in its own direction; validation is None
+            where all rows trained.
         zeros: weights that are exactly zero, and how many there are.
     """
 
@@ -129,8 +131,13 @@ def train(
         optimizer.eval()
     final = (model if average is None else average).eval()
     zeros = penalty.zeros()
-    validation = mean_scores(final, task, feed, rows.rows, valid) if len(valid) else None
-    test = mean_scores(final, task, feed, rows.test_rows, torch.arange(row_count(rows.held.test_x)))
+
+    def given(read: Callable[..., Any], of: Tensor) -> tuple[float, float]:
+        loss, metric = mean_scores(final, task, feed, read, of)
+        return loss, ScoreKind.of(task.objective.metric).turned(metric)
+
+    validation = given(rows.rows, valid) if len(valid) else None
+    test = given(rows.test_rows, torch.arange(row_count(rows.held.test_x)))
     return Trained(final, validation, test, (zeros.zeros, zeros.total))
 
 
@@ -182,7 +189,10 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
 def mean_scores(
     model: nn.Module, task: Task, feed: Feed, read: Callable[..., Any], rows: Tensor
 ) -> tuple[float, float]:
-    """(mean loss, mean metric) of `model` on the `rows` that `read` gives."""
+    """(mean loss, mean metric) of `model` on the `rows` that `read` gives; the metric turned: greater is better.
+
+    Plateaus are told these, as in a lane.
+    """
     found: list[Any] = []
     was_training = model.training
     model.eval()
@@ -192,4 +202,4 @@ def mean_scores(
         found.append([score.double().cpu().numpy() for score in scores])
     model.train(was_training)
     losses, metrics = (np.concatenate(column) for column in zip(*found, strict=True))
-    return float(losses.mean()), float(task.objective.turned(metrics.mean()))
+    return float(losses.mean()), float(metrics.mean())

@@ -68,12 +68,13 @@ def rung_scores(scores: Scores, fraction: bool = True) -> np.ndarray:
     Args:
         fraction: whether the metric is in [0, 1], as accuracy is: then the error is 1 - metric, else -metric.
     """
-    error = 1 - scores.metric if fraction else 0.0 - scores.metric
-    # A metric of exactly 0 has no size of its own to take a share of.
-    weight = TIE if fraction else EXACT_TIE * np.maximum(np.abs(scores.metric), np.finfo(np.float64).tiny)
-    found = error + weight * scores.loss / (1 + np.abs(scores.loss))
     # An infinite score would beat or spoil all means; what is no finite number is not scored.
-    return np.where(np.isfinite(found), found, np.nan)
+    loss, metric = (np.where(np.isfinite(given), given, np.nan) for given in (scores.loss, scores.metric))
+    error = 1 - metric if fraction else 0.0 - metric
+    # A metric of exactly 0 has no size of its own to take a share of.
+    weight = TIE if fraction else EXACT_TIE * np.maximum(np.abs(metric), np.finfo(np.float64).tiny)
+    found: np.ndarray = error + weight * loss / (1 + np.abs(loss))
+    return found
 
 
 def standing(candidate: Candidate) -> tuple[float, float]:
