@@ -1,10 +1,13 @@
 """Whole races by metrics that are no fractions: what is found, recorded, reported and shown."""
 
+import copy
 import io
+import itertools
 import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from typer.testing import CliRunner
 import lanewise as lw
 from lanewise.cli import app
 from lanewise.parts.schedules import Plateau
+from lanewise.recipe_file import save
 from lanewise.report import terminal
 from lanewise.report.outcome import outcomes
 from lanewise.study.folder import RunFolder
@@ -154,7 +158,7 @@ def test_who_watches_sees_the_best_first(found: Found) -> None:
     assert isinstance(console.file, io.StringIO)
     assert f"ahead: {first.candidate} ({found.metric} {found.kind.words(first.score)}, loss" in console.file.getvalue()
     table = terminal.leaders(told[-1].standings, found.metric, 120, found.kind)
-    assert list(table.columns[1].cells)[0] == found.kind.words(first.score)
+    assert next(iter(table.columns[1].cells)) == found.kind.words(first.score)
 
 
 def test_curves_and_lead_are_drawn_in_the_metrics_own_direction(found: Found) -> None:
@@ -186,14 +190,17 @@ def test_a_loss_below_zero_is_not_drawn_on_a_logarithmic_axis(found: Found) -> N
 
 
 def test_the_leaderboard_ranks_those_that_finished_by_their_score(found: Found) -> None:
-    states = ("finished", "left")
-    ranked = [outcome for outcome in outcomes(found.race.study) if outcome.state in states]
-    for one, other in zip(ranked, ranked[1:], strict=False):
-        if one.words == other.words:
-            assert one.candidate.score >= other.candidate.score
-    scored = [found.own(outcome.candidate.score) for outcome in ranked if outcome.candidate.scored]
-    assert scored
-    assert all(found.kind.words(score, 2) in found.page.words for score in scored)
+    study = copy.copy(found.race.study)
+    # A loss that says the opposite must not count.
+    study.candidates = [replace(candidate, loss=candidate.score) for candidate in study.candidates]
+    ranked = outcomes(study)
+    pairs = [pair for pair in itertools.pairwise(ranked) if pair[0].words == pair[1].words != "finalist"]
+    assert pairs
+    assert all(one.candidate.score > other.candidate.score for one, other in pairs)
+    for outcome in ranked:
+        words = found.kind.words(found.own(outcome.candidate.score), 2)
+        assert words in found.page.words
+        assert words.startswith("-") or f"-{words}" not in found.page.words
 
 
 def test_a_plateau_watches_the_same_score_alone_as_in_its_lane(tmp_path: Path) -> None:
@@ -212,7 +219,7 @@ def test_a_plateau_watches_the_same_score_alone_as_in_its_lane(tmp_path: Path) -
 def test_train_prints_a_plain_number(tmp_path: Path) -> None:
     x, y = rows()
     np.savez(tmp_path / "numbers.npz", x=x.numpy(), y=y.numpy())
-    lw.save(lw.Recipe(rule=lw.SGD(lr=0.05), batch_size=16, epochs=2), tmp_path / "recipe.yaml")
+    save(lw.Recipe(rule=lw.SGD(lr=0.05), batch_size=16, epochs=2), tmp_path / "recipe.yaml")
     words = ["train", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "numbers.npz"), "--model", "mlp:4"]
     printed = CliRunner().invoke(app, words)
     score = re.fullmatch(r"test R2: (-?\d\.\d+) \(loss \d\.\d{4}\)\n", printed.stdout)
