@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -195,6 +196,7 @@ def train(
     from lanewise.files import check_writable, write_whole
     from lanewise.recipe_file import read
     from lanewise.study.race import with_overrides
+    from lanewise.study.score_kind import ScoreKind
     from lanewise.task import Task, check_recorded
     from lanewise.train import train as train_alone
 
@@ -220,9 +222,10 @@ def train(
         device=device,
         show=lambda step, steps, loss: stderr.print(f"step {step:,} of {steps:,}, training loss {loss:.4f}"),
     )
-    metric = task.objective.metric.name
+    metric, kind = task.objective.metric.name, ScoreKind.of(task.objective.metric)
     if trained.validation:
-        stderr.print(f"validation: loss {trained.validation[0]:.4f}, {metric} {trained.validation[1]:.2%}")
+        loss, score = trained.validation
+        stderr.print(f"validation: loss {loss:.4f}, {metric} {kind.words(score, 2)}")
     if trained.zeros[0]:
         stderr.print(f"weights that are exactly zero: {trained.zeros[0]:,} of {trained.zeros[1]:,}")
     if save:
@@ -233,9 +236,14 @@ def train(
         write_whole(save, to_bytes(weights))
         stderr.print(f"Weights: {save}", markup=False)
     if as_json:
-        print(json.dumps({"test": {"loss": trained.test[0], metric: trained.test[1]}}))
+        # JSON knows neither NaN nor infinity, the scores of a run that diverged.
+        test = {
+            name: value if math.isfinite(value) else None
+            for name, value in zip(("loss", metric), trained.test, strict=True)
+        }
+        print(json.dumps({"metric": metric, "greater_is_better": kind.greater_is_better, "test": test}))
     else:
-        print(f"test {metric}: {trained.test[1]:.2%} (loss {trained.test[0]:.4f})")
+        print(f"test {metric}: {kind.words(trained.test[1], 2)} (loss {trained.test[0]:.4f})")
 
 
 @app.command()

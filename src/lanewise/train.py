@@ -33,6 +33,7 @@ from lanewise.models import seeded
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
+from lanewise.study.score_kind import ScoreKind
 from lanewise.task import Task
 
 EVALUATED_ROWS = 1024
@@ -43,7 +44,8 @@ class Trained:
     """A model trained alone.
 
     Attributes:
-        model: in evaluation mode. validation, test: (loss, metric); validation is None where all rows trained.
+        model: in evaluation mode. validation, test: (loss, metric), the metric in its own direction; validation is None
+            where all rows trained.
         zeros: weights that are exactly zero, and how many there are.
     """
 
@@ -129,8 +131,13 @@ def train(
         optimizer.eval()
     final = (model if average is None else average).eval()
     zeros = Penalty(final, select=chosen or None).zeros()
-    validation = mean_scores(final, task, feed, valid) if len(valid) else None
-    test = mean_scores(final, task, feed, torch.arange(len(rows.held.test)), test=True)
+
+    def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
+        loss, metric = mean_scores(final, task, feed, of, tested)
+        return loss, ScoreKind.of(task.objective.metric).turned(metric)
+
+    validation = given(valid) if len(valid) else None
+    test = given(torch.arange(len(rows.held.test)), tested=True)
     return Trained(final, validation, test, (zeros.zeros, zeros.total))
 
 
@@ -180,7 +187,10 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def mean_scores(model: nn.Module, task: Task, feed: Feed, rows: Tensor, test: bool = False) -> tuple[float, float]:
-    """(mean loss, mean metric) of `model` on `rows` of the pool, or of the test data."""
+    """(mean loss, mean metric) of `model` on `rows` of the pool, or of the test data.
+
+    The metric is turned so that greater is better: plateaus are told these, as in a lane.
+    """
     found: list[Any] = []
     was_training = model.training
     model.eval()
@@ -191,4 +201,4 @@ def mean_scores(model: nn.Module, task: Task, feed: Feed, rows: Tensor, test: bo
         found.append([score.double().cpu().numpy() for score in scores])
     model.train(was_training)
     losses, metrics = (np.concatenate(column) for column in zip(*found, strict=True))
-    return float(losses.mean()), float(task.objective.turned(metrics.mean()))
+    return float(losses.mean()), float(metrics.mean())

@@ -12,6 +12,7 @@ from lanewise.report.plots import Figure, Json, above, axis, colour, dash, finit
 from lanewise.report.words import TIMES, counted, label, loss_words, short
 from lanewise.study.candidate import Candidate
 from lanewise.study.race import Study
+from lanewise.study.score_kind import ScoreKind
 
 HEIGHT = 460
 HEADROOM = 1.15
@@ -21,11 +22,21 @@ TAKEN_DOWN = "plateau"
 
 @dataclass(frozen=True)
 class Measure:
-    """A column of the curves: its place in a point, its name, and whether it is a loss or a score."""
+    """A column of the curves: its place in a point, its name, and the kind of its scores; None for a loss."""
 
     column: int
     name: str
-    is_loss: bool
+    kind: ScoreKind | None = None
+
+    @property
+    def percent(self) -> bool:
+        """Whether it is written in percent."""
+        return self.kind is not None and self.kind.fraction
+
+    @property
+    def falls(self) -> bool:
+        """Whether less of it is better."""
+        return self.kind is None or not self.kind.greater_is_better
 
 
 @dataclass(frozen=True)
@@ -38,13 +49,14 @@ class Curve:
     high: np.ndarray
 
 
-def curve(candidate: Candidate, column: int) -> Curve:
-    """The points that every repeat of `candidate` reached with a finite value."""
+def curve(candidate: Candidate, column: int, kind: ScoreKind | None = None) -> Curve:
+    """The points that every repeat of `candidate` reached with a finite value; scores of `kind` in their direction."""
     repeats = [np.array(points, dtype=float) for points in candidate.curves.values() if points]
     if not repeats:
         return Curve(*np.empty((4, 0)))
     length = min(len(points) for points in repeats)
     values = np.stack([points[:length, column] for points in repeats])
+    values = values if kind is None else kind.turned(values)
     usable = np.isfinite(values).all(axis=0)
     values = values[:, usable]
     return Curve(repeats[0][:length, 0][usable], values.mean(axis=0), values.min(axis=0), values.max(axis=0))
@@ -54,9 +66,9 @@ def learning_curves(study: Study, found: Sequence[Outcome]) -> Figure:
     """Loss and metric over the run, of all candidates in the race and of the finalists in the confirmation."""
     metric = study.verdict.metric
     measures = (
-        Measure(2, "validation loss", True),
-        Measure(3, f"validation {metric}", False),
-        Measure(1, "training loss", True),
+        Measure(2, "validation loss"),
+        Measure(3, f"validation {metric}", study.verdict.kind),
+        Measure(1, "training loss"),
     )
     order = [finalist.candidate for finalist in study.verdict.finalists]
     raced = sorted(found, key=lambda outcome: -outcome.place)
@@ -112,12 +124,12 @@ def _variant(study: Study, measure: Measure, pool: Sequence[tuple[Candidate, Out
     in_epochs = len({outcome.recipe.epochs for _, outcome in pool}) == 1
     factor = pool[0][1].recipe.epochs if in_epochs else 100
     unit = "epoch %{x:.3g}" if in_epochs else "%{x:.0f}% of the run"
-    shown = "%{y:.4f}" if measure.is_loss else "%{y:.2%}"
+    shown = "%{y:.2%}" if measure.percent else "%{y:.4f}" if measure.kind is None else "%{y:.4g}"
     bands: list[Json] = []
     lines: list[Json] = []
     drawn: list[tuple[Curve, Outcome]] = []
     for candidate, outcome in pool:
-        found = curve(candidate, measure.column)
+        found = curve(candidate, measure.column, measure.kind)
         if not len(found.mean):
             continue
         drawn.append((found, outcome))
@@ -147,28 +159,35 @@ def _variant(study: Study, measure: Measure, pool: Sequence[tuple[Candidate, Out
                 "hovertemplate": f"{hover_name(outcome.number, outcome.recipe)}<br>%{{text}}<extra></extra>",
             })  # fmt: skip
     across = axis("epoch" if in_epochs else "share of the run, %", fixedrange=False, range=[0, 1.02 * factor])
-    view = layout(
-        HEIGHT,
-        xaxis=across,
-        yaxis=_upward(measure, drawn),
-        dragmode="zoom",
-        annotations=[above(f"{measure.name}, logarithmic" if measure.is_loss else measure.name)],
-    )
+    # Errors fall over decades; a loss of one's own may fall below zero, where there is no logarithm.
+    log = measure.falls and not measure.percent and all(found.low.min() >= 0 for found, _ in drawn)
+    words = f"{measure.name}, logarithmic" if log else measure.name
+    upward = _upward(measure, drawn, log)
+    view = layout(HEIGHT, xaxis=across, yaxis=upward, dragmode="zoom", annotations=[above(words)])
     return {"data": bands + lines, "layout": view}
 
 
-def _upward(measure: Measure, drawn: Sequence[tuple[Curve, Outcome]]) -> Json:
+def _upward(measure: Measure, drawn: Sequence[tuple[Curve, Outcome]], log: bool) -> Json:
     """The vertical axis, framed for the recipes that finished; what runs off to one side is left outside."""
     ended = [found for found, outcome in drawn if outcome.state in (WINNER, FINALIST, FINISHED)]
     low = min((float(found.low.min()) for found in ended), default=0.0)
     high = max((float(found.high.max()) for found in ended), default=1.0)
-    if measure.is_loss:
+    if log:
         others = [float(found.mean.max()) for found, outcome in drawn if outcome.state == LEFT]
         # Half of those that left fit into the frame too; a few that went astray must not flatten the rest.
         high = max([high, *([float(np.median(others))] if others else [])])
         low = max(low, 1e-9)
         reach = [np.log10(low / HEADROOM), np.log10(max(high, low) * HEADROOM)]
         return axis(grid=True, type="log", range=reach, fixedrange=False, **log_ticks(low / HEADROOM, high * HEADROOM))
+    if not measure.percent:
+        # No bound stops a score that went astray on the way: the worst of half of the recipes fit, and all ends.
+        ends = [float(value) for found in ended for value in (found.low[-1], found.high[-1])]
+        if ended and measure.falls:
+            high = max([float(np.median([found.high.max() for found in ended])), *ends])
+        elif ended:
+            low = min([float(np.median([found.low.min() for found in ended])), *ends])
+        room = 0.05 * ((high - low) or abs(high) or 1.0)
+        return axis(grid=True, nticks=7, fixedrange=False, range=[low - room, high + room])
     start = max(0.0, low - 0.05 * (high - low))
     return axis(
         grid=True, tickformat=".0%", nticks=7, fixedrange=False, range=[start, min(1.0, high) + 0.02 * (1 - start)]

@@ -33,34 +33,35 @@ def differences(verdict: Verdict) -> Figure | None:
     others = [finalist for finalist in verdict.finalists if finalist.difference is not None]
     if not others:
         return None
-    winner = verdict.finalists[0]
+    winner, kind = verdict.finalists[0], verdict.kind
+    unit, points, shown = (100, " points", ".2f") if kind.fraction else (1, "", ".3g")
     data: list[Json] = []
     for place, other in enumerate(others, start=1):
         interval, row = other.difference, len(others) - place
         if interval is None:
             continue
         name = hover_name(other.candidate, other.recipe)
-        single = 100 * (winner.scores - other.scores)
+        single = unit * kind.turned(winner.scores - other.scores)
+        _, low_words, high_words = kind.difference_words([interval.mean, interval.low, interval.high])
         ink = colour(place) if other.told_apart else "--soft"
         data += [
             {
                 "x": finite(single), "y": [row - 0.3] * len(single), "mode": "markers",
                 "marker": {"symbol": "line-ns", "size": 6, "line": {"width": 1.5, "color": "--soft"}},
-                "hovertemplate": f"{name}<br>one repeat: %{{x:.2f}} points<extra></extra>",
+                "hovertemplate": f"{name}<br>one repeat: %{{x:{shown}}}{points}<extra></extra>",
             },
             {
-                "x": finite([100 * interval.low, 100 * interval.high]), "y": [row, row], "mode": "lines",
+                "x": finite([unit * interval.low, unit * interval.high]), "y": [row, row], "mode": "lines",
                 "line": {"width": 3, "color": ink}, "hoverinfo": "skip",
             },
             {
-                "x": finite([100 * interval.mean]), "y": [row], "mode": "markers",
+                "x": finite([unit * interval.mean]), "y": [row], "mode": "markers",
                 "marker": {"size": 11, "color": ink, "line": {"width": 2, "color": "--page"}},
-                "hovertemplate": f"{name}<br>%{{x:.2f}} points, {100 * interval.low:.2f} to {100 * interval.high:.2f}"
-                                 "<extra></extra>",
+                "hovertemplate": f"{name}<br>%{{x:{shown}}}{points}, {low_words} to {high_words}<extra></extra>",
             },
         ]  # fmt: skip
     ticks = [f"candidate {other.candidate}" for other in reversed(others)]
-    widest = max(abs(100 * end) for other in others if (d := other.difference) for end in (d.low, d.high)) or 1.0
+    widest = max(abs(unit * end) for other in others if (d := other.difference) for end in (d.low, d.high)) or 1.0
     height = 92 + 34 * len(others)
     same, count = len(verdict.indistinguishable), len(others)
     title = {
@@ -78,7 +79,7 @@ def differences(verdict: Verdict) -> Figure | None:
     ]
     view = layout(
         height,
-        xaxis=axis(f"winner's lead in {verdict.metric}, percentage points", grid=True,
+        xaxis=axis(f"winner's lead in {verdict.metric}{', percentage points' if kind.fraction else ''}", grid=True,
                    range=[-1.15 * widest, 1.15 * widest]),
         yaxis=axis(tickvals=list(range(len(others))), ticktext=ticks, range=[-0.7, len(others) - 0.4]),
         shapes=shapes,

@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from lanewise.parts.schedules import Schedule
 from lanewise.ranges import Log
 from lanewise.recipe import Recipe, timed_fields, variables
 from lanewise.report.words import NOTHING, label, peak, rule_words, shape_words, short
-from lanewise.study.candidate import Candidate
+from lanewise.study.candidate import Candidate, standing
 from lanewise.study.race import Study
 
 WINNER, FINALIST, FINISHED, LEFT, DIVERGED = "winner", "finalist", "finished", "left", "diverged"
@@ -47,8 +45,8 @@ class Outcome:
 def outcomes(study: Study) -> list[Outcome]:
     """All candidates, best first.
 
-    Winner and finalists stand in the order of the confirmation, then those that finished by their loss, then those that
-    left, the longer they stayed the higher, and last those that diverged.
+    Winner and finalists stand in the order of the confirmation, then those that finished by their score, ties by their
+    loss, then those that left, the longer they stayed the higher, and last those that diverged.
     """
     confirmed = [finalist.candidate for finalist in study.verdict.finalists]
     found = []
@@ -58,10 +56,9 @@ def outcomes(study: Study) -> list[Outcome]:
         if state == DIVERGED:
             # Its lanes are carried on as NaN until the next rung, so their curves say nothing about how far it came.
             reached = min(candidate.diverged.values()) / run_length(study, candidate.recipe)[0]
-        loss = np.nan_to_num(candidate.loss, nan=np.inf)
         rank = (WINNER, FINALIST, FINISHED, LEFT, DIVERGED).index(state)
         order = confirmed.index(candidate.number) if candidate.number in confirmed else 0
-        found.append(((rank, order, -reached, float(loss)), candidate, state, words, reached))
+        found.append(((rank, order, -reached, *standing(candidate)), candidate, state, words, reached))
     found.sort(key=lambda entry: entry[0])
     return [Outcome(entry[1], place, *entry[2:]) for place, entry in enumerate(found, start=1)]
 

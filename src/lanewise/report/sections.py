@@ -20,8 +20,18 @@ from lanewise.report.markup import (
 )
 from lanewise.report.outcome import DIVERGED, LEFT, Outcome, settings_that_differ
 from lanewise.report.plots import Figure, colour
-from lanewise.report.words import NOTHING, counted, describe, loss_words, score_words, signed, time_words
+from lanewise.report.words import (
+    NOTHING,
+    counted,
+    describe,
+    lead_unit,
+    lead_words,
+    loss_words,
+    score_words,
+    time_words,
+)
 from lanewise.study.race import Study
+from lanewise.study.score_kind import ScoreKind, plain_numbers
 from lanewise.study.verdict import Finalist, Verdict
 
 SHORT_TABLE = 15
@@ -41,15 +51,18 @@ def headline(verdict: Verdict) -> str:
 def opening(study: Study) -> str:
     """The verdict: in words, then in numbers."""
     verdict, task = study.verdict, study.task
-    test, lead = verdict.test, verdict.difference
-    facts = [(f"{test.mean:.1%}", f"test {verdict.metric}; 95% interval {test.low:.1%} to {test.high:.1%}")]
+    test, lead, fraction = verdict.test, verdict.difference, verdict.kind.fraction
+    three = (test.mean, test.low, test.high)
+    score, *ends = [f"{value:.1%}" for value in three] if fraction else plain_numbers(three)
+    facts = [(score, f"test {verdict.metric}; 95% interval {' to '.join(ends)}")]
     if lead is not None:
-        mean, low, high = (100 * value for value in (lead.mean, lead.low, lead.high))
+        mean, low, high = lead_words(lead, verdict.kind)
+        to = "percentage points to" if fraction else f"lead in {verdict.metric} over"
         same, others = len(verdict.indistinguishable), len(verdict.finalists) - 1
         facts += [
             (
-                signed(mean),
-                f"percentage points to the runner-up on test data; 95% interval {signed(low)} to {signed(high)}",
+                mean,
+                f"{to} the runner-up on test data; 95% interval {low} to {high}",
             ),
             (f"{same} of {others}", "other finalists cannot be told from the winner on validation data"),
         ]
@@ -91,12 +104,13 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         ("", False),
         ("candidate", True),
         (f"validation {verdict.metric}", True),
-        ("winner's lead, points", True),
+        (f"winner's lead{lead_unit(verdict.kind)}", True),
         ("95% interval", True),
         ("recipe", False),
     ]
     rows = [
-        ("winner" if at == 0 else "finalist", _finalist(one, colour(at))) for at, one in enumerate(verdict.finalists)
+        ("winner" if at == 0 else "finalist", _finalist(one, verdict.kind, colour(at)))
+        for at, one in enumerate(verdict.finalists)
     ]
     return section(
         "How sure is it?",
@@ -107,14 +121,14 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
     )
 
 
-def _finalist(one: Finalist, dot: str) -> list[Cell]:
+def _finalist(one: Finalist, kind: ScoreKind, dot: str) -> list[Cell]:
     lead = one.difference
     words = [Cell("winner"), *[Cell("")] * 2]
     if lead is not None:
-        mean, low, high = (signed(100 * value) for value in (lead.mean, lead.low, lead.high))
+        mean, low, high = lead_words(lead, kind)
         words = [Cell("worse" if one.told_apart else "as good?"), Cell(mean), Cell(f"{low} to {high}")]
     recipe = Cell(describe(one.recipe), wrap=True)
-    return [words[0], Cell(str(one.candidate), dot=dot), Cell(score_words(one.scores)), *words[1:], recipe]
+    return [words[0], Cell(str(one.candidate), dot=dot), Cell(score_words(one.scores, kind)), *words[1:], recipe]
 
 
 def course(study: Study, found: Sequence[Outcome], drawn: list[Figure]) -> str:
@@ -157,15 +171,15 @@ def leaderboard(study: Study, found: Sequence[Outcome]) -> str:
     heads = [("place", True), ("candidate", True), ("state", False), (study.verdict.metric, True), ("loss", True)]
     heads += [(setting.name, setting.is_number) for setting in differing]
     order = [finalist.candidate for finalist in study.verdict.finalists]
-    rows = []
+    rows, kind = [], study.verdict.kind
     for at, outcome in enumerate(found):
         one = outcome.candidate
-        known = one.loss == one.loss
+        known, score = one.loss == one.loss, kind.turned(one.score)
         cells = [
             Cell(str(outcome.place)),
             Cell(str(outcome.number), dot=colour(order.index(outcome.number)) if outcome.number in order else ""),
             Cell(outcome.words),
-            Cell(f"{one.score:.2%}" if known else NOTHING, one.score if known else ""),
+            Cell(kind.words(score, 2) if one.scored else NOTHING, score if one.scored else ""),
             Cell(loss_words(one.loss) if known else NOTHING, one.loss if known else ""),
         ]
         for setting in differing:

@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.recipe_file import dump
-from lanewise.report.words import counted, describe, loss_words, score_words, time_words
+from lanewise.report.words import counted, describe, lead_unit, loss_words, score_words, time_words
 from lanewise.study.progress import Observer, Progress, Standing
+from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Finalist, Verdict
 
 REFRESHES = 4
@@ -63,9 +64,8 @@ class PlainDisplay(Display):
         facts = [f"{progress.phase}: {progress.done:.0%}", *_left(progress.seconds_left), _field(progress)]
         if progress.standings:
             first = progress.standings[0]
-            facts.append(
-                f"ahead: {first.candidate} ({progress.metric} {first.score:.1%}, loss {loss_words(first.loss)})"
-            )
+            score = f"{progress.metric} {progress.kind.words(first.score)}"
+            facts.append(f"ahead: {first.candidate} ({score}, loss {loss_words(first.loss)})")
         self.console.print(Text(", ".join(facts)), soft_wrap=True)
 
 
@@ -112,7 +112,7 @@ class LiveDisplay(Display):
         parts: list[RenderableType] = [Text(), self._busy(progress.phase), bar, _line(_field(progress), "dim")]
         room = self.console.height - LINES_AROUND_THE_TABLE
         if progress.standings and room > 0:
-            parts.append(leaders(progress.standings[:room], progress.metric, self.console.width))
+            parts.append(leaders(progress.standings[:room], progress.metric, self.console.width, progress.kind))
         return Group(*parts)
 
     def _busy(self, words: str) -> Table:
@@ -122,8 +122,13 @@ class LiveDisplay(Display):
         return line
 
 
-def leaders(standings: list[Standing], metric: str, width: int) -> Table:
-    """The leading recipes as a table for a terminal of `width` columns; those no longer training are dimmed."""
+def leaders(standings: list[Standing], metric: str, width: int, kind: ScoreKind | None = None) -> Table:
+    """The leading recipes as a table for a terminal of `width` columns; those no longer training are dimmed.
+
+    Args:
+        metric, kind: name and kind of the scores, by default fractions.
+    """
+    kind = kind or ScoreKind()
     table = _table()
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column(metric, justify="right", no_wrap=True)
@@ -133,7 +138,7 @@ def leaders(standings: list[Standing], metric: str, width: int) -> Table:
     # Not marked as unbreakable, so that it is the one column to give way; its cells stay on one line by themselves.
     table.add_column("recipe")
     for place, one in enumerate(standings):
-        cells: list[str | Text] = [str(one.candidate), f"{one.score:.1%}"]
+        cells: list[str | Text] = [str(one.candidate), kind.words(one.score)]
         if width >= NARROW:
             cells += [loss_words(one.loss), f"{one.progress:.0%}"]
         style = "dim" if not one.live else "bold" if place == 0 else ""
@@ -162,19 +167,19 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 
 
 def finalists_table(verdict: Verdict, width: int) -> Table:
-    """The finalists with the winner's lead over each in percentage points, for a terminal of `width` columns."""
-    table = _table()
+    """The finalists with the winner's lead over each, for a terminal of `width` columns."""
+    table, lead = _table(), lead_unit(verdict.kind)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column(verdict.metric, justify="right", no_wrap=True)
-    table.add_column("lead, points" if width < WIDE else "winner's lead, points", justify="right", no_wrap=True)
+    table.add_column(f"lead{lead}" if width < WIDE else f"winner's lead{lead}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     if width >= WIDE:
         table.add_column("recipe")
     for finalist in verdict.finalists:
         cells: list[str | Text] = [
             str(finalist.candidate),
-            score_words(finalist.scores),
-            *_lead(finalist, width >= NARROW),
+            score_words(finalist.scores, verdict.kind),
+            *_lead(finalist, verdict.kind, width >= NARROW),
         ]
         if width >= WIDE:
             cells.append(_line(describe(finalist.recipe)))
@@ -182,13 +187,12 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     return table
 
 
-def _lead(finalist: Finalist, with_interval: bool) -> tuple[str, str]:
+def _lead(finalist: Finalist, kind: ScoreKind, with_interval: bool) -> tuple[str, str]:
     lead = finalist.difference
     if lead is None:
         return "", "winner"
-    # Rounded to zero a small lead must not come out as -0.00.
-    mean, low, high = (round(100 * value, 2) + 0.0 for value in (lead.mean, lead.low, lead.high))
-    lead_words = f"{mean:.2f} ({low:.2f} to {high:.2f})" if with_interval else f"{mean:.2f}"
+    mean, low, high = kind.difference_words([lead.mean, lead.low, lead.high])
+    lead_words = f"{mean} ({low} to {high})" if with_interval else mean
     return lead_words, "worse" if finalist.told_apart else "as good?"
 
 

@@ -27,6 +27,8 @@ from lanewise.parts.schedules import (
     StepLinear,
 )
 from lanewise.recipe import Recipe, timed_fields
+from lanewise.study.score_kind import ScoreKind
+from lanewise.study.statistics import Interval
 
 TIMES, MINUS, NOTHING = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}", "\N{EN DASH}"
 
@@ -160,27 +162,37 @@ def loss_words(loss: float) -> str:
     >>> loss_words(0.07871), loss_words(2.3), loss_words(31622.8)
     ('0.0787', '2.3000', '3.16e+04')
     """
-    return f"{loss:.4f}" if loss < 100 else f"{loss:.3g}"
+    return f"{loss:.4f}" if abs(loss) < 100 else f"{loss:.3g}"
 
 
-def score_words(scores: NDArray[np.float64]) -> str:
-    """The mean of scores over repeats as a percentage, or how many of the repeats diverged.
+def score_words(scores: NDArray[np.float64], kind: ScoreKind) -> str:
+    """The mean of scores over repeats, or how many of the repeats diverged.
 
-    >>> score_words(np.array([0.97, 0.98])), score_words(np.array([0.97, np.nan]))
+    >>> score_words(np.array([0.97, 0.98]), ScoreKind()), score_words(np.array([0.97, np.nan]), ScoreKind())
     ('97.50%', '1 of 2 diverged')
     """
     lost = int(np.isnan(scores).sum())
-    return f"{lost} of {len(scores)} diverged" if lost else f"{scores.mean():.2%}"
+    return f"{lost} of {len(scores)} diverged" if lost else kind.words(float(scores.mean()), 2)
 
 
-def signed(value: float) -> str:
-    """A number with its sign and two decimals; zero has none, and minus is written as printers do.
+def lead_words(lead: Interval, kind: ScoreKind) -> tuple[str, str, str]:
+    """(mean, low, high) of a difference with their signs; zero has none, and minus is written as printers do.
 
-    >>> signed(0.1), signed(-0.07) == f"{MINUS}0.07", signed(-0.001)
-    ('+0.10', True, '0.00')
+    >>> lead_words(Interval(0.001, -0.0007, 0.00001, 8), ScoreKind()) == ("+0.10", f"{MINUS}0.07", "0.00")
+    True
     """
-    rounded = round(value, 2)
-    return f"{rounded:+.2f}".replace("-", MINUS) if rounded else "0.00"
+    mean, low, high = map(signed, kind.difference_words([lead.mean, lead.low, lead.high]))
+    return mean, low, high
+
+
+def signed(number: str) -> str:
+    """A number that is written without a plus, with its sign."""
+    return number.replace("-", MINUS) if float(number) <= 0 else f"+{number}"
+
+
+def lead_unit(kind: ScoreKind) -> str:
+    """What follows the word `lead` in the head of a column."""
+    return ", points" if kind.fraction else ""
 
 
 def time_words(seconds: float) -> str:

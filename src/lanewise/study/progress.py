@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from lanewise.recipe import Recipe
+from lanewise.study.score_kind import ScoreKind
 
 
 @dataclass(frozen=True)
@@ -10,7 +11,7 @@ class Standing:
     """A candidate's place at present.
 
     Attributes:
-        score: mean metric over repeats at the last evaluation. live: still in the race.
+        score: mean metric over repeats at the last evaluation, in the metric's own direction. live: still in the race.
     """
 
     candidate: int
@@ -28,6 +29,7 @@ class Progress:
     Attributes:
         phase: what is going on, in words. done: share of the expected lane-steps, 0 to 1. seconds_left: an estimate,
         or None before there is one. standings: the leading candidates, best first. metric: the name of their scores.
+        kind: of those scores.
     """
 
     phase: str
@@ -37,6 +39,7 @@ class Progress:
     drawn: int
     standings: list[Standing] = field(default_factory=list)
     metric: str = "score"
+    kind: ScoreKind = field(default_factory=ScoreKind)
 
 
 class Observer:

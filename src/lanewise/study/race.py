@@ -25,6 +25,7 @@ from lanewise.study.folder import RunFolder, read_plans
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.racing import COMPUTE, COOL_DOWN, RULES, RUNGS, expected_share, expected_survivors
 from lanewise.study.sampling import Sampler, generation_sizes
+from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage, candidates_of, last_scores_of, rungs_of, snapshot
 from lanewise.study.verdict import Verdict, intervals_on_test_rows, rank_finalists
 from lanewise.task import Task
@@ -74,7 +75,7 @@ class Study:
         every: seconds between two checkpoints, at least; 0 for one after every few steps.
 
     Attributes:
-        candidates: all that were drawn, in order. verdict: what was found.
+        candidates: all that were drawn, in order. kind: of the metric's scores. verdict: what was found.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Study:
         self.observer = observer or Observer()
         self.begun = time.perf_counter()
         self.model_description = task.check_model()
+        self.kind = ScoreKind.of(task.objective.metric)
         self._every, self._plans = every, plans
         replayed = read_plans(folder.engine) if folder and folder.resumes and folder.engine.exists() else None
         self.engine = Engine(
@@ -257,7 +259,7 @@ class Study:
             self._note_scores(stage)
             self._show()
             if progress in rungs and progress < 1:
-                cooled = rung_scores(cohort.cool_down(COOL_DOWN))
+                cooled = rung_scores(cohort.cool_down(COOL_DOWN), self.kind.fraction)
                 stage.rungs = np.concatenate([stage.rungs, cooled[None]])
                 live = np.array(cohort.live)
                 kept = RULES[settings.rule](stage.rungs, np.array(rungs), live, COMPUTE)
@@ -268,9 +270,10 @@ class Study:
                 cohort.keep([int(at) for at in kept])
             self._keep()
         for candidate in own:
-            diverged = bool(candidate.diverged) or (candidate.left_at is None and np.isnan(candidate.loss))
+            diverged = bool(candidate.diverged) or (candidate.left_at is None and not candidate.scored)
             ended = candidate.left_at is None and not diverged
-            score = float(rung_scores(Scores(np.array(candidate.loss), np.array(candidate.score)))) if ended else None
+            last = Scores(np.array(candidate.loss), np.array(candidate.score))
+            score = float(rung_scores(last, self.kind.fraction)) if ended else None
             sampler.tell(candidate.number, score, diverged)
 
     def _keep(self) -> None:
@@ -302,11 +305,16 @@ class Study:
 
     def _finalists(self) -> Stage:
         """The best of those that finished the race, at the start of their confirmation."""
-        finished = (c for c in self.candidates if c.left_at is None and not np.isnan(c.loss))
+        finished = (c for c in self.candidates if c.left_at is None and c.scored)
         # A space of choices can draw the same recipe twice; it need not run against itself.
         distinct = {str(candidate.recipe): candidate for candidate in sorted(finished, key=standing, reverse=True)}
         ranked = sorted(distinct.values(), key=standing)[: self.settings.most_finalists]
         if not ranked:
+            if any(candidate.left_at is None and np.isfinite(candidate.loss) for candidate in self.candidates):
+                raise InputError(
+                    f"metric {self.task.objective.metric.name!r}: must be a finite number, and is for no candidate "
+                    "that finished"
+                )
             raise InputError(
                 "every candidate diverged: the space holds no recipe that trains this model; lower its rates"
             )
@@ -342,13 +350,14 @@ class Study:
             scores.loss,
             len(split.valid) / len(split.train),
             len(split.valid),
+            self.kind,
         )
         zeros = cohort.zeros()
         finalists = tuple(replace(one, zeros=zeros[numbers.index(one.candidate)]) for one in finalists)
         # The one use of the test data: the winner and the runner-up are settled, nothing is chosen by it.
         asked = [numbers.index(finalist.candidate) for finalist in finalists[:2]]
         rows = {numbers[at]: found for at, found in cohort.test_rows(asked).items()}
-        test, difference = intervals_on_test_rows(rows, finalists)
+        test, difference = intervals_on_test_rows(rows, finalists, self.kind)
         costs = self.engine.costs
         seconds = {
             "total": round(time.perf_counter() - self.begun, 3),
@@ -365,6 +374,7 @@ class Study:
             costs.lane_steps,
             seconds,
             {key: plan.to_dict() for key, plan in self.engine.plans.items()},
+            self.kind,
         )
 
     def _note_scores(self, stage: Stage) -> None:
@@ -383,17 +393,26 @@ class Study:
         elapsed = time.perf_counter() - self.begun - self.engine.costs.compile - self.engine.costs.trials
         left = elapsed * (1 - done) / done if done > 0.02 else None
         pool = self.confirmed or self.candidates
-        with_score = [c for c in pool if not np.isnan(c.loss)]
+        with_score = [c for c in pool if c.scored]
         # Those that came furthest lead: a loss in the middle of a run says little beside one at its end.
         with_score.sort(key=lambda c: (c.left_at is not None, *standing(c)))
         standings = [
-            Standing(c.number, c.recipe, max(p[0] for points in c.curves.values() for p in points), c.loss, c.score,
-                     c.left_at is None)
+            Standing(c.number, c.recipe, max(p[0] for points in c.curves.values() for p in points), c.loss,
+                     self.kind.turned(c.score), c.left_at is None)
             for c in with_score[:LEADERS]
         ]  # fmt: skip
         live = sum(candidate.left_at is None for candidate in self.candidates)
         self.observer.show(
-            Progress(self._phase, done, left, live, len(self.candidates), standings, self.task.objective.metric.name)
+            Progress(
+                self._phase,
+                done,
+                left,
+                live,
+                len(self.candidates),
+                standings,
+                self.task.objective.metric.name,
+                self.kind,
+            )
         )
 
 

@@ -16,7 +16,7 @@ COLUMNS = ("confirmation", "candidate", "repeat", "progress", "training_loss", "
 def write_results(
     folder: RunFolder, task: Task, candidates: Sequence[Candidate], confirmed: Sequence[Candidate], verdict: Verdict
 ) -> None:
-    """Write `curves.npz` and `best.yaml`."""
+    """Write `curves.npz`, its metric in the metric's own direction, and `best.yaml`."""
     rows = [
         (phase, c.number, repeat, *point)
         for phase, pool in enumerate((candidates, confirmed))
@@ -25,6 +25,7 @@ def write_results(
         for point in points
     ]
     columns = np.array(rows, dtype=np.float64).T
+    columns[-1] = verdict.kind.turned(columns[-1])
     # The sign of a NaN says nothing, differs by the processor, and is not kept by a checkpoint.
     columns[np.isnan(columns)] = np.nan
     folder.write_curves(dict(zip(COLUMNS, columns, strict=True)))

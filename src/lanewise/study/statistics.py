@@ -101,6 +101,26 @@ def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Int
     return Interval(mean, float(low), float(high), len(values))
 
 
+def score_interval(values: np.ndarray, fraction: bool) -> Interval:
+    """Interval for an expected score, or an expected difference of scores, over new runs and new rows.
+
+    A single row says nothing of how rows differ: then the interval covers new runs scored on that row alone.
+
+    Args:
+        values: scores of the same rows in each run, float [R, M], R at least 2; where whole batches are scored, batches
+            stand for rows. fraction: whether they are scores in [0, 1].
+
+    >>> score_interval(np.array([[1.0], [2.0], [3.0]]), fraction=False).mean
+    2.0
+    """
+    if values.shape[1] == 1:
+        alone = resampled_interval(values[:, 0], overlap=0.0)
+        if not fraction:
+            return alone
+        return Interval(alone.mean, max(0.0, alone.low), min(1.0, alone.high), alone.repeats)
+    return fraction_interval(values) if fraction else crossed_interval(values)
+
+
 def resampled_interval(
     differences: np.ndarray, overlap: float, confidence: float = CONFIDENCE, rows: int | None = None
 ) -> Interval:

@@ -8,7 +8,8 @@ import numpy as np
 from lanewise.errors import InputError, one_line
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
-from lanewise.study.statistics import Interval, compared_to_best, crossed_interval, fraction_interval
+from lanewise.study.score_kind import ScoreKind, plain_numbers
+from lanewise.study.statistics import Interval, compared_to_best, score_interval
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,10 @@ class Finalist:
     """A candidate that was confirmed on fresh repeats.
 
     Attributes:
-        candidate: its number in the race. scores: the metric on the validation rows of each fresh repeat [repeats].
-        difference: winner minus this one on those rows, corrected for how many are compared; None for the winner.
+        candidate: its number in the race. scores: the metric on the validation rows of each fresh repeat [repeats],
+            NaN where it diverged.
+        difference: winner minus this one on those rows, corrected for how many are compared; None for the winner. Above
+            zero the winner is better, also where less of the metric is.
         zeros: share of the penalised weights that are exactly zero, the mean over the repeats.
     """
 
@@ -39,8 +42,9 @@ class Verdict:
 
     Attributes:
         finalists: winner first, then by mean score. test: the winner's test metric over fresh repeats and test rows.
-        difference: winner minus runner-up on the test rows; None where the winner is the only finalist.
-        metric: name of the metric; scores are fractions.
+        difference: winner minus runner-up on the test rows, above zero where the winner is better, also where less of
+            the metric is; None where the winner is the only finalist, or too few repeats of both came to a score.
+        metric: its name. kind: what its scores are; those given here are in the metric's own direction.
         candidates: how many were drawn. lane_steps: steps summed over lanes and repeats, cool-downs and confirmation
         included. seconds: `total`, `train` (exactly those steps), `compile`, `trials`. engine: plans by structure.
     """
@@ -53,6 +57,7 @@ class Verdict:
     lane_steps: int
     seconds: dict[str, float]
     engine: dict[str, Any] = field(default_factory=dict)
+    kind: ScoreKind = field(default_factory=ScoreKind)
 
     @property
     def winner(self) -> Recipe:
@@ -70,6 +75,8 @@ class Verdict:
             "winner": to_dict(self.winner),
             "winner_candidate": self.finalists[0].candidate,
             "metric": self.metric,
+            "greater_is_better": self.kind.greater_is_better,
+            "fraction": self.kind.fraction,
             "test": self.test.to_dict(),
             "difference": self.difference.to_dict() if self.difference else None,
             "runner_up": to_dict(self.finalists[1].recipe) if len(self.finalists) > 1 else None,
@@ -85,7 +92,7 @@ class Verdict:
                 {
                     "candidate": finalist.candidate,
                     # JSON knows no NaN, the score of a repeat that diverged.
-                    "validation": [None if np.isnan(score) else float(score) for score in finalist.scores],
+                    "validation": [float(score) if np.isfinite(score) else None for score in finalist.scores],
                     "zeros": finalist.zeros,
                     "recipe": to_dict(finalist.recipe),
                     "difference": finalist.difference.to_dict() if finalist.difference else None,
@@ -112,27 +119,37 @@ class Verdict:
                 )
                 for one in data["finalists"]
             )
-            test, difference = Interval(**data["test"]), Interval(**data["difference"])
+            test = Interval(**data["test"])
+            difference = Interval(**data["difference"]) if data["difference"] else None
+            # Records without these are older than metrics that are no fractions.
+            kind = ScoreKind(data.get("greater_is_better", True), data.get("fraction", True))
             rest = {name: data[name] for name in ("metric", "candidates", "lane_steps", "seconds", "engine")}
-            return cls(finalists, test, difference, **rest)
+            return cls(finalists, test, difference, **rest, kind=kind)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a verdict: {one_line(error)}") from None
 
     def sentences(self) -> list[str]:
         """The verdict in words."""
         winner, runs = self.finalists[0], self.test.repeats
+        score = percent(self.test) if self.kind.fraction else plain(self.test)
+        direction = "" if self.kind.greater_is_better else "; less is better"
         lines = [
-            f"Candidate {winner.candidate} of {self.candidates} won: {self.metric} {percent(self.test)} on test rows "
-            f"it never saw, over {runs} fresh repeats (in brackets: 95% interval)."
+            f"Candidate {winner.candidate} of {self.candidates} won: {self.metric} {score} on test rows "
+            f"it never saw, over {runs} fresh repeats (in brackets: 95% interval{direction})."
         ]
         if winner.zeros:
             lines[0] += f" {winner.zeros:.1%} of its penalised weights are exactly zero."
-        if self.difference is None:
+        if len(self.finalists) == 1:
             return [*lines, "No other recipe came as far as the confirmation, so there was nothing to compare it with."]
-        gap, other = self.difference, f"the runner-up, candidate {self.finalists[1].candidate}"
-        side = "ahead of" if gap.mean >= 0 else "behind"
-        told = "too close to tell them apart" if not gap.excludes_zero else "more than chance explains"
-        lines.append(f"On the test rows it is {points(gap)} {side} {other}: {told}.")
+        other = f"the runner-up, candidate {self.finalists[1].candidate}"
+        if self.difference is None:
+            lines.append(f"On the test rows it cannot be compared with {other}: in too few repeats neither diverged.")
+        else:
+            gap = self.difference
+            side = "ahead of" if gap.mean >= 0 else "behind"
+            told = "too close to tell them apart" if not gap.excludes_zero else "more than chance explains"
+            size = points(gap) if self.kind.fraction else plain_difference(gap)
+            lines.append(f"On the test rows it is {size} {side} {other}: {told}.")
         same = [str(finalist.candidate) for finalist in self.indistinguishable]
         if same:
             few = f"candidate {same[0]}" if len(same) == 1 else f"candidates {', '.join(same[:-1])} and {same[-1]}"
@@ -149,8 +166,27 @@ def percent(interval: Interval) -> str:
 
 def points(interval: Interval) -> str:
     """The size of a difference in percentage points, its interval seen from the same side: `0.3 points [-0.2, 0.8]`."""
-    low, high = (interval.low, interval.high) if interval.mean >= 0 else (-interval.high, -interval.low)
-    return f"{100 * abs(interval.mean):.2f} points [{100 * low:.2f}, {100 * high:.2f}]"
+    mean, low, high = from_its_side(interval)
+    return f"{100 * mean:.2f} points [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def plain(interval: Interval) -> str:
+    """The interval as plain numbers: `0.1234 [0.1102, 0.1366]`."""
+    mean, low, high = plain_numbers([interval.mean, interval.low, interval.high])
+    return f"{mean} [{low}, {high}]"
+
+
+def plain_difference(interval: Interval) -> str:
+    """The size of a difference as a plain number, its interval seen from the same side: `0.012 [-0.004, 0.028]`."""
+    mean, low, high = ScoreKind(fraction=False).difference_words(from_its_side(interval))
+    return f"{mean} [{low}, {high}]"
+
+
+def from_its_side(interval: Interval) -> tuple[float, float, float]:
+    """(mean, low, high) of a difference, or of its opposite if that is the one above zero."""
+    if interval.mean >= 0:
+        return interval.mean, interval.low, interval.high
+    return -interval.mean, -interval.high, -interval.low
 
 
 def rank_finalists(
@@ -160,38 +196,82 @@ def rank_finalists(
     loss: np.ndarray,
     overlap: float,
     rows: int | None = None,
+    kind: ScoreKind | None = None,
 ) -> tuple[Finalist, ...]:
     """The finalists, best first by mean metric (then by mean loss), each compared with the best.
 
     Args:
-        metric: greater is better, on the validation rows of fresh repeats, float [finalists, repeats].
-        loss: validation loss of the same; NaN in both where a run diverged, which counts as a metric of 0.
-        overlap: validation rows divided by training rows. rows: validation rows.
+        metric: turned so that greater is better, on the validation rows of fresh repeats, float [finalists, repeats].
+        loss: validation loss of the same; NaN in both where a run diverged. A fraction counts as 0 there; of other
+            metrics see `filled_below`, and whoever diverged in fewer repeats comes first, whatever the scores.
+        overlap: validation rows divided by training rows. rows: validation rows. kind: of the metric, by default a
+            fraction.
 
     Raises:
         InputError: every finalist diverged in every repeat.
     """
+    kind = kind or ScoreKind()
+    metric = np.where(np.isfinite(metric), metric, np.nan)
     if np.isnan(metric).all():
+        if np.isfinite(loss).any():
+            raise InputError("metric: must be a finite number, and is for no finalist in any of the fresh repeats")
         raise InputError("every finalist diverged on fresh repeats: no recipe found trains this model; lower the rates")
-    filled = np.nan_to_num(metric, nan=0.0)
+    filled = np.nan_to_num(metric, nan=0.0) if kind.fraction else filled_below(metric)
+    lost = np.isnan(metric).sum(axis=1) * (not kind.fraction)
     order = sorted(
-        range(len(candidates)), key=lambda at: (-filled[at].mean(), np.nan_to_num(loss[at].mean(), nan=np.inf))
+        range(len(candidates)),
+        key=lambda at: (lost[at], -filled[at].mean(), np.nan_to_num(loss[at].mean(), nan=np.inf)),
     )
-    compared = compared_to_best(filled, order[0], overlap, rows)
+    # Only shares of rows are rounded to whole rows.
+    compared = compared_to_best(filled, order[0], overlap, rows if kind.fraction else None)
     others = [at for at in range(len(candidates)) if at != order[0]]
     difference = dict(zip(others, compared, strict=True))
-    return tuple(Finalist(candidates[at], recipes[at], metric[at], difference.get(at)) for at in order)
+    return tuple(Finalist(candidates[at], recipes[at], kind.turned(metric[at]), difference.get(at)) for at in order)
+
+
+def filled_below(metric: np.ndarray) -> np.ndarray:
+    """`metric`, greater is better, with a score worse than all others in the place of NaN.
+
+    No number is the worst of an unbounded metric, and minus infinity has no mean or variance to compare by. So NaN
+    counts as far below the worst score as that is below the best, or by its own size (at least 1) where all are equal.
+
+    >>> filled_below(np.array([[-0.5, -1.5], [-1.0, np.nan]])).tolist()
+    [[-0.5, -1.5], [-1.0, -2.5]]
+    """
+    worst, best = float(np.nanmin(metric)), float(np.nanmax(metric))
+    return np.where(np.isnan(metric), worst - ((best - worst) or max(1.0, abs(worst))), metric)
 
 
 def intervals_on_test_rows(
-    rows: dict[int, np.ndarray], finalists: tuple[Finalist, ...]
+    rows: dict[int, np.ndarray], finalists: tuple[Finalist, ...], kind: ScoreKind | None = None
 ) -> tuple[Interval, Interval | None]:
     """(the winner's test metric, winner minus runner-up), from the metric of every test row [repeats, rows].
 
-    A single finalist has no runner-up, so the second is None.
+    A repeat whose scores are not all finite numbers, as those of a run that diverged, does not count.
+
+    Args:
+        rows: turned so that greater is better; batches stand for rows where whole batches are scored. kind: of the
+            metric, by default a fraction.
+
+    Returns:
+        The first in the metric's own direction; the second is above zero where the winner is better, None where there
+        is no runner-up, or fewer than two repeats in which both have a score.
+
+    Raises:
+        InputError: the winner has a score in fewer than two repeats.
     """
+    kind = kind or ScoreKind()
     winner = rows[finalists[0].candidate]
-    test = fraction_interval(winner)
+    sound = winner[np.isfinite(winner).all(axis=1)]
+    if len(sound) < 2:
+        raise InputError(
+            f"metric: must be a finite number on all test rows in at least 2 fresh repeats, and is in {len(sound)} of "
+            f"{len(winner)} for the winner"
+        )
+    test = score_interval(kind.turned(sound), kind.fraction)
     if len(finalists) < 2:
         return test, None
-    return test, crossed_interval(winner - rows[finalists[1].candidate])
+    with np.errstate(invalid="ignore"):
+        paired = winner - rows[finalists[1].candidate]
+    both = paired[np.isfinite(paired).all(axis=1)]
+    return test, score_interval(both, fraction=False) if len(both) > 1 else None

@@ -1,0 +1,200 @@
+"""Metrics of any scale and direction: how they are ranked, compared, told and recorded."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from lanewise.errors import InputError
+from lanewise.lanes.cohort import Scores
+from lanewise.parts.rules import SGD
+from lanewise.recipe import Recipe
+from lanewise.study.candidate import TIE, Candidate, rung_scores, standing
+from lanewise.study.score_kind import ScoreKind, plain_numbers
+from lanewise.study.statistics import Interval, crossed_interval, fraction_interval, score_interval
+from lanewise.study.verdict import Finalist, Verdict, filled_below, intervals_on_test_rows, rank_finalists
+
+ERROR, PLAIN = ScoreKind(greater_is_better=False, fraction=False), ScoreKind(fraction=False)
+RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
+ERRORS = np.array([[0.50, 0.52, 0.51, 0.49], [0.21, 0.20, 0.19, 0.20], [0.20, 0.21, 0.22, 0.21]])
+LOSS = np.full((3, 4), 0.1)
+GAP = Interval(0.0123, -0.004, 0.0286, 4)
+
+
+def scores(loss: list[float], metric: list[float]) -> Scores:
+    """Scores of candidates in one repeat."""
+    return Scores(np.array(loss), np.array(metric))
+
+
+def ranked(errors: np.ndarray = ERRORS, loss: np.ndarray = LOSS) -> tuple[Finalist, ...]:
+    """Candidates 7, 3 and 5 by an error, of which 3 has the least."""
+    return rank_finalists([7, 3, 5], RECIPES, -errors, loss, 1 / 3, rows=100, kind=ERROR)
+
+
+def verdict(found: tuple[Finalist, ...], difference: Interval | None = GAP) -> Verdict:
+    """A verdict by an error."""
+    return Verdict(found, Interval(0.2, 0.19, 0.21, 4), difference, "squared error", 48, 9, {"total": 1.0}, {}, ERROR)
+
+
+def test_fractions_are_ranked_by_error_and_a_hundredth_of_the_loss() -> None:
+    loss, metric = [0.0, 0.3, 7.0], [0.9, 0.95, 0.5]
+    expected = [1 - m + TIE * x / (1 + x) for x, m in zip(loss, metric, strict=True)]
+    assert rung_scores(scores(loss, metric)).tolist() == expected
+
+
+@pytest.mark.parametrize("fraction", [True, False])
+def test_a_lower_loss_tells_ties_however_negative_it_is(fraction: bool) -> None:
+    losses = [-1e6, -3.0, -1.0, -0.999, -0.5, 0.0, 0.5, 1.0, 1e6]
+    for metric in (0.0, 0.7, -0.7):
+        found = rung_scores(scores(losses, [metric] * len(losses)), fraction)
+        assert np.isfinite(found).all()
+        assert (np.diff(found) > 0).all()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-4, 1.0, 1e12])
+def test_the_loss_never_outweighs_a_metric_of_any_size(size: float) -> None:
+    metric = size * np.array([-3.0, -1.0, -0.999, 0.001, 0.5, 2.0])
+    losses = np.array([-1e9, -0.5, 0.0, 3.0, 1e3, 1e9])
+    found = rung_scores(Scores(losses, metric), fraction=False)
+    assert (np.diff(found) < 0).all()
+
+
+def test_what_is_no_finite_number_is_not_scored() -> None:
+    found = rung_scores(scores([0.1, np.nan, 0.1, 0.1], [np.inf, 0.5, np.nan, 0.5]), fraction=False)
+    assert np.isnan(found).tolist() == [True, True, True, False]
+    candidates = [Candidate(0, RECIPES[0], 0, loss=0.1, score=np.nan), Candidate(1, RECIPES[1], 0, loss=9, score=-9.0)]
+    assert [candidate.scored for candidate in candidates] == [False, True]
+    assert min(candidates, key=standing).number == 1
+
+
+def test_the_least_error_wins_and_is_ahead() -> None:
+    found = ranked()
+    assert [finalist.candidate for finalist in found] == [3, 5, 7]
+    assert found[0].scores.tolist() == ERRORS[1].tolist()
+    leads = [finalist.difference.mean for finalist in found if finalist.difference]
+    assert leads == pytest.approx([0.01, 0.305])
+    assert [finalist.told_apart for finalist in found] == [False, False, True]
+
+
+def test_only_shares_are_believed_to_be_rounded_to_whole_rows() -> None:
+    same = np.array([[0.20, 0.21], [0.21, 0.22]])
+    of_an_error = rank_finalists([0, 1], RECIPES[:2], -same, LOSS[:2, :2], 0.3, rows=10, kind=ERROR)[1].difference
+    of_a_share = rank_finalists([0, 1], RECIPES[:2], 1 - same, LOSS[:2, :2], 0.3, rows=10)[1].difference
+    assert of_an_error is not None
+    assert of_a_share is not None
+    assert of_an_error.high - of_an_error.low < 1e-9 < 0.1 < of_a_share.high - of_a_share.low
+
+
+@pytest.mark.parametrize("gone", [np.nan, np.inf])
+def test_a_run_that_diverged_is_worse_than_any_error(gone: float) -> None:
+    errors = ERRORS.copy()
+    errors[1, 2] = gone
+    found = ranked(errors)
+    assert [finalist.candidate for finalist in found] == [5, 7, 3]
+    assert np.isnan(found[2].scores[2])
+    for finalist in found[1:]:
+        assert finalist.difference is not None
+        assert finalist.difference.mean > 0
+        assert np.isfinite([finalist.difference.low, finalist.difference.high]).all()
+
+
+def test_fewer_diverged_runs_are_better_than_more() -> None:
+    errors = np.array([[0.1, np.nan, np.nan, 0.1], [0.9, np.nan, 0.9, 0.9], [np.nan] * 4])
+    loss = np.where(np.isnan(errors), np.nan, 0.1)
+    assert [finalist.candidate for finalist in ranked(errors, loss)] == [3, 7, 5]
+    whole = ranked(np.array([ERRORS[0], ERRORS[1], [np.nan] * 4]))
+    assert whole[2].candidate == 5
+    assert whole[2].told_apart
+
+
+def test_nan_is_filled_even_where_all_else_is_equal() -> None:
+    assert filled_below(np.array([[0.0, np.nan], [0.0, 0.0]])).tolist() == [[0.0, -1.0], [0.0, 0.0]]
+    assert filled_below(np.array([[-40.0, np.nan]])).tolist() == [[-40.0, -80.0]]
+
+
+def test_nothing_but_nan_is_refused_in_words_that_fit() -> None:
+    gone = np.full((3, 4), np.nan)
+    with pytest.raises(InputError, match="every finalist diverged"):
+        ranked(gone, gone)
+    with pytest.raises(InputError, match="metric: must be a finite number"):
+        ranked(gone, LOSS)
+
+
+def test_the_test_rows_of_an_error_are_told_in_its_direction() -> None:
+    rows = {n: -np.random.default_rng(n).random((4, 30)) for n in (3, 5)}
+    test, difference = intervals_on_test_rows(rows, ranked(), ERROR)
+    assert test == crossed_interval(-rows[3])
+    assert 0 < test.low < test.mean < test.high
+    assert difference == crossed_interval(rows[3] - rows[5])
+
+
+def test_repeats_that_diverged_are_left_out_on_the_test_rows() -> None:
+    rows = {n: -np.random.default_rng(n).random((4, 30)) for n in (3, 5)}
+    rows[5][1, 7] = -np.inf
+    rows[3][2] = np.nan
+    test, difference = intervals_on_test_rows(rows, ranked(), ERROR)
+    assert test == crossed_interval(-rows[3][[0, 1, 3]])
+    assert difference == crossed_interval((rows[3] - rows[5])[[0, 3]])
+    rows[5][0] = -np.inf
+    assert intervals_on_test_rows(rows, ranked(), ERROR)[1] is None
+    rows[3][:3] = np.nan
+    with pytest.raises(InputError, match="is in 1 of 4 for the winner"):
+        intervals_on_test_rows(rows, ranked(), ERROR)
+
+
+def test_intervals_of_one_row_or_of_constant_scores() -> None:
+    assert score_interval(np.full((3, 5), 2.5), fraction=False) == Interval(2.5, 2.5, 2.5, 3)
+    assert score_interval(np.full((3, 1), -2.5), fraction=False) == Interval(-2.5, -2.5, -2.5, 3)
+    one = score_interval(np.array([[1.0], [2.0], [3.0]]), fraction=False)
+    half = 4.30265 / math.sqrt(3)  # Student's t with 2 degrees of freedom
+    assert (one.low, one.high) == pytest.approx((2 - half, 2 + half), rel=1e-5)
+    share = score_interval(np.array([[0.0], [1.0], [1.0]]), fraction=True)
+    assert (share.low, share.high) == (0.0, 1.0)
+    many = (np.random.default_rng(0).random((3, 40)) < 0.9).astype(float)
+    assert score_interval(many, fraction=True) == fraction_interval(many)
+
+
+def test_the_verdict_by_an_error_in_words() -> None:
+    assert verdict(ranked()).sentences() == [
+        "Candidate 3 of 48 won: squared error 0.2000 [0.1900, 0.2100] on test rows it never saw, over 4 fresh repeats "
+        "(in brackets: 95% interval; less is better).",
+        "On the test rows it is 0.0123 [-0.0040, 0.0286] ahead of the runner-up, candidate 5: "
+        "too close to tell them apart.",
+        "On fresh validation rows candidate 5 cannot be told from it, so any of them may be as good.",
+    ]
+    behind = verdict(ranked(), Interval(-0.0123, -0.0286, 0.004, 4)).sentences()[1]
+    assert "it is 0.0123 [-0.0040, 0.0286] behind the runner-up" in behind
+    assert "cannot be compared with the runner-up, candidate 5" in verdict(ranked(), None).sentences()[1]
+
+
+@pytest.mark.parametrize("difference", [GAP, None])
+def test_the_record_of_an_error_is_read_back(difference: Interval | None) -> None:
+    errors = ERRORS.copy()
+    errors[0, 1] = np.nan
+    given = verdict(ranked(errors), difference)
+    data = json.loads(json.dumps(given.to_dict(), allow_nan=False))
+    assert (data["greater_is_better"], data["fraction"]) == (False, False)
+    assert data["test"] == {"mean": 0.2, "low": 0.19, "high": 0.21, "repeats": 4}
+    assert data["finalists"][0]["validation"] == [0.21, 0.20, 0.19, 0.20]
+    assert data["finalists"][1]["difference"]["mean"] == pytest.approx(0.01)
+    read = Verdict.from_dict(data, "verdict.json")
+    assert read.kind == ERROR
+    assert read.difference == difference
+    assert read.to_dict() == given.to_dict()
+    assert read.sentences() == given.sentences()
+
+
+def test_an_older_record_is_of_a_fraction() -> None:
+    data = verdict(ranked()).to_dict()
+    del data["greater_is_better"], data["fraction"]
+    assert Verdict.from_dict(data, "verdict.json").kind == ScoreKind()
+
+
+def test_numbers_that_stand_beside_each_other_have_the_same_decimals() -> None:
+    assert plain_numbers([0.98765, 1.0, 0.9]) == ["0.988", "1.000", "0.900"]
+    assert plain_numbers([-0.00004, 0.5]) == ["0.0000", "0.5000"]
+    assert plain_numbers([1e7, 2.0]) == ["1.000e+07", "2.000e+00"]
+    assert plain_numbers([math.inf, 1.0]) == ["inf", "1.000"]
+    assert ERROR.turned(0.0) == 0.0
+    assert math.copysign(1, ERROR.turned(0.0)) == 1
