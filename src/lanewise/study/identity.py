@@ -76,12 +76,12 @@ def path_or_name(source: Source) -> str | None:
 
 def data_checksums(source: Source) -> dict[str, str]:
     """Shape, type and checksum of everything in `source`."""
-    found: dict[str, str] = {"rows": str(len(source))}
-    # Rows that are read from elsewhere are not all read for this; their targets tell most changes.
+    found: dict[str, str] = {}
     for name in ("x", "y", "x_test", "y_test"):
         if (given := getattr(source, name)) is not None:
             found |= fingerprint(zip(branches(name, given), leaves(given), strict=True))
-    return found
+    # Rows that are read from elsewhere are not all read for this; their number and targets tell most changes.
+    return found | {"rows": str(len(source))}
 
 
 def model_checksums(task: Task) -> dict[str, str] | None:
@@ -107,7 +107,7 @@ def check_unchanged(recorded: Mapping[str, Any], task: Task, where: str) -> None
 
 def brief(text: str | None) -> str:
     """A fingerprint with the first digits of its checksum."""
-    return "not there" if text is None else text[: text.rindex(" ") + 9]
+    return "not there" if text is None else text[: text.rfind(" ") + 9]
 
 
 def changes(recorded: Mapping[str, Any], engine: Engine) -> list[str]:
