@@ -27,6 +27,7 @@ LAYERS = (
     ("bridges",),
     ("report",),
     ("train",),
+    ("predictor",),
     ("cluster",),
     ("api",),
     ("lanewise",),

@@ -51,6 +51,7 @@ from lanewise.parts.schedules import (
     WarmupStableDecay,
 )
 from lanewise.parts.stochastic_depth import StochasticDepth
+from lanewise.predictor import load_model
 from lanewise.ranges import choice, integer, log, uniform
 from lanewise.recipe import Recipe
 from lanewise.spaces import classic
@@ -106,6 +107,7 @@ __all__ = [
     "integer",
     "lint_norm",
     "load",
+    "load_model",
     "log",
     "race",
     "reestimate",

@@ -193,7 +193,7 @@ def train(
     """Train one recipe alone, in plain PyTorch, and print its test score."""
     import torch
 
-    from lanewise.files import check_writable, write_whole
+    from lanewise.files import check_writable
     from lanewise.recipe_file import read
     from lanewise.study.race import with_overrides
     from lanewise.study.score_kind import ScoreKind
@@ -229,11 +229,9 @@ def train(
     if trained.zeros[0]:
         stderr.print(f"weights that are exactly zero: {trained.zeros[0]:,} of {trained.zeros[1]:,}")
     if save:
-        from safetensors.torch import save as to_bytes
+        from lanewise.predictor import save_model
 
-        # Cloned, because the format refuses tensors that share their memory, as tied weights do.
-        weights = {name: tensor.detach().cpu().clone() for name, tensor in trained.model.state_dict().items()}
-        write_whole(save, to_bytes(weights))
+        save_model(trained, save)
         stderr.print(f"Weights: {save}", markup=False)
     if as_json:
         # JSON knows neither NaN nor infinity, the scores of a run that diverged.

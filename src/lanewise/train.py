@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
 from lanewise.bridges.torch_rules import RuleOptimizer
-from lanewise.data import Split, hold_out
+from lanewise.data import Split, Standardise, TargetScale, hold_out
 from lanewise.data.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.errors import InputError
 from lanewise.lanes.adapt import adapted
@@ -47,12 +47,18 @@ class Trained:
         model: in evaluation mode. validation, test: (loss, metric), the metric in its own direction; validation is None
             where all rows trained.
         zeros: weights that are exactly zero, and how many there are.
+        recipe: what it was trained by. scale, target_scale: of inputs, and of numeric targets. example: two rows of
+            inputs, as the model was given them.
     """
 
     model: nn.Module
     validation: tuple[float, float] | None
     test: tuple[float, float]
     zeros: tuple[int, int]
+    recipe: Recipe
+    scale: Standardise
+    target_scale: TargetScale | None
+    example: Inputs
 
 
 def train(
@@ -138,7 +144,8 @@ def train(
 
     validation = given(valid) if len(valid) else None
     test = given(torch.arange(len(rows.held.test)), tested=True)
-    return Trained(final, validation, test, (zeros.zeros, zeros.total))
+    scales_of = (rows.scale, rows.target_scale)
+    return Trained(final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example)
 
 
 @contextlib.contextmanager

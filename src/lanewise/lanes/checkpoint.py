@@ -83,6 +83,9 @@ def _restore_pack(group: Group, at: int, where: str, tensors: dict[str, Tensor],
         if (table := tensors.get(f"{where}.table.{candidate}")) is not None:
             pack.tables = pack.tables | {candidate: table.numpy().copy()}
     pack.blocks = [_block(pack, block, f"{where}.{number}", tensors) for number, block in enumerate(data["blocks"])]
+    if any(len(block.state[0]) > max(pack.width, pack.least) for block in pack.blocks):
+        # Memory ran out after this was written, and the plan has been for fewer lanes at a time since.
+        pack.narrow(pack.width, pack.least)
 
 
 def _block(pack: Pack, data: dict[str, Any], where: str, tensors: dict[str, Tensor]) -> Block:

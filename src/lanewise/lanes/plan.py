@@ -36,6 +36,7 @@ EXPECTED_SAVING = 0.6
 FUSION_GAIN = 1.3
 """Compiling helps a pack more than a loop: a pack this many times slower when eager is still the one to compile."""
 TRIAL_SECONDS = 0.05
+COLD_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ class Trial:
 
         with torch.random.fork_rng(devices=[], enabled=self.step.draws_itself):
             first, calls = stretch(1), 1
-            # A large model shows its speed in one stretch, however cold; a small one needs many.
-            best = first if first > 10 * TRIAL_SECONDS else stretch(1)
+            # What is run first in a process takes up to a second more; a large model shows its speed however cold.
+            best = first if first > COLD_SECONDS else stretch(1)
             if best < TRIAL_SECONDS:
                 calls = max(1, round(TRIAL_SECONDS / best))
                 best = min(stretch(calls) for _ in range(3))

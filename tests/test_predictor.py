@@ -1,0 +1,110 @@
+"""A trained model comes back from its file and predicts what it did."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import lanewise as lw
+from lanewise.predictor import save_model
+from lanewise.train import train
+from tests.lanes.test_kinds import KINDS, task
+
+RECIPE = lw.Recipe(rule=lw.SGD(lr=0.1, momentum=0.9), batch_size=8, epochs=3)
+
+
+def normed() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 4))
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if "transformer" not in name])
+def test_predictions_are_those_of_the_model_that_was_trained(name: str, tmp_path: Path) -> None:
+    made = task(KINDS[name])
+    trained = train(made, RECIPE)
+    save_model(trained, tmp_path / "a model.safetensors")
+    predictor = lw.load_model(tmp_path / "a model.safetensors", KINDS[name].model)
+    x = made.source.x
+    with torch.no_grad():
+        given = trained.scale.apply(x)
+        wanted = trained.model(**given) if isinstance(given, dict) and name != "own objective of batches" else None
+        if isinstance(given, tuple):
+            wanted = trained.model(*given)
+        if isinstance(given, torch.Tensor):
+            wanted = trained.model(given)
+    if wanted is not None:
+        found = predictor(x)
+        scale = trained.target_scale
+        unit = wanted if scale is None else scale.invert(wanted.reshape(found.shape))
+        assert torch.equal(found, unit)
+
+
+@pytest.mark.parametrize("norm", ["own", "layer", "group", "identity"])
+def test_what_the_recipe_made_of_the_model_is_made_again(norm: str, tmp_path: Path) -> None:
+    x, y = torch.randn(80, 12) * 9 + 40, torch.arange(80) % 4
+    recipe = replace(RECIPE, norm=norm, norm_groups=3, ema=0.5)
+    trained = train(lw.Task(normed, (x, y, x, y)), recipe)
+    save_model(trained, tmp_path / "m.safetensors")
+    predicted = lw.load_model(tmp_path / "m.safetensors", normed)(x.numpy()).argmax(1)
+    assert (predicted == y).double().mean().item() == pytest.approx(trained.test[1], abs=1e-12)
+
+
+def test_numbers_come_in_the_unit_of_the_data(tmp_path: Path) -> None:
+    x = torch.randn(200, 3)
+    y = 1000 + 50 * x[:, 0]
+    trained = train(lw.Task(lambda: nn.Linear(3, 1), (x, y)), replace(RECIPE, epochs=20))
+    save_model(trained, tmp_path / "m.safetensors")
+    found = lw.load_model(tmp_path / "m.safetensors", lambda: nn.Linear(3, 1))(x)
+    assert (found - y).abs().max() < 5
+
+
+def wrong_weights() -> nn.Module:
+    return nn.Linear(12, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "factory", "message"),
+    [
+        (None, normed, "no such file"),
+        (b"nothing", normed, "is none that lanewise train --save wrote"),
+        ("theirs", normed, "is none that lanewise train --save wrote"),
+        ("ours", wrong_weights, "its weights do not fit the model"),
+    ],
+)
+def test_other_files_are_refused(content: Any, factory: Any, message: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "m.safetensors"
+    if content == "theirs":
+        save_file({"weight": torch.zeros(2)}, path)
+    elif content == "ours":
+        x = torch.randn(80, 12)
+        save_model(train(lw.Task(normed, (x, torch.arange(80) % 4)), RECIPE), path)
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(lw.InputError, match=message):
+        lw.load_model(path, factory)
+
+
+@pytest.mark.slow
+def test_what_the_command_saves_is_loaded(tmp_path: Path) -> None:
+    x, y = torch.randn(80, 12), torch.arange(80) % 4
+    np.savez(tmp_path / "mine.npz", x=x.numpy(), y=y.numpy(), x_test=x.numpy(), y_test=y.numpy())
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n\n\n"
+        "def net():\n    return nn.Sequential(nn.Linear(12, 9), nn.BatchNorm1d(9), nn.Linear(9, 4))\n"
+    )
+    (tmp_path / "best.yaml").write_text("lanewise: 1\nnorm: layer\nbatch_size: 8\nepochs: 2\n")
+    command = [sys.executable, "-m", "lanewise", "train", "best.yaml", "--data", "mine.npz", "--model", "mine:net"]
+    done = subprocess.run(
+        [*command, "--save", "m.safetensors", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    printed = float(done.stdout.split('"accuracy": ')[1].split("}")[0])
+    factory = lambda: nn.Sequential(nn.Linear(12, 9), nn.BatchNorm1d(9), nn.Linear(9, 4))  # noqa: E731
+    predicted = lw.load_model(tmp_path / "m.safetensors", factory)(x).argmax(1)
+    assert (predicted == y).double().mean().item() == pytest.approx(printed, abs=1e-9)
