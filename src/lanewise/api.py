@@ -165,7 +165,13 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
                 f"{where}: its data, {data or recorded.get('data')}, is no longer there; give it again: --data PATH, "
                 "or resume(folder, task) in Python"
             )
-    return Task(str(model), data)
+    if recorded.get("function") is not None:
+        raise InputError(
+            f"{where}: its objective, {recorded['function']}, is your own, and a record names no code to import; "
+            "resume(folder, task) in Python"
+        )
+    known = {name: recorded.get(name) for name in ("objective", "metric", "class_weights")}
+    return Task(str(model), data, **known)
 
 
 def read_verdict(folder: RunFolder) -> Verdict:

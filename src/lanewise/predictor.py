@@ -97,9 +97,7 @@ def load_model(path: str | os.PathLike[str], model: Callable[[], nn.Module]) -> 
         shapes = zip(inputs["shapes"], inputs["types"], strict=True)
         example = rebuilt(like(inputs["kind"]), [torch.zeros(2, *s, dtype=getattr(torch, t)) for s, t in shapes])
         scale = Standardise(*(statistics(example, inputs[name]) for name in ("mean", "std")))
-        target_scale = targets and TargetScale(
-            *(torch.tensor(targets[n], dtype=torch.float64) for n in ("mean", "std"))
-        )
+        of_targets = [torch.tensor((targets or {}).get(name, 0.0), dtype=torch.float64) for name in ("mean", "std")]
     except InputError:
         raise
     except FileNotFoundError:

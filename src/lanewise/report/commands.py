@@ -9,10 +9,10 @@ from lanewise.task import Task
 
 
 def task_options(task: Task) -> list[str] | None:
-    """`--data` and `--model` as words of a command; None where arrays or functions in memory cannot be named."""
+    """`--data` and `--model` as words of a command; None where only Python has what makes the task."""
     words: list[str] = []
     for option, named in _names(task).items():
-        if named is None:
+        if named is None or not task.aims_at_the_usual:
             return None
         words += [f"--{option}", named]
     return words

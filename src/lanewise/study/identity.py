@@ -35,6 +35,7 @@ def described(
     return {
         "lanewise": FORMAT,
         "data": source.name,
+        **task.aims,
         "data_built_in": source.name in BUILT_IN,
         "data_given": path_or_name(source),
         "data_checksums": data_checksums(source),
@@ -92,6 +93,12 @@ def model_checksums(task: Task) -> dict[str, str] | None:
 
 def check_unchanged(recorded: Mapping[str, Any], task: Task, where: str) -> None:
     """Raise `InputError` if `task` is another than that of the run whose `run.json` holds `recorded`."""
+    for name, value in task.aims.items():
+        if name in recorded and recorded[name] != value:
+            raise InputError(
+                f"{where}: {name} was {recorded[name]} when the run began and is {value}; give the same task in "
+                "Python, by lanewise.resume(folder, task)"
+            )
     for what, found in (("data", data_checksums(task.source)), ("model", model_checksums(task))):
         known = recorded[f"{what}_checksums"]
         if known is None or found is None:
