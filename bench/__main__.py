@@ -2,12 +2,14 @@
 
 import sys
 
-from bench import candidate_step, peers, reestimation, schedulers
+from bench import candidate_step, loading, networks, peers, reestimation, schedulers
 
 BENCHES = {
     "candidate-step": candidate_step.main,
     "schedulers": schedulers.main,
     "reestimation": reestimation.main,
+    "networks": networks.main,
+    "loading": loading.main,
     "peers": peers.main,
 }
 

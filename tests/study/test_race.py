@@ -407,3 +407,18 @@ def test_length_and_batch_size_are_replaced_where_they_are_given() -> None:
     assert with_overrides(SPACE, 7, 5) == replace(SPACE, epochs=7, batch_size=5)
     with pytest.raises(InputError, match=r"Recipe.epochs = 0"):
         with_overrides(SPACE, 0, None)
+
+
+def test_a_candidate_that_diverges_gives_up_its_places() -> None:
+    space = replace(SPACE, rule=SGD(lr=choice(0.1, 0.2, 1e20)), dropout=0.0, epochs=4)
+    ran = study(space, replace(SETTINGS, candidates=6, generations=1, rule="none"))
+    ran.run()
+    lost = [candidate for candidate in ran.candidates if candidate.recipe.rule.lr == 1e20]
+    kept = [candidate for candidate in ran.candidates if candidate not in lost]
+    assert lost
+    assert kept
+    assert all(len(points) == 1 for candidate in lost for points in candidate.curves.values())
+    assert all(len(points) == 4 for candidate in kept for points in candidate.curves.values())
+    steps = 4 * 4  # four epochs of four batches
+    confirmed = 2 * steps * len(ran.confirmed)
+    assert ran.verdict.lane_steps == confirmed + 2 * (steps * len(kept) + steps // 4 * len(lost))

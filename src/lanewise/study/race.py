@@ -254,11 +254,15 @@ class Study:
         for progress in cohort.evaluation_points:
             if progress <= cohort.progress:
                 continue
+            if not cohort.live:
+                break
             cohort.advance(progress)
             stage.last = cohort.evaluate()
             self._note_scores(stage)
             self._show()
-            if progress in rungs and progress < 1:
+            # A candidate that diverged in one repeat has no mean, so its lanes give up their places in all.
+            cohort.keep([at for at in cohort.live if np.isfinite(stage.last.loss[at]).all()])
+            if progress in rungs and progress < 1 and cohort.live:
                 cooled = rung_scores(cohort.cool_down(COOL_DOWN), self.kind.fraction)
                 stage.rungs = np.concatenate([stage.rungs, cooled[None]])
                 live = np.array(cohort.live)
