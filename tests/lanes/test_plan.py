@@ -252,7 +252,7 @@ def test_a_model_that_fails_to_train_is_refused(trial: Trial, tried: Tried, monk
     def fails(*_: Any) -> None:
         raise RuntimeError("no gradient")
 
-    monkeypatch.setattr(plan_module, "train_program", lambda step, packed: fails)
+    monkeypatch.setattr(plan_module, "train_program", lambda step, packed, native=False: fails)
     with pytest.raises(InputError, match="model fails in a training step: RuntimeError: no gradient"):
         choose(trial, 1)
 

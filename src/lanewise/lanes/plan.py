@@ -173,7 +173,7 @@ def check_draws(plan: Plan, step: LaneStep) -> None:
 def program_of(plan: Plan, trial: Trial) -> tuple[Program, float]:
     """The program of a plan that is already decided, and the seconds it took to compile."""
     if not plan.compiled:
-        return train_program(trial.step, plan.packed), 0.0
+        return train_program(trial.step, plan.packed, native=True), 0.0
     begun = time.perf_counter()
     program = fused(captured(plan, trial), trial.examples(plan.width))
     program(*trial.examples(plan.width))
@@ -304,7 +304,7 @@ def choose_plan(
 
     loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1)
     try:
-        program = train_program(trial.step, packed=False)
+        program = train_program(trial.step, packed=False, native=True)
         plan, cost = loop, timed(loop, program)
     except Exception as error:
         raise InputError(f"model fails in a training step: {one_line(error)}") from error

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,10 +21,14 @@ Program: TypeAlias = Callable[..., Sequence[Tensor]]
 """(*state [lanes, ...], numbers [count, lanes], *batch, *draws) -> (*new state, loss [lanes])."""
 
 
-def train_program(step: LaneStep, packed: bool) -> Program:
-    """The eager program that trains a block; looped programs take blocks of one lane."""
+def train_program(step: LaneStep, packed: bool, native: bool = False) -> Program:
+    """The program that trains a block; looped programs take blocks of one lane.
+
+    Args:
+        native: where it will run eagerly and looped, torch's own batch norm is faster than ours.
+    """
     if not packed:
-        return lambda *flat: _one_lane(step.train, step.state_size, flat)
+        return lambda *flat: _one_lane(partial(step.train, native=native), step.state_size, flat)
     lanes = (0,) * step.state_size + (1,) + (None,) * (step.layout.count + len(step.draws))
     return _by_lane(step.train, lanes)
 
@@ -35,7 +40,7 @@ def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False) ->
     operations that can be packed.
     """
     if not packed:
-        return lambda *flat: _one_lane(step.evaluate, step.state_size, flat)
+        return lambda *flat: _one_lane(partial(step.evaluate, native=True), step.state_size, flat)
 
     size = step.state_size
 

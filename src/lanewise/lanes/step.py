@@ -23,6 +23,7 @@ from lanewise.lanes.numbers import AVERAGING, number_names
 from lanewise.lanes.twins import (
     MIXUP_PARTNERS,
     MIXUP_WEIGHT,
+    LaneBatchNorm,
     draw_shapes,
     draws_itself,
     lane_buffers,
@@ -44,6 +45,12 @@ class Bound(nn.Module):
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.model, self.objective = model, objective
+        self._norms = [layer for layer in model.modules() if isinstance(layer, LaneBatchNorm)]
+
+    def take_native(self, native: bool) -> None:
+        """Use torch's own batch norm, for one lane by itself and eagerly, or ours, which can be packed and fused."""
+        for norm in self._norms:
+            norm.native = native
 
     def forward(self, what: str, *arguments: Any) -> Any:
         """What the objective's method `what` makes of the model and `arguments`."""
@@ -154,8 +161,9 @@ class LaneStep:
         flat, self._structure = tree_flatten((params, buffers | frozen, slots, averages))
         return flat
 
-    def train(self, *flat: Tensor) -> list[Tensor]:
+    def train(self, *flat: Tensor, native: bool = False) -> list[Tensor]:
         """One training step of one lane: (*state, numbers [count], *batch, *draws) -> [*state, loss]."""
+        self.model("train").take_native(native)
         size, count = self._structure.num_leaves, self.recipe.accumulate
         params, buffers, slots, averages = tree_unflatten(list(flat[:size]), self._structure)
         numbers = dict(zip(self.numbers, flat[size].unbind(0), strict=True))
@@ -233,9 +241,10 @@ class LaneStep:
         numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
         return {**self._evaluated(params, slots, numbers), **buffers, **averages}
 
-    def evaluate(self, *flat: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(self, *flat: Tensor, native: bool = False) -> tuple[Tensor, Tensor]:
         """(loss, metric) of every row by `Objective.scores`: (*state, numbers [count], *batch) -> each [rows]."""
         size = self._structure.num_leaves
+        self.model("eval").take_native(native)
         batch = self.layout.batch(flat[size + 1 :])
         scores, _ = self.model("eval").run(self.weights(flat[:size], flat[size]), "scores", *batch)
         losses, metrics = scores

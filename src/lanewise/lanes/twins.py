@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lanewise.models import generator_states, seeded
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
+from lanewise.parts.norm.batch_norm import check_count
 from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.recipe import Recipe
 
@@ -33,6 +35,7 @@ class LaneBatchNorm(nn.Module):
 
     def __init__(self, layer: Any, where: str, by_lane: bool) -> None:
         super().__init__()
+        self.native = False
         self.where, self.eps = f"batch norm {where}", layer.eps
         self.last = isinstance(layer, BatchNormLast)
         self.weight, self.bias = layer.weight, layer.bias
@@ -52,6 +55,8 @@ class LaneBatchNorm(nn.Module):
         """`x` [N, C, ...] normalised; in training the running statistics move."""
         momentum = getattr(self, "lane_momentum", self.momentum)
         affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
+        if self.native and self.virtual_size is None:
+            return self.as_torch_does(x, momentum)
         how = (momentum, self.eps, self.training)
         if self.virtual_size is None:
             y, *new = batch_norm(x, *affine, *running, *how, where=self.where)
@@ -62,6 +67,19 @@ class LaneBatchNorm(nn.Module):
                 if value is not None:
                     statistic.copy_(value)
             self.num_batches_tracked.add_(1)
+        return y
+
+    def as_torch_does(self, x: Tensor, momentum: Any) -> Tensor:
+        """The same by torch's own operation, which is one instead of many; it cannot be packed."""
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        check_count(x, self.where)
+        # With momentum 1 these become the batch's own, which a momentum that is a tensor can then blend.
+        mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+        y = F.batch_norm(x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+        for statistic, value in ((self.running_mean, mean), (self.running_var, var)):
+            statistic.copy_((1 - momentum) * statistic + momentum * value)
+        self.num_batches_tracked.add_(1)
         return y
 
 
