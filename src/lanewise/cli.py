@@ -194,6 +194,7 @@ def train(
     import torch
 
     from lanewise.files import check_writable, write_whole
+    from lanewise.lanes.engine import check_threads
     from lanewise.recipe_file import read
     from lanewise.study.race import with_overrides
     from lanewise.study.score_kind import ScoreKind
@@ -207,8 +208,7 @@ def train(
             raise InputError(
                 f"{recipe}: names no {name} (a recipe file names no code to import); give it with --{name}"
             )
-    if threads < 1:
-        raise InputError(f"threads = {threads}: must be an integer in [1, inf)")
+    check_threads(threads)
     if save:
         check_writable(save)
     torch.set_num_threads(threads)
