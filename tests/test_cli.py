@@ -37,3 +37,11 @@ def test_threads_that_no_machine_starts_are_refused(threads: str, recipe: str, t
     for words in (["race", "--out", str(out)], ["train", recipe]):
         assert refusal(*words, "--threads", threads).startswith(f"threads = {threads}: must be an integer in [1, ")
     assert not out.exists()
+
+
+@pytest.mark.parametrize("option", ["--data", "--model"])
+def test_an_empty_name_is_none_that_was_left_out(option: str, recipe: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    for words in (["race", "--out", str(out)], ["train", recipe]):
+        assert f"{option[2:]} ''" in refusal(*words, option, "")
+    assert not out.exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.data import BUILT_IN
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, WriteError, one_line
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import load, read
 from lanewise.spaces import SPACES
@@ -51,6 +51,18 @@ class Race:
         return f"Race({' '.join(self.verdict.sentences())!r})"
 
 
+class Unrecorded(WriteError):
+    """A race came to its verdict, but its record or its report cannot be written.
+
+    Attributes:
+        race: the race, with its verdict.
+    """
+
+    def __init__(self, message: str, race: Race) -> None:
+        super().__init__(message)
+        self.race = race
+
+
 def race(
     task: Task,
     space: Recipe | str | os.PathLike[str] = "classic",
@@ -82,6 +94,7 @@ def race(
 
     Raises:
         InputError: anything that cannot be raced; nothing has been written then.
+        Unrecorded: the race has its verdict, and the disk no room for it; `resume` writes what is missing.
     """
     unknown = sorted(set(settings) - set(RaceSettings.__dataclass_fields__))
     if unknown:
@@ -177,7 +190,12 @@ def read_verdict(folder: RunFolder) -> Verdict:
 def finished(study: Study) -> Race:
     """Run `study` to its end, with the report where there is a folder for it."""
     found = Race(study)
-    study.run(found.report)
+    try:
+        study.run(found.report)
+    except WriteError as error:
+        if hasattr(study, "verdict"):
+            raise Unrecorded(str(error), found) from None
+        raise
     return found
 
 

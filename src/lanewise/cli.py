@@ -69,9 +69,12 @@ def race(
     from lanewise.task import Task
 
     recorded = recorded_task(space)
-    task = Task(model or recorded.get("model", "mlp"), data or recorded.get("data", "digits"))
+    task = Task(
+        recorded.get("model", "mlp") if model is None else model,
+        recorded.get("data", "digits") if data is None else data,
+    )
     folder = out or fresh_path()
-    with resumable(folder), terminal.observer(stderr) as observer:
+    with resumable(folder, as_json), terminal.observer(stderr) as observer:
         found = api.race(
             task,
             space,
@@ -121,24 +124,34 @@ def resume(
         print_found(api.read_verdict(folder), run, as_json)
         return
     task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
-    with resumable(run), terminal.observer(stderr) as observer:
+    with resumable(run, as_json), terminal.observer(stderr) as observer:
         found = api.resume(run, task, observer=observer)
     print_found(found.verdict, run, as_json)
 
 
 def print_found(verdict: Verdict, folder: Path, as_json: bool) -> None:
     """The verdict in words, and where the record is; as JSON too if asked for."""
+    print_verdict(verdict, as_json)
+    stderr.print(f"Report: {folder / 'report.html'}\nRecipe: {folder / 'best.yaml'}", markup=False)
+
+
+def print_verdict(verdict: Verdict, as_json: bool) -> None:
+    """The verdict in words; as JSON too if asked for."""
     from lanewise.report import terminal
 
     terminal.print_verdict(verdict, stderr)
-    stderr.print(f"Report: {folder / 'report.html'}\nRecipe: {folder / 'best.yaml'}", markup=False)
     if as_json:
         print(json.dumps(verdict.to_dict(), indent=2))
 
 
 @contextlib.contextmanager
-def resumable(path: Path) -> Iterator[None]:
-    """Stop at Ctrl-C and at SIGTERM with exit status 130 and the command that goes on with the run in `path`."""
+def resumable(path: Path, as_json: bool) -> Iterator[None]:
+    """Stop at Ctrl-C and at SIGTERM with exit status 130 and the command that goes on with the run in `path`.
+
+    A verdict for which the disk has no room is printed before that is said.
+    """
+    from lanewise.api import Unrecorded
+
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -147,6 +160,8 @@ def resumable(path: Path) -> Iterator[None]:
         stderr.print(f"lanewise: stopped; go on with: {command}" if command else "lanewise: stopped", markup=False)
         raise typer.Exit(STOPPED) from None
     except WriteError as error:
+        if isinstance(error, Unrecorded):
+            print_verdict(error.race.verdict, as_json)
         command = resume_command(path)
         raise InputError(f"{error}; once that is mended, go on with: {command}" if command else str(error)) from None
     finally:
@@ -212,7 +227,10 @@ def train(
     if save:
         check_writable(save)
     torch.set_num_threads(threads)
-    task = Task(model or recorded["model"], data or recorded["data"])
+    task = Task(
+        recorded["model"] if model is None else model,
+        recorded["data"] if data is None else data,
+    )
     trained = train_alone(
         task,
         with_overrides(found, epochs, batch_size),

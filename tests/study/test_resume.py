@@ -7,6 +7,7 @@ import resource
 import shlex
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from typer.testing import CliRunner
 import lanewise as lw
 from lanewise import cli, files
 from lanewise.errors import InputError, WriteError
+from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.plan import Plan
 from lanewise.parts.rules import SGD
 from lanewise.ranges import choice
@@ -459,3 +461,28 @@ def test_a_model_whose_weights_follow_from_no_seed_is_named() -> None:
 
     assert model_checksums(Task(unsteady, rows())) is None
     assert model_checksums(Task(model, rows())) is not None
+
+
+def test_a_verdict_whose_report_has_no_room_is_not_lost(
+    cut: dict[str, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(cut["packed"][20], tmp_path)
+
+    def full(*_: Any) -> None:
+        raise WriteError("report.html: cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lanewise.report.html.write", full)
+        with pytest.raises(InputError, match=r"report.html: cannot be written: .*; once that is mended, go on with"):
+            with cli.resumable(run, as_json=True):
+                lw.resume(run, Task(model, rows()))
+    shown = json.loads(capsys.readouterr().out)
+    assert not (run / "verdict.json").exists(), "or nobody could write the report any more"
+    steps = Counter[str]()
+    monkeypatch.setattr(Cohort, "advance", lambda *_: steps.update(["advanced"]))
+    lw.resume(run, Task(model, rows()))
+    assert not steps
+    assert json.loads((run / "verdict.json").read_text())["test"] == shown["test"]
+    monkeypatch.undo()
+    assert record(run) == record(cut["packed"][-1])
+    assert (run / "report.html").exists()

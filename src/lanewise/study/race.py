@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, WriteError
 from lanewise.lanes.checkpoint import restore
 from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Costs, Engine
@@ -139,11 +139,21 @@ class Study:
             finally:
                 self.engine.close(wait)
             if self.folder:
-                record.write_results(self.folder, self.task, self.candidates, self.confirmed, self.verdict)
-                if report is not None:
-                    report(self.folder.report)
-                record.finish(self.folder, self.verdict)
+                self._record(self.folder, report)
         return self.verdict
+
+    def _record(self, folder: RunFolder, report: Callable[[Path], object] | None) -> None:
+        """Write what stays of the race, the report too."""
+        try:
+            record.write_results(folder, self.task, self.candidates, self.confirmed, self.verdict)
+            if report is not None:
+                report(folder.report)
+            record.finish(folder, self.verdict)
+        except WriteError:
+            # Who goes on with the run has then nothing left to train; there may be room for this, which is small.
+            with contextlib.suppress(WriteError):
+                self.keeper.save()
+            raise
 
     def _run_stages(self) -> None:
         """Run all stages: generations of the race, then the confirmation; from the last checkpoint on, if any."""
