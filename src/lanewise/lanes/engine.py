@@ -202,7 +202,7 @@ class Engine:
         self.costs.trials += choice.trial_seconds
         self.plans[key] = plan = choice.plan
         self._decided(self.plans)
-        self.note(f"engine: {plan} ({plan.why})")
+        self.note(f"engine: {plan}, for {recipe.rule.name} in batches of {recipe.batch_size} ({plan.why})")
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)
