@@ -44,6 +44,8 @@ class Race:
         # Plotly takes a second to import, and only reports need it.
         from lanewise.report import html
 
+        if Path(path).is_dir():
+            raise InputError(f"{path}: is a folder; must be a file")
         html.write(self.study, Path(path))
         return Path(path)
 
@@ -51,7 +53,7 @@ class Race:
         return f"Race({' '.join(self.verdict.sentences())!r})"
 
 
-class Unrecorded(WriteError):
+class UnrecordedError(WriteError):
     """A race came to its verdict, but its record or its report cannot be written.
 
     Attributes:
@@ -94,8 +96,10 @@ def race(
 
     Raises:
         InputError: anything that cannot be raced; nothing has been written then.
-        Unrecorded: the race has its verdict, and the disk no room for it; `resume` writes what is missing.
+        UnrecordedError: the race has its verdict, and the disk no room for it; `resume` writes what is missing.
     """
+    if not isinstance(task, Task):
+        raise InputError(f"task is a {type(task).__name__}: must be a lanewise.Task(model, data)")
     unknown = sorted(set(settings) - set(RaceSettings.__dataclass_fields__))
     if unknown:
         allowed = ", ".join(RaceSettings.__dataclass_fields__)
@@ -194,8 +198,12 @@ def finished(study: Study) -> Race:
         study.run(found.report)
     except WriteError as error:
         if hasattr(study, "verdict"):
-            raise Unrecorded(str(error), found) from None
+            raise UnrecordedError(str(error), found) from None
         raise
+    except InputError as error:
+        if study.folder is None or not study.engine.costs.lane_steps:
+            raise
+        raise InputError(f"{error} (what was tried is on record in {study.folder.path})") from None
     return found
 
 
@@ -203,6 +211,10 @@ def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:
     """The space given, built in under that name, or read from that file."""
     if isinstance(space, Recipe):
         return space
+    if not isinstance(space, (str, os.PathLike)):
+        raise InputError(
+            f"space is a {type(space).__name__}: must be a recipe with ranges, {', '.join(SPACES)} or a YAML file"
+        )
     name = os.fspath(space)
     if name in SPACES:
         return SPACES[name]()

@@ -150,7 +150,7 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
 
     A verdict for which the disk has no room is printed before that is said.
     """
-    from lanewise.api import Unrecorded
+    from lanewise.api import UnrecordedError
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -160,7 +160,7 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
         stderr.print(f"lanewise: stopped; go on with: {command}" if command else "lanewise: stopped", markup=False)
         raise typer.Exit(STOPPED) from None
     except WriteError as error:
-        if isinstance(error, Unrecorded):
+        if isinstance(error, UnrecordedError):
             print_verdict(error.race.verdict, as_json)
         command = resume_command(path)
         raise InputError(f"{error}; once that is mended, go on with: {command}" if command else str(error)) from None

@@ -473,9 +473,11 @@ def test_a_verdict_whose_report_has_no_room_is_not_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr("lanewise.report.html.write", full)
-        with pytest.raises(InputError, match=r"report.html: cannot be written: .*; once that is mended, go on with"):
-            with cli.resumable(run, as_json=True):
-                lw.resume(run, Task(model, rows()))
+        refused = pytest.raises(
+            InputError, match=r"report.html: cannot be written: .*; once that is mended, go on with"
+        )
+        with refused, cli.resumable(run, as_json=True):
+            lw.resume(run, Task(model, rows()))
     shown = json.loads(capsys.readouterr().out)
     assert not (run / "verdict.json").exists(), "or nobody could write the report any more"
     steps = Counter[str]()

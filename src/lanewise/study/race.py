@@ -94,6 +94,9 @@ class Study:
         if not space.is_space:
             raise InputError("space: there is nothing to choose, every value is fixed; train it with: lanewise train")
         check_number("checkpoint_every", every, Allowed(0.0))
+        if not (folder and folder.resumes):
+            most = Allowed(2, settings.candidates, integer=True, optional=True)
+            check_number("finalists", settings.finalists, most)
         self.task, self.space, self.settings, self.folder = task, space, settings, folder
         self.observer = observer or Observer()
         self.begun = time.perf_counter()
@@ -129,6 +132,13 @@ class Study:
             rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
             self.observer.note(f"{self.task.model_name} on {self.task.source.name}: {rows}")
             self.observer.note(f"model: {self.model_description}")
+            drawn, made = (
+                self.settings.candidates,
+                generation_sizes(self.settings.candidates, self.settings.generations),
+            )
+            if len(made) < self.settings.generations:
+                asked = f"{drawn} candidates are drawn in {len(made)} generation{'s' * (len(made) > 1)}"
+                self.observer.note(f"{asked}, not {self.settings.generations}: there are too few for more")
             wait = True
             try:
                 self._run_stages()
@@ -333,7 +343,8 @@ class Study:
     def _confirmation(self, ranked: list[Candidate]) -> Stage:
         """The candidates `ranked` on fresh repeats, before the first step."""
         settings = self.settings
-        self._phase = f"confirming {len(ranked)} finalists on {settings.confirm} fresh repeats"
+        finalists = "finalist" if len(ranked) == 1 else "finalists"
+        self._phase = f"confirming {len(ranked)} {finalists} on {settings.confirm} fresh repeats"
         repeats = range(settings.repeats, settings.repeats + settings.confirm)
         cohort = Cohort(self.engine, [candidate.recipe for candidate in ranked], repeats)
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked]
