@@ -45,3 +45,19 @@ def test_an_empty_name_is_none_that_was_left_out(option: str, recipe: str, tmp_p
     for words in (["race", "--out", str(out)], ["train", recipe]):
         assert f"{option[2:]} ''" in refusal(*words, option, "")
     assert not out.exists()
+
+
+def test_it_says_its_version() -> None:
+    shown = command("--version")
+    assert shown.exit_code == 0, shown.exception
+    assert shown.stdout.startswith("lanewise ")
+
+
+def test_training_that_is_stopped_says_that_nothing_is_kept(recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lanewise.train.train", stopped)
+    shown = command("train", recipe)
+    assert shown.exit_code == cli.STOPPED
+    assert "nothing was saved" in shown.stderr

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.data import BUILT_IN
+from lanewise.data import load as load_data
+from lanewise.data.openml import PREFIX
 from lanewise.errors import InputError, WriteError, one_line
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import load, read
@@ -175,14 +177,23 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
             )
         model = recorded["model"]
         check_recorded({"model": str(model)}, where)
+    options = recorded.get("data_options", {})
+    if options is None:
+        raise InputError(
+            f"{where}: its data was split by rows that only Python has; give it again: resume(folder, task) in Python"
+        )
     if data is None:
         data = recorded.get("data_given")
-        if data is None or not (data in BUILT_IN or is_there(Path(data))):
+        if data is None or not (data in BUILT_IN or data.startswith(PREFIX) or is_there(Path(data))):
             raise InputError(
                 f"{where}: its data, {data or recorded.get('data')}, is no longer there; give it again: --data PATH, "
                 "or resume(folder, task) in Python"
             )
-    return Task(str(model), data)
+    try:
+        source = load_data(data, **options)
+    except TypeError as error:
+        raise InputError(f"{where}: run.json is damaged: data_options: {one_line(error)}") from None
+    return Task(str(model), source)
 
 
 def read_verdict(folder: RunFolder) -> Verdict:

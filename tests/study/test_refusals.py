@@ -118,5 +118,5 @@ def test_too_few_rows_say_how_many_it_takes(fraction: float, least: int) -> None
 def test_garbage_is_not_advised_to_be_unpickled(tmp_path: Path) -> None:
     path = tmp_path / "garbage.npz"
     path.write_bytes(np.random.default_rng(0).bytes(300))
-    with pytest.raises(InputError, match="is no .npz archive, or a damaged one$"):
+    with pytest.raises(InputError, match=r"is no \.npz archive, or a damaged one$"):
         load(str(path))
