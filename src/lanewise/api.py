@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.data import BUILT_IN
-from lanewise.errors import InputError, one_line
+from lanewise.data import load as load_data
+from lanewise.data.openml import PREFIX
+from lanewise.errors import InputError, WriteError, one_line
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import load, read
 from lanewise.spaces import SPACES
@@ -44,11 +46,25 @@ class Race:
         # Plotly takes a second to import, and only reports need it.
         from lanewise.report import html
 
+        if Path(path).is_dir():
+            raise InputError(f"{path}: is a folder; must be a file")
         html.write(self.study, Path(path))
         return Path(path)
 
     def __repr__(self) -> str:
         return f"Race({' '.join(self.verdict.sentences())!r})"
+
+
+class UnrecordedError(WriteError):
+    """A race came to its verdict, but its record or its report cannot be written.
+
+    Attributes:
+        race: the race, with its verdict.
+    """
+
+    def __init__(self, message: str, race: Race) -> None:
+        super().__init__(message)
+        self.race = race
 
 
 def race(
@@ -82,7 +98,10 @@ def race(
 
     Raises:
         InputError: anything that cannot be raced; nothing has been written then.
+        UnrecordedError: the race has its verdict, and the disk no room for it; `resume` writes what is missing.
     """
+    if not isinstance(task, Task):
+        raise InputError(f"task is a {type(task).__name__}: must be a lanewise.Task(model, data)")
     unknown = sorted(set(settings) - set(RaceSettings.__dataclass_fields__))
     if unknown:
         allowed = ", ".join(RaceSettings.__dataclass_fields__)
@@ -158,9 +177,14 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
             )
         model = recorded["model"]
         check_recorded({"model": str(model)}, where)
+    options = recorded.get("data_options", {})
+    if options is None:
+        raise InputError(
+            f"{where}: its data was split by rows that only Python has; give it again: resume(folder, task) in Python"
+        )
     if data is None:
         data = recorded.get("data_given")
-        if data is None or not (data in BUILT_IN or is_there(Path(data))):
+        if data is None or not (data in BUILT_IN or data.startswith(PREFIX) or is_there(Path(data))):
             raise InputError(
                 f"{where}: its data, {data or recorded.get('data')}, is no longer there; give it again: --data PATH, "
                 "or resume(folder, task) in Python"
@@ -170,8 +194,12 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
             f"{where}: its objective, {recorded['function']}, is your own, and a record names no code to import; "
             "resume(folder, task) in Python"
         )
+    try:
+        source = load_data(data, **options)
+    except TypeError as error:
+        raise InputError(f"{where}: run.json is damaged: data_options: {one_line(error)}") from None
     known = {name: recorded.get(name) for name in ("objective", "metric", "class_weights")}
-    return Task(str(model), data, **known)
+    return Task(str(model), source, **known)
 
 
 def read_verdict(folder: RunFolder) -> Verdict:
@@ -183,7 +211,16 @@ def read_verdict(folder: RunFolder) -> Verdict:
 def finished(study: Study) -> Race:
     """Run `study` to its end, with the report where there is a folder for it."""
     found = Race(study)
-    study.run(found.report)
+    try:
+        study.run(found.report)
+    except WriteError as error:
+        if hasattr(study, "verdict"):
+            raise UnrecordedError(str(error), found) from None
+        raise
+    except InputError as error:
+        if study.folder is None or not study.engine.costs.lane_steps:
+            raise
+        raise InputError(f"{error} (what was tried is on record in {study.folder.path})") from None
     return found
 
 
@@ -191,6 +228,10 @@ def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:
     """The space given, built in under that name, or read from that file."""
     if isinstance(space, Recipe):
         return space
+    if not isinstance(space, (str, os.PathLike)):
+        raise InputError(
+            f"space is a {type(space).__name__}: must be a recipe with ranges, {', '.join(SPACES)} or a YAML file"
+        )
     name = os.fspath(space)
     if name in SPACES:
         return SPACES[name]()

@@ -24,9 +24,21 @@ MOST_STEPS = 10_000_000
 STOPPED = 130
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Data = Annotated[str | None, typer.Option(help="digits, a folder of IDX files, or an .npz file with x and y.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="digits (race: the default), a table, a folder of IDX files or pictures, an .npz file with x and y, or "
+        "openml:NAME."
+    ),
+]
+Target = Annotated[str | None, typer.Option(help="A table's column to learn, or class, number, tokens or none.")]
+Split = Annotated[str | None, typer.Option(help="class, random or time; by class where there are classes.")]
+Groups = Annotated[str | None, typer.Option(help="A table's column; rows with one value in it stay together.")]
+Time = Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")]
+Folds = Annotated[int | None, typer.Option(help="K: every K repeats validate on all rows once.")]
 Model = Annotated[
-    str | None, typer.Option(help="mlp, mlp:256,256, cnn, cnn:16,32, or package.module:factory of your own.")
+    str | None,
+    typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
 Device = Annotated[str, typer.Option(help="A torch device.")]
@@ -36,9 +48,35 @@ Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows,
 BatchSize = Annotated[int | None, typer.Option(help="Rows per step, instead of the recipe's own.")]
 
 
+def show_version(asked: bool) -> None:
+    """Print the version and end, if that is asked for."""
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"lanewise {version('lanewise')}")
+        except PackageNotFoundError:
+            raise InputError("--version: Lanewise is not installed, but run from its source") from None
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find the training recipe that suits a model and its data."""
+
+
 @app.command()
 def race(
     data: Data = None,
+    target: Target = None,
+    split: Split = None,
+    groups: Groups = None,
+    time: Time = None,
+    folds: Folds = None,
     model: Model = None,
     space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
     candidates: Annotated[int, typer.Option(help="Recipes to draw from the space.")] = 48,
@@ -64,14 +102,25 @@ def race(
     A race that is stopped (Ctrl-C) or killed goes on with: lanewise resume FOLDER.
     """
     from lanewise import api
+    from lanewise.data import load
     from lanewise.report import terminal
     from lanewise.study.folder import fresh_path
     from lanewise.task import Task
 
     recorded = recorded_task(space)
-    task = Task(model or recorded.get("model", "mlp"), data or recorded.get("data", "digits"))
+    task = Task(
+        recorded.get("model", "mlp") if model is None else model,
+        load(
+            recorded.get("data", "digits") if data is None else data,
+            target=target,
+            split=split,
+            groups=groups,
+            time=time,
+            folds=folds,
+        ),
+    )
     folder = out or fresh_path()
-    with resumable(folder), terminal.observer(stderr) as observer:
+    with resumable(folder, as_json), terminal.observer(stderr) as observer:
         found = api.race(
             task,
             space,
@@ -121,32 +170,49 @@ def resume(
         print_found(api.read_verdict(folder), run, as_json)
         return
     task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
-    with resumable(run), terminal.observer(stderr) as observer:
+    with resumable(run, as_json), terminal.observer(stderr) as observer:
         found = api.resume(run, task, observer=observer)
     print_found(found.verdict, run, as_json)
 
 
 def print_found(verdict: Verdict, folder: Path, as_json: bool) -> None:
     """The verdict in words, and where the record is; as JSON too if asked for."""
+    print_verdict(verdict, as_json)
+    stderr.print(f"Report: {folder / 'report.html'}\nRecipe: {folder / 'best.yaml'}", markup=False)
+
+
+def print_verdict(verdict: Verdict, as_json: bool) -> None:
+    """The verdict in words; as JSON too if asked for."""
     from lanewise.report import terminal
 
     terminal.print_verdict(verdict, stderr)
-    stderr.print(f"Report: {folder / 'report.html'}\nRecipe: {folder / 'best.yaml'}", markup=False)
     if as_json:
         print(json.dumps(verdict.to_dict(), indent=2))
 
 
 @contextlib.contextmanager
-def resumable(path: Path) -> Iterator[None]:
-    """Stop at Ctrl-C and at SIGTERM with exit status 130 and the command that goes on with the run in `path`."""
+def resumable(path: Path, as_json: bool) -> Iterator[None]:
+    """Stop at Ctrl-C and at SIGTERM with exit status 130 and the command that goes on with the run in `path`.
+
+    A verdict for which the disk has no room is printed before that is said.
+    """
+    from lanewise.api import UnrecordedError
+
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         command = resume_command(path)
-        stderr.print(f"lanewise: stopped; go on with: {command}" if command else "lanewise: stopped", markup=False)
+        stderr.print(
+            f"lanewise: stopped; all up to the last checkpoint is kept; go on with: {command}"
+            if command
+            else "lanewise: stopped",
+            markup=False,
+        )
         raise typer.Exit(STOPPED) from None
     except WriteError as error:
+        if isinstance(error, UnrecordedError):
+            print_verdict(error.race.verdict, as_json)
         command = resume_command(path)
         raise InputError(f"{error}; once that is mended, go on with: {command}" if command else str(error)) from None
     finally:
@@ -179,6 +245,11 @@ def recorded_task(space: str) -> dict[str, str]:
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe file, such as the best.yaml of a race.")],
     data: Data = None,
+    target: Target = None,
+    split: Split = None,
+    groups: Groups = None,
+    time: Time = None,
+    folds: Folds = None,
     model: Model = None,
     save: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
     epochs: Epochs = None,
@@ -193,7 +264,9 @@ def train(
     """Train one recipe alone, in plain PyTorch, and print its test score."""
     import torch
 
+    from lanewise.data import load
     from lanewise.files import check_writable
+    from lanewise.lanes.engine import check_threads
     from lanewise.recipe_file import read
     from lanewise.study.race import with_overrides
     from lanewise.study.score_kind import ScoreKind
@@ -207,21 +280,34 @@ def train(
             raise InputError(
                 f"{recipe}: names no {name} (a recipe file names no code to import); give it with --{name}"
             )
-    if threads < 1:
-        raise InputError(f"threads = {threads}: must be an integer in [1, inf)")
+    check_threads(threads)
     if save:
         check_writable(save)
     torch.set_num_threads(threads)
-    task = Task(model or recorded["model"], data or recorded["data"])
-    trained = train_alone(
-        task,
-        with_overrides(found, epochs, batch_size),
-        seed=seed,
-        repeat=repeat,
-        all_rows=all_rows,
-        device=device,
-        show=lambda step, steps, loss: stderr.print(f"step {step:,} of {steps:,}, training loss {loss:.4f}"),
+    task = Task(
+        recorded["model"] if model is None else model,
+        load(
+            recorded["data"] if data is None else data,
+            target=target,
+            split=split,
+            groups=groups,
+            time=time,
+            folds=folds,
+        ),
     )
+    try:
+        trained = train_alone(
+            task,
+            with_overrides(found, epochs, batch_size),
+            seed=seed,
+            repeat=repeat,
+            all_rows=all_rows,
+            device=device,
+            show=lambda step, steps, loss: stderr.print(f"step {step:,} of {steps:,}, training loss {loss:.4f}"),
+        )
+    except KeyboardInterrupt:
+        stderr.print("lanewise: stopped; nothing was saved, and training begins anew the next time")
+        raise typer.Exit(STOPPED) from None
     metric, kind = task.objective.metric.name, ScoreKind.of(task.objective.metric)
     if trained.validation:
         loss, score = trained.validation

@@ -55,6 +55,10 @@ def parse(text: str) -> Any:
             warnings.simplefilter("ignore")
             tree = ast.parse(DURATION.sub(r"'\1\2'", text.strip()), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
+        opened, closed = text.count("("), text.count(")")
+        if opened != closed:
+            missing, side = abs(opened - closed), "closing" if opened > closed else "opening"
+            raise reader.error(f"{missing} {side} parenthes{'is is' if missing == 1 else 'es are'} missing") from None
         raise reader.error("an expression is a number or a call such as 0.1 * cosine(warmup=5%)") from None
     return reader.read(tree.body)
 

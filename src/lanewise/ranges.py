@@ -53,6 +53,10 @@ class Interval(Range):
         # A number in between too: a field that takes whole numbers only must refuse a range of fractions.
         return (self.low, self.high, self.low - self.low / math.pi + self.high / math.pi)
 
+    def in_whole_numbers(self) -> str:
+        low, high = math.ceil(self.low), math.floor(self.high)
+        return f"integer({low}, {high})" if low < high else ""
+
 
 @dataclass(frozen=True)
 class Uniform(Interval):
@@ -86,6 +90,9 @@ class Integer(Interval):
 
     def extremes(self) -> tuple[Any, ...]:
         return (self.low, self.high)
+
+    def in_whole_numbers(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Recipe(Part):
     penalised: tuple[str, ...] | None = field(default=None, metadata={"check": check_names})
     dropout: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
     stochastic_depth: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
-    norm: Any = word("own", "batch", "layer", "group", "identity")
+    norm: Any = word("own", "batch", "layer", "group", "identity", off="identity")
     norm_groups: int = numeric(32, low=1, integer=True)
     norm_momentum: Value | None = numeric(None, low=0, high=1, low_open=True, timed=True, optional=True)
     ghost: int | None = numeric(None, low=2, integer=True, optional=True)

@@ -157,6 +157,13 @@ class Task:
     def check_model(self) -> str:
         """Build the model once and raise `InputError` unless its output fits the targets; returns its description."""
         model = self.new_model(0)
+        trained = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
+        again = self.new_model(0)
+        if again is model or any(id(parameter) in trained for parameter in again.parameters()):
+            raise InputError(
+                "model: two calls of the function give the same weights; it must make a new module at every call, so "
+                "that every repeat can start from weights of its own"
+            )
         if any(isinstance(module, LazyModuleMixin) for module in model.modules()):
             raise InputError("model: has lazy layers; run it once on an input before it is returned")
         if not any(parameter.requires_grad for parameter in model.parameters()):

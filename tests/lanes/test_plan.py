@@ -267,7 +267,7 @@ def test_an_engine_measures_prints_and_records() -> None:
     assert not chosen.compiled
     assert len(chosen.timings) == 2
     assert all(cost > 0 for cost in chosen.timings.values())
-    assert notes == [f"engine: {chosen} ({chosen.why})"]
+    assert notes == [f"engine: {chosen}, for sgd in batches of {recipe.batch_size} ({chosen.why})"]
     assert (engine.costs.compile, engine.costs.trials > 0) == (0.0, True)
     engine.close()
 

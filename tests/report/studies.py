@@ -60,6 +60,7 @@ def model() -> nn.Module:
 def finished(space: Recipe = SPACE, name: str = "clouds", observer: Observer | None = None, **settings: Any) -> Study:
     """A study of `space` that has come to its verdict."""
     chosen = {"candidates": 4, "repeats": 2, "generations": 2, "finalists": 3, "confirm": 2} | settings
+    chosen["finalists"] = min(chosen["finalists"], chosen["candidates"])
     study = Study(Task(model, source(name)), space, RaceSettings(**chosen), observer=observer, threads=1)
     study.run()
     return study

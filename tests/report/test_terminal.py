@@ -172,3 +172,11 @@ def test_lead_is_marked_by_whether_it_is_told_apart(study: Study) -> None:
     table = terminal.finalists_table(replace(verdict, finalists=(verdict.finalists[0], sure, unsure)), 120)
     assert list(table.columns[2].cells) == ["", "2.00 (1.00 to 3.00)", "0.00 (-1.00 to 1.00)"]
     assert list(table.columns[3].cells) == ["winner", "worse", "as good?"]
+
+
+def test_no_line_in_a_file_ends_in_spaces(study: Study) -> None:
+    buffer = io.StringIO()
+    terminal.print_verdict(study.verdict, Console(file=buffer, width=80))
+    lines = buffer.getvalue().splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert max(map(len, lines[:3])) <= 80

@@ -90,7 +90,10 @@ def stop(run: Path, log: Path, source: random.Random) -> None:
         status = ended(process, LONGEST)
     last = log.read_text().splitlines()[-1]
     # It may have been quicker than the signal.
-    assert status == 0 or (status, last) == (130, f"lanewise: stopped; go on with: lanewise resume {run}"), (
+    assert status == 0 or (status, last) == (
+        130,
+        f"lanewise: stopped; all up to the last checkpoint is kept; go on with: lanewise resume {run}",
+    ), (
         status,
         last,
     )

@@ -7,12 +7,12 @@ import resource
 import shlex
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -21,15 +21,14 @@ from typer.testing import CliRunner
 
 import lanewise as lw
 from lanewise import cli, files
-from lanewise.api import recorded_task
 from lanewise.errors import InputError, WriteError
+from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.plan import Plan
 from lanewise.parts.rules import SGD
 from lanewise.ranges import choice
 from lanewise.recipe import Recipe
 from lanewise.study.checkpoint import Checkpoints
 from lanewise.study.folder import LOCK, RunFolder
-from lanewise.study.identity import check_unchanged
 from lanewise.study.lock import Lock
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
@@ -464,21 +463,28 @@ def test_a_model_whose_weights_follow_from_no_seed_is_named() -> None:
     assert model_checksums(Task(model, rows())) is not None
 
 
-@pytest.mark.parametrize("aim", [{"metric": "cross entropy"}, {"class_weights": [1.0, 2.0, 1.0, 1.0]}], ids=str)
-def test_what_is_compared_is_taken_from_the_record(aim: dict[str, Any], tmp_path: Path) -> None:
-    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(0).normal(size=(80, 6)), y=np.arange(80) % 4)
-    made = Task("mlp:4", str(tmp_path / "mine.npz"), **aim)
-    record = {"model_built_in": True, "model": "mlp:4", "data_given": str(tmp_path / "mine.npz"), **made.aims}
-    again = recorded_task(json.loads(json.dumps(record)), "resume x")
-    assert again.objective == made.objective
-    assert not again.aims_at_the_usual
-    assert Task("mlp:4", str(tmp_path / "mine.npz")).aims_at_the_usual
+def test_a_verdict_whose_report_has_no_room_is_not_lost(
+    cut: dict[str, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(cut["packed"][20], tmp_path)
 
+    def full(*_: Any) -> None:
+        raise WriteError("report.html: cannot be written: No space left on device")
 
-def test_an_objective_of_ones_own_is_asked_for_again(tmp_path: Path) -> None:
-    data = torch.randn(80, 6), torch.arange(80) % 4
-    mine = Task("mlp:4", data, lambda model, batch: torch.nn.functional.cross_entropy(model(batch[0]), batch[1]))
-    with pytest.raises(InputError, match=r"its objective, <lambda>, is your own"):
-        recorded_task({"model_built_in": True, "model": "mlp:4", "data_given": "digits", **mine.aims}, "resume x")
-    with pytest.raises(InputError, match="objective was custom when the run began and is classification"):
-        check_unchanged(mine.aims, Task("mlp:4", data), "resume x")
+    with monkeypatch.context() as patch:
+        patch.setattr("lanewise.report.html.write", full)
+        refused = pytest.raises(
+            InputError, match=r"report.html: cannot be written: .*; once that is mended, go on with"
+        )
+        with refused, cli.resumable(run, as_json=True):
+            lw.resume(run, Task(model, rows()))
+    shown = json.loads(capsys.readouterr().out)
+    assert not (run / "verdict.json").exists(), "or nobody could write the report any more"
+    steps = Counter[str]()
+    monkeypatch.setattr(Cohort, "advance", lambda *_: steps.update(["advanced"]))
+    lw.resume(run, Task(model, rows()))
+    assert not steps
+    assert json.loads((run / "verdict.json").read_text())["test"] == shown["test"]
+    monkeypatch.undo()
+    assert record(run) == record(cut["packed"][-1])
+    assert (run / "report.html").exists()

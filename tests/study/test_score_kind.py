@@ -161,7 +161,7 @@ def test_the_verdict_by_an_error_in_words() -> None:
         "(in brackets: 95% interval; less is better).",
         "On the test rows it is 0.0123 [-0.0040, 0.0286] ahead of the runner-up, candidate 5: "
         "too close to tell them apart.",
-        "On fresh validation rows candidate 5 cannot be told from it, so any of them may be as good.",
+        "On fresh validation rows candidate 5 cannot be told from the winner, so it may be as good.",
     ]
     behind = verdict(ranked(), Interval(-0.0123, -0.0286, 0.004, 4)).sentences()[1]
     assert "it is 0.0123 [-0.0040, 0.0286] behind the runner-up" in behind

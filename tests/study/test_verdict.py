@@ -134,7 +134,7 @@ def test_the_verdict_in_words() -> None:
         "(in brackets: 95% interval).",
         "On the test rows it is 0.30 points [-0.20, 0.80] ahead of the runner-up, candidate 5: "
         "too close to tell them apart.",
-        "On fresh validation rows candidate 5 cannot be told from it, so any of them may be as good.",
+        "On fresh validation rows candidate 5 cannot be told from the winner, so it may be as good.",
     ]
 
 
@@ -152,7 +152,9 @@ def test_a_winner_that_is_behind_on_the_test_rows_is_said_to_be() -> None:
 def test_several_that_cannot_be_told_apart_are_all_named() -> None:
     close = Interval(0.001, -0.01, 0.012, 4)
     listed = finalists()[:1] + tuple(replace(finalists()[1], candidate=n, difference=close) for n in (5, 8, 11))
-    assert "candidates 5, 8 and 11 cannot be told from it" in verdict(listed).sentences()[2]
+    assert (
+        "candidates 5, 8 and 11 cannot be told from the winner, so any of them may be" in verdict(listed).sentences()[2]
+    )
 
 
 def test_numbers_in_words() -> None:
@@ -167,3 +169,8 @@ def test_the_winner_and_those_like_it() -> None:
     assert [finalist.candidate for finalist in found.indistinguishable] == [5]
     worse = replace(finalists()[1], difference=Interval(0.1, 0.05, 0.15, 4))
     assert verdict((finalists()[0], worse)).indistinguishable == []
+
+
+def test_printed_it_is_its_sentences() -> None:
+    found = verdict(finalists())
+    assert str(found).splitlines() == found.sentences()

@@ -115,8 +115,27 @@ def load(
     for role, heading in named.items():
         if heading not in read.aside:
             raise InputError(f"{role} = {heading!r}: only tables have columns; give one value for each row")
+    asked = told_again(
+        target=target if kind else None, images=images, target_column=target_column, drop=drop, categories=categories,
+        size=size, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds,
+    )  # fmt: skip
     groups, time = (read.aside[given] if isinstance(given, str) else given for given in (groups, time))
-    return divided_as(read.source, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds)
+    found = divided_as(read.source, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds)
+    if asked == {}:
+        return found
+    before = found.asked
+    return replace(found, asked=None if before is None or asked is None else {**before, **asked})
+
+
+def told_again(**given: Any) -> dict[str, Any] | None:
+    """The arguments of `load` that say something, as plain data; None where one holds rows, which are no such thing."""
+    named = {name: value for name, value in given.items() if chosen_by(value)}
+    for name, value in named.items():
+        if name in ("drop", "categories", "size") and not isinstance(value, (str, int)):
+            named[name] = list(value)
+        elif not isinstance(value, (str, bool, int)):
+            return None
+    return named
 
 
 def opened(source: Any, choices: Choices) -> Read:

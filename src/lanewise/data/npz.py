@@ -31,7 +31,9 @@ def members(path: Path, file: IO[bytes]) -> dict[str, "np.ndarray[Any, Any]"]:
     try:
         archive = np.load(file, allow_pickle=False)
     except Exception as error:
-        raise InputError(f"data {path}: is no .npz archive, or a damaged one ({one_line(error)})") from error
+        # What NumPy takes for a pickle it advises to load all the same, which would run code.
+        why = "" if "pickle" in str(error) else f" ({one_line(error)})"
+        raise InputError(f"data {path}: is no .npz archive, or a damaged one{why}") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise InputError(f"data {path}: is a single array; must be an archive, as of numpy.savez(path, x=..., y=...)")
     with archive:

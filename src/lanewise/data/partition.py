@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -33,7 +34,8 @@ def validating_rows(rows: int, fraction: float) -> int:
         raise InputError(f"fraction = {fraction!r}: must be a number in (0, 1)")
     validating = round(fraction * rows)
     if min(validating, rows - validating) < 1:
-        raise InputError(f"{rows} rows are too few to split with fraction {fraction}")
+        least = next(n for n in count(2) if 0 < round(fraction * n) < n)
+        raise InputError(f"{rows} rows are too few to split with fraction {fraction}; must be at least {least}")
     return validating
 
 

@@ -45,6 +45,7 @@ class Source:
         target: what `y` is: `class`, `number`, `tokens` or `none`.
         class_names: of class 0, 1, ... where the labels had names, else None.
         feature_names: of every feature of a table's rows, else None.
+        asked: what `load` was given beside the name, by which it gives the same again; None where it takes arrays.
         notes: what users should know of how the data was read, each one line.
         splitter: which rows train, which validate and which test.
         reader: where rows are read from that are not held in memory; then x and x_test are None, and y and y_test hold
@@ -66,6 +67,7 @@ class Source:
     example: Inputs = None
     class_names: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
+    asked: Mapping[str, Any] | None = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,5 +1,6 @@
 """The engine: makes the program for each structure once, counts what was done, and starts cohorts of lanes."""
 
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -26,10 +27,14 @@ from lanewise.lanes.plan import (
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
+from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe import Recipe
 from lanewise.task import Task
 
 TRIAL_STEPS = 2
+THREADS_PER_PROCESSOR = 4
+ALWAYS_ALLOWED_THREADS = 256
+"""On small machines too: a race begun on a large one is resumed with as many threads as it had."""
 TEST_SEED = 0
 """Data without test rows of its own has the same ones set apart in every study, whatever its seed."""
 
@@ -97,8 +102,7 @@ class Engine:
         self.task, self.seed, self.dtype, self.note = task, seed, dtype, note
         self.device = usable_device(device)
         self.threads = available_threads() if threads is None else threads
-        if self.threads < 1:
-            raise InputError(f"threads = {threads!r}: must be an integer in [1, inf)")
+        check_threads(self.threads)
         if self.device.type != "cpu":
             # One worker keeps an accelerator busy; more would only wait for each other.
             self.threads = 1
@@ -198,7 +202,7 @@ class Engine:
         self.costs.trials += choice.trial_seconds
         self.plans[key] = plan = choice.plan
         self._decided(self.plans)
-        self.note(f"engine: {plan} ({plan.why})")
+        self.note(f"engine: {plan}, for {recipe.rule.name} in batches of {recipe.batch_size} ({plan.why})")
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)
@@ -251,6 +255,12 @@ class Engine:
         """End the worker threads, once their present jobs are done; without `wait` this returns before that."""
         for prepared in self._prepared.values():
             prepared.workers.close(wait)
+
+
+def check_threads(threads: int) -> None:
+    """Raise `InputError` unless so many threads can be started without the system running out of them."""
+    most = max(ALWAYS_ALLOWED_THREADS, THREADS_PER_PROCESSOR * (os.cpu_count() or 1))
+    check_number("threads", threads, Allowed(1, most, integer=True))
 
 
 def usable_device(name: str) -> torch.device:

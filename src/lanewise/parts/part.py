@@ -52,9 +52,13 @@ def flag(default: bool) -> Any:
     return field(default=default, metadata={"flag": True})
 
 
-def word(*options: str) -> Any:
-    """A dataclass field for one of a few words, the first by default: part of the structure."""
-    return field(default=options[0], metadata={"words": options})
+def word(*options: str, off: str | None = None) -> Any:
+    """A dataclass field for one of a few words, the first by default: part of the structure.
+
+    Args:
+        off: the word for what people may look for as `none`.
+    """
+    return field(default=options[0], metadata={"words": options, "off": off})
 
 
 class Variable:
@@ -63,6 +67,10 @@ class Variable:
     def extremes(self) -> tuple[Any, ...]:
         """The values that must all be allowed for every draw to be allowed."""
         raise NotImplementedError
+
+    def in_whole_numbers(self) -> str:
+        """What to write instead where only whole numbers are allowed; empty if there is no such thing."""
+        return ""
 
 
 class Timed:
@@ -120,7 +128,9 @@ def check_field(owner: str, item: "Field[Any]", value: Any) -> None:
         for extreme in value.extremes() if isinstance(value, Variable) else (value,):
             if extreme not in item.metadata["words"]:
                 allowed_words = ", ".join(item.metadata["words"])
-                raise InputError(f"{owner}.{item.name} = {extreme!r}: must be one of {allowed_words}")
+                off = item.metadata.get("off") if extreme in (None, "none") else None
+                hint = f" ({off} is what switches it off)" if off else ""
+                raise InputError(f"{owner}.{item.name} = {extreme!r}: must be one of {allowed_words}{hint}")
     elif "check" in item.metadata:
         item.metadata["check"](f"{owner}.{item.name}", value)
 
@@ -130,6 +140,8 @@ def check_number(where: str, value: Any, allowed: Allowed) -> None:
     if value is None and allowed.optional:
         return
     if isinstance(value, Variable):
+        if allowed.integer and (instead := value.in_whole_numbers()):
+            raise InputError(f"{where} = {value}: draws fractions; must be {allowed}, such as {instead}")
         for extreme in value.extremes():
             check_number(where, extreme, allowed)
     elif isinstance(value, Timed):

@@ -15,7 +15,8 @@ def task_options(task: Task) -> list[str] | None:
         if named is None or not task.aims_at_the_usual:
             return None
         words += [f"--{option}", named]
-    return words
+    options = data_options(task)
+    return None if options is None else [*words, *options]
 
 
 def train_command(task: Task) -> str:
@@ -24,7 +25,18 @@ def train_command(task: Task) -> str:
     for option, named in _names(task).items():
         if option not in task.names:
             words += [f"--{option}", named or option.upper()]
-    return shlex.join(words)
+    return shlex.join([*words, *(data_options(task) or [])])
+
+
+def data_options(task: Task) -> list[str] | None:
+    """How the data is read and split, as words of a command; None where the command line has no words for it."""
+    words: list[str] = []
+    for name, value in (task.source.asked if task.source.asked is not None else {"rows": None}).items():
+        option = {"target_column": "target"}.get(name, name)
+        if option not in ("target", "split", "groups", "time", "folds") or f"--{option}" in words:
+            return None
+        words += [f"--{option}", str(value)]
+    return words
 
 
 def _names(task: Task) -> dict[str, str | None]:

@@ -92,7 +92,9 @@ def learning_curves(study: Study, found: Sequence[Outcome]) -> Figure:
     if ends:
         low, high = loss_words(min(ends)), loss_words(max(ends))
         span = f"of {low}" if low == high else f"between {low} and {high}"
-        title = f"The finalists end at a validation loss {span}" if len(ends) > 1 else f"It ends at a loss of {low}"
+        who = "the finalists end" if len(ends) > 1 else "the winner ends"
+        # The race, which is shown first, ends elsewhere: other repeats, and many more recipes.
+        title = f"In the confirmation {who} at a validation loss {span}"
     caption = (
         "Lines: mean over repeats. Band: lowest to highest repeat of the winner, or of the recipe that you point at in "
         "the legend. Grey: recipes that are no finalists, up to where they left. A high rate looks bad before it "

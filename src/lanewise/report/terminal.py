@@ -98,7 +98,9 @@ class LiveDisplay(Display):
         progress = self._progress
         if progress is None:
             # Compiling takes half a minute: a clock says that something is going on.
-            return self._busy(f"getting ready, {time_words(time.monotonic() - self._shown)}")
+            return self._busy(
+                f"getting ready (compiling, and timing ways to run), {time_words(time.monotonic() - self._shown)}"
+            )
         bar = Table.grid(padding=(0, 2), expand=True)
         bar.add_column(ratio=1)
         bar.add_column(no_wrap=True)
@@ -150,7 +152,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     """Print what was found: in words, the finalists as a table, the winner's recipe as YAML that can be copied."""
     console.print()
     for sentence in verdict.sentences():
-        console.print(Text(sentence, style="bold" if sentence == verdict.sentences()[0] else ""), soft_wrap=False)
+        wrapped(console, Text(sentence, style="bold" if sentence == verdict.sentences()[0] else ""))
     if len(verdict.finalists) > 1:
         repeats = len(verdict.finalists[0].scores)
         console.print()
@@ -158,12 +160,22 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
             Text(f"Finalists, on the validation rows of {counted(repeats, 'fresh repeat')}:", style="dim"),
             soft_wrap=False,
         )
-        console.print(finalists_table(verdict, console.width), soft_wrap=False)
+        wrapped(console, finalists_table(verdict, console.width))
     console.print()
     console.print(Text("The winner's recipe:", style="dim"), soft_wrap=False)
     # As it stands in the file: a line broken by us could not be copied.
     console.print(Text(dump(verdict.winner).rstrip()), soft_wrap=True)
     console.print()
+
+
+def wrapped(console: Console, shown: RenderableType) -> None:
+    """Print `shown` in the console's width; where that is no terminal, without spaces at the ends of lines."""
+    if console.is_terminal:
+        console.print(shown, soft_wrap=False)
+        return
+    with console.capture() as lines:
+        console.print(shown, soft_wrap=False)
+    console.print(Text("\n".join(line.rstrip() for line in lines.get().splitlines())), soft_wrap=True)
 
 
 def finalists_table(verdict: Verdict, width: int) -> Table:

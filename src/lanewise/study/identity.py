@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import fields
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from lanewise.data import BUILT_IN, Source
 from lanewise.data.fingerprint import fingerprint
 from lanewise.data.nested import branches, leaves
+from lanewise.data.openml import PREFIX
 from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine
 from lanewise.lanes.plan import Plan
@@ -38,6 +40,7 @@ def described(
         **task.aims,
         "data_built_in": source.name in BUILT_IN,
         "data_given": path_or_name(source),
+        "data_options": source.asked,
         "data_checksums": data_checksums(source),
         "model": model,
         "model_built_in": "model" in task.names,
@@ -67,7 +70,9 @@ def versions(engine: Engine) -> dict[str, Any]:
 
 def path_or_name(source: Source) -> str | None:
     """The built-in name or the whole path by which `source` can be loaded again from any folder, if it can be."""
-    if source.name in BUILT_IN:
+    if source.asked is None:
+        return None
+    if source.name in BUILT_IN or source.name.startswith(PREFIX):
         return source.name
     try:
         return os.path.abspath(source.name) if os.path.exists(source.name) else None
@@ -81,6 +86,13 @@ def data_checksums(source: Source) -> dict[str, str]:
     for name in ("x", "y", "x_test", "y_test"):
         if (given := getattr(source, name)) is not None:
             found |= fingerprint(zip(branches(name, given), leaves(given), strict=True))
+    splitter = source.splitter
+    parts = {f"split.{name}": getattr(splitter, name) for name in ("groups", "time", "test")}
+    found |= fingerprint((name, torch.as_tensor(rows)) for name, rows in parts.items() if rows is not None)
+    pairs = zip(("train", "valid") * len(splitter.splits), chain.from_iterable(splitter.splits), strict=True)
+    found |= fingerprint((f"split.{name}[{at // 2}]", rows) for at, (name, rows) in enumerate(pairs))
+    if splitter.folds is not None or not splitter.stratify:
+        found["split"] = f"{splitter.folds or 'no'} folds, {'by class' if splitter.stratify else 'at random'}"
     # Rows that are read from elsewhere are not all read for this; their number and targets tell most changes.
     return found | {"rows": str(len(source))}
 

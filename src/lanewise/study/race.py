@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, WriteError
 from lanewise.lanes.checkpoint import restore
 from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Costs, Engine
@@ -94,6 +94,9 @@ class Study:
         if not space.is_space:
             raise InputError("space: there is nothing to choose, every value is fixed; train it with: lanewise train")
         check_number("checkpoint_every", every, Allowed(0.0))
+        if not (folder and folder.resumes):
+            most = Allowed(2, settings.candidates, integer=True, optional=True)
+            check_number("finalists", settings.finalists, most)
         self.task, self.space, self.settings, self.folder = task, space, settings, folder
         self.observer = observer or Observer()
         self.begun = time.perf_counter()
@@ -129,6 +132,13 @@ class Study:
             rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
             self.observer.note(f"{self.task.model_name} on {self.task.source.name}: {rows}")
             self.observer.note(f"model: {self.model_description}")
+            drawn, made = (
+                self.settings.candidates,
+                generation_sizes(self.settings.candidates, self.settings.generations),
+            )
+            if len(made) < self.settings.generations:
+                asked = f"{drawn} candidates are drawn in {len(made)} generation{'s' * (len(made) > 1)}"
+                self.observer.note(f"{asked}, not {self.settings.generations}: there are too few for more")
             wait = True
             try:
                 self._run_stages()
@@ -139,11 +149,21 @@ class Study:
             finally:
                 self.engine.close(wait)
             if self.folder:
-                record.write_results(self.folder, self.task, self.candidates, self.confirmed, self.verdict)
-                if report is not None:
-                    report(self.folder.report)
-                record.finish(self.folder, self.verdict)
+                self._record(self.folder, report)
         return self.verdict
+
+    def _record(self, folder: RunFolder, report: Callable[[Path], object] | None) -> None:
+        """Write what stays of the race, the report too."""
+        try:
+            record.write_results(folder, self.task, self.candidates, self.confirmed, self.verdict)
+            if report is not None:
+                report(folder.report)
+            record.finish(folder, self.verdict)
+        except WriteError:
+            # Who goes on with the run has then nothing left to train; there may be room for this, which is small.
+            with contextlib.suppress(WriteError):
+                self.keeper.save()
+            raise
 
     def _run_stages(self) -> None:
         """Run all stages: generations of the race, then the confirmation; from the last checkpoint on, if any."""
@@ -327,7 +347,8 @@ class Study:
     def _confirmation(self, ranked: list[Candidate]) -> Stage:
         """The candidates `ranked` on fresh repeats, before the first step."""
         settings = self.settings
-        self._phase = f"confirming {len(ranked)} finalists on {settings.confirm} fresh repeats"
+        finalists = "finalist" if len(ranked) == 1 else "finalists"
+        self._phase = f"confirming {len(ranked)} {finalists} on {settings.confirm} fresh repeats"
         repeats = range(settings.repeats, settings.repeats + settings.confirm)
         cohort = Cohort(self.engine, [candidate.recipe for candidate in ranked], repeats)
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked]

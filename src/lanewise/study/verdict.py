@@ -59,6 +59,9 @@ class Verdict:
     engine: dict[str, Any] = field(default_factory=dict)
     kind: ScoreKind = field(default_factory=ScoreKind)
 
+    def __str__(self) -> str:
+        return "\n".join(self.sentences())
+
     @property
     def winner(self) -> Recipe:
         """The best recipe."""
@@ -153,7 +156,8 @@ class Verdict:
         same = [str(finalist.candidate) for finalist in self.indistinguishable]
         if same:
             few = f"candidate {same[0]}" if len(same) == 1 else f"candidates {', '.join(same[:-1])} and {same[-1]}"
-            lines.append(f"On fresh validation rows {few} cannot be told from it, so any of them may be as good.")
+            which = "it" if len(same) == 1 else "any of them"
+            lines.append(f"On fresh validation rows {few} cannot be told from the winner, so {which} may be as good.")
         else:
             lines.append("On fresh validation rows all other finalists are worse, beyond the 5% error rate.")
         return lines

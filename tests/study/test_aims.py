@@ -1,0 +1,34 @@
+"""What a task trains for and compares, as a record keeps it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lanewise.api import recorded_task
+from lanewise.errors import InputError
+from lanewise.study.identity import check_unchanged
+from lanewise.task import Task
+
+
+@pytest.mark.parametrize("aim", [{"metric": "cross entropy"}, {"class_weights": [1.0, 2.0, 1.0, 1.0]}], ids=str)
+def test_what_is_compared_is_taken_from_the_record(aim: dict[str, Any], tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.random.default_rng(0).normal(size=(80, 6)), y=np.arange(80) % 4)
+    made = Task("mlp:4", str(tmp_path / "mine.npz"), **aim)
+    record = {"model_built_in": True, "model": "mlp:4", "data_given": str(tmp_path / "mine.npz"), **made.aims}
+    again = recorded_task(json.loads(json.dumps(record)), "resume x")
+    assert again.objective == made.objective
+    assert not again.aims_at_the_usual
+    assert Task("mlp:4", str(tmp_path / "mine.npz")).aims_at_the_usual
+
+
+def test_an_objective_of_ones_own_is_asked_for_again(tmp_path: Path) -> None:
+    data = torch.randn(80, 6), torch.arange(80) % 4
+    mine = Task("mlp:4", data, lambda model, batch: torch.nn.functional.cross_entropy(model(batch[0]), batch[1]))
+    with pytest.raises(InputError, match=r"its objective, <lambda>, is your own"):
+        recorded_task({"model_built_in": True, "model": "mlp:4", "data_given": "digits", **mine.aims}, "resume x")
+    with pytest.raises(InputError, match="objective was custom when the run began and is classification"):
+        check_unchanged(mine.aims, Task("mlp:4", data), "resume x")
