@@ -176,7 +176,11 @@ WIDE = "a,y\n" + "".join(f"name{row},{row % 2}\n" for row in range(MOST_CATEGORI
 @pytest.mark.parametrize(
     ("text", "given", "match"),
     [
-        (ROWS, {}, r"which column is to be learnt\? Say target_column=...; it has age, town, member, income, class"),
+        (
+            ROWS,
+            {},
+            r"which column is to be learnt\? Say target_column=... or --target; it has age, town, member",
+        ),
         (ROWS, {"target": "clas"}, "no column 'clas'; it has age, town"),
         (ROWS, {"target": "class", "drop": ["x"]}, "no column 'x'"),
         (ROWS, {"target": "class", "categories": ["x"]}, "categories: no column 'x'"),

@@ -12,6 +12,7 @@ import pytest
 from plotly import graph_objects
 from plotly.offline import get_plotlyjs
 
+from lanewise.api import Race
 from lanewise.errors import InputError
 from lanewise.recipe_file import dump
 from lanewise.report import html, sections
@@ -230,3 +231,12 @@ def test_recorded_race_can_be_run_again_to_the_bit(study: Study, tmp_path: Path)
     recorded.folder = RunFolder(tmp_path / "a run")
     engine = shlex.quote(str(tmp_path / "a run" / "engine.json"))
     assert f"{race_command(recorded)} --engine {engine}" in read(recorded).words
+
+
+def test_a_report_is_no_folder(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is a folder; must be a file$"):
+        Race(study).report(tmp_path)
+
+
+def test_the_curves_title_names_the_confirmation(study: Study) -> None:
+    assert "In the confirmation the finalists end at a validation loss" in html.render(study)

@@ -41,7 +41,7 @@ def read(path: Path, target_column: str | None, drop: Sequence[str] = (), aside:
         raise InputError(f"{where} has no rows: must have at least one beside the headings")
     if target_column is None:
         shown = ", ".join(headings[:12]) + (f" and {len(headings) - 12} more" if len(headings) > 12 else "")
-        raise InputError(f"{where} which column is to be learnt? Say target_column=...; it has {shown}")
+        raise InputError(f"{where} which column is to be learnt? Say target_column=... or --target; it has {shown}")
     check_headings(where.rstrip(":"), [target_column, *drop, *aside], headings)
     for role, names in (("drop", drop), ("groups or time", aside)):
         if target_column in names:
