@@ -198,7 +198,16 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
     """
     from lanewise.api import UnrecordedError
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What a background job ignores stays ignored.
+    heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+
+    def stop(*_: object) -> None:
+        # A second one would interrupt the stopping.
+        for one in heard:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {one: signal.signal(one, stop) for one in heard}
     try:
         yield
     except KeyboardInterrupt:
@@ -216,7 +225,8 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
         command = resume_command(path)
         raise InputError(f"{error}; once that is mended, go on with: {command}" if command else str(error)) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def resume_command(path: Path) -> str:
