@@ -8,6 +8,7 @@ from torch import nn
 
 from lanewise.errors import InputError
 from lanewise.lanes import plan as plans
+from lanewise.lanes.checkpoint import restore, state_of
 from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.engine import Engine
 from lanewise.lanes.memory import available_bytes, is_out_of_memory, peak_bytes
@@ -156,3 +157,25 @@ def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="something else"):
         cohort.advance(0.1)
     assert isinstance(cohort.groups[0].prepared.trial, Trial)
+
+
+def test_what_was_written_down_in_wide_blocks_is_read_back_into_narrow_ones() -> None:
+    recipes = MLP_SGD.recipes()[:5]
+    key = str(recipes[0].structure())
+
+    def begun(width: int) -> Cohort:
+        how = Plan(packed=True, compiled=False, width=width, workers=1, threads=1)
+        return Cohort(Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=1, plans={key: how}), recipes, [0, 1])
+
+    wide, narrow = begun(8), begun(2)
+    wide.advance(0.25)
+    wide.evaluate()
+    restore(narrow, *state_of(wide))
+    assert {len(block.state[0]) for block in narrow.groups[0].packs[0].blocks} == {2}
+    for cohort in (wide, narrow):
+        cohort.advance(0.5)
+        cohort.evaluate()
+    assert narrow.curves == wide.curves
+    for candidate in range(5):
+        for repeat in (0, 1):
+            assert bits_of(wide, candidate, repeat) == bits_of(narrow, candidate, repeat)
