@@ -251,3 +251,37 @@ def test_merging_works_in_lanes_and_keeps_small_variances_beside_large_means():
     mean, variance = vmap(one)(values)
     torch.testing.assert_close(mean, values.mean(1), rtol=1e-15, atol=0)
     torch.testing.assert_close(variance, values.var(1), rtol=1e-7, atol=0)
+
+
+class Counted(nn.Module):
+    """Counts how often it runs."""
+
+    runs = 0
+
+    def forward(self, x):
+        type(self).runs += 1
+        return x
+
+
+def counted(batches, forward=None, twice=False):
+    """(runs behind the last batch norm, its statistics) of a model that ends in something else."""
+    torch.manual_seed(3)
+    norm = nn.BatchNorm1d(4)
+    model = nn.Sequential(nn.Linear(4, 4), norm, nn.ReLU(), nn.Linear(4, 4), *([norm] if twice else []), Counted())
+    Counted.runs = 0
+    reestimate(model, batches, forward)
+    return Counted.runs, norm.running_mean.clone(), norm.running_var.clone()
+
+
+def test_batches_end_at_the_last_batch_norm_once_all_have_been_heard():
+    torch.manual_seed(4)
+    batches = list(torch.randn(5, 8, 4))
+    runs, *short = counted(batches)
+    all_runs, *whole = counted(batches, forward=lambda model, batch: model(batch))
+    assert (runs, all_runs) == (1, 5)
+    for mine, expected in zip(short, whole, strict=True):
+        assert torch.equal(mine, expected)
+
+
+def test_batches_run_to_the_end_where_a_batch_norm_is_used_twice():
+    assert counted(list(torch.randn(5, 8, 4)), twice=True)[0] == 5

@@ -42,6 +42,9 @@ def reestimate(model: nn.Module, batches: Iterable[Any], forward: Forward | None
     included: for a batch norm whose input does not depend on another, the result is mean and unbiased variance of the
     whole data set, however it is cut into batches. The order of the batches does not matter (beyond float64 rounding).
 
+    Where the first batch passed every batch norm once, later ones end at the last of these: what comes after changes
+    nothing. With a `forward` of your own they run to the end.
+
     A batch that leaves one value per channel counts for the first batch norm that meets it so, and goes no further,
     because it cannot be normalised. A batch that makes any statistic NaN or infinite is left out everywhere. Frozen
     layers, other buffers (`num_batches_tracked` too), parameters, modes and gradients stay as they were; whatever
@@ -74,15 +77,19 @@ def reestimate(model: nn.Module, batches: Iterable[Any], forward: Forward | None
         return Reestimated((), (), 0, ())
     totals: dict[str, Statistics] = {}
     used, skipped = 0, []
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"), listening(model, norms) as heard:
+    goal = Goal()
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"), listening(model, norms, goal) as heard:
         for place, batch in enumerate(batches):
             heard.clear()
-            with suppress(OneValueError):
+            with suppress(OneValueError, AllHeardError):
                 (forward or run)(model, batch)
             if not all(bool((seen.mean + seen.squares).isfinite().all()) for _, seen in heard):
                 skipped.append(place)
                 continue
             used += 1
+            if forward is None and sorted(name for name, _ in heard) == sorted(norms):
+                # Each once: what comes after the last of them need not be computed for the batches to come.
+                goal.last, goal.count = heard[-1][0], len(norms)
             for name, seen in heard:
                 totals[name] = merged(totals[name], seen) if name in totals else seen
     if not totals:
@@ -103,6 +110,18 @@ class OneValueError(Exception):
     """A batch cannot pass a batch norm, because it has a single value per channel there."""
 
 
+class AllHeardError(Exception):
+    """All batch norms have been heard of a batch, so the rest of its pass is not needed."""
+
+
+@dataclass
+class Goal:
+    """The layer that is heard last, and how many are by then; empty while that is not known."""
+
+    last: str = ""
+    count: int = 0
+
+
 def run(model: nn.Module, batch: Any) -> Any:
     """`model` on the input in `batch`."""
     given = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
@@ -115,8 +134,10 @@ def run(model: nn.Module, batch: Any) -> Any:
 
 
 @contextmanager
-def listening(model: nn.Module, norms: dict[str, _BatchNorm]) -> Iterator[list[tuple[str, Statistics]]]:
+def listening(model: nn.Module, norms: dict[str, _BatchNorm], goal: Goal) -> Iterator[list[tuple[str, Statistics]]]:
     """While open, `norms` normalise with batch statistics and append these to the list; after it all is as before.
+
+    A pass that has reached its `goal` ends in `AllHeardError`.
 
     With momentum 1 a layer's running statistics are those of the batch, so nothing is computed twice.
     """
@@ -137,7 +158,7 @@ def listening(model: nn.Module, norms: dict[str, _BatchNorm]) -> Iterator[list[t
             norm.momentum = 1.0
             hooks += [
                 norm.register_forward_pre_hook(before(name, heard)),
-                norm.register_forward_hook(after(name, heard)),
+                norm.register_forward_hook(after(name, heard, goal)),
             ]
         yield heard
     finally:
@@ -164,10 +185,17 @@ def before(name: str, heard: list[tuple[str, Statistics]]) -> Callable[[_BatchNo
     return hook
 
 
-def after(name: str, heard: list[tuple[str, Statistics]]) -> Callable[[_BatchNorm, tuple[Tensor], Tensor], None]:
+def after(
+    name: str, heard: list[tuple[str, Statistics]], goal: Goal
+) -> Callable[[_BatchNorm, tuple[Tensor], Tensor], None]:
     """A hook that takes down the statistics of the batch that the layer was given."""
 
     def hook(norm: _BatchNorm, given: tuple[Tensor], _: Tensor) -> None:
+        take_down(norm, given)
+        if name == goal.last and len(heard) == goal.count:
+            raise AllHeardError
+
+    def take_down(norm: _BatchNorm, given: tuple[Tensor]) -> None:
         if isinstance(norm, GhostBatchNorm):  # its running statistics are those of its last virtual batch
             heard.append((name, of_channels(given[0])))
             return
