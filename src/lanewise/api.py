@@ -191,8 +191,8 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
             )
     if recorded.get("function") is not None:
         raise InputError(
-            f"{where}: its objective, {recorded['function']}, is your own, and a record names no code to import; "
-            "resume(folder, task) in Python"
+            f"{where}: its objective or metric, {recorded['function']}, is your own, and a record names no code to "
+            "import; resume(folder, task) in Python"
         )
     try:
         source = load_data(data, **options)

@@ -311,6 +311,9 @@ def custom(
 ) -> Custom:
     """The objective of the user's `function`, tried on a few rows to learn what it returns.
 
+    Args:
+        model: in evaluation mode, with its generators seeded, see `lanewise.models.evaluated`.
+
     Raises:
         InputError: it fails, returns something else, or has no metric of that name.
     """
@@ -318,8 +321,7 @@ def custom(
     wanted = "must be the loss (a floating-point tensor, 0-d or one a row) or (loss, {name: metric})"
     rows = row_count(inputs)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            found = function(model, inputs if targets is None else (inputs, targets))
+        found = function(model, inputs if targets is None else (inputs, targets))
     except Exception as error:
         raise InputError(f"objective {name!r} fails on a batch of {rows} rows: {one_line(error)}") from error
     loss, metrics = found if isinstance(found, tuple) and len(found) == 2 else (found, {})

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from lanewise import models
-from lanewise.data import BUILT_IN, Source, load
+from lanewise.data import BUILT_IN, Source, balanced_weights, load
 from lanewise.data.nested import Inputs, Targets, leaves, mapped, shapes
 from lanewise.data.standardise import is_tokens
 from lanewise.errors import InputError, one_line
@@ -134,7 +134,9 @@ class Task:
     def aims(self) -> dict[str, Any]:
         """What is trained for and compared, as plain data."""
         objective, metric = self.objective, self.objective.metric
-        function = getattr(objective, "function", None)
+        # What the user wrote, as objective or as metric, and no record can name.
+        own = metric.function if metric not in METRICS.get(objective.name, ()) else None
+        function = getattr(objective, "function", own)
         return {
             "objective": objective.name,
             "function": None if function is None else getattr(function, "__name__", type(function).__name__),
@@ -198,8 +200,9 @@ class Task:
             raise InputError(
                 f"label_smoothing = {recipe.label_smoothing}: must be 0, since {objective.name} has no labels to smooth"
             )
-        numeric = all(leaf.is_floating_point() for leaf in leaves(self.sample()[0]))
-        if recipe.mixup is not None and not (objective.mixes and numeric):
+        if recipe.mixup is None:
+            return
+        if not objective.mixes or not all(leaf.is_floating_point() for leaf in leaves(self.sample()[0])):
             raise InputError(
                 f"mixup = {recipe.mixup}: must be none, since inputs that are no numbers, and objectives of one's own, "
                 "cannot be blended"
@@ -236,8 +239,7 @@ def weights_of(given: Any, source: Source, objective: str) -> tuple[float, ...]:
     if isinstance(given, str):
         if given != "balanced":
             raise InputError(f"class_weights = {given!r}: must be balanced or one number > 0 for each class")
-        counts = torch.bincount(source.y, minlength=source.classes)
-        return tuple((len(source.y) / (source.classes * counts.double())).tolist())
+        return balanced_weights(source.y, source.classes)
     try:
         weights = tuple(float(weight) for weight in given)
     except (TypeError, ValueError):
