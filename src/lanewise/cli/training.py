@@ -51,8 +51,8 @@ def train(
     from lanewise.files import check_writable
     from lanewise.lanes.engine import check_threads
     from lanewise.recipe_file import read
-    from lanewise.study.race import with_overrides
     from lanewise.study.score_kind import ScoreKind
+    from lanewise.study.settings import with_overrides
     from lanewise.task import check_recorded
     from lanewise.train import train as train_alone
 
