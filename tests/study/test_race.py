@@ -174,8 +174,7 @@ def test_who_leaves_trains_no_further(run: tuple[Study, RunFolder], trials: list
 
 
 def test_every_step_is_counted(run: tuple[Study, RunFolder]) -> None:
-    cool_downs = 2 * (3 + 2)
-    race = 2 * (3 * 2 + 2 * 2 + 1 * 4) + cool_downs
+    race = 2 * (3 * 2 + 2 * 2 + 1 * 4)
     assert run[0].verdict.lane_steps == 2 * race + 2 * 2 * STEPS
 
 

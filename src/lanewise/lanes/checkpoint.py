@@ -1,7 +1,7 @@
 """What must be kept of a cohort for another process to go on with it, bit for bit.
 
 Initial weights, batches, draws and tables follow from the recipes and the study's seed, so it is the states of the
-blocks, the losses not yet averaged, and what plateaus remember and have changed.
+blocks and their means, the losses not yet averaged, and what plateaus remember and have changed.
 """
 
 from dataclasses import asdict
@@ -40,9 +40,14 @@ def _pack_state(group: Group, at: int, where: str, tensors: dict[str, Tensor]) -
     for number, block in enumerate(pack.blocks):
         for leaf, tensor in enumerate(block.state):
             tensors[f"{where}.{number}.{leaf}"] = kept(tensor)
+        for leaf, tensor in enumerate(block.mean):
+            tensors[f"{where}.{number}.mean.{leaf}"] = kept(tensor)
         if block.losses:
             tensors[f"{where}.{number}.losses"] = kept(torch.cat(block.losses))
-        blocks.append({"candidates": block.candidates, "strides": [leaf.stride() for leaf in block.state]})
+        strides, mean_strides = ([leaf.stride() for leaf in leaves] for leaves in (block.state, block.mean))
+        blocks.append(
+            {"candidates": block.candidates, "strides": strides, "mean_strides": mean_strides, "taken": block.taken}
+        )
     for candidate, heard in plateaus.items():
         if any(one.state.factor != 1.0 for one in heard.listening):
             tensors[f"{where}.table.{candidate}"] = torch.from_numpy(np.ascontiguousarray(pack.tables[candidate]))
@@ -90,14 +95,16 @@ def _restore_pack(group: Group, at: int, where: str, tensors: dict[str, Tensor],
 
 def _block(pack: Pack, data: dict[str, Any], where: str, tensors: dict[str, Tensor]) -> Block:
     names = tuple(data["candidates"])
-    state = [
-        laid_out(tensors[f"{where}.{leaf}"], strides).to(pack.device) for leaf, strides in enumerate(data["strides"])
-    ]
+    state, mean = (
+        [laid_out(tensors[f"{where}{leaf}"], strides).to(pack.device) for leaf, strides in enumerate(every)]
+        for where, every in ((f"{where}.", data["strides"]), (f"{where}.mean.", data["mean_strides"]))
+    )
     fresh = pack.blocks[0].state
     if [leaf.shape[1:] for leaf in state] != [leaf.shape[1:] for leaf in fresh]:
         raise InputError("checkpoint: its tensors do not fit the model, which must have changed since")
     losses = tensors.get(f"{where}.losses")
-    return Block(names, state, pack.table_of(names), [] if losses is None else [losses.clone().to(pack.device)])
+    pending = [] if losses is None else [losses.clone().to(pack.device)]
+    return Block(names, state, pack.table_of(names), pending, mean=mean, taken=data["taken"])
 
 
 def kept(tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import InputError, one_line
+from lanewise.lanes.averaging import SETTLED_ROWS, averaged_steps, cut
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
@@ -21,6 +22,7 @@ from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
+from lanewise.lanes.streams import stream
 from lanewise.models import seeded
 from lanewise.recipe import Recipe
 
@@ -55,12 +57,16 @@ class Scores:
 
 @dataclass(eq=False)
 class Group:
-    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call."""
+    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call.
+
+    `averaged` are the steps whose states are averaged, see `lanewise.lanes.averaging`.
+    """
 
     prepared: Prepared
     packs: list[Pack]
     total_steps: int
     plateaus: list[dict[int, Plateaus]]
+    averaged: dict[int, int] = field(default_factory=dict)
     lane_rows: int = EVALUATED_LANE_ROWS
 
 
@@ -71,6 +77,7 @@ class Cohort:
         engine: runs them. recipes: one for each candidate. repeats: indices of the study's repeats.
         runs_to_come: how many runs of this size are to be expected; compiling must pay over all of them.
         survivors: how the lanes will become fewer, see `lanewise.lanes.plan.Survivors`.
+        rungs: the progress at which `worth` will be asked for.
 
     Attributes:
         curves: (candidate, repeat position) -> list of (progress, training loss, validation loss, metric).
@@ -84,8 +91,9 @@ class Cohort:
         repeats: Sequence[int],
         runs_to_come: float = 1.0,
         survivors: Survivors = ((1.0, 1.0),),
+        rungs: Sequence[float] = (),
     ) -> None:
-        self.engine, self.recipes, self.repeats = engine, list(recipes), list(repeats)
+        self.engine, self.recipes, self.repeats, self.rungs = engine, list(recipes), list(repeats), tuple(rungs)
         self.live = list(range(len(self.recipes)))
         self.curves: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
         self.diverged: dict[tuple[int, int], int] = {}
@@ -112,7 +120,7 @@ class Cohort:
             feed = engine.feed(recipe, index, prepared.step)
             packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
-        return Group(prepared, packs, total, plateaus)
+        return Group(prepared, packs, total, plateaus, averaged_steps(self.rungs, total))
 
     def _plateaus(self, candidates: list[int], total_steps: int, steps_per_epoch: int) -> dict[int, Plateaus]:
         every = {c: Plateaus.of(self.recipes[c], total_steps, steps_per_epoch) for c in candidates}
@@ -163,6 +171,10 @@ class Cohort:
 
         def reached(step: int) -> None:
             nonlocal begun
+            if step in group.averaged:
+                for pack in packs:
+                    for block in pack.blocks:
+                        block.take_in(group.averaged[step])
             for pack in packs:
                 self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
                 pack.step = step
@@ -191,7 +203,7 @@ class Cohort:
         The next chunk of data is made by the workers too, while they train on the present one.
         """
         workers = group.prepared.workers
-        spans = list(packs[0].feed.spans(start, stop))
+        spans = list(cut(packs[0].feed.spans(start, stop), list(group.averaged)))
 
         def fetch(span: tuple[int, int]) -> "list[Future[Chunk]]":
             return [workers.submit(pack.feed.chunk, *span) for pack in packs]
@@ -237,6 +249,43 @@ class Cohort:
                 changed[candidate] = table
         if changed:
             pack.replace_tables(changed)
+
+    def worth(self) -> Scores:
+        """What each live lane would be worth if it stopped now, for a rung that the cohort was told of.
+
+        The mean of its states since `averaging.WINDOW` of the run before, with batch norm's statistics taken anew, is
+        scored on the validation rows: like a decay of the rate, it takes out what the steps jump about. The lanes
+        themselves are left as they were.
+        """
+        scores = self._empty()
+        for group in self.groups:
+            for at, pack in enumerate(group.packs):
+                if pack.blocks:
+                    self._with_memory(group, partial(self._worth, group, pack, at, scores))
+        return scores
+
+    def _worth(self, group: Group, pack: Pack, at: int, scores: Scores) -> None:
+        prepared, feed, settle = group.prepared, pack.feed, group.prepared.settle
+        states = [block.mean or block.state for block in pack.blocks]
+        if settle is not None:
+            repeat, row_at = feed.repeat, max(0, pack.step - 1)
+            order = stream(repeat.study_seed, repeat.index, "statistics")
+            train = repeat.split.train[torch.randperm(len(repeat.split.train), generator=order)]
+            # Parts of one size, none smaller than a batch: training shows that one fits, and has enough rows.
+            size = max(feed.batch_size, self._rows_at_a_time(group, pack))
+            chosen = train[: max(size, SETTLED_ROWS)]
+            parts = torch.tensor_split(chosen, max(1, len(chosen) // size))
+            states = [prepared.step.unsettled(state) for state in states]
+
+            def settled(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> list[Tensor]:
+                with torch.no_grad(), seeded(repeat.evaluation_seed, prepared.step.draws_itself):
+                    return list(settle(*state, block.table[row_at], *leaves))
+
+            for batch in repeat.evaluated(parts, feed.dtype, feed.device):
+                leaves = batch_leaves(*batch)
+                jobs = [partial(settled, b, s, leaves) for b, s in zip(pack.blocks, states, strict=True)]
+                states = list(prepared.workers.run(jobs))
+        self._score(group, pack, at, states, scores)
 
     def cool_down(self, share: float) -> Scores:
         """What each live lane would be worth if it stopped now.
@@ -326,6 +375,10 @@ class Cohort:
                 scores.loss[candidate, at] = loss
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
+    def _rows_at_a_time(self, group: Group, pack: Pack) -> int:
+        # No more rows than four batches either: training shows that a batch fits into memory.
+        return max(1, min(group.lane_rows // pack.width, 4 * pack.feed.batch_size))
+
     def _rows(
         self, group: Group, pack: Pack, states: list[list[Tensor]] | None, rows: Tensor, test: bool = False
     ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
@@ -336,9 +389,7 @@ class Cohort:
         """
         prepared, feed = group.prepared, pack.feed
         states = [block.state for block in pack.blocks] if states is None else states
-        # No more rows than four batches either: training shows that a batch fits into memory.
-        size = max(1, min(group.lane_rows // pack.width, 4 * feed.batch_size))
-        parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
+        parts = evaluated_parts(rows, self._rows_at_a_time(group, pack), prepared.step.objective.by_row)
         row_at = max(0, pack.step - 1)
 
         def score(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ from lanewise.lanes.plan import (
     choose_plan,
     program_of,
 )
-from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
+from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, settle_program
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.parts.part import Allowed, check_number
@@ -41,12 +41,16 @@ TEST_SEED = 0
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What lanes of one structure run with; `trial` holds what another plan could be tried on."""
+    """What lanes of one structure run with; `trial` holds what another plan could be tried on.
+
+    `settle` takes batch norm's statistics anew; None where the model has none.
+    """
 
     step: LaneStep
     plan: Plan
     train: Program
     evaluate: Program
+    settle: Program | None
     workers: Workers
     trial: Trial
 
@@ -206,7 +210,8 @@ class Engine:
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)
-        return Prepared(step, plan, choice.program, self._evaluation(trial, plan), workers, trial)
+        evaluate, settle = self._evaluation(trial, plan), self._settling(trial, plan)
+        return Prepared(step, plan, choice.program, evaluate, settle, workers, trial)
 
     def narrowed(self, prepared: Prepared) -> Prepared | None:
         """The same with less memory at a time, from now on: half as many lanes to a block, or one worker.
@@ -250,6 +255,21 @@ class Engine:
                 return packed
         self.note(f"evaluated one lane after another, because packs cannot be evaluated: {why}")
         return lane_after_lane(evaluate_program(step, packed=False), step.state_size)
+
+    def _settling(self, trial: Trial, plan: Plan) -> Program | None:
+        """The program that takes batch norm's statistics anew: packed like the training, if the model allows."""
+        step = trial.step
+        if not step.statistics:
+            return None
+        if not plan.packed:
+            return settle_program(step, packed=False)
+        packed = settle_program(step, packed=True)
+        try:
+            with torch.no_grad():
+                packed(*trial.examples(2)[: step.state_size + 1 + step.layout.count])
+        except Exception:
+            return lane_after_lane(settle_program(step, packed=False), step.state_size)
+        return packed
 
     def close(self, wait: bool = True) -> None:
         """End the worker threads, once their present jobs are done; without `wait` this returns before that."""

@@ -27,6 +27,7 @@ class Block:
         table: numbers at every step [steps, count, width].
         losses: training loss of the steps done so far, [steps, candidates], in pieces.
         ahead: steps done beyond those of its pack, while others of the pack still train on the same chunk.
+        mean: mean of the states taken in since it was begun anew, or nothing. taken: how many they were.
     """
 
     candidates: tuple[int, ...]
@@ -34,12 +35,31 @@ class Block:
     table: Tensor
     losses: list[Tensor] = field(default_factory=list)
     ahead: int = 0
+    mean: list[Tensor] = field(default_factory=list)
+    taken: int = 0
 
     def run(self, program: Program, chunk: Chunk, rows: Tensor) -> None:
         """Train on `chunk`, whose steps have the numbers `rows` [steps, count, width]."""
         self.state, losses = advance(program, self.state, chunk, rows)
         self.losses.append(losses[:, : len(self.candidates)])
         self.ahead = len(chunk)
+
+    def take_in(self, number: int) -> None:
+        """Let the present state be the one called `number`, from 0, of those that `mean` is the mean of.
+
+        Counters and other whole numbers are those of the last state. Asked twice for the same number it does nothing:
+        where memory ran out for another block, all are asked again.
+        """
+        if number == 0:
+            self.mean = [leaf.clone() for leaf in self.state]
+        elif number != self.taken:
+            return
+        else:
+            self.mean = [
+                mean.lerp(leaf, 1 / (number + 1)) if leaf.is_floating_point() else leaf.clone()
+                for mean, leaf in zip(self.mean, self.state, strict=True)
+            ]
+        self.taken = number + 1
 
 
 def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -106,10 +126,13 @@ class Pack:
         for first in range(0, len(places), self.width):
             group = places[first : first + self.width]
             lanes = padded(group, self.least)
-            leaves = range(len(lanes[0][0].state))
-            state = [torch.stack([block.state[leaf][at] for block, at, _ in lanes]) for leaf in leaves]
+            kinds = [[block.state for block, _, _ in lanes], [block.mean for block, _, _ in lanes]]
+            state, mean = (
+                [torch.stack([leaf[at] for leaf, (_, at, _) in zip(of, lanes, strict=True)]) for of in zip(*kind)]
+                for kind in kinds
+            )
             names = tuple(candidate for _, _, candidate in group)
-            blocks.append(Block(names, state, self.table_of(names)))
+            blocks.append(Block(names, state, self.table_of(names), mean=mean, taken=lanes[0][0].taken))
         self.blocks = blocks
 
     def narrow(self, width: int, least: int) -> None:
@@ -123,8 +146,9 @@ class Pack:
             first = block.candidates.index(names[0])
             lanes = padded(range(first, first + len(names)), self.least)
             state = [leaf[lanes] for leaf in block.state]
+            mean = [leaf[lanes] for leaf in block.mean]
             losses = [piece[:, first : first + len(names)] for piece in block.losses]
-            found.append(Block(names, state, self.table_of(names), losses, block.ahead))
+            found.append(Block(names, state, self.table_of(names), losses, block.ahead, mean, block.taken))
         return found
 
     def replace_tables(self, tables: dict[int, np.ndarray]) -> None:

@@ -56,6 +56,13 @@ def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False) ->
     return _by_lane(differentiable if taken_apart else step.evaluate, lanes)
 
 
+def settle_program(step: LaneStep, packed: bool) -> Program:
+    """The eager program that takes batch norm's statistics anew: (*state, numbers, *batch) -> state."""
+    if not packed:
+        return lambda *flat: _one_lane(partial(step.settle, native=True), step.state_size, flat)
+    return _by_lane(step.settle, (0,) * step.state_size + (1,) + (None,) * step.layout.count)
+
+
 def lane_after_lane(program: Program, size: int) -> Program:
     """A looped program for blocks of any width: what packs are evaluated by where packing works in training only."""
 

@@ -78,6 +78,7 @@ class LaneStep:
         draws: name -> shape of the draws that a step needs, for each of the batches it accumulates.
         least_lanes: lanes an eager pack must have for a lane to be the same bit for bit in any.
         rates: the numbers that scale a step; they fall in a cool-down.
+        statistics: names of the buffers that `settle` sets.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
@@ -119,12 +120,18 @@ class LaneStep:
         # oneDNN adds up otherwise where a pack's convolution has fewer than eight channels in all.
         self.least_lanes = max(4, -(-8 // min(channels))) if channels else 2
         self.rates = {rule.rate for rule in self.rules.values()}
-        self._models = {"train": copy.deepcopy(twin).train(), "eval": twin.eval()}
+        self._models = {"train": copy.deepcopy(twin).train(), "settle": settling(twin), "eval": twin.eval()}
+        self.statistics = {
+            f"{path}.{name}".lstrip(".")
+            for path, layer in twin.named_modules()
+            if isinstance(layer, LaneBatchNorm)
+            for name in ("running_mean", "running_var", "num_batches_tracked")
+        }
         self._of_thread = threading.local()
         self._structure: Any = None
 
     def model(self, mode: str) -> Bound:
-        """The twin model in mode `train` or `eval`, one a thread: `functional_call` swaps its tensors."""
+        """The twin model in mode `train`, `settle` or `eval`, one a thread: `functional_call` swaps its tensors."""
         if not hasattr(self._of_thread, mode):
             setattr(self._of_thread, mode, Bound(copy.deepcopy(self._models[mode]), self.objective))
         found: Bound = getattr(self._of_thread, mode)
@@ -250,6 +257,30 @@ class LaneStep:
         losses, metrics = scores
         return losses, metrics
 
+    def unsettled(self, state: Sequence[Tensor]) -> list[Tensor]:
+        """`state`, of one lane or stacked, as it is before the first `settle`."""
+        params, buffers, slots, averages = tree_unflatten(list(state), self._structure)
+        cleared = {
+            name: torch.zeros_like(buffer) if name in self.statistics else buffer for name, buffer in buffers.items()
+        }
+        return tree_flatten((params, cleared, slots, averages))[0]
+
+    def settle(self, *flat: Tensor, native: bool = False) -> list[Tensor]:
+        """Batch norm's running statistics for the weights that are evaluated: (*state, numbers, *batch) -> state.
+
+        After `unsettled` and one call for each of some training batches they are the mean of the batches' own, with
+        dropout off; nothing else of the state is changed.
+        """
+        size = self._structure.num_leaves
+        self.model("settle").take_native(native)
+        params, buffers, slots, averages = tree_unflatten(list(flat[:size]), self._structure)
+        fresh = {name: buffer.clone() for name, buffer in buffers.items() if name in self.statistics}
+        tensors = self.weights(flat[:size], flat[size]) | fresh
+        _, after = self.model("settle").run(tensors, "scores", *self.layout.batch(flat[size + 1 :]))
+        buffers = {name: after[name] if name in fresh else buffer for name, buffer in buffers.items()}
+        averages = {name: buffers[name] if name in fresh else average for name, average in averages.items()}
+        return tree_flatten((params, buffers, slots, averages))[0]
+
     def zeros(self, state: Sequence[Tensor]) -> Tensor:
         """Share of the penalised weights that are exactly zero, for stacked lanes: float64 [lanes]."""
         params, _, _, averages = tree_unflatten(list(state), self._structure)
@@ -275,6 +306,16 @@ class LaneStep:
     def state_size(self) -> int:
         """How many tensors the state of a lane has."""
         return int(self._structure.num_leaves)
+
+
+def settling(twin: nn.Module) -> nn.Module:
+    """A copy of `twin` in evaluation mode, but for batch norm layers: they take in what they are given."""
+    model = copy.deepcopy(twin).eval()
+    for layer in model.modules():
+        if isinstance(layer, LaneBatchNorm):
+            layer.train()
+            layer.settling = True
+    return model
 
 
 def averaged(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from lanewise.errors import InputError
 from lanewise.lanes.cohort import Scores
 from lanewise.lanes.engine import Engine
 from lanewise.study.candidate import Candidate, rung_scores
-from lanewise.study.racing import COMPUTE, COOL_DOWN, RULES
+from lanewise.study.racing import COMPUTE, RULES
 from lanewise.study.sampling import Sampler
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
@@ -44,12 +44,12 @@ def leave_at_rung(
 ) -> None:
     """Score the live candidates as if they stopped now, and let go those that `rule` does not keep."""
     cohort = stage.cohort
-    cooled = rung_scores(cohort.cool_down(COOL_DOWN), kind.fraction)
-    stage.rungs = np.concatenate([stage.rungs, cooled[None]])
+    worth = rung_scores(cohort.worth(), kind.fraction)
+    stage.rungs = np.concatenate([stage.rungs, worth[None]])
     live = np.array(cohort.live)
     kept = RULES[rule](stage.rungs, np.array(rungs), live, COMPUTE)
     for at in live:
-        sampler.report(stage.own[at].number, len(stage.rungs), float(cooled[at].mean()))
+        sampler.report(stage.own[at].number, len(stage.rungs), float(worth[at].mean()))
         if at not in kept:
             stage.own[at].left_at = progress
     cohort.keep([int(at) for at in kept])

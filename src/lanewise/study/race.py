@@ -221,7 +221,8 @@ class Study:
     def _stage_of(self, own: list[Candidate], generation: int) -> Stage:
         """The candidates `own` of a generation at the start of their training."""
         settings = self.settings
-        survivors = expected_survivors(RUNGS if settings.rule != "none" else ())
+        rungs = RUNGS if settings.rule != "none" else ()
+        survivors = expected_survivors(rungs)
         runs = settings.candidates * settings.repeats * expected_share(survivors)
         runs += settings.most_finalists * settings.confirm
         cohort = Cohort(
@@ -230,6 +231,7 @@ class Study:
             range(settings.repeats),
             runs / (len(own) * settings.repeats),
             survivors,
+            rungs,
         )
         self._expected = runs * max(group.total_steps for group in cohort.groups)
         count = len(generation_sizes(settings.candidates, settings.generations))
@@ -238,8 +240,7 @@ class Study:
 
     def _race(self, stage: Stage, sampler: Sampler) -> None:
         """Train a generation to the end; at each rung some leave, and at the end the sampler is told of all."""
-        cohort, rule = stage.cohort, self.settings.rule
-        rungs = RUNGS if rule != "none" else ()
+        cohort, rule, rungs = stage.cohort, self.settings.rule, stage.cohort.rungs
         for progress in cohort.evaluation_points:
             if progress <= cohort.progress:
                 continue

@@ -1,0 +1,43 @@
+"""Which states of a lane are averaged for a rung's score: some, evenly spread over the stretch before the rung."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+WINDOW = 1 / 16
+"""Share of the run whose states are averaged."""
+STATES = 8
+"""How many they are. Two told nearly as much of the final ranking as all of them (bench/NOTES.md, Races)."""
+SETTLED_ROWS = 512
+"""Training rows, or a few more, from which batch norm's statistics are taken for averaged weights; 1,024 and all of
+1,078 told no more of the final ranking."""
+
+
+def averaged_steps(rungs: Iterable[float], total_steps: int) -> dict[int, int]:
+    """Step -> number, from 0, of the state that the lane then has among those averaged for the rung to come.
+
+    Args:
+        rungs: progress at each, in (0, 1). total_steps: of the run.
+
+    >>> averaged_steps([0.5], 64)
+    {29: 0, 30: 1, 31: 2, 32: 3}
+    >>> averaged_steps([0.25], 1024)
+    {200: 0, 208: 1, 216: 2, 224: 3, 232: 4, 240: 5, 248: 6, 256: 7}
+    """
+    found: dict[int, int] = {}
+    for rung in sorted(rungs):
+        last = round(rung * total_steps)
+        length = min(WINDOW * total_steps, last - max(found, default=0))
+        ago = {int(length * back / STATES) for back in range(STATES)}
+        steps = sorted(step for back in ago if (step := last - back) > max(found, default=0))
+        found |= {step: number for number, step in enumerate(steps)}
+    return found
+
+
+def cut(spans: Iterable[tuple[int, int]], at: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """`spans`, (first, end) each, cut into two at every step of `at` that lies within one.
+
+    >>> list(cut([(0, 16), (16, 20)], [4, 16, 30]))
+    [(0, 4), (4, 16), (16, 20)]
+    """
+    for first, end in spans:
+        inside = [step for step in sorted(at) if first < step < end]
+        yield from zip([first, *inside], [*inside, end], strict=True)
