@@ -13,7 +13,7 @@ from lanewise.recipe_file import dump, from_dict, load, read, save, to_dict
 from tests.parts.table import HEARING_ROWS, TABLE
 from tests.parts.table_row import Row
 
-every_row = pytest.mark.parametrize("row", (*TABLE, *HEARING_ROWS), ids=str)
+every_row = pytest.mark.parametrize("row", [*TABLE, *HEARING_ROWS], ids=str)
 
 
 def same(mine: Any, theirs: Any) -> bool:
