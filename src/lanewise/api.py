@@ -16,7 +16,8 @@ from lanewise.study.checkpoint import EVERY
 from lanewise.study.folder import RunFolder, plans_of, read_json, read_plans
 from lanewise.study.identity import check_unchanged
 from lanewise.study.progress import Observer
-from lanewise.study.race import RaceSettings, Study, with_overrides
+from lanewise.study.race import Study
+from lanewise.study.settings import RaceSettings, with_overrides
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task, check_recorded
 
@@ -93,7 +94,7 @@ def race(
         device: a torch device. threads: processors to use, all by default.
         engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
         observer: told how it goes; by default nobody is.
-        **settings: fields of `lanewise.study.race.RaceSettings`: candidates, repeats, generations, rule, finalists,
+        **settings: fields of `lanewise.study.settings.RaceSettings`: candidates, repeats, generations, rule, finalists,
             confirm, seed.
 
     Raises:

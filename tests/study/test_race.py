@@ -23,8 +23,9 @@ from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, read
 from lanewise.study.folder import RunFolder
 from lanewise.study.progress import Observer, Progress
-from lanewise.study.race import RaceSettings, Study, with_overrides
+from lanewise.study.race import Study
 from lanewise.study.sampling import quiet
+from lanewise.study.settings import RaceSettings, with_overrides
 from lanewise.study.statistics import crossed_interval, fraction_interval
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task

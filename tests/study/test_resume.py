@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 import lanewise as lw
 from lanewise import cli, files
+from lanewise.cli.stopping import resumable
 from lanewise.errors import InputError, WriteError
 from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.plan import Plan
@@ -476,7 +477,7 @@ def test_a_verdict_whose_report_has_no_room_is_not_lost(
         refused = pytest.raises(
             InputError, match=r"report.html: cannot be written: .*; once that is mended, go on with"
         )
-        with refused, cli.resumable(run, as_json=True):
+        with refused, resumable(run, as_json=True):
             lw.resume(run, Task(model, rows()))
     shown = json.loads(capsys.readouterr().out)
     assert not (run / "verdict.json").exists(), "or nobody could write the report any more"

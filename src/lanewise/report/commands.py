@@ -4,7 +4,8 @@ import shlex
 from dataclasses import fields
 
 from lanewise.spaces import SPACES
-from lanewise.study.race import RaceSettings, Study, with_overrides
+from lanewise.study.race import Study
+from lanewise.study.settings import RaceSettings, with_overrides
 from lanewise.task import Task
 
 

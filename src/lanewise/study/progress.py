@@ -1,9 +1,13 @@
 """What a study tells whoever watches it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from lanewise.recipe import Recipe
+from lanewise.study.candidate import Candidate, standing
 from lanewise.study.score_kind import ScoreKind
+
+LEADERS = 8
 
 
 @dataclass(frozen=True)
@@ -50,3 +54,20 @@ class Observer:
 
     def show(self, progress: Progress) -> None:
         """The study has come further."""
+
+
+def standings(pool: Iterable[Candidate], kind: ScoreKind) -> list[Standing]:
+    """The leading candidates of `pool`, best first."""
+    # Those that came furthest lead: a loss in the middle of a run says little beside one at its end.
+    ranked = sorted((c for c in pool if c.scored), key=lambda c: (c.left_at is not None, *standing(c)))
+    return [
+        Standing(
+            c.number,
+            c.recipe,
+            max(points[-1][0] for points in c.curves.values()),
+            c.loss,
+            kind.turned(c.score),
+            c.left_at is None,
+        )
+        for c in ranked[:LEADERS]
+    ]

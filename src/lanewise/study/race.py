@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +12,26 @@ from torch import Tensor
 
 from lanewise.errors import InputError, WriteError
 from lanewise.lanes.checkpoint import restore
-from lanewise.lanes.cohort import Cohort, Scores
+from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.engine import Costs, Engine
 from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.plan import Plan
 from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.recipe import Recipe
 from lanewise.study import identity, record
-from lanewise.study.candidate import Candidate, rung_scores, standing
+from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
+from lanewise.study.confirmation import best_finished, reach_verdict
 from lanewise.study.folder import RunFolder, read_plans
-from lanewise.study.progress import Observer, Progress, Standing
-from lanewise.study.racing import COMPUTE, COOL_DOWN, RULES, RUNGS, expected_share, expected_survivors
+from lanewise.study.generation import leave_at_rung, tell, usable
+from lanewise.study.progress import Observer, Progress, standings
+from lanewise.study.racing import RUNGS, expected_share, expected_survivors
 from lanewise.study.sampling import Sampler, generation_sizes
 from lanewise.study.score_kind import ScoreKind
+from lanewise.study.settings import RaceSettings
 from lanewise.study.stage import Stage, candidates_of, last_scores_of, rungs_of, snapshot
-from lanewise.study.verdict import Verdict, intervals_on_test_rows, rank_finalists
+from lanewise.study.verdict import Verdict
 from lanewise.task import Task
-
-LEADERS = 8
-
-
-@dataclass(frozen=True)
-class RaceSettings:
-    """What a race is to do; every field is checked.
-
-    Args:
-        candidates: recipes drawn. repeats: of each in the race. generations: the sampler learns from one for the next.
-        rule: name in `lanewise.study.racing.RULES`. finalists: how many are confirmed, at most;
-            by default a quarter of the candidates, but 2 to 6.
-        confirm: fresh repeats they are confirmed on. seed: of the whole study.
-    """
-
-    candidates: int = 48
-    repeats: int = 3
-    generations: int = 3
-    rule: str = "halving"
-    finalists: int | None = None
-    confirm: int = 8
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        least = {"candidates": 2, "repeats": 1, "generations": 1, "finalists": 2, "confirm": 2, "seed": 0}
-        for name, low in least.items():
-            check_number(name, getattr(self, name), Allowed(low, integer=True, optional=name == "finalists"))
-        if not isinstance(self.rule, str) or self.rule not in RULES:
-            raise InputError(f"rule = {self.rule!r}: must be one of {', '.join(RULES)}")
-
-    @property
-    def most_finalists(self) -> int:
-        """How many candidates are confirmed, at most."""
-        return self.finalists if self.finalists is not None else min(6, max(2, self.candidates // 4))
 
 
 class Study:
@@ -246,7 +215,7 @@ class Study:
         offset = len(self.candidates)
         for at, recipe in enumerate(sampler.ask(size, generation)):
             self.candidates.append(Candidate(offset + at, recipe, generation))
-        own = self._usable(self.candidates[offset:], sampler)
+        own = usable(self.candidates[offset:], self.engine, sampler, self.observer.note)
         return self._stage_of(own, generation) if own else None
 
     def _stage_of(self, own: list[Candidate], generation: int) -> Stage:
@@ -269,80 +238,33 @@ class Study:
 
     def _race(self, stage: Stage, sampler: Sampler) -> None:
         """Train a generation to the end; at each rung some leave, and at the end the sampler is told of all."""
-        cohort, own, settings = stage.cohort, stage.own, self.settings
-        rungs = RUNGS if settings.rule != "none" else ()
+        cohort, rule = stage.cohort, self.settings.rule
+        rungs = RUNGS if rule != "none" else ()
         for progress in cohort.evaluation_points:
             if progress <= cohort.progress:
                 continue
             if not cohort.live:
                 break
             cohort.advance(progress)
-            stage.last = cohort.evaluate()
-            self._note_scores(stage)
+            stage.evaluate()
             self._show()
+            assert stage.last is not None
             # A candidate that diverged in one repeat has no mean, so its lanes give up their places in all.
             cohort.keep([at for at in cohort.live if np.isfinite(stage.last.loss[at]).all()])
             if progress in rungs and progress < 1 and cohort.live:
-                cooled = rung_scores(cohort.cool_down(COOL_DOWN), self.kind.fraction)
-                stage.rungs = np.concatenate([stage.rungs, cooled[None]])
-                live = np.array(cohort.live)
-                kept = RULES[settings.rule](stage.rungs, np.array(rungs), live, COMPUTE)
-                for at in live:
-                    sampler.report(own[at].number, len(stage.rungs), float(cooled[at].mean()))
-                    if at not in kept:
-                        own[at].left_at = progress
-                cohort.keep([int(at) for at in kept])
+                leave_at_rung(stage, progress, rungs, rule, sampler, self.kind)
             self._keep()
-        for candidate in own:
-            diverged = bool(candidate.diverged) or (candidate.left_at is None and not candidate.scored)
-            ended = candidate.left_at is None and not diverged
-            last = Scores(np.array(candidate.loss), np.array(candidate.score))
-            score = float(rung_scores(last, self.kind.fraction)) if ended else None
-            sampler.tell(candidate.number, score, diverged)
+        tell(stage.own, sampler, self.kind)
 
     def _keep(self) -> None:
         """Write a checkpoint if it is time for one."""
         if self.keeper.due():
             self.keeper.save()
 
-    def _usable(self, drawn: list[Candidate], sampler: Sampler) -> list[Candidate]:
-        """The candidates of a generation that can be trained; each other one is noted and leaves at once.
-
-        Raises:
-            InputError: none of the first generation can be trained.
-        """
-        refused: list[InputError] = []
-        usable = []
-        for candidate in drawn:
-            try:
-                self.engine.check(candidate.recipe)
-                usable.append(candidate)
-            except InputError as error:
-                refused.append(error)
-                candidate.left_at = 0.0
-                sampler.tell(candidate.number, None, diverged=False)
-        if refused and not usable and not drawn[0].number:
-            raise refused[0]
-        if refused:
-            self.observer.note(f"{len(refused)} of {len(drawn)} recipes drawn cannot be trained: {refused[0]}")
-        return usable
-
     def _finalists(self) -> Stage:
         """The best of those that finished the race, at the start of their confirmation."""
-        finished = (c for c in self.candidates if c.left_at is None and c.scored)
-        # A space of choices can draw the same recipe twice; it need not run against itself.
-        distinct = {str(candidate.recipe): candidate for candidate in sorted(finished, key=standing, reverse=True)}
-        ranked = sorted(distinct.values(), key=standing)[: self.settings.most_finalists]
-        if not ranked:
-            if any(candidate.left_at is None and np.isfinite(candidate.loss) for candidate in self.candidates):
-                raise InputError(
-                    f"metric {self.task.objective.metric.name!r}: must be a finite number, and is for no candidate "
-                    "that finished"
-                )
-            raise InputError(
-                "every candidate diverged: the space holds no recipe that trains this model; lower its rates"
-            )
-        return self._confirmation(ranked)
+        metric = self.task.objective.metric.name
+        return self._confirmation(best_finished(self.candidates, self.settings.most_finalists, metric))
 
     def _confirmation(self, ranked: list[Candidate]) -> Stage:
         """The candidates `ranked` on fresh repeats, before the first step."""
@@ -355,94 +277,21 @@ class Study:
         return Stage(None, self.confirmed, cohort, np.full((0, len(ranked), settings.confirm), np.nan))
 
     def _confirm(self, stage: Stage) -> Verdict:
-        cohort, confirmed = stage.cohort, stage.own
-        for progress in cohort.evaluation_points:
-            if progress <= cohort.progress:
+        for progress in stage.cohort.evaluation_points:
+            if progress <= stage.cohort.progress:
                 continue
-            cohort.advance(progress)
-            stage.last = cohort.evaluate()
-            self._note_scores(stage)
+            stage.cohort.advance(progress)
+            stage.evaluate()
             self._show()
             self._keep()
-        scores = stage.last
-        assert scores is not None
-        split = self.engine.repeat(0).split
-        numbers = [candidate.number for candidate in confirmed]
-        finalists = rank_finalists(
-            numbers,
-            [candidate.recipe for candidate in confirmed],
-            scores.metric,
-            scores.loss,
-            len(split.valid) / len(split.train),
-            len(split.valid),
-            self.kind,
-        )
-        zeros = cohort.zeros()
-        finalists = tuple(replace(one, zeros=zeros[numbers.index(one.candidate)]) for one in finalists)
-        # The one use of the test data: the winner and the runner-up are settled, nothing is chosen by it.
-        asked = [numbers.index(finalist.candidate) for finalist in finalists[:2]]
-        rows = {numbers[at]: found for at, found in cohort.test_rows(asked).items()}
-        test, difference = intervals_on_test_rows(rows, finalists, self.kind)
-        costs = self.engine.costs
-        seconds = {
-            "total": round(time.perf_counter() - self.begun, 3),
-            "train": round(costs.train, 3),
-            "compile": round(costs.compile, 3),
-            "trials": round(costs.trials, 3),
-        }
-        return Verdict(
-            finalists,
-            test,
-            difference,
-            self.task.objective.metric.name,
-            len(self.candidates),
-            costs.lane_steps,
-            seconds,
-            {key: plan.to_dict() for key, plan in self.engine.plans.items()},
-            self.kind,
-        )
-
-    def _note_scores(self, stage: Stage) -> None:
-        cohort, scores, own = stage.cohort, stage.last, stage.own
-        assert scores is not None
-        for at in cohort.live:
-            own[at].loss = float(scores.loss[at].mean())
-            own[at].score = float(scores.metric[at].mean())
-        for (at, repeat), points in cohort.curves.items():
-            own[at].curves[repeat] = points
-        for (at, repeat), step in cohort.diverged.items():
-            own[at].diverged[repeat] = step
+        seconds = time.perf_counter() - self.begun
+        return reach_verdict(stage, self.engine, self.kind, len(self.candidates), seconds)
 
     def _show(self) -> None:
         done = min(1.0, self.engine.costs.lane_steps / self._expected) if self._expected else 0.0
         elapsed = time.perf_counter() - self.begun - self.engine.costs.compile - self.engine.costs.trials
         left = elapsed * (1 - done) / done if done > 0.02 else None
-        pool = self.confirmed or self.candidates
-        with_score = [c for c in pool if c.scored]
-        # Those that came furthest lead: a loss in the middle of a run says little beside one at its end.
-        with_score.sort(key=lambda c: (c.left_at is not None, *standing(c)))
-        standings = [
-            Standing(c.number, c.recipe, max(p[0] for points in c.curves.values() for p in points), c.loss,
-                     self.kind.turned(c.score), c.left_at is None)
-            for c in with_score[:LEADERS]
-        ]  # fmt: skip
         live = sum(candidate.left_at is None for candidate in self.candidates)
-        self.observer.show(
-            Progress(
-                self._phase,
-                done,
-                left,
-                live,
-                len(self.candidates),
-                standings,
-                self.task.objective.metric.name,
-                self.kind,
-            )
-        )
-
-
-def with_overrides(space: Recipe, epochs: int | None, batch_size: int | None) -> Recipe:
-    """The space with its length or batch size replaced where they are given."""
-    if epochs is not None:
-        space = replace(space, epochs=epochs)
-    return space if batch_size is None else replace(space, batch_size=batch_size)
+        leaders = standings(self.confirmed or self.candidates, self.kind)
+        metric = self.task.objective.metric.name
+        self.observer.show(Progress(self._phase, done, left, live, len(self.candidates), leaders, metric, self.kind))

@@ -31,6 +31,18 @@ class Stage:
     rungs: np.ndarray
     last: Scores | None = None
 
+    def evaluate(self) -> None:
+        """Score the live candidates, and note what became of each."""
+        cohort, scores = self.cohort, self.cohort.evaluate()
+        self.last = scores
+        for at in cohort.live:
+            self.own[at].loss = float(scores.loss[at].mean())
+            self.own[at].score = float(scores.metric[at].mean())
+        for (at, repeat), points in cohort.curves.items():
+            self.own[at].curves[repeat] = points
+        for (at, repeat), step in cohort.diverged.items():
+            self.own[at].diverged[repeat] = step
+
 
 def snapshot(
     candidates: Sequence[Candidate], stage: Stage, sampler: Sampler, costs: Costs, seconds: float, expected: float

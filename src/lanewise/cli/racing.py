@@ -1,0 +1,119 @@
+"""`lanewise race` and `lanewise resume`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lanewise.cli.console import stderr
+from lanewise.cli.options import (
+    AsJson,
+    BatchSize,
+    Data,
+    Device,
+    Epochs,
+    Folds,
+    Groups,
+    Model,
+    Seed,
+    Split,
+    Target,
+    Threads,
+    Time,
+    recorded_names,
+    task_of,
+)
+from lanewise.cli.printing import print_found
+from lanewise.cli.stopping import resumable
+
+
+def race(
+    data: Data = None,
+    target: Target = None,
+    split: Split = None,
+    groups: Groups = None,
+    time: Time = None,
+    folds: Folds = None,
+    model: Model = None,
+    space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
+    candidates: Annotated[int, typer.Option(help="Recipes to draw from the space.")] = 48,
+    repeats: Annotated[int, typer.Option(help="Runs of each in the race: a split and a seed shared by all.")] = 3,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    rule: Annotated[str, typer.Option(help="Who leaves early: halving, or none to train all to the end.")] = "halving",
+    generations: Annotated[int, typer.Option(help="The sampler learns from each for the next.")] = 3,
+    finalists: Annotated[int | None, typer.Option(help="How many are confirmed: a quarter, 2 to 6.")] = None,
+    confirm: Annotated[int, typer.Option(help="Fresh repeats the finalists are confirmed on.")] = 8,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
+    device: Device = "cpu",
+    threads: Threads = None,
+    engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
+    ] = 5.0,
+    as_json: AsJson = False,
+) -> None:
+    """Race recipes on your model and data, and say which is best and how sure that is.
+
+    A race that is stopped (Ctrl-C) or killed goes on with: lanewise resume FOLDER.
+    """
+    from lanewise import api
+    from lanewise.report import terminal
+    from lanewise.study.folder import fresh_path
+
+    recorded = {"model": "mlp", "data": "digits"} | recorded_names(space)
+    task = task_of(recorded, data, model, target=target, split=split, groups=groups, time=time, folds=folds)
+    folder = out or fresh_path()
+    with resumable(folder, as_json), terminal.observer(stderr) as observer:
+        found = api.race(
+            task,
+            space,
+            candidates=candidates,
+            repeats=repeats,
+            generations=generations,
+            rule=rule,
+            finalists=finalists,
+            confirm=confirm,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            out=folder,
+            device=device,
+            threads=threads,
+            engine=engine,
+            checkpoint_every=checkpoint_every,
+            observer=observer,
+        )
+    print_found(found.verdict, folder, as_json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of a race that was stopped or killed: runs/race-001.")],
+    data: Annotated[
+        str | None, typer.Option(help="Its data, where that is neither built in nor at its old path.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Its model, where that is your own: package.module:factory.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a race that was stopped or killed, from its last checkpoint.
+
+    Its curves and its verdict are, bit for bit, those of a race that was never stopped; only timings differ. Everything
+    else that the race was given is on record.
+    """
+    from lanewise import api
+    from lanewise.report import terminal
+    from lanewise.study.folder import RunFolder
+
+    folder = RunFolder.reopened(run)
+    if folder.finished:
+        folder.tidy()
+        stderr.print(f"{run} is finished.", markup=False)
+        print_found(api.read_verdict(folder), run, as_json)
+        return
+    task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
+    with resumable(run, as_json), terminal.observer(stderr) as observer:
+        found = api.resume(run, task, observer=observer)
+    print_found(found.verdict, run, as_json)

@@ -1,0 +1,75 @@
+"""Finalists on fresh repeats, and the verdict that follows from them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from lanewise.errors import InputError
+from lanewise.lanes.engine import Engine
+from lanewise.study.candidate import Candidate, standing
+from lanewise.study.score_kind import ScoreKind
+from lanewise.study.stage import Stage
+from lanewise.study.verdict import Verdict, intervals_on_test_rows, rank_finalists
+
+
+def best_finished(candidates: Iterable[Candidate], most: int, metric: str) -> list[Candidate]:
+    """The best of those that finished the race, `most` at the most.
+
+    Raises:
+        InputError: there is none; `metric` is the name of what they are scored by.
+    """
+    candidates = list(candidates)
+    finished = (c for c in candidates if c.left_at is None and c.scored)
+    # A space of choices can draw the same recipe twice; it need not run against itself.
+    distinct = {str(candidate.recipe): candidate for candidate in sorted(finished, key=standing, reverse=True)}
+    ranked = sorted(distinct.values(), key=standing)[:most]
+    if ranked:
+        return ranked
+    if any(candidate.left_at is None and np.isfinite(candidate.loss) for candidate in candidates):
+        raise InputError(f"metric {metric!r}: must be a finite number, and is for no candidate that finished")
+    raise InputError("every candidate diverged: the space holds no recipe that trains this model; lower its rates")
+
+
+def reach_verdict(stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float) -> Verdict:
+    """The verdict on a confirmation that has come to its end.
+
+    Args:
+        candidates: how many were drawn. seconds: that the study has taken.
+    """
+    cohort, scores = stage.cohort, stage.last
+    assert scores is not None
+    split = engine.repeat(0).split
+    numbers = [candidate.number for candidate in stage.own]
+    finalists = rank_finalists(
+        numbers,
+        [candidate.recipe for candidate in stage.own],
+        scores.metric,
+        scores.loss,
+        len(split.valid) / len(split.train),
+        len(split.valid),
+        kind,
+    )
+    zeros = cohort.zeros()
+    finalists = tuple(replace(one, zeros=zeros[numbers.index(one.candidate)]) for one in finalists)
+    # The one use of the test data: the winner and the runner-up are settled, nothing is chosen by it.
+    asked = [numbers.index(finalist.candidate) for finalist in finalists[:2]]
+    rows = {numbers[at]: found for at, found in cohort.test_rows(asked).items()}
+    test, difference = intervals_on_test_rows(rows, finalists, kind)
+    costs = engine.costs
+    return Verdict(
+        finalists,
+        test,
+        difference,
+        engine.task.objective.metric.name,
+        candidates,
+        costs.lane_steps,
+        {
+            "total": round(seconds, 3),
+            "train": round(costs.train, 3),
+            "compile": round(costs.compile, 3),
+            "trials": round(costs.trials, 3),
+        },
+        {key: plan.to_dict() for key, plan in engine.plans.items()},
+        kind,
+    )
