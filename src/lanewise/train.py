@@ -27,6 +27,7 @@ from lanewise.lanes.engine import TEST_SEED, usable_device
 from lanewise.lanes.feed import Feed, Repeat, rows_per_step, scales
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
+from lanewise.lanes.reestimation import REESTIMATED_ROWS
 from lanewise.lanes.scoring import evaluated_parts
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.stopping import patience_of
@@ -34,6 +35,7 @@ from lanewise.lanes.streams import stream_seed
 from lanewise.models import seeded
 from lanewise.parts.early_stopping import StoppingState, early_stopping
 from lanewise.parts.mixup import mixing_weight
+from lanewise.parts.norm import reestimate
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
 from lanewise.study.score_kind import ScoreKind
@@ -132,6 +134,8 @@ def train(
                 with evaluated_weights(optimizer):
                     average_in(average, model, numbers[AVERAGING])
             if done in measured and (plateaus.listening or patience):
+                if average is not None:
+                    take_statistics(average, task, feed, step.batch_rows)
                 with evaluated_weights(optimizer):
                     heard = mean_scores(evaluated, task, feed, valid)
                     if patience:
@@ -148,6 +152,9 @@ def train(
     final = evaluated.eval()
     if waiting.best:
         final.load_state_dict(best)
+
+    if average is not None and not waiting.best:
+        take_statistics(average, task, feed, step.batch_rows)
     zeros = Penalty(final, select=chosen or None).zeros()
 
     def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
@@ -212,6 +219,17 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
             kept.lerp_(now[name], 1 - decay)
         else:
             kept.copy_(now[name])
+
+
+def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int) -> None:
+    """Give averaged weights the batch norm statistics that they have on training rows, in batches of `size`."""
+
+    def forward(model: nn.Module, batch: tuple[Inputs, Targets]) -> None:
+        task.objective.one_pass(model, *batch)
+
+    # Weights that diverged have none that are finite, and the scores will show it.
+    with contextlib.suppress(InputError):
+        reestimate(average, feed.first_batches(size, REESTIMATED_ROWS), forward)
 
 
 def mean_scores(model: nn.Module, task: Task, feed: Feed, rows: Tensor, test: bool = False) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
+from lanewise.lanes.reestimation import reestimated
 from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, scored
 from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
@@ -363,7 +364,10 @@ class Cohort:
         return self._rows(group, pack, [*_standing(pack), *ended], rows, test=True)
 
     def _rows(self, group: Group, pack: Pack, blocks: list[Lanes], rows: Tensor, test: bool = False) -> Found:
-        return scored(group.prepared, pack.feed, blocks, rows, group.lane_rows, pack.width, test)
+        prepared = group.prepared
+        if prepared.step.normed:
+            blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks)
+        return scored(prepared, pack.feed, blocks, rows, group.lane_rows, pack.width, test)
 
 
 def _standing(pack: Pack, states: list[list[Tensor]] | None = None) -> list[Lanes]:
