@@ -280,6 +280,7 @@ def choose_plan(
     threads: int,
     note: Callable[[str], None],
     survivors: Survivors = ((1.0, 1.0),),
+    seconds: float | None = None,
 ) -> Choice:
     """Try the ways there are for a moment each and take the fastest.
 
@@ -288,6 +289,7 @@ def choose_plan(
             against which compiling must pay.
         threads: processors to use. note: told in one line what did not work and why.
         survivors: how the lanes become fewer.
+        seconds: that training takes in any case, instead of `lane_steps`.
     """
     begun = time.perf_counter()
     timings: dict[str, float] = {}
@@ -325,7 +327,7 @@ def choose_plan(
         where = layer_that_fails(trial, train_program(trial.step, packed=True))
         note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
     why, compile_seconds = "the fastest of the ways tried", 0.0
-    saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
+    saving = (lane_steps * cost * 1e-6 if seconds is None else seconds) * EXPECTED_SAVING
     width = min(widest, block_width(lanes, repeats, threads, survivors)) if pack_it else 1
     fused_plan = Plan(pack_it, True, width, threads, 1)
     try:

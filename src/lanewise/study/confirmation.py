@@ -1,13 +1,15 @@
 """Finalists on fresh repeats, and the verdict that follows from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from lanewise.data import Split
 from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine
-from lanewise.study.candidate import Candidate, standing
+from lanewise.recipe import Recipe
+from lanewise.study.candidate import BASELINE, Candidate, standing
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
 from lanewise.study.verdict import Verdict, intervals_on_test_rows, rank_finalists
@@ -31,6 +33,32 @@ def best_finished(candidates: Iterable[Candidate], most: int, metric: str) -> li
     raise InputError("every candidate diverged: the space holds no recipe that trains this model; lower its rates")
 
 
+def check_baseline(baseline: Recipe, engine: Engine) -> None:
+    """Raise `InputError` unless `baseline` is one recipe that can be trained."""
+    if baseline.is_space:
+        raise InputError("baseline: has ranges in it, so it is a space; must be one recipe, such as a best.yaml")
+    try:
+        engine.check(baseline)
+    except InputError as error:
+        raise InputError(f"baseline: {error}") from None
+
+
+def phase_of_confirmation(finalists: int, repeats: int, baseline: Recipe | None) -> str:
+    """What the confirmation is called while it goes on."""
+    what = f"{finalists} finalist{'s' * (finalists > 1)}{' and the baseline' if baseline else ''}"
+    return f"confirming {what} on {repeats} fresh repeats"
+
+
+def overlap_of(splits: Sequence[Split]) -> tuple[float, int]:
+    """(validation rows divided by training rows, validation rows) of a run; the mean of both over the repeats.
+
+    Of K folds the first is 1 / (K - 1), which is what Bouckaert and Frank, "Evaluating the replicability of significance
+    tests for comparing learning algorithms", 2004, take for repeated folds.
+    """
+    shares = [len(split.valid) / len(split.train) for split in splits]
+    return float(np.mean(shares)), round(float(np.mean([len(split.valid) for split in splits])))
+
+
 def reach_verdict(stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float) -> Verdict:
     """The verdict on a confirmation that has come to its end.
 
@@ -39,15 +67,15 @@ def reach_verdict(stage: Stage, engine: Engine, kind: ScoreKind, candidates: int
     """
     cohort, scores = stage.cohort, stage.last
     assert scores is not None
-    split = engine.repeat(0).split
-    numbers = [candidate.number for candidate in stage.own]
+    overlap, valid = overlap_of([engine.repeat(index).split for index in cohort.repeats])
+    numbers = [candidate.number for candidate in stage.own if candidate.number != BASELINE]
     finalists = rank_finalists(
         numbers,
-        [candidate.recipe for candidate in stage.own],
-        scores.metric,
-        scores.loss,
-        len(split.valid) / len(split.train),
-        len(split.valid),
+        [candidate.recipe for candidate in stage.own[: len(numbers)]],
+        scores.metric[: len(numbers)],
+        scores.loss[: len(numbers)],
+        overlap,
+        valid,
         kind,
     )
     zeros = cohort.zeros()
