@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -18,7 +19,7 @@ from lanewise.lanes.memory import USABLE, available_bytes, peak_bytes
 from lanewise.lanes.pack import advance
 from lanewise.lanes.program import Program, capture, compile_mark, fused, has_compiler, train_program
 from lanewise.lanes.step import LaneStep
-from lanewise.lanes.workers import Workers
+from lanewise.lanes.workers import Workers, available_threads
 
 EAGER_WIDTH = 32
 TRIAL_WIDTH = 8
@@ -33,6 +34,8 @@ COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 12.0, 4.0
 """What compiling costs, with Inductor's cache on the disk empty and filled: 9 to 16 and 2 to 5 seconds on two cores."""
 EXPECTED_SAVING = 0.6
 """Share of the eager time that compiling saves, at least, on the models measured so far."""
+MOST_COMPILING = 0.25
+"""Share of a given time that compiling may be expected to take."""
 FUSION_GAIN = 1.3
 """Compiling helps a pack more than a loop: a pack this many times slower when eager is still the one to compile."""
 TRIAL_SECONDS = 0.05
@@ -193,6 +196,13 @@ def compile_seconds_to_expect(plan: Plan, trial: Trial) -> float:
     return CACHED_COMPILE_SECONDS if known else COMPILE_SECONDS
 
 
+def crowding() -> float:
+    """How many times as long a thread takes because others want the processors too; at least 1."""
+    with contextlib.suppress(OSError, AttributeError):
+        return max(1.0, os.getloadavg()[0] / available_threads())
+    return 1.0
+
+
 Survivors = Sequence[tuple[float, float]]
 """(share of the lanes, share of the steps) of each stage of a race: `((1, 0.25), (0.5, 0.25), (0.25, 0.5))`."""
 
@@ -327,7 +337,9 @@ def choose_plan(
         where = layer_that_fails(trial, train_program(trial.step, packed=True))
         note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
     why, compile_seconds = "the fastest of the ways tried", 0.0
-    saving = (lane_steps * cost * 1e-6 if seconds is None else seconds) * EXPECTED_SAVING
+    saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
+    if seconds is not None:
+        saving = seconds * MOST_COMPILING / crowding()
     width = min(widest, block_width(lanes, repeats, threads, survivors)) if pack_it else 1
     fused_plan = Plan(pack_it, True, width, threads, 1)
     try:

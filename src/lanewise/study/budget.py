@@ -14,6 +14,8 @@ PIECE = re.compile(r"(\d+(?:\.\d+)?)(h|min|m|s)")
 LEAST_CANDIDATES = 2
 MOST_OF_A_GENERATION = 64
 """Candidates: with more at once the sampler learns later, and no lane gets cheaper."""
+NEXT_TO_NOTHING = 1.25
+"""Times the cost of the smallest generation that any may cost."""
 MOST_TO_CONFIRM = 1 / 3
 """Share of the budget kept for the confirmation, at most; the default race of 48 candidates spends 38% on it."""
 
@@ -67,8 +69,11 @@ def lanes_together(lanes: int, repeats: int) -> float:
     return float(lanes * repeats)
 
 
-def on_workers(plan: Plan) -> Load:
+def on_workers(plan: Plan, overhead: float = OVERHEAD_LANES) -> Load:
     """The load that time follows: blocks of lanes take turns on the workers, and a compiled one is padded to its width.
+
+    Args:
+        overhead: a call costs as much as this many lanes beside its lanes; an eager one of a small model much more.
 
     >>> from lanewise.lanes.plan import Plan
     >>> load = on_workers(Plan(packed=True, compiled=True, width=16, workers=2, threads=1))
@@ -79,7 +84,7 @@ def on_workers(plan: Plan) -> Load:
     def load(lanes: int, repeats: int) -> float:
         width = plan.width if plan.compiled else max(plan.least_width, min(lanes, plan.width))
         blocks = repeats * math.ceil(lanes / plan.width)
-        return math.ceil(blocks / plan.workers) * (width + OVERHEAD_LANES)
+        return math.ceil(blocks / plan.workers) * (width + overhead)
 
     return load
 
@@ -106,14 +111,16 @@ class Estimate:
     def rest(self, live: int, progress: float) -> float:
         """What is left of a generation of which `live` candidates are in at `progress` of the run.
 
+        At a rung, that is before it lets go of anybody.
+
         >>> Estimate(lanes_together, 3, 20, ((1.0, 0.25), (0.5, 0.25), (0.25, 0.5))).rest(4, 0.25)
-        120.0
+        60.0
         """
         total, end, present = 0.0, 0.0, 0.0
         last = len(self.survivors) - 1
         for number, (share, length) in enumerate(self.survivors):
             begun, end = end, end + length
-            if end <= progress + 1e-9:
+            if end < progress - 1e-9:
                 continue
             present = present or share
             # Rules keep whole candidates.
@@ -177,7 +184,8 @@ def reserve(total: float, estimate: Estimate, rate: float, confirming: Confirmin
 def size_of_generation(left: float, estimate: Estimate, rate: float, number: int, generations: int) -> int:
     """How many candidates generation `number` gets of what is `left` for the race; 0 ends it.
 
-    The generations planned share evenly what is left; after them come more while there is something left.
+    The generations planned share evenly what is left; after them come more while there is something left. Candidates
+    that cost next to nothing beside the smallest generation, because calls are what takes time, come along.
 
     Args:
         rate: what a unit of the estimate costs, in that of `left`.
@@ -193,7 +201,8 @@ def size_of_generation(left: float, estimate: Estimate, rate: float, number: int
         counts = range(MOST_OF_A_GENERATION, LEAST_CANDIDATES - 1, -1)
         return next((n for n in counts if rate * estimate.generation(n) <= share), 0)
 
-    return fitting(left / max(1, generations - number)) or (fitting(left) and LEAST_CANDIDATES)
+    least = rate * estimate.generation(LEAST_CANDIDATES)
+    return fitting(min(left, max(left / max(1, generations - number), NEXT_TO_NOTHING * least)))
 
 
 def least_budget(estimate: Estimate, rate: float, confirming: Confirming) -> float:

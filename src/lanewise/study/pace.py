@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine, Prepared
-from lanewise.lanes.plan import TRIAL_WIDTH, Survivors
+from lanewise.lanes.plan import OVERHEAD_LANES, Survivors
 from lanewise.study.budget import (
+    LEAST_CANDIDATES,
     Budget,
     Confirming,
     Estimate,
@@ -16,7 +17,7 @@ from lanewise.study.budget import (
     reserve,
     size_of_generation,
 )
-from lanewise.study.decisions import Decisions
+from lanewise.study.decisions import Decision, Decisions
 from lanewise.study.racing import COOL_DOWN
 from lanewise.study.sampling import generation_sizes
 from lanewise.study.settings import RaceSettings
@@ -24,6 +25,8 @@ from lanewise.study.settings import RaceSettings
 FIRST_RATE = 2.0
 """What the first generation of a race by time is taken to cost, beside its steps as they were timed: drawing,
 evaluation, data and the slower start are in no step, and it is better small than too large."""
+MOST_OVERHEAD = 1000
+"""Lanes; timings scatter, and a wide block may by chance have been timed no slower than a narrow one."""
 FINISH_SECONDS = 3.0
 """Kept for what follows the last step of a race with a record: test rows, verdict, report and files."""
 SURE = 0.02
@@ -37,8 +40,8 @@ class Pace:
     Attributes:
         elapsed: seconds since the race began, in all its processes. epochs: of a run. survivors: as `Estimate` has.
         step: repeats of the confirmation are a multiple of it. others: lanes confirmed beside the finalists.
-        first_rate: asked once, before the first generation of a race by time: seconds of steps alone for each unit that
-            `on_workers` counts.
+        timed: asked once, before the first generation of a race by time: (seconds of an epoch of one more lane in a
+            block, how many lanes a call costs as much as beside its lanes).
         finish: seconds that follow the last step. sizes: candidates of every generation so far.
     """
 
@@ -48,7 +51,7 @@ class Pace:
     decisions: Decisions
     epochs: float
     survivors: Survivors
-    first_rate: Callable[[], float]
+    timed: Callable[[], tuple[float, float]]
     step: int = 1
     others: int = 0
     finish: float = 0.0
@@ -56,7 +59,7 @@ class Pace:
 
     def __post_init__(self) -> None:
         self.budget = None if self.settings.budget is None else Budget.of(self.settings.budget)
-        self._timed: float | None = None
+        self._first: tuple[float, float] | None = None
 
     # What is decided
 
@@ -67,18 +70,19 @@ class Pace:
             sizes = self._planned()
             size = sizes[number] if number < len(sizes) else 0
         else:
-            name = f"generation {number + 1}"
-            size = self.decisions.take(name, lambda: {"candidates": self._decided_size(number)})["candidates"]
+            size = self.decisions.take(name_of(number), lambda: self._decided_size(number))["candidates"]
         if size:
             self.sizes.append(size)
         return size
 
-    def _decided_size(self, number: int) -> int:
+    def _decided_size(self, number: int) -> Decision:
         assert self.budget is not None
         # The rate first: timing steps settles how lanes run, by which parts are estimated.
         rate, estimate, confirming = self._rate(self.sizes), self._estimate(), self._confirming()
         if not number:
-            least = self._spent() + self._finish() + least_budget(estimate, rate, confirming)
+            # What is refused is refused for good, so by the steps as they were timed.
+            at_best = rate / FIRST_RATE if self.budget.timed else rate
+            least = self._spent() + self._finish() + least_budget(estimate, at_best, confirming)
             if least > self.budget.amount:
                 folds = f" on {confirming.least[1]} fresh repeats"
                 raise InputError(
@@ -87,7 +91,11 @@ class Pace:
                 )
         left = self._left() - reserve(self.budget.amount, estimate, rate, confirming)
         size = size_of_generation(left, estimate, rate, number, self.settings.generations)
-        return size or (2 if not number else 0)
+        if number:
+            return {"candidates": size}
+        # On record because it is measured: whoever goes on with the race estimates by the same.
+        overhead = {"overhead_lanes": round(self._overhead())} if self.budget.timed else {}
+        return {"candidates": size or LEAST_CANDIDATES} | overhead
 
     def confirmation(self, available: int) -> tuple[int, int]:
         """(finalists, repeats) of the confirmation, where `available` candidates finished the race."""
@@ -172,7 +180,9 @@ class Pace:
 
     def _by_time(self) -> Estimate:
         plan = next(iter(self.engine.plans.values()), None)
-        load = lanes_together if plan is None else on_workers(plan)
+        load = (
+            lanes_together if plan is None else on_workers(plan, OVERHEAD_LANES if plan.compiled else self._overhead())
+        )
         return Estimate(load, self.settings.repeats, self.epochs, self.survivors, COOL_DOWN)
 
     def _estimate(self) -> Estimate:
@@ -188,9 +198,17 @@ class Pace:
             return self.engine.costs.lane_epochs / expected if expected else 1.0
         if expected:
             return self._busy() / expected
-        if self._timed is None:
-            self._timed = self.first_rate()
-        return FIRST_RATE * self._timed
+        return FIRST_RATE * self._measured()[0]
+
+    def _measured(self) -> tuple[float, float]:
+        self._first = self._first or self.timed()
+        return self._first
+
+    def _overhead(self) -> float:
+        recorded = self.decisions.made.get(name_of(0), {}).get("overhead_lanes")
+        if recorded is not None or self._first is None:
+            return OVERHEAD_LANES if recorded is None else float(recorded)
+        return self._first[1]
 
     def _busy(self) -> float:
         """Seconds spent on neither compiling nor trials, which are over after the first generation or so."""
@@ -210,12 +228,25 @@ class Pace:
         return self.budget.amount - self._spent() - self._finish()
 
 
-def seconds_of_load(prepared: Prepared) -> float:
-    """Seconds that a step takes for each unit of load that `on_workers` counts, all workers busy."""
+def name_of(generation: int) -> str:
+    """What the decision on a generation is called on record."""
+    return f"generation {generation + 1}"
+
+
+def timed_steps(prepared: Prepared) -> tuple[float, float]:
+    """(seconds of a step for one more lane in a block, lanes that a call costs beside its lanes), all workers busy."""
     plan = prepared.plan
-    width = plan.width if plan.compiled else min(plan.width, max(plan.least_width, TRIAL_WIDTH))
-    seconds = prepared.trial.microseconds(prepared.train, width, prepared.workers) * 1e-6
-    return seconds * width * plan.workers / on_workers(plan)(width, plan.workers)
+
+    def seconds(width: int) -> float:
+        """Of a call with a block of `width` lanes."""
+        lane_step = prepared.trial.microseconds(prepared.train, width, prepared.workers) * 1e-6
+        return lane_step * width * plan.workers
+
+    if plan.width == plan.least_width:
+        return seconds(plan.width) / (plan.width + OVERHEAD_LANES), OVERHEAD_LANES
+    narrow, wide = seconds(plan.least_width), seconds(plan.width)
+    lane = max((wide - narrow) / (plan.width - plan.least_width), wide / (plan.width + MOST_OVERHEAD))
+    return lane, max(0.0, narrow / lane - plan.least_width)
 
 
 def about_rounds(settings: RaceSettings, folds: int | None) -> Iterator[str]:

@@ -28,7 +28,7 @@ from lanewise.study.confirmation import best_finished, check_baseline, phase_of_
 from lanewise.study.decisions import Decisions
 from lanewise.study.folder import RunFolder, read_plans
 from lanewise.study.generation import leave_at_rung, tell, trainable, usable
-from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, seconds_of_load
+from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
 from lanewise.study.progress import Observer, Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
 from lanewise.study.sampling import Sampler
@@ -111,7 +111,7 @@ class Study:
             folder.decisions() if folder else Decisions(),
             sum(epochs) / len(epochs),
             expected_survivors(RUNGS if settings.rule != "none" else ()),
-            self._first_rate,
+            self._timed,
             task.source.splitter.folds or 1,
             int(baseline is not None),
             FINISH_SECONDS if folder else 0.0,
@@ -189,8 +189,8 @@ class Study:
         """Seconds spent on the race so far, in all its processes."""
         return self.clock() - self.begun
 
-    def _first_rate(self) -> float:
-        """Seconds that steps alone take, for each unit of load that `lanewise.study.budget.on_workers` counts.
+    def _timed(self) -> tuple[float, float]:
+        """(seconds of an epoch of one more lane in a block, lanes that a call costs as much as beside its lanes).
 
         Timed on the first recipes that would be drawn: they hold the structure of most candidates, or of many.
         """
@@ -201,7 +201,8 @@ class Study:
         prepared = self.engine.prepare(
             recipe, 0, len(drawn), self.settings.repeats, 0, self.pace.survivors, max(0.0, seconds)
         )
-        return seconds_of_load(prepared) * self.engine.feed(recipe, 0).steps_per_epoch
+        lane, overhead = timed_steps(prepared)
+        return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
 
     def _write_settings(self, folder: RunFolder) -> None:
         about = identity.described(
@@ -235,8 +236,8 @@ class Study:
 
     def _restored(self, tensors: dict[str, Tensor], data: dict[str, Any], sampler: Sampler) -> Stage:
         """The stage that the race was in when the checkpoint was written; everything else is set as it was then."""
-        self.begun, self._done = self.clock() - data["seconds"], data.get("done", 0.0)
         self.engine.costs = Costs(**data["costs"])
+        self.begun, self._done = self.clock() - data["seconds"], data.get("done", 0.0)
         self.candidates = candidates_of(data, "candidates", sampler.recipes)
         generation = data["generation"]
         drawn = Counter(candidate.generation for candidate in self.candidates)

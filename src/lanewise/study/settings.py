@@ -14,6 +14,7 @@ from lanewise.study.racing import RULES
 CANDIDATES = 48
 MOST_FINALISTS = 6
 
+
 @dataclass(frozen=True)
 class RaceSettings:
     """What a race is to do; every field is checked.
@@ -49,7 +50,9 @@ class RaceSettings:
             object.__setattr__(self, "candidates", CANDIDATES)
         least = {"candidates": 2, "repeats": 1, "generations": 1, "finalists": 2, "confirm": 2, "seed": 0}
         for name, low in least.items():
-            check_number(name, getattr(self, name), Allowed(low, integer=True, optional=name in ("candidates", "finalists")))
+            check_number(
+                name, getattr(self, name), Allowed(low, integer=True, optional=name in ("candidates", "finalists"))
+            )
         if not isinstance(self.rule, str) or self.rule not in RULES:
             raise InputError(f"rule = {self.rule!r}: must be one of {', '.join(RULES)}")
 
