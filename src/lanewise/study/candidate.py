@@ -13,9 +13,6 @@ TIE = 0.01
 EXACT_TIE = 1e-9
 """The same beside other scores, as a share of the score: its unit is anybody's choice, so only equal ones are told."""
 
-BASELINE = -1
-"""The number of the baseline: it was not drawn."""
-
 
 @dataclass
 class Candidate:

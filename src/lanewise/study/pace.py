@@ -86,8 +86,8 @@ class Pace:
             if least > self.budget.amount:
                 folds = f" on {confirming.least[1]} fresh repeats"
                 raise InputError(
-                    f"budget = {self.budget.text!r}: must be at least {self.budget.words(least)} here, for the smallest "
-                    f"race: 2 candidates in {self.settings.repeats} repeats, and confirming them{folds}"
+                    f"budget = {self.budget.text!r}: must be at least {self.budget.words(least)} here, for the "
+                    f"smallest race: 2 candidates in {self.settings.repeats} repeats, and confirming them{folds}"
                 )
         left = self._left() - reserve(self.budget.amount, estimate, rate, confirming)
         size = size_of_generation(left, estimate, rate, number, self.settings.generations)

@@ -22,7 +22,7 @@ from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.recipe import Recipe
 from lanewise.study import identity, record
 from lanewise.study.budget import Budget
-from lanewise.study.candidate import BASELINE, Candidate
+from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
 from lanewise.study.decisions import Decisions
@@ -50,7 +50,8 @@ class Study:
         folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
         observer: told how it goes. device, threads, plans: see `Engine`.
         every: seconds between two checkpoints, at least; 0 for one after every few steps.
-        baseline: a recipe that is confirmed beside the finalists and compared with the winner.
+        baseline: a recipe that is confirmed beside the finalists and compared with the winner; its number is the next
+            after those drawn.
         clock: seconds from any start; what a budget in time is decided by.
 
     Attributes:
@@ -243,7 +244,9 @@ class Study:
         drawn = Counter(candidate.generation for candidate in self.candidates)
         self.pace.sizes = [drawn[number] for number in range(len(drawn))]
         if generation is None:
-            stage = self._confirmation([self.candidates[number] for number in data["own"] if number != BASELINE])
+            stage = self._confirmation(
+                [self.candidates[number] for number in data["own"] if number < len(self.candidates)]
+            )
             stage.own = self.confirmed = candidates_of(data, "confirmed", sampler.recipes, self.baseline)
         else:
             stage = self._stage_of([self.candidates[number] for number in data["own"]], generation)
@@ -317,7 +320,7 @@ class Study:
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]
         self._phase = phase_of_confirmation(len(self.confirmed), self.confirm, self.baseline)
         if self.baseline is not None:
-            self.confirmed.append(Candidate(BASELINE, self.baseline, 0))
+            self.confirmed.append(Candidate(len(self.candidates), self.baseline, 0))
         repeats = range(first, first + self.confirm)
         cohort = Cohort(self.engine, [candidate.recipe for candidate in self.confirmed], repeats)
         return Stage(None, self.confirmed, cohort, np.full((0, len(self.confirmed), self.confirm), np.nan))
@@ -330,7 +333,9 @@ class Study:
             stage.evaluate()
             self._show()
             self._keep()
-        return reach_verdict(stage, self.engine, self.kind, len(self.candidates), self.elapsed())
+        drawn = len(self.candidates)
+        baseline = None if self.baseline is None else drawn
+        return reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)
 
     def _show(self) -> None:
         assert self._stage is not None

@@ -11,7 +11,7 @@ from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Costs
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump
-from lanewise.study.candidate import BASELINE, Candidate
+from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import Snapshot
 from lanewise.study.sampling import Sampler
 
@@ -72,9 +72,9 @@ def snapshot(
 def candidates_of(
     data: dict[str, Any], which: str, recipes: Sequence[Recipe], baseline: Recipe | None = None
 ) -> list[Candidate]:
-    """The `candidates` or the `confirmed` of a snapshot's plain data; `baseline` may be among the latter."""
-    by_number = dict(enumerate(recipes)) | ({} if baseline is None else {BASELINE: baseline})
-    return [Candidate.from_dict(one, by_number[one["number"]]) for one in data[which]]
+    """The `candidates` or the `confirmed` of a snapshot's plain data; `baseline` may be the last of the latter."""
+    every = [*recipes, *([] if baseline is None else [baseline])]
+    return [Candidate.from_dict(one, every[one["number"]]) for one in data[which]]
 
 
 def rungs_of(data: dict[str, Any], repeats: int) -> np.ndarray:
