@@ -166,7 +166,7 @@ class Cohort:
         def reached(step: int) -> None:
             nonlocal begun
             for pack in packs:
-                self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
+                self._count(pack, step - pack.step)
                 pack.step = step
                 for block in pack.blocks:
                     block.ahead = 0
@@ -300,8 +300,13 @@ class Cohort:
         synchronise(self.engine.device)
         self.engine.costs.train += time.perf_counter() - begun
         for at, pack in enumerate(group.packs):
-            self.engine.costs.lane_steps += len(pack.candidates) * steps
+            self._count(pack, steps)
             self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+
+    def _count(self, pack: Pack, steps: int) -> None:
+        lane_steps = len(pack.candidates) * steps
+        self.engine.costs.lane_steps += lane_steps
+        self.engine.costs.lane_epochs += lane_steps / pack.feed.steps_per_epoch
 
     def keep(self, candidates: Iterable[int]) -> None:
         """Let all candidates but these leave, in every repeat."""

@@ -64,7 +64,8 @@ class Costs:
     """What a study has cost so far.
 
     Attributes:
-        lane_steps: steps summed over lanes and repeats, cool-downs and confirmation included.
+        lane_steps: steps summed over lanes and repeats, cool-downs and confirmation included. lane_epochs: the same
+            steps in epochs.
         train: wall seconds of exactly those steps, with batch gathering and update, without compiling and trials.
         compile: wall seconds spent compiling. trials: wall seconds spent on finding the fastest way.
     """
@@ -73,6 +74,7 @@ class Costs:
     train: float = 0.0
     compile: float = 0.0
     trials: float = 0.0
+    lane_epochs: float = 0.0
 
 
 class Engine:
@@ -165,20 +167,30 @@ class Engine:
         repeats: int,
         lane_steps: int,
         survivors: Survivors = ((1.0, 1.0),),
+        seconds: float | None = None,
     ) -> Prepared:
         """What lanes with the structure of `recipe` run with: made at the first call, kept for all later ones.
 
         Args:
             index: a repeat, whose data the trials use. lanes: lanes of one repeat, of which there are
                 `repeats`. lane_steps: expected in all. survivors: how the lanes become fewer.
+            seconds: that are spent on training in any case, where it is not known how many steps that will be.
         """
         key = str(recipe.structure())
         if key not in self._prepared:
-            self._prepared[key] = self._made(key, recipe, index, lanes, repeats, lane_steps, survivors)
+            self._prepared[key] = self._made(key, recipe, index, lanes, repeats, lane_steps, survivors, seconds)
         return self._prepared[key]
 
     def _made(
-        self, key: str, recipe: Recipe, index: int, lanes: int, repeats: int, lane_steps: int, survivors: Survivors
+        self,
+        key: str,
+        recipe: Recipe,
+        index: int,
+        lanes: int,
+        repeats: int,
+        lane_steps: int,
+        survivors: Survivors,
+        seconds: float | None,
     ) -> Prepared:
         model = self.new_model(index)
         step = self._step(recipe, self.feed(recipe, index))
@@ -199,7 +211,7 @@ class Engine:
         elif self._given_plans:
             raise InputError(f"the engine plan given knows no lanes of this structure: {key}")
         else:
-            choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors)
+            choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors, seconds)
         self.costs.compile += choice.compile_seconds
         self.costs.trials += choice.trial_seconds
         self.plans[key] = plan = choice.plan
