@@ -15,7 +15,8 @@ from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Plateau
 from lanewise.ranges import choice, log, uniform
 from lanewise.recipe import Recipe
-from lanewise.study.sampling import Sampler, quiet
+from lanewise.study.samplers import quiet
+from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
 
 SPACE = Recipe(
