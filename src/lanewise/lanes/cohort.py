@@ -328,7 +328,7 @@ class Cohort:
                 if not asked & {*pack.candidates, *group.stopping[at]}:
                     continue
                 every = torch.arange(len(pack.feed.repeat.held.test))
-                losses, metric = self._with_memory(group, partial(self._tested, group, at, asked, every))
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, every, test=True))
                 for candidate in asked & set(metric):
                     scores = metric[candidate]
                     if self.engine.task.objective.metric.fraction:
@@ -351,9 +351,10 @@ class Cohort:
         found = np.full((len(candidates), ends[-1]), np.nan)
         for group in self.groups:
             for at, pack in enumerate(group.packs):
-                if not pack.blocks or not set(candidates) & set(pack.candidates):
+                asked = set(candidates) & {*pack.candidates, *group.stopping[at]}
+                if not asked:
                     continue
-                losses, metric = self._with_memory(group, partial(self._rows, group, pack, None, valid[at]))
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, valid[at]))
                 for place, candidate in enumerate(candidates):
                     if candidate in metric and np.isfinite(losses[candidate].mean()):
                         found[place, ends[at] : ends[at + 1]] = metric[candidate]
@@ -386,10 +387,11 @@ class Cohort:
                 scores.loss[candidate, at] = loss
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
-    def _tested(self, group: Group, at: int, asked: set[int], rows: Tensor) -> Found:
+    def _final(self, group: Group, at: int, asked: set[int], rows: Tensor, test: bool = False) -> Found:
+        """Scores of all lanes in training, and of those `asked` for that have ended, as they stand."""
         pack = group.packs[at]
         ended = resting(group.stopping[at], pack.width, pack.least, asked)
-        return self._rows(group, pack, [*_standing(pack), *ended], rows, test=True)
+        return self._rows(group, pack, [*_standing(pack), *ended], rows, test)
 
     def _rows(self, group: Group, pack: Pack, blocks: list[Lanes], rows: Tensor, test: bool = False) -> Found:
         prepared = group.prepared
