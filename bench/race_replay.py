@@ -3,13 +3,11 @@
 Pure functions of the arrays that `race_curves` records; nothing is trained here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from bench.race_curves import COOL, RUNGS
 from lanewise.lanes.cohort import Scores
@@ -48,7 +46,8 @@ def ranks(values: Array) -> Array:
 
 def tau(scores: Array, truth: Array) -> float:
     """Kendall's tau-b between scores and truth, [candidate, repeat] each."""
-    return float(kendalltau(ranks(scores), ranks(truth)).statistic)
+    first, second = (np.sign(mean[:, None] - mean) for mean in (ranks(scores), ranks(truth)))
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum()))
 
 
 def tau_table(
@@ -141,15 +140,16 @@ def fields(curves: dict[str, Array], count: int, size: int, repeats: int, seed: 
 
 
 def run(
-    curves: dict[str, Array], judge: Judge, entrant: Entrant, prices: Prices, field: Field
+    scored: Array, ended: Array, true: Array, entrant: Entrant, prices: Prices, field: Field
 ) -> tuple[float, float, float]:
     """(regret of the race's own pick, regret once confirmed, compute spent without the confirmation) of one race.
 
     Regret is the truth of the pick less that of the best candidate of the field; compute is a share of training the
-    whole field to the end, the last evaluation counted.
+    whole field to the end, the last evaluation counted. `scored` [rung, candidate, repeat] are the scores of its kind,
+    `ended` those at the end, `true` [candidate, true repeat] the truth.
     """
     place = np.ix_(field.candidates, field.repeats)
-    recorded = [judge.scores(curves, entrant.kind)[rung - 1][place] for rung in entrant.rungs]
+    recorded = [scored[rung - 1][place] for rung in entrant.rungs]
     progress = np.array(entrant.rungs) / RUNGS
     live = np.arange(len(field.candidates))
     scores = np.full((len(entrant.rungs), len(live), len(field.repeats)), np.nan)
@@ -159,9 +159,9 @@ def run(
         scores[rung, live] = recorded[rung][live]
         live, before = entrant.rule(scores[: rung + 1], progress, live, entrant.compute), at
     spent += len(live) * (1 - before + prices.evaluation)
-    ends = ranks(judge.scores(curves, "end")[place])
+    ends = ranks(ended[place])
     ranked = live[np.argsort(ends[live], kind="stable")]
-    truth = judge.truth(curves)[field.candidates]
+    truth = true[field.candidates]
     fair, fresh = ranks(truth[:, field.judging]), ranks(truth[:, field.confirming])
     finalists = ranked[:CONFIRMED]
     confirmed = finalists[np.argmin(fresh[finalists])]
@@ -194,7 +194,8 @@ def regrets(
     curves: dict[str, Array], judge: Judge, entrant: Entrant, prices: Prices, drawn: Sequence[Field], draws: int = 1000
 ) -> tuple[Array, Array, float]:
     """Mean regret with its 95% interval, of the race's own pick and of the confirmed one, and the mean compute."""
-    ran = np.array([run(curves, judge, entrant, prices, field) for field in drawn])
+    recorded = judge.scores(curves, entrant.kind), judge.scores(curves, "end"), judge.truth(curves)
+    ran = np.array([run(*recorded, entrant, prices, field) for field in drawn])
     generator = np.random.default_rng(0)
     again = generator.integers(len(ran), size=(draws, len(ran)))
     own, confirmed = (interval(np.concatenate([[v.mean()], v[again].mean(axis=1)])) for v in ran.T[:2])

@@ -12,7 +12,7 @@ from bench.race_replay import Array, Judge, Prices, entrants, fields, regrets, t
 from bench.rounds import machine, revision
 from lanewise.data import hold_out
 from lanewise.errors import InputError
-from lanewise.lanes.averaging import SETTLED_ROWS
+from lanewise.lanes.reestimation import RUNG_ROWS
 from lanewise.lanes.workers import available_threads
 
 KINDS = ("raw", "cool1", "cool2", "cool", "cool5", "cool10", "fresh", "tail", "ema2", "ema5")
@@ -49,7 +49,7 @@ def report(course: Course, curves: dict[str, Array]) -> None:
     """The tables of one course."""
     split = hold_out(course.task.source, 0).split(0, lambda repeat: repeat)
     rows = len(split.train), len(split.valid)
-    prices = Prices.of(*rows, SETTLED_ROWS, course.epochs)
+    prices = Prices.of(*rows, RUNG_ROWS, course.epochs)
     print(
         f"\n{course.name}: {course.task.model_name}, {rows[0]:,} training and {rows[1]:,} validation rows, "
         f"{course.epochs} epochs; {course.candidates} candidates of classic, {course.race_repeats} repeats to race on, "

@@ -1,14 +1,11 @@
 """Which states of a lane are averaged for a rung's score: some, evenly spread over the stretch before the rung."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 WINDOW = 1 / 16
 """Share of the run whose states are averaged."""
-STATES = 8
-"""How many they are. Two told nearly as much of the final ranking as all of them (bench/NOTES.md, Races)."""
-SETTLED_ROWS = 512
-"""Training rows, or a few more, from which batch norm's statistics are taken for averaged weights; 1,024 and all of
-1,078 told no more of the final ranking."""
+STATES = 4
+"""How many they are. Two told nearly as much of the final ranking as all 20 of digits (bench/NOTES.md, Races)."""
 
 
 def averaged_steps(rungs: Iterable[float], total_steps: int) -> dict[int, int]:
@@ -17,10 +14,10 @@ def averaged_steps(rungs: Iterable[float], total_steps: int) -> dict[int, int]:
     Args:
         rungs: progress at each, in (0, 1). total_steps: of the run.
 
-    >>> averaged_steps([0.5], 64)
-    {29: 0, 30: 1, 31: 2, 32: 3}
-    >>> averaged_steps([0.25], 1024)
-    {200: 0, 208: 1, 216: 2, 224: 3, 232: 4, 240: 5, 248: 6, 256: 7}
+    >>> averaged_steps([0.25, 0.5], 1024)
+    {208: 0, 224: 1, 240: 2, 256: 3, 464: 0, 480: 1, 496: 2, 512: 3}
+    >>> averaged_steps([0.5], 32)
+    {15: 0, 16: 1}
     """
     found: dict[int, int] = {}
     for rung in sorted(rungs):
@@ -32,7 +29,7 @@ def averaged_steps(rungs: Iterable[float], total_steps: int) -> dict[int, int]:
     return found
 
 
-def cut(spans: Iterable[tuple[int, int]], at: Sequence[int]) -> Iterator[tuple[int, int]]:
+def cut(spans: Iterable[tuple[int, int]], at: Collection[int]) -> Iterator[tuple[int, int]]:
     """`spans`, (first, end) each, cut into two at every step of `at` that lies within one.
 
     >>> list(cut([(0, 16), (16, 20)], [4, 16, 30]))

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import InputError, one_line
-from lanewise.lanes.averaging import SETTLED_ROWS, averaged_steps, cut
-from lanewise.lanes.batch import batch_leaves
+from lanewise.lanes.averaging import averaged_steps, cut
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
@@ -22,16 +21,12 @@ from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
-from lanewise.lanes.streams import stream
-from lanewise.models import seeded
+from lanewise.lanes.reestimation import MOST_BATCHES, RUNG_ROWS, reestimated
+from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, scored
+from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
 
 T = TypeVar("T")
-
-EVALUATED_LANE_ROWS = 4096
-"""Rows times lanes that one evaluation call holds: bounds its memory."""
-LEAST_BATCHES = 32
-"""Parts of the rows where an objective scores whole batches: intervals take them for rows."""
 
 
 def evaluation_points(epochs: int) -> list[float]:
@@ -59,14 +54,16 @@ class Scores:
 class Group:
     """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call.
 
-    `averaged` are the steps whose states are averaged, see `lanewise.lanes.averaging`.
+    `plateaus` and `stopping` hold, by repeat and candidate, what lanes do about how they are scored. `averaged` are the
+    steps whose states are averaged, see `lanewise.lanes.averaging`.
     """
 
     prepared: Prepared
     packs: list[Pack]
     total_steps: int
     plateaus: list[dict[int, Plateaus]]
-    averaged: dict[int, int] = field(default_factory=dict)
+    stopping: list[dict[int, Stopping]]
+    averaged: dict[int, int]
     lane_rows: int = EVALUATED_LANE_ROWS
 
 
@@ -120,7 +117,9 @@ class Cohort:
             feed = engine.feed(recipe, index, prepared.step)
             packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
-        return Group(prepared, packs, total, plateaus, averaged_steps(self.rungs, total))
+        patience = {c: patience_of(self.recipes[c], total, plain.steps_per_epoch) for c in candidates}
+        stopping = [{c: Stopping(steps) for c, steps in patience.items() if steps is not None} for _ in self.repeats]
+        return Group(prepared, packs, total, plateaus, stopping, averaged_steps(self.rungs, total))
 
     def _plateaus(self, candidates: list[int], total_steps: int, steps_per_epoch: int) -> dict[int, Plateaus]:
         every = {c: Plateaus.of(self.recipes[c], total_steps, steps_per_epoch) for c in candidates}
@@ -172,11 +171,10 @@ class Cohort:
         def reached(step: int) -> None:
             nonlocal begun
             if step in group.averaged:
-                for pack in packs:
-                    for block in pack.blocks:
-                        block.take_in(group.averaged[step])
+                for block in (block for pack in packs for block in pack.blocks):
+                    block.take_in(group.averaged[step])
             for pack in packs:
-                self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
+                self._count(pack, step - pack.step)
                 pack.step = step
                 for block in pack.blocks:
                     block.ahead = 0
@@ -203,7 +201,7 @@ class Cohort:
         The next chunk of data is made by the workers too, while they train on the present one.
         """
         workers = group.prepared.workers
-        spans = list(cut(packs[0].feed.spans(start, stop), list(group.averaged)))
+        spans = list(cut(packs[0].feed.spans(start, stop), group.averaged))
 
         def fetch(span: tuple[int, int]) -> "list[Future[Chunk]]":
             return [workers.submit(pack.feed.chunk, *span) for pack in packs]
@@ -221,7 +219,11 @@ class Cohort:
             reached(span[1])
 
     def evaluate(self) -> Scores:
-        """Score all live lanes on the validation rows of their repeat, and add a point to their curves."""
+        """Score all live lanes on the validation rows of their repeat, and add a point to their curves.
+
+        A lane with early stopping that has waited long enough, or is at its end, ends here: it gives up its place,
+        gets no more points, and has from now on the scores of its best evaluation.
+        """
         scores = self._empty()
         for group in self.groups:
             for at, pack in enumerate(group.packs):
@@ -236,6 +238,8 @@ class Cohort:
                 for candidate in pack.candidates:
                     point = (training.get(candidate, np.nan), scores.loss[candidate, at], scores.metric[candidate, at])
                     self.curves.setdefault((candidate, self.repeats[at]), []).append((self.progress, *point))
+                self._tell_stopping(group, at, scores)
+        self._stand(scores)
         return scores
 
     def _tell_plateaus(self, group: Group, at: int, scores: Scores) -> None:
@@ -250,53 +254,54 @@ class Cohort:
         if changed:
             pack.replace_tables(changed)
 
+    def _tell_stopping(self, group: Group, at: int, scores: Scores) -> None:
+        pack, stopping = group.packs[at], group.stopping[at]
+        ended = set()
+        for candidate in [c for c in pack.candidates if c in stopping]:
+            if self.progress in evaluation_points(self.recipes[candidate].epochs):
+                measured = float(scores.loss[candidate, at]), float(scores.metric[candidate, at])
+                stopping[candidate].hear(pack, candidate, *measured, last=self.progress >= 1)
+                if stopping[candidate].ended:
+                    ended.add(candidate)
+        pack.keep(set(pack.candidates) - ended)
+
+    def _stand(self, scores: Scores) -> None:
+        """Put in the scores of the lanes that have ended: those of their best evaluation."""
+        for group in self.groups:
+            for at, stopping in enumerate(group.stopping):
+                for candidate, lane in stopping.items():
+                    if lane.ended:
+                        scores.loss[candidate, at], scores.metric[candidate, at] = lane.heard.loss, lane.metric
+
     def worth(self) -> Scores:
-        """What each live lane would be worth if it stopped now, for a rung that the cohort was told of.
+        """What each live lane would be worth if it stopped now, at one of the `rungs`.
 
         The mean of its states since `averaging.WINDOW` of the run before, with batch norm's statistics taken anew, is
-        scored on the validation rows: like a decay of the rate, it takes out what the steps jump about. The lanes
-        themselves are left as they were.
+        scored on the validation rows: like a falling rate, a mean takes out what the steps jump about. The lanes
+        themselves are left as they were. A lane that has ended counts as it stands.
         """
         scores = self._empty()
         for group in self.groups:
             for at, pack in enumerate(group.packs):
-                if pack.blocks:
-                    self._with_memory(group, partial(self._worth, group, pack, at, scores))
+                self._with_memory(group, partial(self._score_means, group, pack, at, scores))
+        self._stand(scores)
         return scores
 
-    def _worth(self, group: Group, pack: Pack, at: int, scores: Scores) -> None:
-        prepared, feed, settle = group.prepared, pack.feed, group.prepared.settle
-        states = [block.mean or block.state for block in pack.blocks]
-        if settle is not None:
-            repeat, row_at = feed.repeat, max(0, pack.step - 1)
-            order = stream(repeat.study_seed, repeat.index, "statistics")
-            train = repeat.split.train[torch.randperm(len(repeat.split.train), generator=order)]
-            # Parts of one size, none smaller than a batch: training shows that one fits, and has enough rows.
-            size = max(feed.batch_size, self._rows_at_a_time(group, pack))
-            chosen = train[: max(size, SETTLED_ROWS)]
-            parts = torch.tensor_split(chosen, max(1, len(chosen) // size))
-            states = [prepared.step.unsettled(state) for state in states]
-
-            def settled(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> list[Tensor]:
-                with torch.no_grad(), seeded(repeat.evaluation_seed, prepared.step.draws_itself):
-                    return list(settle(*state, block.table[row_at], *leaves))
-
-            for batch in repeat.evaluated(parts, feed.dtype, feed.device):
-                leaves = batch_leaves(*batch)
-                jobs = [partial(settled, b, s, leaves) for b, s in zip(pack.blocks, states, strict=True)]
-                states = list(prepared.workers.run(jobs))
-        self._score(group, pack, at, states, scores)
+    def _score_means(self, group: Group, pack: Pack, at: int, scores: Scores) -> None:
+        self._score(group, pack, at, [block.mean or block.state for block in pack.blocks], scores, anew=True)
 
     def cool_down(self, share: float) -> Scores:
         """What each live lane would be worth if it stopped now.
 
         A copy of its state trains for `share` of its run on the batches that come next while the rate falls to zero,
-        and is scored on the validation rows; the lanes themselves are left as they were.
+        and is scored on the validation rows; the lanes themselves are left as they were. A lane that has ended counts
+        as it stands.
         """
         scores = self._empty()
         for group in self.groups:
             if any(pack.blocks for pack in group.packs):
                 self._with_memory(group, partial(self._cool_down, group, share, scores))
+        self._stand(scores)
         return scores
 
     def _cool_down(self, group: Group, share: float, scores: Scores) -> None:
@@ -320,8 +325,13 @@ class Cohort:
         synchronise(self.engine.device)
         self.engine.costs.train += time.perf_counter() - begun
         for at, pack in enumerate(group.packs):
-            self.engine.costs.lane_steps += len(pack.candidates) * steps
+            self._count(pack, steps)
             self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+
+    def _count(self, pack: Pack, steps: int) -> None:
+        lane_steps = len(pack.candidates) * steps
+        self.engine.costs.lane_steps += lane_steps
+        self.engine.costs.lane_epochs += lane_steps / pack.feed.steps_per_epoch
 
     def keep(self, candidates: Iterable[int]) -> None:
         """Let all candidates but these leave, in every repeat."""
@@ -330,17 +340,20 @@ class Cohort:
         for group in self.groups:
             for pack in group.packs:
                 pack.keep(staying)
+            for stopping in group.stopping:
+                for candidate in stopping.keys() - staying:
+                    del stopping[candidate]
 
     def test_rows(self, candidates: Iterable[int]) -> dict[int, np.ndarray]:
         """The metric of every test row in every repeat, float64 [repeats, rows], for each candidate asked for."""
         asked = set(candidates)
         found: dict[int, list[np.ndarray]] = {candidate: [] for candidate in asked}
         for group in self.groups:
-            for pack in group.packs:
-                if not asked & set(pack.candidates):
+            for at, pack in enumerate(group.packs):
+                if not asked & {*pack.candidates, *group.stopping[at]}:
                     continue
                 every = torch.arange(len(pack.feed.repeat.held.test))
-                losses, metric = self._with_memory(group, partial(self._rows, group, pack, None, every, test=True))
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, every, test=True))
                 for candidate in asked & set(metric):
                     scores = metric[candidate]
                     if self.engine.task.objective.metric.fraction:
@@ -349,13 +362,37 @@ class Cohort:
                     found[candidate].append(scores)
         return {candidate: np.stack(rows) for candidate, rows in found.items() if rows}
 
+    def valid_rows(self, candidates: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """The metric of every validation row in every repeat, for the live lanes of the candidates asked for.
+
+        Returns:
+            (metric [candidates, observations], repeat of each observation, counted from 0, its row of the pool); NaN
+            for lanes that diverged or left. None where whole batches are scored, not rows.
+        """
+        if not self.engine.task.objective.by_row:
+            return None
+        valid = [self.engine.repeat(index).split.valid for index in self.repeats]
+        ends = np.cumsum([0, *map(len, valid)])
+        found = np.full((len(candidates), ends[-1]), np.nan)
+        for group in self.groups:
+            for at, pack in enumerate(group.packs):
+                asked = set(candidates) & {*pack.candidates, *group.stopping[at]}
+                if not asked:
+                    continue
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, valid[at]))
+                for place, candidate in enumerate(candidates):
+                    if candidate in metric and np.isfinite(losses[candidate].mean()):
+                        found[place, ends[at] : ends[at + 1]] = metric[candidate]
+        repeat = np.repeat(np.arange(len(valid)), np.diff(ends))
+        return found, repeat, torch.cat(list(valid)).numpy()
+
     def zeros(self) -> dict[int, float]:
         """Share of each live candidate's penalised weights that are exactly zero, the mean over repeats."""
         found: dict[int, list[float]] = {}
         for group in self.groups:
             step = group.prepared.step
-            for pack in group.packs:
-                for block in pack.blocks:
+            for at, pack in enumerate(group.packs):
+                for block in [*_standing(pack), *resting(group.stopping[at], pack.width, pack.least)]:
                     counts = step.zeros(block.state)
                     for candidate, share in zip(block.candidates, counts.tolist(), strict=False):
                         found.setdefault(candidate, []).append(share)
@@ -365,58 +402,45 @@ class Cohort:
         shape = (len(self.recipes), len(self.repeats))
         return Scores(np.full(shape, np.nan), np.full(shape, np.nan))
 
-    def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]] | None, scores: Scores) -> None:
+    def _score(
+        self,
+        group: Group,
+        pack: Pack,
+        at: int,
+        states: list[list[Tensor]] | None,
+        scores: Scores,
+        anew: bool = False,
+    ) -> None:
         if not pack.blocks:
             return
-        losses, metrics = self._rows(group, pack, states, pack.feed.repeat.split.valid)
+        losses, metrics = self._rows(group, pack, _standing(pack, states), pack.feed.repeat.split.valid, anew=anew)
         for candidate in pack.candidates:
             loss = losses[candidate].mean()
             if np.isfinite(loss):
                 scores.loss[candidate, at] = loss
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
-    def _rows_at_a_time(self, group: Group, pack: Pack) -> int:
-        # No more rows than four batches either: training shows that a batch fits into memory.
-        return max(1, min(group.lane_rows // pack.width, 4 * pack.feed.batch_size))
+    def _final(self, group: Group, at: int, asked: set[int], rows: Tensor, test: bool = False) -> Found:
+        """Scores of all lanes in training, and of those `asked` for that have ended, as they stand."""
+        pack = group.packs[at]
+        ended = resting(group.stopping[at], pack.width, pack.least, asked)
+        return self._rows(group, pack, [*_standing(pack), *ended], rows, test)
 
     def _rows(
-        self, group: Group, pack: Pack, states: list[list[Tensor]] | None, rows: Tensor, test: bool = False
-    ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-        """(losses, metrics) of `rows` of the pool, or of the test data, for all of `pack`, float64 [rows] each.
-
-        `states` are those of the blocks, by default as they stand. An objective that scores whole batches gives one
-        loss and one metric for each batch of nearly one size instead.
-        """
-        prepared, feed = group.prepared, pack.feed
-        states = [block.state for block in pack.blocks] if states is None else states
-        parts = evaluated_parts(rows, self._rows_at_a_time(group, pack), prepared.step.objective.by_row)
-        row_at = max(0, pack.step - 1)
-
-        def score(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-            with torch.no_grad(), seeded(feed.repeat.evaluation_seed, prepared.step.draws_itself):
-                losses, metrics = prepared.evaluate(*state, block.table[row_at], *leaves)
-            return losses.double().cpu(), metrics.double().cpu()
-
-        batches = feed.repeat.evaluated(parts, feed.dtype, feed.device, test)
-        pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pack.blocks]
-        coming = prepared.workers.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = prepared.workers.submit(next, batches, None)
-            leaves = batch_leaves(*batch)
-            jobs = [partial(score, b, s, leaves) for b, s in zip(pack.blocks, states, strict=True)]
-            for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
-                piece.append(result)
-        found: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = ({}, {})
-        for block, piece in zip(pack.blocks, pieces, strict=True):
-            for which in (0, 1):
-                whole = torch.cat([part[which] for part in piece], dim=1).numpy()
-                found[which].update({c: whole[lane] for lane, c in enumerate(block.candidates)})
-        return found
+        self, group: Group, pack: Pack, blocks: list[Lanes], rows: Tensor, test: bool = False, anew: bool = False
+    ) -> Found:
+        """Scores of `rows`; batch norm's statistics are taken `anew`, as they always are of averaged weights."""
+        prepared = group.prepared
+        if prepared.step.normed and (anew or prepared.step.averages):
+            statistics = partial(reestimated, prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks)
+            together = max(1, min(MOST_BATCHES, group.lane_rows // pack.width // prepared.step.batch_rows))
+            blocks = statistics(RUNG_ROWS, together) if anew else statistics()
+        return scored(prepared, pack.feed, blocks, rows, group.lane_rows, pack.width, test)
 
 
-def evaluated_parts(rows: Tensor, size: int, by_row: bool) -> tuple[Tensor, ...]:
-    """`rows` in parts of at most `size`; for scores of whole batches, in at least 32 parts of nearly one size."""
-    if by_row:
-        return torch.split(rows, size)
-    count = max(-(-len(rows) // size), min(len(rows), LEAST_BATCHES))
-    return torch.tensor_split(rows, count)
+def _standing(pack: Pack, states: list[list[Tensor]] | None = None) -> list[Lanes]:
+    """The lanes in training as they stand, or with other `states` of their blocks."""
+    states = [block.state for block in pack.blocks] if states is None else states
+    row_at = max(0, pack.step - 1)
+    blocks = zip(pack.blocks, states, strict=True)
+    return [Lanes(block.candidates, state, block.table[row_at]) for block, state in blocks]

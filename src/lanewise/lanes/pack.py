@@ -128,7 +128,10 @@ class Pack:
             lanes = padded(group, self.least)
             kinds = [[block.state for block, _, _ in lanes], [block.mean for block, _, _ in lanes]]
             state, mean = (
-                [torch.stack([leaf[at] for leaf, (_, at, _) in zip(of, lanes, strict=True)]) for of in zip(*kind)]
+                [
+                    torch.stack([leaf[at] for leaf, (_, at, _) in zip(of, lanes, strict=True)])
+                    for of in zip(*kind, strict=True)
+                ]
                 for kind in kinds
             )
             names = tuple(candidate for _, _, candidate in group)
@@ -164,13 +167,14 @@ class Pack:
         for block in self.blocks:
             if not block.losses:
                 continue
-            losses = torch.cat(block.losses).double()
+            # Lane by lane in memory, or how a mean is added up would depend on how many lanes there are.
+            losses = torch.cat(block.losses).double().t().contiguous()
             finite = torch.isfinite(losses)
-            first = self.step - len(losses)
+            first = self.step - losses.shape[1]
             for at, candidate in enumerate(block.candidates):
-                means[candidate] = float(losses[:, at].mean())
-                if candidate not in self.diverged and not bool(finite[:, at].all()):
-                    self.diverged[candidate] = first + int((~finite[:, at]).nonzero()[0])
+                means[candidate] = float(losses[at].mean())
+                if candidate not in self.diverged and not bool(finite[at].all()):
+                    self.diverged[candidate] = first + int((~finite[at]).nonzero()[0])
             block.losses.clear()
         return means
 

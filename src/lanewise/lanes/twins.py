@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lanewise.models import generator_states, seeded
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
-from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, cumulative_momentum, ghost_batch_norm
+from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
 from lanewise.parts.norm.batch_norm import check_count
 from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.recipe import Recipe
@@ -35,7 +35,7 @@ class LaneBatchNorm(nn.Module):
 
     def __init__(self, layer: Any, where: str, by_lane: bool) -> None:
         super().__init__()
-        self.native = self.settling = False
+        self.native = False
         self.where, self.eps = f"batch norm {where}", layer.eps
         self.last = isinstance(layer, BatchNormLast)
         self.weight, self.bias = layer.weight, layer.bias
@@ -52,18 +52,13 @@ class LaneBatchNorm(nn.Module):
         return self.normalised(x)
 
     def normalised(self, x: Tensor) -> Tensor:
-        """`x` [N, C, ...] normalised; in training the running statistics move.
-
-        While `settling`, they are the mean of those of all batches since `num_batches_tracked` was 0.
-        """
+        """`x` [N, C, ...] normalised; in training the running statistics move."""
         momentum = getattr(self, "lane_momentum", self.momentum)
-        if self.settling:
-            momentum = cumulative_momentum(self.num_batches_tracked)
         affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
         if self.native and self.virtual_size is None:
             return self.as_torch_does(x, momentum)
         how = (momentum, self.eps, self.training)
-        if self.virtual_size is None or self.settling:
+        if self.virtual_size is None:
             y, *new = batch_norm(x, *affine, *running, *how, where=self.where)
         else:
             y, *new = ghost_batch_norm(x, *affine, *running, *how, self.virtual_size, where=self.where)

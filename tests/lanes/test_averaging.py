@@ -1,0 +1,138 @@
+"""What a lane would be worth if it stopped now: the mean of its last states, with batch norm taken anew."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lanewise.lanes.averaging import STATES, WINDOW, averaged_steps
+from lanewise.lanes.checkpoint import restore, state_of
+from lanewise.lanes.cohort import Cohort
+from lanewise.lanes.engine import Engine
+from lanewise.parts.norm import reestimate
+from tests.lanes.cases import (
+    CNN_SGD,
+    MLP_SGD,
+    STEPS,
+    Case,
+    all_bits,
+    lane_of,
+    same_scores,
+    trained,
+)
+
+EngineOf = Callable[..., Engine]
+REPEATS = (0, 3)
+RUNG = 0.5
+MARKS = averaged_steps([RUNG], STEPS)
+
+
+def raced(engine: Engine, case: Case, progress: float = RUNG) -> Cohort:
+    """A cohort on its way to the rung."""
+    cohort = Cohort(engine, case.recipes(), REPEATS, rungs=(RUNG,))
+    cohort.advance(progress)
+    return cohort
+
+
+def weights(cohort: Cohort, candidate: int, repeat: int) -> dict[str, Tensor]:
+    lane = lane_of(cohort, candidate, repeat)
+    return cohort.groups[0].prepared.step.weights(lane.state, lane.block.table[lane.pack.step - 1, :, lane.at])
+
+
+def by_hand(cohort: Cohort, seen: list[dict[str, Tensor]], repeat: int) -> tuple[float, float]:
+    """(loss, accuracy) on validation rows of the mean of `seen` in a plain model, its batch norms re-estimated."""
+    feed, engine = lane_of(cohort, 0, repeat).pack.feed, cohort.engine
+    model = engine.new_model(cohort.repeats[repeat])
+    mean = {name: torch.stack([one[name].double() for one in seen]).mean(0) for name in seen[0]}
+    model.load_state_dict(mean)
+    # 99 training rows: fewer than a rung takes, so whole batches of as many rows as there are.
+    together = min(4, 99 // feed.batch_size)
+    reestimate(model, [x for x, _ in feed.first_batches(together * feed.batch_size, 512)])
+    x, y = feed.repeat.rows(feed.repeat.split.valid, torch.float64, torch.device("cpu"))
+    with torch.no_grad():
+        outputs = model.eval()(x)
+    return F.cross_entropy(outputs, y).item(), (outputs.argmax(1) == y).double().mean().item()
+
+
+@pytest.mark.parametrize("how", ["packed", "looped"])
+@pytest.mark.parametrize("case", [MLP_SGD, CNN_SGD], ids=str)
+def test_it_is_the_score_of_the_mean_of_states_evenly_spread_before_the_rung(
+    case: Case, how: str, engine_of: EngineOf
+) -> None:
+    engine = engine_of(case, how)
+    assert list(MARKS.values()) == list(range(STATES))
+    assert min(MARKS) > STEPS * (RUNG - WINDOW)
+    assert max(MARKS) == RUNG * STEPS
+    found = raced(engine, case).worth()
+    plain, seen = Cohort(engine, case.recipes(), REPEATS), {}
+    for step in MARKS:
+        plain.advance(step / STEPS)
+        seen[step] = {(c, at): weights(plain, c, at) for c in range(4) for at in (0, 1)}
+    for candidate in range(4):
+        for at in (0, 1):
+            loss, accuracy = by_hand(plain, [seen[step][candidate, at] for step in MARKS], at)
+            assert found.loss[candidate, at] == pytest.approx(loss, rel=1e-9)
+            assert found.metric[candidate, at] == pytest.approx(accuracy, abs=1e-12)
+    assert np.abs(found.loss - plain.evaluate().loss).min() > 1e-6, "and not that of the last state"
+
+
+@pytest.mark.parametrize("how", ["packed", "looped"])
+def test_the_lanes_are_left_as_they_were(how: str, engine_of: EngineOf) -> None:
+    engine = engine_of(MLP_SGD, how)
+    untouched, cohort = trained(engine, MLP_SGD.recipes(), RUNG, REPEATS), raced(engine, MLP_SGD)
+    assert all_bits(cohort) == all_bits(untouched), "that states are averaged changes nothing"
+    first = cohort.worth()
+    assert same_scores(cohort.worth(), first)
+    for each in (untouched, cohort):
+        each.advance(0.7)
+    assert all_bits(cohort) == all_bits(untouched)
+    assert same_scores(cohort.evaluate(), untouched.evaluate())
+
+
+@pytest.mark.parametrize("between", [(0, 1), (1, 2), (STATES - 2, STATES - 1)], ids=str)
+def test_written_down_between_two_of_the_states_it_comes_to_the_same(
+    between: tuple[int, int], engine_of: EngineOf
+) -> None:
+    engine = engine_of(MLP_SGD, "packed")
+    whole = raced(engine, MLP_SGD)
+    first, second = (list(MARKS)[number] for number in between)
+    cohort, again = raced(engine, MLP_SGD, (first + second) // 2 / STEPS), raced(engine, MLP_SGD, 0.1)
+    tensors, data = state_of(cohort)
+    restore(again, safetensors.torch.load(safetensors.torch.save(tensors)), json.loads(json.dumps(data)))
+    again.advance(RUNG)
+    assert same_scores(again.worth(), whole.worth())
+
+
+def test_lanes_that_leave_or_change_their_block_take_their_states_along(engine_of: EngineOf) -> None:
+    engine = engine_of(MLP_SGD, "packed")
+    whole = raced(engine, MLP_SGD).worth()
+    middle = list(MARKS)[1] / STEPS
+    left, cut = (raced(engine, MLP_SGD, middle) for _ in range(2))
+    left.keep({1, 3})
+    for pack in cut.groups[0].packs:
+        pack.narrow(2, 2)
+    for each in (left, cut):
+        each.advance(RUNG)
+    assert left.worth().loss[[1, 3]].tobytes() == whole.loss[[1, 3]].tobytes()
+    assert np.isnan(left.worth().loss[[0, 2]]).all()
+    assert cut.worth().loss.tobytes() == whole.loss.tobytes()
+
+
+def test_asked_again_for_the_same_state_a_block_takes_it_in_once(engine_of: EngineOf) -> None:
+    cohort = raced(engine_of(MLP_SGD, "packed"), MLP_SGD)
+    block = cohort.groups[0].packs[0].blocks[0]
+    before = [leaf.clone() for leaf in block.mean]
+    block.take_in(STATES - 1)
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(block.mean, before, strict=True))
+    assert block.taken == STATES
+
+
+def test_rungs_that_are_close_share_no_states_and_begin_anew() -> None:
+    found = averaged_steps([0.5, 0.53125], 64)
+    assert found == {29: 0, 30: 1, 31: 2, 32: 3, 33: 0, 34: 1}
+    assert averaged_steps([], 64) == {}
