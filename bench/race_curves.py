@@ -158,11 +158,8 @@ def race(engine: Engine, recipes: Sequence[lw.Recipe], repeat: int) -> dict[str,
         dear = {f"cool{share:.0%}".rstrip("%"): share for share in OTHER_COOLS}
         for name, share in dear.items():
             found |= named(name, cohort.cool_down(share) if rung in FEW else empty(recipes))
-        means = {
-            "tail": tail,
-            **{f"ema{age:.0%}".rstrip("%"): average for age, average in zip(AGES, averages, strict=True)},
-        }
-        for name, average in {"fresh": None, **means}.items():
+        means = {f"ema{age:.0%}".rstrip("%"): average for age, average in zip(AGES, averages, strict=True)}
+        for name, average in {"fresh": None, "tail": tail, **means}.items():
             found |= named(name, reestimated(cohort, average) if rung in FEW else empty(recipes))
         rungs.append(found)
     ends = {name.replace("raw", "end"): values for name, values in found.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from bench.race_curves import FEW, RUNGS, Course, digits, fashion, record
+from bench.race_model import compare
 from bench.race_replay import Array, Judge, Prices, entrants, fields, regrets, tau_table
 from bench.rounds import machine, revision
 from lanewise.data import hold_out
@@ -23,6 +24,8 @@ RACE_RUNGS = (2, 4, 8)
 COMPUTES = (0.2, 1 / 3, 0.5)
 FIELDS, FIELD = 400, 32
 DRAWS = 1000
+KNOWN, CHOICES = 16, 200
+"""Candidates that the curve model has seen to the end: a generation of a default race."""
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -59,6 +62,7 @@ def report(course: Course, curves: dict[str, Array]) -> None:
         print(f"\nJudged by validation {judge.name}")
         taus(curves, judge, prices, half=False)
         taus(curves, judge, prices, half=True)
+        model(curves, judge)
         pick(curves, judge, prices, course.race_repeats)
     pick(curves, Judge("error"), prices, 1)
 
@@ -73,6 +77,16 @@ def taus(curves: dict[str, Array], judge: Judge, prices: Prices, half: bool) -> 
     for kind in KINDS:
         cells = (f"{interval_text(table[kind][0])}  {interval_text(table[kind][1], '+')}" for table in tables)
         print(f"{kind:8}{100 * prices.score(kind):>18.1f}" + "".join(f"{cell:^44}" for cell in cells))
+
+
+def model(curves: dict[str, Array], judge: Judge) -> None:
+    """Kendall's tau of a learning-curve model that knows the ends of some candidates, on the others."""
+    print(
+        f"Kendall's tau of a curve model, better half of the candidates it does not know, {CHOICES} choices of {KNOWN}"
+    )
+    for rung in TAU_RUNGS:
+        plain, modelled = compare(curves, judge, rung, KNOWN, CHOICES)
+        print(f"at {rung}/{RUNGS}: averaged weights {interval_text(plain)}, the model {interval_text(modelled)}")
 
 
 def best_half(curves: dict[str, Array], judge: Judge) -> dict[str, Array]:

@@ -126,14 +126,8 @@ class Pack:
         for first in range(0, len(places), self.width):
             group = places[first : first + self.width]
             lanes = padded(group, self.least)
-            kinds = [[block.state for block, _, _ in lanes], [block.mean for block, _, _ in lanes]]
-            state, mean = (
-                [
-                    torch.stack([leaf[at] for leaf, (_, at, _) in zip(of, lanes, strict=True)])
-                    for of in zip(*kind, strict=True)
-                ]
-                for kind in kinds
-            )
+            state = _gathered([(block.state, at) for block, at, _ in lanes])
+            mean = _gathered([(block.mean, at) for block, at, _ in lanes])
             names = tuple(candidate for _, _, candidate in group)
             blocks.append(Block(names, state, self.table_of(names), mean=mean, taken=lanes[0][0].taken))
         self.blocks = blocks
@@ -177,6 +171,11 @@ class Pack:
                     self.diverged[candidate] = first + int((~finite[at]).nonzero()[0])
             block.losses.clear()
         return means
+
+
+def _gathered(lanes: Sequence[tuple[list[Tensor], int]]) -> list[Tensor]:
+    """The leaves of some lanes, (stacked leaves, place in them) each, stacked anew."""
+    return [torch.stack([leaves[leaf][at] for leaves, at in lanes]) for leaf in range(len(lanes[0][0]))]
 
 
 def grouped(items: Iterable[int], width: int) -> list[tuple[int, ...]]:

@@ -145,8 +145,8 @@ def race(study: Study, found: Sequence[Outcome]) -> Figure | None:
     )  # fmt: skip
     caption = (
         "One line for each recipe, as long as its training: the winner in colour, the other finalists dark. Within a "
-        "generation the better ones are higher. A recipe left by what it would have been worth after a short "
-        "cool-down, not by its momentary score, which would punish those that decay late."
+        "generation the better ones are higher. A recipe left by what it would have been worth if it had "
+        "stopped there, not by its momentary score, which would punish those that decay late."
     )
     title = f"{finished} of {counted(len(found), 'recipe')} ran to the end"
     return Figure("race", title, caption, height, {"": {"data": data, "layout": view}})
