@@ -144,7 +144,8 @@ def run(
 ) -> tuple[float, float, float]:
     """(regret of the race's own pick, regret once confirmed, compute spent without the confirmation) of one race.
 
-    Regret is the truth of the pick less that of the best candidate of the field; compute is a share of training the
+    Regret is the truth of the pick less that of the best candidate of the field, by all true repeats or, once some have
+    confirmed, by the others; candidates that diverged leave before the rule is asked. Compute is a share of training the
     whole field to the end, the last evaluation counted. `scored` [rung, candidate, repeat] are the scores of its kind,
     `ended` those at the end, `true` [candidate, true repeat] the truth.
     """
@@ -156,16 +157,17 @@ def run(
     spent, before = 0.0, 0.0
     for rung, at in enumerate(progress):
         spent += len(live) * (at - before + prices.score(entrant.kind))
+        live = live[np.isfinite(recorded[rung][live]).all(axis=1)]
         scores[rung, live] = recorded[rung][live]
         live, before = entrant.rule(scores[: rung + 1], progress, live, entrant.compute), at
     spent += len(live) * (1 - before + prices.evaluation)
     ends = ranks(ended[place])
     ranked = live[np.argsort(ends[live], kind="stable")]
     truth = true[field.candidates]
-    fair, fresh = ranks(truth[:, field.judging]), ranks(truth[:, field.confirming])
+    whole, fair, fresh = ranks(truth), ranks(truth[:, field.judging]), ranks(truth[:, field.confirming])
     finalists = ranked[:CONFIRMED]
     confirmed = finalists[np.argmin(fresh[finalists])]
-    return fair[ranked[0]] - fair.min(), fair[confirmed] - fair.min(), spent / len(field.candidates)
+    return whole[ranked[0]] - whole.min(), fair[confirmed] - fair.min(), spent / len(field.candidates)
 
 
 def keep_share(share: float) -> Rule:
@@ -183,7 +185,7 @@ def entrants(kinds: Sequence[str], computes: Sequence[float], default_rungs: tup
     made = [Entrant("none", RULES["none"], "raw", (), 1.0)]
     for kind in kinds:
         made.append(Entrant("halving, keep 1/2", keep_share(1 / 2), kind, (1, 2, 4, 8), 1.0))
-        made.append(Entrant("halving, keep 1/3", keep_share(1 / 3), kind, (2, 5), 1.0))
+        made.append(Entrant("halving, keep 1/3", keep_share(1 / 3), kind, (1, 4), 1.0))
         for name, rule in RULES.items():
             if name != "none":
                 made += [Entrant(name, rule, kind, default_rungs, compute) for compute in computes]

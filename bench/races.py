@@ -17,12 +17,12 @@ from lanewise.lanes.reestimation import RUNG_ROWS
 from lanewise.lanes.workers import available_threads
 
 KINDS = ("raw", "cool1", "cool2", "cool", "cool5", "cool10", "fresh", "tail", "ema2", "ema5")
-RACED = ("raw", "cool", "cool10", "tail")
+RACED = ("raw", "cool", "tail")
 TAU_RUNGS = (2, 4, 8)
 RACE_RUNGS = (2, 4, 8)
 """The rungs of the rules with a budget, where all kinds of scores were taken."""
 COMPUTES = (0.2, 1 / 3, 0.5)
-FIELDS, FIELD = 400, 32
+FIELDS, FIELD = 300, 32
 DRAWS = 1000
 KNOWN, CHOICES = 16, 200
 """Candidates that the curve model has seen to the end: a generation of a default race."""
