@@ -22,8 +22,8 @@ TAU_RUNGS = (2, 4, 8)
 RACE_RUNGS = (2, 4, 8)
 """The rungs of the rules with a budget, where all kinds of scores were taken."""
 COMPUTES = (0.2, 1 / 3, 0.5)
-FIELDS, FIELD = 300, 32
-DRAWS = 1000
+FIELDS, FIELD = 200, 32
+DRAWS = 300
 KNOWN, CHOICES = 16, 200
 """Candidates that the curve model has seen to the end: a generation of a default race."""
 
@@ -34,10 +34,12 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--curves", type=Path, help="folder that keeps what was recorded; by default a temporary one")
     parser.add_argument("--fashion", type=Path, help="folder with Fashion-MNIST's IDX files; left out without it")
     parser.add_argument("--threads", type=int, default=available_threads(), help="threads to train with")
+    parser.add_argument("--no-digits", action="store_true", help="leave digits out")
     given = parser.parse_args(list(arguments))
     torch.set_num_threads(1)
     try:
-        courses = [digits(), *([fashion(given.fashion)] if given.fashion else [])]
+        courses = [] if given.no_digits else [digits()]
+        courses += [fashion(given.fashion)] if given.fashion else []
     except InputError as error:
         parser.error(str(error))
     print(f"Races\n{machine()}; {revision()}")

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from lanewise.lanes.averaging import STATES, WINDOW, averaged_steps
 from lanewise.lanes.checkpoint import restore, state_of
-from lanewise.lanes.cohort import Cohort
+from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Engine
 from lanewise.parts.norm import reestimate
 from tests.lanes.cases import (
@@ -30,6 +30,8 @@ EngineOf = Callable[..., Engine]
 REPEATS = (0, 3)
 RUNG = 0.5
 MARKS = averaged_steps([RUNG], STEPS)
+NOWHERE = Scores(np.zeros((4, 2)), np.zeros((4, 2)))
+"""A last evaluation to be mixed with."""
 
 
 def raced(engine: Engine, case: Case, progress: float = RUNG) -> Cohort:
@@ -68,7 +70,8 @@ def test_it_is_the_score_of_the_mean_of_states_evenly_spread_before_the_rung(
     assert list(MARKS.values()) == list(range(STATES))
     assert min(MARKS) > STEPS * (RUNG - WINDOW)
     assert max(MARKS) == RUNG * STEPS
-    found = raced(engine, case).worth()
+    last = Scores(np.full((4, 2), 2.0), np.full((4, 2), 0.5))
+    found, shares = raced(engine, case).worth(last), set()
     plain, seen = Cohort(engine, case.recipes(), REPEATS), {}
     for step in MARKS:
         plain.advance(step / STEPS)
@@ -76,9 +79,12 @@ def test_it_is_the_score_of_the_mean_of_states_evenly_spread_before_the_rung(
     for candidate in range(4):
         for at in (0, 1):
             loss, accuracy = by_hand(plain, [seen[step][candidate, at] for step in MARKS], at)
-            assert found.loss[candidate, at] == pytest.approx(loss, rel=1e-9)
-            assert found.metric[candidate, at] == pytest.approx(accuracy, abs=1e-12)
-    assert np.abs(found.loss - plain.evaluate().loss).min() > 1e-6, "and not that of the last state"
+            table = plain.groups[0].packs[at].tables[candidate]
+            share = 1 - min(1, table[-1, 0] / table[max(MARKS) - 1, 0])
+            assert found.loss[candidate, at] == pytest.approx(share * loss + (1 - share) * 2, rel=1e-9)
+            assert found.metric[candidate, at] == pytest.approx(share * accuracy + (1 - share) * 0.5, abs=1e-12)
+            shares.add(round(share, 2))
+    assert len(shares) > 1, "of the mean alone, of the last evaluation alone, or of both"
 
 
 @pytest.mark.parametrize("how", ["packed", "looped"])
@@ -86,8 +92,8 @@ def test_the_lanes_are_left_as_they_were(how: str, engine_of: EngineOf) -> None:
     engine = engine_of(MLP_SGD, how)
     untouched, cohort = trained(engine, MLP_SGD.recipes(), RUNG, REPEATS), raced(engine, MLP_SGD)
     assert all_bits(cohort) == all_bits(untouched), "that states are averaged changes nothing"
-    first = cohort.worth()
-    assert same_scores(cohort.worth(), first)
+    first = cohort.worth(NOWHERE)
+    assert same_scores(cohort.worth(NOWHERE), first)
     for each in (untouched, cohort):
         each.advance(0.7)
     assert all_bits(cohort) == all_bits(untouched)
@@ -105,12 +111,12 @@ def test_written_down_between_two_of_the_states_it_comes_to_the_same(
     tensors, data = state_of(cohort)
     restore(again, safetensors.torch.load(safetensors.torch.save(tensors)), json.loads(json.dumps(data)))
     again.advance(RUNG)
-    assert same_scores(again.worth(), whole.worth())
+    assert same_scores(again.worth(NOWHERE), whole.worth(NOWHERE))
 
 
 def test_lanes_that_leave_or_change_their_block_take_their_states_along(engine_of: EngineOf) -> None:
     engine = engine_of(MLP_SGD, "packed")
-    whole = raced(engine, MLP_SGD).worth()
+    whole = raced(engine, MLP_SGD).worth(NOWHERE)
     middle = list(MARKS)[1] / STEPS
     left, cut = (raced(engine, MLP_SGD, middle) for _ in range(2))
     left.keep({1, 3})
@@ -118,9 +124,9 @@ def test_lanes_that_leave_or_change_their_block_take_their_states_along(engine_o
         pack.narrow(2, 2)
     for each in (left, cut):
         each.advance(RUNG)
-    assert left.worth().loss[[1, 3]].tobytes() == whole.loss[[1, 3]].tobytes()
-    assert np.isnan(left.worth().loss[[0, 2]]).all()
-    assert cut.worth().loss.tobytes() == whole.loss.tobytes()
+    assert left.worth(NOWHERE).loss[[1, 3]].tobytes() == whole.loss[[1, 3]].tobytes()
+    assert np.isnan(left.worth(NOWHERE).loss[[0, 2]]).all()
+    assert cut.worth(NOWHERE).loss.tobytes() == whole.loss.tobytes()
 
 
 def test_asked_again_for_the_same_state_a_block_takes_it_in_once(engine_of: EngineOf) -> None:

@@ -1,6 +1,8 @@
-"""Which states of a lane are averaged for a rung's score: some, evenly spread over the stretch before the rung."""
+"""Which states of a lane are averaged for a rung's score, and how far their mean tells what the lane will come to."""
 
 from collections.abc import Collection, Iterable, Iterator
+
+import numpy as np
 
 WINDOW = 1 / 16
 """Share of the run whose states are averaged."""
@@ -38,3 +40,17 @@ def cut(spans: Iterable[tuple[int, int]], at: Collection[int]) -> Iterator[tuple
     for first, end in spans:
         inside = [step for step in sorted(at) if first < step < end]
         yield from zip([first, *inside], [*inside, end], strict=True)
+
+
+def share_to_fall(rates: np.ndarray, step: int) -> float:
+    """Share of today's rate that is gone at the end of the run, in [0, 1]; of several rates, of the one that falls most.
+
+    Args:
+        rates: at every step, [steps, rates]. step: steps done.
+
+    >>> share_to_fall(np.array([[1.0], [0.8], [0.4], [0.2]]), 2), share_to_fall(np.ones((4, 1)), 2)
+    (0.75, 0.0)
+    """
+    now, end = rates[max(0, step - 1)], rates[-1]
+    fallen = 1 - np.divide(end, now, out=np.ones_like(end), where=now > 0)
+    return float(np.clip(fallen.max(initial=0.0), 0.0, 1.0))

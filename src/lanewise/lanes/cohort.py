@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import InputError, one_line
-from lanewise.lanes.averaging import averaged_steps, cut
+from lanewise.lanes.averaging import averaged_steps, cut, share_to_fall
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
@@ -273,17 +273,23 @@ class Cohort:
                     if lane.ended:
                         scores.loss[candidate, at], scores.metric[candidate, at] = lane.heard.loss, lane.metric
 
-    def worth(self) -> Scores:
-        """What each live lane would be worth if it stopped now, at one of the `rungs`.
+    def worth(self, last: Scores) -> Scores:
+        """What each live lane promises to be worth, at one of the `rungs`.
 
-        The mean of its states since `averaging.WINDOW` of the run before, with batch norm's statistics taken anew, is
-        scored on the validation rows: like a falling rate, a mean takes out what the steps jump about. The lanes
-        themselves are left as they were. A lane that has ended counts as it stands.
+        A lane whose rate is still to fall to zero is scored by the mean of its states since `averaging.WINDOW` of the
+        run before, with batch norm's statistics taken anew: like a falling rate, a mean takes out what the steps jump
+        about. A lane whose rate stays will jump about at the end as well, so its score is its `last` evaluation's, here
+        and now. In between they are mixed, see `averaging.share_to_fall`. The lanes themselves are left as they were;
+        one that has ended counts as it stands.
         """
         scores = self._empty()
         for group in self.groups:
             for at, pack in enumerate(group.packs):
                 self._with_memory(group, partial(self._score_means, group, pack, at, scores))
+                for candidate in pack.candidates:
+                    share = share_to_fall(pack.tables[candidate][:, group.prepared.step.rate_columns], pack.step)
+                    for mine, now in ((scores.loss, last.loss), (scores.metric, last.metric)):
+                        mine[candidate, at] = share * mine[candidate, at] + (1 - share) * now[candidate, at]
         self._stand(scores)
         return scores
 

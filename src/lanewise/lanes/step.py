@@ -295,6 +295,11 @@ class LaneStep:
         return torch.cat([(param == 0).double().cpu() for param in chosen], dim=1).mean(dim=1)
 
     @property
+    def rate_columns(self) -> list[int]:
+        """The columns of a number table that hold `rates`."""
+        return [at for at, name in enumerate(self.numbers) if name in self.rates]
+
+    @property
     def averages(self) -> bool:
         """Whether a lane keeps averaged weights, which are evaluated in place of the last."""
         return AVERAGING in self.numbers

@@ -65,7 +65,8 @@ def leave_at_rung(
 ) -> None:
     """Score the live candidates as if they stopped now, and let go those that `rule` does not keep."""
     cohort = stage.cohort
-    worth = rung_scores(cohort.worth(), kind.fraction)
+    assert stage.last is not None
+    worth = rung_scores(cohort.worth(stage.last), kind.fraction)
     stage.rungs = np.concatenate([stage.rungs, worth[None]])
     live = np.array(cohort.live)
     kept = RULES[rule](stage.rungs, np.array(rungs), live, COMPUTE)
