@@ -39,6 +39,16 @@ class Judge:
         return np.where(np.isnan(found).any(axis=1, keepdims=True), np.inf, found)
 
 
+def with_promise(curves: dict[str, Array]) -> dict[str, Array]:
+    """`curves` with the score that the race uses: `tail` as far as a lane's rate is still to fall, else `raw`."""
+    now, end = curves["rate"][:, 10 : 10 * RUNGS : 10].T, curves["rate"][:, -1]
+    share = np.clip(1 - end / np.maximum(now, 1e-12), 0, 1)[..., None]
+    made = {
+        f"promise_{of}": share * curves[f"tail_{of}"] + (1 - share) * curves[f"raw_{of}"] for of in ("loss", "error")
+    }
+    return curves | made
+
+
 def ranks(values: Array) -> Array:
     """The mean over repeats of each candidate; those with a NaN, and infinite ones, come last."""
     return np.nan_to_num(values.mean(axis=-1), nan=1e30, posinf=1e30)
@@ -93,6 +103,8 @@ class Prices:
         """What scoring a lane once costs."""
         if kind == "raw":
             return self.evaluation
+        if kind == "promise":
+            return 2 * self.evaluation + self.reestimation
         if kind.startswith("cool"):
             percent = kind.removeprefix("cool").removesuffix("fresh")
             extra = self.reestimation if kind.endswith("fresh") else 0.0

@@ -9,15 +9,15 @@ import torch
 
 from bench.race_curves import FEW, RUNGS, Course, digits, fashion, record
 from bench.race_model import compare
-from bench.race_replay import Array, Judge, Prices, entrants, fields, regrets, tau_table
+from bench.race_replay import Array, Judge, Prices, entrants, fields, regrets, tau_table, with_promise
 from bench.rounds import machine, revision
 from lanewise.data import hold_out
 from lanewise.errors import InputError
 from lanewise.lanes.reestimation import RUNG_ROWS
 from lanewise.lanes.workers import available_threads
 
-KINDS = ("raw", "cool1", "cool2", "cool", "cool5", "cool10", "fresh", "tail", "ema2", "ema5")
-RACED = ("raw", "cool", "tail")
+KINDS = ("raw", "cool1", "cool2", "cool", "cool5", "cool10", "fresh", "tail", "ema2", "ema5", "promise")
+RACED = ("raw", "cool", "tail", "promise")
 TAU_RUNGS = (2, 4, 8)
 RACE_RUNGS = (2, 4, 8)
 """The rungs of the rules with a budget, where all kinds of scores were taken."""
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         kept = given.curves or Path(folder)
         kept.mkdir(parents=True, exist_ok=True)
         for course in courses:
-            report(course, record(course, kept / f"{course.name}.npz", given.threads))
+            report(course, with_promise(record(course, kept / f"{course.name}.npz", given.threads)))
 
 
 def report(course: Course, curves: dict[str, Array]) -> None:
