@@ -157,7 +157,7 @@ def run(
     """(regret of the race's own pick, regret once confirmed, compute spent without the confirmation) of one race.
 
     Regret is the truth of the pick less that of the best candidate of the field, by all true repeats or, once some have
-    confirmed, by the others; candidates that diverged leave before the rule is asked. Compute is a share of training the
+    confirmed, by the others; candidates that diverged leave before the rule is asked. Compute: share of training the
     whole field to the end, the last evaluation counted. `scored` [rung, candidate, repeat] are the scores of its kind,
     `ended` those at the end, `true` [candidate, true repeat] the truth.
     """

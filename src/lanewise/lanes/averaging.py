@@ -43,7 +43,7 @@ def cut(spans: Iterable[tuple[int, int]], at: Collection[int]) -> Iterator[tuple
 
 
 def share_to_fall(rates: np.ndarray, step: int) -> float:
-    """Share of today's rate that is gone at the end of the run, in [0, 1]; of several rates, of the one that falls most.
+    """Share of today's rate that is gone at the end of the run, in [0, 1]; of several rates, of that which falls most.
 
     Args:
         rates: at every step, [steps, rates]. step: steps done.
