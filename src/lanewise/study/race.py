@@ -22,6 +22,7 @@ from lanewise.study import identity, record
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
 from lanewise.study.confirmation import best_finished, reach_verdict
+from lanewise.study.drawing import Drawing
 from lanewise.study.folder import RunFolder, read_plans
 from lanewise.study.generation import leave_at_rung, tell, usable
 from lanewise.study.progress import Observer, Progress, standings
@@ -42,6 +43,7 @@ class Study:
         folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
         observer: told how it goes. device, threads, plans: see `Engine`.
         every: seconds between two checkpoints, at least; 0 for one after every few steps.
+        drawing: how candidates are drawn and where that is recorded; by default with TPE, in the folder.
 
     Attributes:
         candidates: all that were drawn, in order. kind: of the metric's scores. verdict: what was found.
@@ -59,6 +61,7 @@ class Study:
         threads: int | None = None,
         plans: dict[str, Plan] | None = None,
         every: float = EVERY,
+        drawing: Drawing | None = None,
     ) -> None:
         if not space.is_space:
             raise InputError("space: there is nothing to choose, every value is fixed; train it with: lanewise train")
@@ -66,6 +69,8 @@ class Study:
         if not (folder and folder.resumes):
             most = Allowed(2, settings.candidates, integer=True, optional=True)
             check_number("finalists", settings.finalists, most)
+        self.drawing = drawing or Drawing()
+        self.drawing.check(space, settings.seed, settings.candidates)
         self.task, self.space, self.settings, self.folder = task, space, settings, folder
         self.observer = observer or Observer()
         self.begun = time.perf_counter()
@@ -81,6 +86,8 @@ class Study:
         size = space.batch_size
         for rows in size.extremes() if isinstance(size, Variable) else (size,):
             self.engine.feed(replace(space, batch_size=int(rows)), 0)
+        for recipe in self.drawing.enqueue:
+            self.engine.check(recipe)
         self.candidates: list[Candidate] = []
         self.confirmed: list[Candidate] = []
         self.verdict: Verdict
@@ -162,6 +169,7 @@ class Study:
 
     def _write_settings(self, folder: RunFolder) -> None:
         about = identity.described(self.task, self.space, self.settings, self.engine, self._plans, self._every)
+        about["drawing"] = self.drawing.to_dict()
         folder.write_settings(about, self.space, self.task.names)
         if about["model_checksums"] is None:
             self.observer.note("initial weights differ from call to call of the model: so would a run that is resumed")
@@ -177,11 +185,9 @@ class Study:
 
     def _sampler(self, data: dict[str, Any] | None) -> Sampler:
         """A new sampler, or the one that the run's last checkpoint tells of."""
-        folder, seed = self.folder, self.settings.seed
-        if folder is None or not folder.resumes:
-            return Sampler(self.space, seed, folder.database if folder else None)
-        journal, recipes = (data["journal"], data["recipes"]) if data else ([], [])
-        return Sampler.replayed(self.space, seed, folder.database, journal, recipes)
+        resumed = (data or {}) if self.folder and self.folder.resumes else None
+        database = self.folder.database if self.folder else None
+        return self.drawing.sampler_for(self.space, self.settings.seed, database, resumed)
 
     def _snapshot(self, sampler: Sampler) -> Snapshot:
         assert self._stage is not None

@@ -144,7 +144,8 @@ def points(space: Recipe) -> Iterator[dict[str, Any]]:
                 values = variable.options
             else:
                 raise InputError(
-                    f"sampler = 'grid': {name} = {variable} has no points; write them: choice({expression_of(variable)})"
+                    f"sampler = 'grid': {name} = {variable} has no points; write them: "
+                    f"choice({expression_of(variable)})"
                 )
             at = following[len(taken)] if len(taken) < len(following) else 0  # noqa: B023
             taken.append((at, len(values)))  # noqa: B023
