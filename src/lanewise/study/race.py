@@ -25,6 +25,7 @@ from lanewise.study.confirmation import best_finished, reach_verdict
 from lanewise.study.drawing import Drawing
 from lanewise.study.folder import RunFolder, read_plans
 from lanewise.study.generation import leave_at_rung, tell, usable
+from lanewise.study.importance import importance
 from lanewise.study.progress import Observer, Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
 from lanewise.study.sampling import Sampler, generation_sizes
@@ -163,7 +164,9 @@ class Study:
                 if stage:
                     self._race(self._begin(stage), sampler)
             again = resumed if resumed and resumed.generation is None else None
-            self.verdict = self._confirm(self._begin(again or self._finalists()))
+            found_best = self._confirm(self._begin(again or self._finalists()))
+            trials = sampler.study.get_trials(deepcopy=False)
+            self.verdict = replace(found_best, importance=importance(trials, settings.seed))
         finally:
             sampler.close()
 

@@ -172,7 +172,7 @@ def expression_of(variable: Variable) -> str:
 def quiet() -> Iterator[None]:
     """Keep Optuna's log lines and its notes on experimental features out of the user's terminal."""
     level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
+    optuna.logging.set_verbosity(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
