@@ -53,7 +53,7 @@ def bars(study: Study) -> Figure:
     return Figure(
         "importance",
         title,
-        "Pale bars are no longer than what places dealt out at random gave in one of 20 tries.",
+        "Pale bars are no longer than the longest of any setting when the places were dealt out at random, 20 times.",
         height,
         {"": {"data": data, "layout": shown}},
         wide=False,
