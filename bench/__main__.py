@@ -3,7 +3,17 @@
 import sys
 from collections.abc import Callable
 
-from bench import candidate_step, loading, networks, peers, reestimation, schedulers, time_to_answer
+from bench import (
+    candidate_step,
+    loading,
+    many,
+    networks,
+    peers,
+    reestimation,
+    schedulers,
+    start,
+    time_to_answer,
+)
 
 BENCHES: dict[str, Callable[[], None]] = {
     "candidate-step": candidate_step.main,
@@ -11,6 +21,8 @@ BENCHES: dict[str, Callable[[], None]] = {
     "reestimation": reestimation.main,
     "networks": networks.main,
     "loading": loading.main,
+    "start": start.main,
+    "many": many.main,
     "time-to-answer": time_to_answer.main,
     "peers": peers.main,
 }
