@@ -85,6 +85,7 @@ def race(
     sampler: str | OwnSampler = "tpe",
     enqueue: Sequence[Recipe | str | os.PathLike[str]] = (),
     storage: str | None = None,
+    baseline: Recipe | str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> Race:
     """Find the recipe of `space` that suits `task` best.
@@ -103,8 +104,11 @@ def race(
             one for each generation from its seed.
         enqueue: recipes, or the paths of some, that are raced first; they count as candidates.
         storage: the URL of a database that other studies share, for the record instead of `study.db`.
-        **settings: fields of `lanewise.study.settings.RaceSettings`: candidates, repeats, generations, rule, finalists,
-            confirm, seed.
+        baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
+            compared with the winner.
+        **settings: fields of `lanewise.study.settings.RaceSettings`: candidates or budget, repeats, generations, rule,
+            finalists, confirm, seed. Where the data is split into folds, repeats is their number by default, and
+            confirm the least multiple of it from 8 up.
 
     Raises:
         InputError: anything that cannot be raced; nothing has been written then.
@@ -117,6 +121,8 @@ def race(
         allowed = ", ".join(RaceSettings.__dataclass_fields__)
         raise InputError(f"race: unknown setting {unknown[0]!r}; allowed: {allowed}")
     chosen = with_overrides(find_space(space), epochs, batch_size)
+    asked = RaceSettings.of_task(task.source.splitter.folds, settings)
+    known = find_baseline(baseline)
     plans = read_plans(Path(engine)) if engine is not None else None
     drawing = Drawing.asked(sampler, find_recipes(enqueue), storage, None if out is None else Path(out))
     folder = RunFolder(Path(out)) if out is not None else None
@@ -125,7 +131,7 @@ def race(
         study = Study(
             task,
             chosen,
-            RaceSettings(**settings),
+            asked,
             folder=folder,
             observer=observer,
             device=device,
@@ -133,6 +139,7 @@ def race(
             plans=plans,
             every=checkpoint_every,
             drawing=drawing,
+            baseline=known,
         )
         return finished(study)
     except BaseException as error:
@@ -177,6 +184,7 @@ def resume(
             "device": recorded["device"],
             "threads": recorded["threads"],
             "every": recorded["checkpoint_every"],
+            "baseline": None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0],
         }
         space, settings = load(recorded["space"], where)[0], RaceSettings(**recorded["settings"])
         known["drawing"] = Drawing.recorded(recorded.get("drawing", {}), where, sampler, storage)
@@ -267,6 +275,17 @@ def find_recipes(given: Any) -> list[Recipe]:
     if isinstance(given, (str, os.PathLike, Recipe)) or not isinstance(given, Sequence):
         raise InputError(f"enqueue is a {type(given).__name__}: must be a list of recipes or of the paths of some")
     return [read(one)[0] if isinstance(one, (str, os.PathLike)) else one for one in given]
+
+
+def find_baseline(baseline: Recipe | str | os.PathLike[str] | None) -> Recipe | None:
+    """The recipe given, or read from that file."""
+    if baseline is None or isinstance(baseline, Recipe):
+        return baseline
+    if not isinstance(baseline, (str, os.PathLike)):
+        raise InputError(f"baseline is a {type(baseline).__name__}: must be a recipe or a YAML file")
+    if not is_there(Path(baseline)):
+        raise InputError(f"baseline {os.fspath(baseline)!r}: no such file; must be the YAML file of a recipe")
+    return read(baseline)[0]
 
 
 def is_there(path: Path) -> bool:

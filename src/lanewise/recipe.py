@@ -11,6 +11,7 @@ from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, Part, Value, Variable, check_number, expression, numeric, word
 from lanewise.parts.rules import SGD, Rule
 from lanewise.parts.schedules import Cosine, Product, Schedule, Sequence, product
+from lanewise.parts.schedules.duration import duration
 from lanewise.ranges import Choice
 
 INDEPENDENT_DECAY = Allowed(0.0, 1.0, timed=True)
@@ -55,10 +56,12 @@ class Recipe(Part):
         ema: decay of an exponential average of the weights, in [0, 1), which is evaluated in place of the last
             weights; it starts from the initial weights; running statistics are averaged alike; none is off.
         average_from: fraction of the run after which weights are averaged evenly, in [0, 1); none is off.
+        early_stopping: a duration such as "25%", "3ep" or "200st": training ends once the validation loss has not
+            improved for so long, and the weights of the best evaluation count in place of the last; none is off.
         batch_size: rows per batch. epochs: passes over the training rows.
 
-    Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`, `batch_size`
-    and `epochs`.
+    Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`,
+    `early_stopping`, `batch_size` and `epochs`.
     """
 
     name: ClassVar[str] = "recipe"
@@ -82,6 +85,7 @@ class Recipe(Part):
     accumulate: int = numeric(1, low=1, integer=True)
     ema: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
     average_from: float | None = numeric(None, low=0, high=1, high_open=True, optional=True)
+    early_stopping: Any = duration(None, positive=True, optional=True)
     batch_size: int = numeric(64, low=1, integer=True)
     epochs: int = numeric(20, low=1, integer=True)
 
@@ -123,7 +127,7 @@ class Recipe(Part):
     def structure(self) -> tuple[Any, ...]:
         """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
         flags = tuple((f.name, getattr(self.rule, f.name)) for f in fields(self.rule) if not _is_timed(f))
-        apart = ("rule", "average_from")
+        apart = ("rule", "average_from", "early_stopping")
         own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart and not _is_timed(f))
         return (self.rule.name, flags, own, (*self.numbers(), *["average_from"] * (self.average_from is not None)))
 

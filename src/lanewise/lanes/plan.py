@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -18,7 +19,7 @@ from lanewise.lanes.memory import USABLE, available_bytes, peak_bytes
 from lanewise.lanes.pack import advance
 from lanewise.lanes.program import Program, capture, compile_mark, fused, has_compiler, train_program
 from lanewise.lanes.step import LaneStep
-from lanewise.lanes.workers import Workers
+from lanewise.lanes.workers import Workers, available_threads
 
 EAGER_WIDTH = 32
 TRIAL_WIDTH = 8
@@ -34,6 +35,8 @@ COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 12.0, 3.0
 of which importing Inductor takes 1.5 to 2."""
 EXPECTED_SAVING = 0.6
 """Share of the eager time that compiling saves, at least, on the models measured so far."""
+MOST_COMPILING = 0.25
+"""Share of a given time that compiling may be expected to take."""
 FUSION_GAIN = 1.3
 """Compiling helps a pack more than a loop: a pack this many times slower when eager is still the one to compile."""
 TRIAL_SECONDS = 0.05
@@ -197,6 +200,13 @@ def compile_seconds_to_expect(graph: GraphModule, examples: Sequence[Tensor]) ->
     return CACHED_COMPILE_SECONDS if compile_mark(graph, examples).exists() else COMPILE_SECONDS
 
 
+def crowding() -> float:
+    """How many times as long a thread takes because others want the processors too; at least 1."""
+    with contextlib.suppress(OSError, AttributeError):
+        return max(1.0, os.getloadavg()[0] / available_threads())
+    return 1.0
+
+
 Survivors = Sequence[tuple[float, float]]
 """(share of the lanes, share of the steps) of each stage of a race: `((1, 0.25), (0.5, 0.25), (0.25, 0.5))`."""
 
@@ -284,6 +294,7 @@ def choose_plan(
     threads: int,
     note: Callable[[str], None],
     survivors: Survivors = ((1.0, 1.0),),
+    seconds: float | None = None,
 ) -> Choice:
     """Try the ways there are for a moment each and take the fastest.
 
@@ -292,6 +303,7 @@ def choose_plan(
             against which compiling must pay.
         threads: processors to use. note: told in one line what did not work and why.
         survivors: how the lanes become fewer.
+        seconds: that training takes in any case, instead of `lane_steps`.
     """
     begun = time.perf_counter()
     timings: dict[str, float] = {}
@@ -330,6 +342,8 @@ def choose_plan(
         note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
     why, compile_seconds = "the fastest of the ways tried", 0.0
     saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
+    if seconds is not None:
+        saving = seconds * MOST_COMPILING / crowding()
     width = min(widest, block_width(lanes, repeats, threads, survivors)) if pack_it else 1
     fused_plan = Plan(pack_it, True, width, threads, 1)
     try:

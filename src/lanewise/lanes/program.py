@@ -56,6 +56,13 @@ def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False) ->
     return _by_lane(differentiable if taken_apart else step.evaluate, lanes)
 
 
+def statistics_program(step: LaneStep, packed: bool) -> Program:
+    """The eager program that takes batch norm statistics: (*state, numbers, *batch) -> those of `LaneStep.statistics`."""
+    if not packed:
+        return lambda *flat: _one_lane(partial(step.statistics, native=True), step.state_size, flat)
+    return _by_lane(step.statistics, (0,) * step.state_size + (1,) + (None,) * step.layout.count)
+
+
 def lane_after_lane(program: Program, size: int) -> Program:
     """A looped program for blocks of any width: what packs are evaluated by where packing works in training only."""
 

@@ -98,6 +98,10 @@ class Drawing:
     def check(self, space: Recipe, seed: int, candidates: int | None) -> None:
         """Raise `InputError` unless `candidates` of `space` can be drawn so, the enqueued ones among them."""
         if candidates is None:
+            if self.sampler == "grid":
+                raise InputError(
+                    "sampler = 'grid': goes with candidates, not with a budget: a grid has a size of its own"
+                )
             return
         if len(self.enqueue) > candidates:
             raise InputError(

@@ -14,6 +14,25 @@ from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
 
 
+def trainable(drawn: Sequence[Candidate], engine: Engine) -> list[Candidate]:
+    """Those of `drawn` that can be trained.
+
+    Raises:
+        InputError: none of them can.
+    """
+    refused: list[InputError] = []
+    found = []
+    for candidate in drawn:
+        try:
+            engine.check(candidate.recipe)
+            found.append(candidate)
+        except InputError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
+
+
 def usable(
     drawn: Sequence[Candidate], engine: Engine, sampler: Sampler, note: Callable[[str], None]
 ) -> list[Candidate]:
