@@ -20,7 +20,7 @@ from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
-from lanewise.lanes.reestimation import reestimated
+from lanewise.lanes.reestimation import reestimated, rows_to_take
 from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, scored
 from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
@@ -366,7 +366,9 @@ class Cohort:
     def _rows(self, group: Group, pack: Pack, blocks: list[Lanes], rows: Tensor, test: bool = False) -> Found:
         prepared = group.prepared
         if prepared.step.normed:
-            blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks)
+            epochs = prepared.step.recipe.epochs
+            taken = rows_to_take(epochs, len(pack.feed.repeat.split.train), len(evaluation_points(epochs)))
+            blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks, taken)
         return scored(prepared, pack.feed, blocks, rows, group.lane_rows, pack.width, test)
 
 
