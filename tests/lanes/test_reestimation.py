@@ -82,7 +82,7 @@ def by_hand(cohort: Cohort, engine: Engine, candidate: int, at: int) -> tuple[fl
     model = adapted(engine.new_model(at), cohort.recipes[candidate], group.prepared.step.example)
     model.load_state_dict(weights)
     repeat = pack.feed.repeat
-    order = pack.feed._epoch_order(0)
+    order = pack.feed.reading.order(0)
     device = torch.device("cpu")
     # 48 training rows are six whole batches of seven, whatever a step accumulates; four are passed at once.
     assert len(order) // 7 == 6

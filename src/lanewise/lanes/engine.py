@@ -12,7 +12,7 @@ from lanewise.data import hold_out
 from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
 from lanewise.lanes.batch import batch_leaves
-from lanewise.lanes.feed import Feed, Repeat, rows_per_step
+from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import (
     NARROWEST_PACK,
@@ -113,6 +113,7 @@ class Engine:
         self.costs = Costs()
         self._given_plans, self._decided = plans or {}, decided
         self._repeats: dict[int, Repeat] = {}
+        self._readings: dict[tuple[int, int, int], Reading] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
@@ -137,7 +138,12 @@ class Engine:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
         repeat = self.repeat(index)
         draws, seeded = (step.draws, step.draws_itself) if step else ({}, False)
-        return Feed(repeat, rows_per_step(recipe, len(repeat.split.train)), draws, self.dtype, self.device, seeded)
+        size = rows_per_step(recipe, len(repeat.split.train))
+        # Runs of other lengths are at other steps, and one reading is at one step.
+        reading = self._readings.get((index, size, recipe.epochs))
+        feed = Feed(repeat, size, draws, self.dtype, self.device, seeded, reading)
+        self._readings[index, size, recipe.epochs] = feed.reading
+        return feed
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
