@@ -122,6 +122,14 @@ class Cohort:
 
     def _plateaus(self, candidates: list[int], total_steps: int, steps_per_epoch: int) -> dict[int, Plateaus]:
         every = {c: Plateaus.of(self.recipes[c], total_steps, steps_per_epoch) for c in candidates}
+        for candidate, plateaus in every.items():
+            points = evaluation_points(self.recipes[candidate].epochs)
+            measured = [round(point * total_steps) for point in points]
+            for plateau in plateaus.idle(measured, total_steps):
+                self.engine.note_once(
+                    f"{plateau} never reduces anything: a run of {self.recipes[candidate].epochs} epoch(s) is measured "
+                    f"{len(points)} times, and it takes {plateau.patience + 2} before the end, while it listens"
+                )
         return {candidate: plateaus for candidate, plateaus in every.items() if plateaus.listening}
 
     def advance(self, progress: float) -> None:

@@ -116,6 +116,7 @@ class Engine:
         self._readings: dict[tuple[int, int, int], Reading] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
+        self._noted: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
         keep_freed_memory()
@@ -123,6 +124,12 @@ class Engine:
         warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
         if self.device.type == "cpu" and adds_by_address():
             note(MKL_TOO_LATE)
+
+    def note_once(self, line: str) -> None:
+        """Note `line` unless that was done before."""
+        if line not in self._noted:
+            self._noted.add(line)
+            self.note(line)
 
     def repeat(self, index: int) -> Repeat:
         """The repeat `index` of the study."""
