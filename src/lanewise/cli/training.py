@@ -10,12 +10,15 @@ import typer
 from lanewise.cli.console import stderr
 from lanewise.cli.options import (
     BatchSize,
+    ClassWeights,
     Data,
     Device,
     Epochs,
     Folds,
     Groups,
+    Metric,
     Model,
+    Objective,
     Seed,
     Split,
     Target,
@@ -35,6 +38,9 @@ def train(
     time: Time = None,
     folds: Folds = None,
     model: Model = None,
+    objective: Objective = None,
+    metric: Metric = None,
+    class_weights: ClassWeights = None,
     save: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -67,7 +73,8 @@ def train(
     if save:
         check_writable(save)
     torch.set_num_threads(threads)
-    task = task_of(recorded, data, model, target=target, split=split, groups=groups, time=time, folds=folds)
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
+    task = task_of(recorded, data, model, aims, target=target, split=split, groups=groups, time=time, folds=folds)
     try:
         trained = train_alone(
             task,
