@@ -47,8 +47,10 @@ class RowScores:
     @property
     def means(self) -> np.ndarray:
         """The mean in each repeat, float [candidates, repeats]."""
-        counts = np.bincount(self.repeat)
-        return np.stack([np.bincount(self.repeat, one) for one in self.values]) / counts
+        order = np.argsort(self.repeat, kind="stable")
+        _, starts, counts = np.unique(self.repeat[order], return_index=True, return_counts=True)
+        found: np.ndarray = np.add.reduceat(self.values[..., order], starts, axis=-1) / counts
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,24 +138,53 @@ def paired_means(
             mean, run * scale, run * overlap * scale * repeats, 0 * run, freedom, float(freedom.min()), repeats,
             None if count is None or not overlap else round(count * (1 + 1 / overlap)),
         )  # fmt: skip
-    observations = len(rows.repeat)
+    return means_of(scores, row_noise(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class RowNoise:
+    """How scores of single rows vary inside repeats; `values` with more axes in front give arrays with those, too.
+
+    Attributes:
+        within: covariance over the rows of a repeat, float [candidates, candidates]. between: the part of it that stays
+            from repeat to repeat. shared: of a repeat's rows, how far any two repeats have them in common, as the share
+            of `between` that the mean over many repeats keeps. size: rows of a repeat. distinct: different rows in all.
+    """
+
+    within: np.ndarray
+    between: np.ndarray
+    shared: float
+    size: float
+    distinct: int
+
+
+def row_noise(rows: RowScores) -> RowNoise:
+    """The moments of row scores that need every row."""
+    observations, repeats = len(rows.repeat), int(rows.repeat.max()) + 1
     size = observations / repeats
-    centred = rows.values - rows.means[:, rows.repeat]
-    within = centred @ centred.T / (observations - repeats)
-    _, place, times = np.unique(rows.row, return_inverse=True, return_counts=True)
+    centred = rows.values - rows.means[..., rows.repeat]
+    squares = centred @ np.swapaxes(centred, -1, -2)
+    order = np.argsort(rows.row, kind="stable")
+    _, starts, times = np.unique(rows.row[order], return_index=True, return_counts=True)
+    between = np.zeros_like(squares)
     # Pairs of observations of one row in two repeats: their products know of the row alone.
     pairs = float((times * (times - 1)).sum())
     shared = pairs / (repeats * (repeats - 1) * size**2)
-    of_row = np.stack([np.bincount(place, one) for one in centred])
-    between = np.zeros_like(within)
     if pairs:
-        lost_by_centring = 1 - 2 / size + shared
-        between = _no_less_than_none((of_row @ of_row.T - centred @ centred.T) / pairs / max(lost_by_centring, 0.1))
-    run, freedom = _run_covariance(scores, within / size, repeats - 1, False, _rounding(size))
-    of_rows = shared * between
+        of_row = np.add.reduceat(centred[..., order], starts, axis=-1)
+        lost_by_centring = max(0.1, 1 - 2 / size + shared)
+        between = (of_row @ np.swapaxes(of_row, -1, -2) - squares) / pairs / lost_by_centring
+    return RowNoise(squares / (observations - repeats), _no_less_than_none(between), shared, size, len(times))
+
+
+def means_of(scores: np.ndarray, noise: RowNoise) -> PairedMeans:
+    """`paired_means` of scores [candidates, repeats] whose rows vary as `noise` says."""
+    repeats = scores.shape[1]
+    shape, of_rows = noise.within / noise.size, noise.shared * noise.between
+    run, freedom = _run_covariance(scores, shape, repeats - 1, False, _rounding(noise.size))
     return PairedMeans(
-        scores.mean(axis=1), run / repeats, of_rows, (within / size - of_rows) / repeats, freedom,
-        max(1.0, len(times) - 1.0), repeats, len(times),
+        scores.mean(axis=1), run / repeats, of_rows, (shape - of_rows) / repeats, freedom,
+        max(1.0, noise.distinct - 1.0), repeats, noise.distinct,
     )  # fmt: skip
 
 
@@ -271,7 +302,7 @@ def _of_difference(covariance: np.ndarray, one: int, other: int) -> float:
 def _no_less_than_none(covariance: np.ndarray) -> np.ndarray:
     """The covariance without the parts that came out below zero by chance."""
     values, vectors = np.linalg.eigh(covariance)
-    found: np.ndarray = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    found: np.ndarray = (vectors * np.maximum(values, 0.0)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
     return found
 
 
