@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import candidate_step, loading, networks, peers, reestimation, schedulers
+from bench import candidate_step, coverage, equal_studies, loading, networks, peers, reestimation, schedulers
 
 BENCHES = {
     "candidate-step": candidate_step.main,
@@ -10,6 +10,8 @@ BENCHES = {
     "reestimation": reestimation.main,
     "networks": networks.main,
     "loading": loading.main,
+    "coverage": coverage.main,
+    "equal-studies": equal_studies.main,
     "peers": peers.main,
 }
 

@@ -1,8 +1,8 @@
 """Real studies of equal candidates, each with weights, order and masks of its own: how often is a difference declared?
 
 All candidates of a study are one recipe, on the same splits of digits, so whatever the verdict declares is an error.
-(Run as a race runs them, equal candidates would share all random numbers and be the same lane twice, which proves nothing.)
-The same runs, with some of a second recipe, give the magnitudes that `python -m bench coverage` simulates with.
+(Run as a race runs them, equal candidates would share all random numbers and be the same lane twice, which proves
+nothing.) The same runs, with some of a second recipe, give the magnitudes that `python -m bench coverage` simulates.
 """
 
 from dataclasses import dataclass, replace
