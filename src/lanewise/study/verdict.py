@@ -269,11 +269,13 @@ def settling_words(advice: Settling, winner: int, other: int) -> str:
     if advice.rows is not None:
         rows = float(f"{advice.rows:.2g}")
         return (
-            f"More repeats will not tell candidate {winner} from candidate {other}: the rows limit it. About {rows:,.0f} more rows "
-            "would, if its lead is as large as it seems."
+            f"More repeats will not tell candidate {winner} from candidate {other}: the rows limit it. About "
+            f"{rows:,.0f} more rows would, if its lead is as large as it seems."
         )
-    return f"No reasonable number of repeats or rows would tell candidate {winner} from candidate {other}: they are too much "
-        "alike."
+    return (
+        f"No reasonable number of repeats or rows would tell candidate {winner} from candidate {other}: they are too "
+        "much alike."
+    )
 
 
 def _baseline(data: dict[str, Any] | None) -> Baseline | None:
