@@ -144,8 +144,7 @@ def timed_fields(part: Any) -> list[Any]:
 
 def variables(space: Recipe) -> Iterator[tuple[str, Variable]]:
     """Every range and choice of `space`, those inside options too, with the name the sampler knows it by."""
-    for name, variable in _named(space).values():
-        yield name, variable
+    yield from _named(space).values()
 
 
 def choose(space: Recipe, pick: Callable[[str, Variable], Any]) -> Recipe:

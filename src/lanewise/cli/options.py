@@ -46,6 +46,10 @@ Seed = Annotated[int, typer.Option(help="Every split, weight, order and mask fol
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, instead of the recipe's own.")]
 BatchSize = Annotated[int | None, typer.Option(help="Rows per step, instead of the recipe's own.")]
 
+Storage = Annotated[
+    str | None, typer.Option(help="postgresql://user@host/name: a database for Optuna's record, shared with others.")
+]
+
 
 def task_of(
     recorded: Mapping[str, str], data: str | None, model: str | None, aims: Mapping[str, str | None], **loading: Any

@@ -20,6 +20,7 @@ from lanewise.cli.options import (
     Objective,
     Seed,
     Split,
+    Storage,
     Target,
     Threads,
     Time,
@@ -71,6 +72,11 @@ def race(
     checkpoint_every: Annotated[
         float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
     ] = 5.0,
+    sampler: Annotated[str, typer.Option(help="Who draws them: tpe, gp, cmaes, qmc, random or grid.")] = "tpe",
+    enqueue: Annotated[
+        list[Path] | None, typer.Option(help="A recipe's YAML file, to be raced first; may be given several times.")
+    ] = None,
+    storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Race recipes on your model and data, and say which is best and how sure that is.
@@ -103,6 +109,9 @@ def race(
             engine=engine,
             checkpoint_every=checkpoint_every,
             observer=observer,
+            sampler=sampler,
+            enqueue=enqueue or [],
+            storage=storage,
             baseline=baseline,
             # By default they follow from the data.
             **{name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None},
@@ -118,6 +127,7 @@ def resume(
     model: Annotated[
         str | None, typer.Option(help="Its model, where that is your own: package.module:factory.")
     ] = None,
+    storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a race that was stopped or killed, from its last checkpoint.
@@ -137,5 +147,5 @@ def resume(
         return
     task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
     with resumable(run, as_json), terminal.observer(stderr) as observer:
-        found = api.resume(run, task, observer=observer)
+        found = api.resume(run, task, observer=observer, storage=storage)
     print_found(found.verdict, run, as_json)
