@@ -186,7 +186,8 @@ def test_a_budget_too_small_says_what_the_least_is(budget: str, least: str) -> N
         simulated(RaceSettings(budget=budget))
     said = str(caught.value).split("at least ")[1].split(" ")[0]
     pace, _ = simulated(RaceSettings(budget=said))
-    assert pace.sizes == [2]
+    assert len(pace.sizes) == 1
+    assert 2 <= pace.sizes[0] <= 4
 
 
 def test_a_budget_too_small_leaves_no_folder(tmp_path: Path) -> None:
@@ -271,11 +272,11 @@ def test_what_is_on_record_is_done_however_slow_the_machine_is_now(tmp_path: Pat
 
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
-        study(folder, observer=Stops()).run()
+        study(folder, observer=Stops(), every=60).run()
     made = json.loads(folder.decided.read_text())
     # As if it had been killed before the first checkpoint: everything is drawn again.
     folder.checkpoints.remove()
-    again = study(RunFolder.reopened(folder.path), seconds=9 * SECONDS_OF_A_LANE_EPOCH, observer=Stops())
+    again = study(RunFolder.reopened(folder.path), seconds=9 * SECONDS_OF_A_LANE_EPOCH, observer=Stops(), every=60)
     with pytest.raises(KeyboardInterrupt):
         again.run()
     assert again.pace.sizes == [made["generation 1"]["candidates"], made["generation 2"]["candidates"]]

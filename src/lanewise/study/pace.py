@@ -7,7 +7,6 @@ from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.plan import OVERHEAD_LANES, Survivors
 from lanewise.study.budget import (
-    LEAST_CANDIDATES,
     Budget,
     Confirming,
     Estimate,
@@ -95,7 +94,7 @@ class Pace:
             return {"candidates": size}
         # On record because it is measured: whoever goes on with the race estimates by the same.
         overhead = {"overhead_lanes": round(self._overhead())} if self.budget.timed else {}
-        return {"candidates": size or LEAST_CANDIDATES} | overhead
+        return {"candidates": size} | overhead
 
     def confirmation(self, available: int) -> tuple[int, int]:
         """(finalists, repeats) of the confirmation, where `available` candidates finished the race."""
