@@ -33,6 +33,9 @@ def list_runs(
     else:
         console = Console(highlight=False, soft_wrap=False)
         console.print(table_of(found, console.width))
+        for one in found:
+            if one.problem:
+                console.print(Text(f"{one.run}: {' '.join(one.problem.split())}", style="dim"))
 
 
 def table_of(found: list[Summary], width: int) -> Table:
@@ -55,11 +58,9 @@ def table_of(found: list[Summary], width: int) -> Table:
 
 
 def state_words(one: Summary) -> str:
-    """`finished`, `running, 40%`, `damaged: run.json: ...`."""
-    if one.state == FINISHED:
+    """`finished`, `running, 40%`, `stopped at 40%`."""
+    if one.state in (FINISHED, DAMAGED, OTHER):
         return one.state
-    if one.state in (DAMAGED, OTHER):
-        return f"{one.state}: {' '.join(str(one.problem).split())}"
     return f"{one.state}{',' if one.state == RUNNING else ' at'} {one.done:.0%}"
 
 
