@@ -5,11 +5,15 @@ from collections.abc import Callable
 
 from bench import (
     candidate_step,
+    coverage,
+    equal_studies,
     loading,
     many,
     networks,
     peers,
+    races,
     reestimation,
+    rules,
     schedulers,
     start,
     time_to_answer,
@@ -24,12 +28,20 @@ BENCHES: dict[str, Callable[[], None]] = {
     "start": start.main,
     "many": many.main,
     "time-to-answer": time_to_answer.main,
+    "coverage": coverage.main,
+    "equal-studies": equal_studies.main,
+    "rules": rules.main,
+    "races": races.main,
     "peers": peers.main,
 }
-WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {"time-to-answer": time_to_answer.main}
+WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
+    "time-to-answer": time_to_answer.main,
+    "rules": rules.main,
+    "races": races.main,
+}
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("peers",)
-"""What needs an environment of its own."""
+BY_NAME_ONLY = ("races", "peers")
+"""What takes half an hour, or needs an environment of its own."""
 
 
 def main() -> None:

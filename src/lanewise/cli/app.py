@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lanewise.cli.console import stderr
+from lanewise.cli.listing import list_runs
 from lanewise.cli.racing import race, resume
 from lanewise.cli.schedules import show
 from lanewise.cli.stopping import STOPPED, leave
@@ -18,6 +19,7 @@ app = typer.Typer(
 )  # fmt: skip
 for command in (race, resume, train, show):
     app.command()(command)
+app.command("list")(list_runs)
 
 
 def show_version(asked: bool) -> None:

@@ -9,12 +9,15 @@ from lanewise.cli.console import stderr
 from lanewise.cli.options import (
     AsJson,
     BatchSize,
+    ClassWeights,
     Data,
     Device,
     Epochs,
     Folds,
     Groups,
+    Metric,
     Model,
+    Objective,
     Seed,
     Split,
     Storage,
@@ -36,6 +39,9 @@ def race(
     time: Time = None,
     folds: Folds = None,
     model: Model = None,
+    objective: Objective = None,
+    metric: Metric = None,
+    class_weights: ClassWeights = None,
     space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
     candidates: Annotated[
         int | None, typer.Option(help="Recipes to draw from the space; 48 without a budget.", show_default=False)
@@ -82,7 +88,8 @@ def race(
     from lanewise.study.folder import fresh_path
 
     recorded = {"model": "mlp", "data": "digits"} | recorded_names(space)
-    task = task_of(recorded, data, model, target=target, split=split, groups=groups, time=time, folds=folds)
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
+    task = task_of(recorded, data, model, aims, target=target, split=split, groups=groups, time=time, folds=folds)
     folder = out or fresh_path()
     with resumable(folder, as_json), terminal.observer(stderr) as observer:
         found = api.race(

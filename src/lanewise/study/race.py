@@ -20,6 +20,7 @@ from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.plan import Plan
 from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.recipe import Recipe
+from lanewise.recipe_file import save
 from lanewise.study import identity, record
 from lanewise.study.budget import Budget
 from lanewise.study.candidate import Candidate
@@ -174,7 +175,8 @@ class Study:
         folder = self.folder
         found = self._last_checkpoint(folder) if folder and folder.resumes else None
         if folder and folder.resumes:
-            folder.write_space(self.space, self.task.names)
+            if not folder.write_space(self.space, self.task.names):
+                self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
         elif folder:
             self._write_settings(folder)
         sampler = self._sampler(found[1] if found else None)
@@ -221,6 +223,8 @@ class Study:
         )
         about["drawing"] = self.drawing.to_dict()
         folder.write_settings(about, self.space, self.task.names)
+        if self.baseline is not None:
+            save(self.baseline, folder.baseline)
         if about["model_checksums"] is None:
             self.observer.note("initial weights differ from call to call of the model: so would a run that is resumed")
 

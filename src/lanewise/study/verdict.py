@@ -193,7 +193,7 @@ class Verdict:
                 f"{chance_words(winner.chance)}."
             )
         if same and (advice := self.indistinguishable[0].settling):
-            lines.append(settling_words(advice, self.indistinguishable[0].candidate))
+            lines.append(settling_words(advice, winner.candidate, self.indistinguishable[0].candidate))
         return [*lines, *self._on_baseline(), *self._on_far_out()]
 
     def _on_test_rows(self, it: str, other: str, gap: Interval | None) -> str:
@@ -267,18 +267,21 @@ def chance_words(chance: float) -> str:
     return f"{chance:.0%}" if chance >= 0.01 else "under 1%"
 
 
-def settling_words(advice: Settling, other: int) -> str:
-    """What would tell the winner from candidate `other`."""
+def settling_words(advice: Settling, winner: int, other: int) -> str:
+    """What would tell candidate `winner` from candidate `other`."""
     if advice.repeats is not None:
         more = "1 more repeat" if advice.repeats == 1 else f"{advice.repeats:,} more repeats"
         return f"If its lead over candidate {other} is as large as it seems, about {more} would settle it."
     if advice.rows is not None:
         rows = float(f"{advice.rows:.2g}")
         return (
-            f"More repeats will not tell it from candidate {other}: the rows limit it. About {rows:,.0f} more rows "
-            "would, if its lead is as large as it seems."
+            f"More repeats will not tell candidate {winner} from candidate {other}: the rows limit it. About "
+            f"{rows:,.0f} more rows would, if its lead is as large as it seems."
         )
-    return f"No reasonable number of repeats or rows would tell it from candidate {other}: they are too much alike."
+    return (
+        f"No reasonable number of repeats or rows would tell candidate {winner} from candidate {other}: they are too "
+        "much alike."
+    )
 
 
 def _baseline(data: dict[str, Any] | None) -> Baseline | None:
