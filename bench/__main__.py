@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bench import (
     candidate_step,
+    coordinates,
     coverage,
     equal_studies,
     loading,
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "equal-studies": equal_studies.main,
     "rules": rules.main,
     "races": races.main,
+    "coordinates": coordinates.main,
     "peers": peers.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {

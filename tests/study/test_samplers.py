@@ -1,4 +1,4 @@
-"""Every sampler by name: the same seed draws the same, and a killed race's replay goes on as if it had never stopped."""
+"""Every sampler by name: a seed draws the same again, and the replay of a killed race goes on as if never stopped."""
 
 import json
 from pathlib import Path
