@@ -42,7 +42,7 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "races": races.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "peers")
+BY_NAME_ONLY = ("races", "coordinates", "peers")
 """What takes half an hour, or needs an environment of its own."""
 
 

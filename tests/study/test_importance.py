@@ -42,17 +42,19 @@ def test_what_matters_is_named_first_and_told_from_chance() -> None:
 
 
 def test_where_nothing_matters_little_is_beyond_chance() -> None:
-    false = sum(any(one.beyond_chance for one in importance(raced(0.0, seed=s).study.trials, s)) for s in range(4))
-    # One study in 21 on average.
-    assert false <= 1
+    found = [one for seed in range(4) for one in importance(raced(0.0, seed=seed).study.trials, seed)]
+    # One in 21 on average: three or more of twelve happen once in 50 times.
+    assert len(found) == 12
+    assert sum(one.beyond_chance for one in found) <= 2
 
 
 def test_a_setting_inside_an_option_counts_those_that_had_it() -> None:
     sampler = Sampler(SPACE, 0, None, "random")
     recipes = sampler.ask(40, 0)
     sgd = [recipe.rule.name == "sgd" for recipe in recipes]
+    noise = random.Random(0)
     for candidate in range(40):
-        sampler.tell(candidate, float(sgd[candidate]) + 0.01 * recipes[candidate].dropout, diverged=False)
+        sampler.tell(candidate, noise.random() - float(sgd[candidate]), diverged=False)
     found = {one.name: one for one in importance(sampler.study.trials, 0)}
     assert found["rule"].candidates == 40
     assert found["rule.sgd.lr"].candidates == sum(sgd)
