@@ -46,7 +46,9 @@ def places(recipe: Recipe) -> dict[str, Place]:
     """
     found: dict[str, Place] = {}
     for path, name, value, whole in _inside(recipe, (), ""):
-        unique = next(each for n in range(1, len(found) + 2) if (each := name if n == 1 else f"{name}#{n}") not in found)
+        unique = next(
+            each for n in range(1, len(found) + 2) if (each := name if n == 1 else f"{name}#{n}") not in found
+        )
         found[unique] = Place(path, unique, value, whole)
     return found
 
