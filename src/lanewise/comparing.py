@@ -11,7 +11,7 @@ from lanewise.recipe_file import read
 from lanewise.study.ablation import Ablation
 from lanewise.study.ablation_answer import AblationAnswer
 from lanewise.study.checkpoint import EVERY
-from lanewise.study.comparison import Comparison, ComparisonAnswer
+from lanewise.study.compared import Comparison, ComparisonAnswer
 from lanewise.study.folder import RunFolder, plans_of, read_json, read_plans
 from lanewise.study.progress import Observer
 from lanewise.study.question import Answer, Question

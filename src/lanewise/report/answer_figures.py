@@ -8,7 +8,7 @@ import numpy as np
 from lanewise.report.plots import Figure, Json, above, axis, finite, layout, log_ticks, plain
 from lanewise.report.words import counted, describe
 from lanewise.study.ablation_answer import AblationAnswer
-from lanewise.study.comparison import Compared, ComparisonAnswer
+from lanewise.study.compared import Compared, ComparisonAnswer
 from lanewise.study.question import Ground
 from lanewise.study.statistics import Interval
 from lanewise.study.sweep import SweepAnswer

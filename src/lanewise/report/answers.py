@@ -16,7 +16,7 @@ from lanewise.report.plots import Figure
 from lanewise.report.words import counted, describe, lead_unit, lead_words, score_words, short, time_words
 from lanewise.study.ablation import Ablation
 from lanewise.study.ablation_answer import AblationAnswer, Tried
-from lanewise.study.comparison import Compared, ComparisonAnswer
+from lanewise.study.compared import Compared, ComparisonAnswer
 from lanewise.study.question import Answer, Ground
 from lanewise.study.side_by_side import SideBySide
 from lanewise.study.statistics import Interval

@@ -14,7 +14,7 @@ from lanewise.report.curve import NARROWEST
 from lanewise.report.terminal import NARROW, WIDE, wrapped
 from lanewise.report.words import describe, lead_unit, lead_words, score_words
 from lanewise.study.ablation_answer import AblationAnswer
-from lanewise.study.comparison import Compared, ComparisonAnswer
+from lanewise.study.compared import Compared, ComparisonAnswer
 from lanewise.study.question import Answer, Ground
 from lanewise.study.statistics import Interval
 from lanewise.study.sweep import SweepAnswer

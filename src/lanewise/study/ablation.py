@@ -11,7 +11,7 @@ from lanewise.lanes.engine import Engine
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump, load
 from lanewise.study.ablation_answer import AblationAnswer, Interaction, Tried, Worth
-from lanewise.study.comparison import checked_scores, listed
+from lanewise.study.compared import checked_scores, listed
 from lanewise.study.paired import contrasts, score_intervals
 from lanewise.study.phase import Entry, Phase, Trained, check_recipe, repeats_of
 from lanewise.study.question import Ground, Question, scored

@@ -8,7 +8,7 @@ import numpy as np
 
 from lanewise.errors import InputError, one_line
 from lanewise.recipe import Recipe
-from lanewise.study.comparison import difference_words, listed, score_words
+from lanewise.study.compared import difference_words, listed, score_words
 from lanewise.study.question import Answer, Ground, Scored
 from lanewise.study.statistics import Interval
 

@@ -14,7 +14,7 @@ from lanewise.parts.part import Allowed, Variable, check_number, expression
 from lanewise.ranges import Choice, Integer, Interval, Log
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump, load
-from lanewise.study.comparison import Compared, compared_with_best, listed, score_words
+from lanewise.study.compared import Compared, compared_with_best, listed, score_words
 from lanewise.study.phase import Entry, Phase, Trained, check_recipe
 from lanewise.study.question import Answer, Ground, Question, check_trainable
 from lanewise.study.recipe_fields import SHRINKING, find, with_value
