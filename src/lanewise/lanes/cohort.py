@@ -300,6 +300,29 @@ class Cohort:
                     found[candidate].append(scores)
         return {candidate: np.stack(rows) for candidate, rows in found.items() if rows}
 
+    def valid_rows(self, candidates: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """The metric of every validation row in every repeat, for the live lanes of the candidates asked for.
+
+        Returns:
+            (metric [candidates, observations], repeat of each observation, counted from 0, its row of the pool); NaN
+            for lanes that diverged or left. None where whole batches are scored, not rows.
+        """
+        if not self.engine.task.objective.by_row:
+            return None
+        valid = [self.engine.repeat(index).split.valid for index in self.repeats]
+        ends = np.cumsum([0, *map(len, valid)])
+        found = np.full((len(candidates), ends[-1]), np.nan)
+        for group in self.groups:
+            for at, pack in enumerate(group.packs):
+                if not pack.blocks or not set(candidates) & set(pack.candidates):
+                    continue
+                losses, metric = self._with_memory(group, partial(self._rows, group, pack, None, valid[at]))
+                for place, candidate in enumerate(candidates):
+                    if candidate in metric and np.isfinite(losses[candidate].mean()):
+                        found[place, ends[at] : ends[at + 1]] = metric[candidate]
+        repeat = np.repeat(np.arange(len(valid)), np.diff(ends))
+        return found, repeat, torch.cat(list(valid)).numpy()
+
     def zeros(self) -> dict[int, float]:
         """Share of each live candidate's penalised weights that are exactly zero, the mean over repeats."""
         found: dict[int, list[float]] = {}

@@ -1,7 +1,7 @@
 """Candidates compared by their scores in the same repeats, on the same rows. Pure numbers, no torch.
 
-What is estimated is the expected score over new runs (weights, order, masks, and splits of this pool) on NEW ROWS of the
-same source. Of candidate c, in repeat r, on row m, the model is
+What is estimated is the expected score over new runs (weights, order, masks, and splits of this pool) on new rows of
+the same source. Of candidate c, in repeat r, on row m, the model is
 
     y[c, r, m] = mu[c] + run[c, r] + row[c, m] + rest[c, r, m],
 
@@ -17,12 +17,11 @@ import numpy as np
 from scipy import stats
 
 from lanewise.study import critical
-from lanewise.study.statistics import Interval
+from lanewise.study.statistics import TRIMMED, Interval
 
 DRAWS = 20_000
 UNLIKE = 0.05
 """Error rate at which one candidate's spread over repeats is held to be greater than that of the others."""
-TRIMMED = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,7 @@ class PairedMeans:
         mean: float [candidates]; only differences count. run: covariance of the means over new runs [candidates,
             candidates]. rows: the same over new rows, as far as repeats share rows.
         least_run: what `run` would be if all runs were equally good, and only rows differed.
-        freedom: degrees of freedom of each candidate's `run`, float [candidates]. row_freedom: of `rows`, the same for all.
+        freedom: degrees of freedom of each candidate's `run`, float [candidates]. row_freedom: of `rows`.
         repeats: how many. distinct_rows: how many the comparison rests on; None if that is not known.
     """
 
@@ -100,19 +99,19 @@ def paired_means(
 ) -> PairedMeans:
     """What the scores of candidates in the same repeats tell of their differences.
 
-    With the scores of single rows the two errors are told apart. Without, all spread is taken for the runs', and what the
-    repeats share is allowed for as Nadeau and Bengio do: the variance is multiplied by 1/R + overlap, not 1/R.
+    With the scores of single rows the two errors are told apart. Without, all spread is taken for the runs', and what
+    the repeats share is allowed for as Nadeau and Bengio do: the variance is multiplied by 1/R + overlap, not 1/R.
 
-    The spread over repeats is estimated from all candidates together, as far as it can be: a few repeats of one pair say
-    little. A candidate that spreads more than the others (by an F test at 5%, corrected) is set apart with its own.
+    The spread over repeats is estimated from all candidates together, as far as it can be: a few repeats of one pair
+    say little. A candidate that spreads more than the others (by an F test at 5%, corrected) is set apart with its own.
 
     Args:
         scores: greater is better, finite, float [candidates, repeats], at least 2 of both; the same repeats for all.
         overlap: validation rows divided by training rows of a repeat; of no account where `rows` are given.
-        rows: of which `scores` are the means. count: rows in each repeat, if scores are shares of them, where `rows` are
-            not given.
-        heavy_tails: of scores without bounds a single repeat can outweigh all others; then the highest and lowest fifth
-            of each candidate's repeats do not count (trimmed means, with Tukey and McLaughlin's winsorised variances),
+        rows: of which `scores` are the means. count: rows in each repeat, if scores are shares of them, where `rows`
+            are not given.
+        heavy_tails: of scores without bounds a single repeat can outweigh all others; then the highest and lowest
+            fifth of each candidate's repeats do not count (trimmed means, with Tukey and McLaughlin's variances),
             each repeat counted from its median candidate. Not with `rows`.
 
     Sources: Searle, Casella, McCulloch, "Variance Components", 1992, section 4.4; Nadeau and Bengio, "Inference for the
@@ -161,8 +160,8 @@ def paired_means(
 def with_best(means: PairedMeans, best: int) -> list[Interval]:
     """Best minus each other candidate, in their order without `best`; all 95% intervals hold together.
 
-    The best is chosen by these very scores, so it is as if every candidate had been compared with every other: Tukey and
-    Kramer's intervals for all pairs. A difference of two that are equal is declared in 5% of studies at most.
+    The best is chosen by these very scores, so it is as if every candidate had been compared with every other: Tukey
+    and Kramer's intervals for all pairs. A difference of two that are equal is declared in 5% of studies at most.
     """
     found = []
     for other in range(len(means.mean)):
@@ -194,8 +193,8 @@ def with_reference(means: PairedMeans, reference: int) -> list[Interval]:
 def chances_of_best(means: PairedMeans) -> np.ndarray:
     """The probability that each candidate has the greatest expected score, float [candidates], sum 1.
 
-    The share of 20,000 draws of all differences to the one that leads, from the normal distribution with the variances of
-    `paired_means`, made wider by their degrees of freedom (Student's t): the posterior where nothing was known before.
+    The share of 20,000 draws of all differences to the one that leads, from the normal distribution with the variances
+    of `paired_means`, made wider by their degrees of freedom (Student's t): the posterior of a flat prior.
     The draws are the same in every call.
     """
     leader = int(means.mean.argmax())

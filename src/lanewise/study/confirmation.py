@@ -8,9 +8,11 @@ import numpy as np
 from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine
 from lanewise.study.candidate import Candidate, standing
+from lanewise.study.comparison import RowScores
+from lanewise.study.ranking import intervals_on_test_rows, rank_finalists
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
-from lanewise.study.verdict import Verdict, intervals_on_test_rows, rank_finalists
+from lanewise.study.verdict import Baseline, Verdict
 
 
 def best_finished(candidates: Iterable[Candidate], most: int, metric: str) -> list[Candidate]:
@@ -31,16 +33,20 @@ def best_finished(candidates: Iterable[Candidate], most: int, metric: str) -> li
     raise InputError("every candidate diverged: the space holds no recipe that trains this model; lower its rates")
 
 
-def reach_verdict(stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float) -> Verdict:
+def reach_verdict(
+    stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float, baseline: int | None = None
+) -> Verdict:
     """The verdict on a confirmation that has come to its end.
 
     Args:
-        candidates: how many were drawn. seconds: that the study has taken.
+        candidates: how many were drawn. seconds: that the study has taken. baseline: which of those confirmed is the
+            recipe that the user gave, by its number.
     """
     cohort, scores = stage.cohort, stage.last
     assert scores is not None
     split = engine.repeat(0).split
     numbers = [candidate.number for candidate in stage.own]
+    single = cohort.valid_rows(range(len(numbers))) if kind.fraction else None
     finalists = rank_finalists(
         numbers,
         [candidate.recipe for candidate in stage.own],
@@ -49,18 +55,19 @@ def reach_verdict(stage: Stage, engine: Engine, kind: ScoreKind, candidates: int
         len(split.valid) / len(split.train),
         len(split.valid),
         kind,
+        RowScores(*single) if single else None,
     )
     zeros = cohort.zeros()
     finalists = tuple(replace(one, zeros=zeros[numbers.index(one.candidate)]) for one in finalists)
-    # The one use of the test data: the winner and the runner-up are settled, nothing is chosen by it.
-    asked = [numbers.index(finalist.candidate) for finalist in finalists[:2]]
-    rows = {numbers[at]: found for at, found in cohort.test_rows(asked).items()}
-    test, difference = intervals_on_test_rows(rows, finalists, kind)
+    # The one use of the test data: winner and runner-up are settled, nothing is chosen by it.
+    tested = {finalist.candidate for finalist in finalists[:2]} | ({baseline} if baseline is not None else set())
+    rows = {numbers[at]: found for at, found in cohort.test_rows(map(numbers.index, tested)).items()}
+    test = intervals_on_test_rows(rows, finalists, kind, baseline)
     costs = engine.costs
     return Verdict(
         finalists,
-        test,
-        difference,
+        test.winner,
+        test.runner_up,
         engine.task.objective.metric.name,
         candidates,
         costs.lane_steps,
@@ -72,4 +79,5 @@ def reach_verdict(stage: Stage, engine: Engine, kind: ScoreKind, candidates: int
         },
         {key: plan.to_dict() for key, plan in engine.plans.items()},
         kind,
+        None if baseline is None else Baseline(baseline, test.baseline),
     )

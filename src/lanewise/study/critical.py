@@ -1,7 +1,7 @@
 """How far out a comparison must lie to count, where several are made at once. Pure numbers.
 
-All give the value c with P(every |T| < c) = the confidence, for comparisons T = Z / s, whose errors Z are normal and share
-one estimate s of their spread with `freedom` degrees of freedom.
+All give the value c with P(every |T| < c) = the confidence, for comparisons T = Z / s, whose errors Z are normal and
+share one estimate s of their spread with `freedom` degrees of freedom.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ WIDEST = 40.0
 def all_pairs(candidates: int, freedom: float, confidence: float = CONFIDENCE) -> float:
     """For the differences of every two of `candidates` means: Tukey's studentised range, divided by sqrt(2).
 
-    Exact where all differences have one variance, and no less than the confidence where they differ (Hayter, "A proof of
-    the conjecture that the Tukey-Kramer procedure is conservative", 1984). Two candidates: Student's t.
+    Exact where all differences have one variance, and no less than the confidence where they differ (Hayter, "A proof
+    of the conjecture that the Tukey-Kramer procedure is conservative", 1984). Two candidates: Student's t.
 
     Args:
         candidates: at least 2. freedom: degrees of freedom, above 0; taken as at least 1.
@@ -44,13 +44,12 @@ def one_to_many(comparisons: int, freedom: float, correlation: float = 0.5, conf
 
     Source: Dunnett, "A multiple comparison procedure for comparing several treatments with a control", 1955.
 
-    >>> round(one_to_many(5, 20.0), 2)
-    2.71
+    >>> round(one_to_many(5, 10.0), 2)
+    2.99
     """
     # Rounded down: less correlation needs wider intervals.
-    return _critical(
-        "one", comparisons, np.floor(20 * min(max(correlation, 0.0), 0.95)) / 20, _grid(freedom), confidence
-    )
+    least = float(np.floor(20 * min(max(correlation, 0.0), 0.95)) / 20)
+    return _critical("one", comparisons, least, _grid(freedom), confidence)
 
 
 def _grid(freedom: float) -> float:
