@@ -131,7 +131,7 @@ def sweep(
         field: by the name that a race's sampler gives it: `l2`, `momentum`, `lr`, `lr.schedule`, `lr.cosine.warmup`.
         values: a list, or a range such as `lanewise.log(1e-6, 0.1)`, of which `points` values are taken (9 by default);
             or the text of either.
-        task, epochs, batch_size, **options: as for `compare`. Folds are those of the data: `lanewise.load(..., folds=5)`.
+        task, epochs, batch_size, **options: as for `compare`. For folds: `lanewise.load(..., folds=5)`.
     """
     return _ask(task, Sweep(_recipe("recipe", recipe, epochs, batch_size), field, values, points), **options)
 

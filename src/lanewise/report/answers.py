@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
+from math import isfinite
 from pathlib import Path
 
 from lanewise.files import write_whole
@@ -193,7 +194,7 @@ def _rates(answer: AblationAnswer) -> str:
 
     def cells(tried: Tried) -> list[Cell]:
         words = [
-            f"{factor:g} times: {'diverged' if score == float('-inf') else ground.kind.words(ground.kind.turned(score))}"
+            f"{factor:g} times: {ground.kind.words(ground.kind.turned(score)) if isfinite(score) else 'diverged'}"
             for factor, score in zip(tried.factors, tried.scores, strict=True)
         ]
         return [Cell(tried.technique), Cell(f"{tried.best:g} times"), Cell(" · ".join(words), wrap=True)]
@@ -252,8 +253,8 @@ def _on_what(answer: Answer) -> str:
         )
     return (
         f"Every recipe was trained to the end {how}, on {train:,} rows, and scored on {valid:,} others; each repeat is "
-        "one split, one set of initial weights and one order, shared by all. No race with this seed uses these repeats, "
-        "and no test row was touched."
+        "one split, one set of initial weights and one order, shared by all. No race with this seed uses these "
+        "repeats, and no test row was touched."
     )
 
 

@@ -1,5 +1,6 @@
 """`ablate`: what each technique of a recipe is worth, alone and in pairs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -11,10 +12,10 @@ from lanewise.lanes.engine import Engine
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump, load
 from lanewise.study.ablation_answer import AblationAnswer, Interaction, Tried, Worth
-from lanewise.study.compared import checked_scores, listed
-from lanewise.study.paired import contrasts, score_intervals
+from lanewise.study.compared import listed
+from lanewise.study.paired import Sample, expected, lost_without, score_intervals
 from lanewise.study.phase import Entry, Phase, Trained, check_recipe, repeats_of
-from lanewise.study.question import Ground, Question, scored
+from lanewise.study.question import Ground, Question, Scored, scored
 from lanewise.study.techniques import Technique, scaled_rate, techniques
 
 WHOLE = "the recipe"
@@ -106,27 +107,27 @@ class Ablation(Question):
             for factor in one.rates
         )
 
-    def _tried(self, rates: Trained, kind_filled: np.ndarray) -> list[Tried]:
-        """The rates tried for each technique that has some, with the mean scores, greater is better."""
-        found, at = [], 0
+    def _tried(self, rates: Trained) -> list[Tried]:
+        """The rates tried for each technique that has some."""
         loss = np.nan_to_num(rates.scores.loss.mean(axis=1), nan=np.inf)
+        # One that diverged in any repeat is no choice.
+        metric = np.where(np.isfinite(rates.scores.metric), rates.scores.metric, -np.inf).mean(axis=1)
+        found, at = [], 0
         for one in self.techniques:
-            places = range(at, at + len(one.rates))
-            at += len(one.rates)
             if not one.rates:
                 continue
-            means = [float(kind_filled[place].mean()) for place in places]
             # Equal scores are told by the loss, and a rate that stays as it is goes before one that does not.
-            order = sorted(range(len(places)), key=lambda p: (-means[p], loss[places[p]], abs(np.log(one.rates[p]))))
-            found.append(Tried(one.name, one.rates, tuple(means), order[0]))
+            keys = [(-metric[at + n], loss[at + n], abs(math.log(rate))) for n, rate in enumerate(one.rates)]
+            means = tuple(float(mean) for mean in metric[at : at + len(one.rates)])
+            found.append(Tried(one.name, one.rates, means, keys.index(min(keys))))
+            at += len(one.rates)
         return found
 
     def _tuned(self, rates: Trained) -> tuple[Entry, ...]:
-        tried = self._tried(rates, filled_as(rates))
         by_name = {one.name: one for one in self.techniques}
         return tuple(
             Entry(f"without {each.technique}, re-tuned", scaled_rate(self._without(by_name[each.technique]), each.best))
-            for each in tried
+            for each in self._tried(rates)
             if each.best != 1
         )
 
@@ -140,43 +141,36 @@ class Ablation(Question):
         ]
 
     def answer(self, done: Sequence[Trained], ground: Ground) -> AblationAnswer:
-        main = done[MAIN]
-        filled = checked_scores(main, ground)
-        every = scored(main, ground.kind)
-        alone = filled[1 : 1 + len(self.techniques)]
-        tried = self._tried(done[RATES], filled_as(done[RATES])) if len(done) > RATES else []
-        tuned, tuned_scores = (), np.empty((0, len(self._repeats)))
-        if len(done) > TUNED:
-            tuned, tuned_scores = scored(done[TUNED], ground.kind), ground.filled(done[TUNED].scores.metric)
-        names = [each.technique for each in tried if each.best != 1]
-        rows = [(one.name, scored_one, None) for one, scored_one in zip(self.techniques, every[1:], strict=False)]
-        factors = {each.technique: each.best for each in tried}
-        rows += [(name, one, factors[name]) for name, one in zip(names, tuned, strict=True)]
-        differences = contrasts(filled[0] - np.concatenate([alone, tuned_scores]), ground)
-        worths = [Worth(*row, interval) for row, interval in zip(rows, differences, strict=True)]
-        worths.sort(key=lambda worth: -worth.difference.mean)
-        return AblationAnswer(
-            ground,
-            every[0],
-            score_intervals(ground.kind.turned(filled[:1]), ground)[0],
-            tuple(worths),
-            tuple(self._interactions(filled, ground)),
-            tuple(tried),
-        )
-
-    def _interactions(self, filled: np.ndarray, ground: Ground) -> list[Interaction]:
-        if not self._pairs:
-            return []
-        place = {technique.name: at for at, technique in enumerate(self.techniques, start=1)}
-        first = 1 + len(self.techniques)
-        values = [
-            filled[0] - filled[place[a.name]] - filled[place[b.name]] + filled[first + number]
-            for number, (a, b) in enumerate(self._pairs)
+        sample, every = Sample.of(done[MAIN], ground), scored(done[MAIN], ground.kind)
+        count = len(self.techniques)
+        tried = self._tried(done[RATES]) if len(done) > RATES else []
+        rows: list[tuple[str, Scored, float | None]] = [
+            (one.name, of_it, None) for one, of_it in zip(self.techniques, every[1 : 1 + count], strict=True)
         ]
-        intervals = contrasts(np.array(values), ground)
-        both = zip(self._pairs, intervals, strict=True)
-        found = [Interaction(a.name, b.name, interval) for (a, b), interval in both]
-        return sorted(found, key=lambda one: -abs(one.difference.mean))
+        beside = sample.chosen(range(1 + count))
+        if len(done) > TUNED:
+            changed = [each for each in tried if each.best != 1]
+            of_them = scored(done[TUNED], ground.kind)
+            rows += [(each.technique, one, each.best) for each, one in zip(changed, of_them, strict=True)]
+            beside = beside.beside(Sample.of(done[TUNED], ground))
+        worths = [Worth(*row, interval) for row, interval in zip(rows, lost_without(beside), strict=True)]
+        worths.sort(key=lambda worth: -worth.difference.mean)
+        score = score_intervals(sample.chosen([0]))[0]
+        return AblationAnswer(ground, every[0], score, tuple(worths), self._interactions(sample), tuple(tried))
+
+    def _interactions(self, sample: Sample) -> tuple[Interaction, ...]:
+        """What the first of each pair is worth beside the second, minus without it: a difference of differences."""
+        if not self._pairs:
+            return ()
+        place = {technique.name: at for at, technique in enumerate(self.techniques, start=1)}
+        weights = np.zeros((len(self._pairs), len(sample.scores)))
+        for number, (a, b) in enumerate(self._pairs):
+            both = 1 + len(self.techniques) + number
+            weights[number, [0, both]] = 1
+            weights[number, [place[a.name], place[b.name]]] = -1
+        intervals = expected(sample.combined(weights), together=True)
+        found = [Interaction(a.name, b.name, one) for (a, b), one in zip(self._pairs, intervals, strict=True)]
+        return tuple(sorted(found, key=lambda one: -abs(one.difference.mean)))
 
     def to_dict(self) -> dict[str, Any]:
         return {"recipe": dump(self.base), "pairs": self.pairs}
@@ -185,8 +179,3 @@ class Ablation(Question):
     def from_dict(cls, data: Mapping[str, Any], where: str) -> "Ablation":
         """The question that `to_dict` gave."""
         return cls(load(data["recipe"], where)[0], data["pairs"])
-
-
-def filled_as(trained: Trained) -> np.ndarray:
-    """Mean scores to choose a rate by; one that diverged in any repeat is no choice."""
-    return np.where(np.isfinite(trained.scores.metric), trained.scores.metric, -np.inf)

@@ -1,20 +1,20 @@
 """`compare`: which of given recipes is best, and which others cannot be told from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
-
-import numpy as np
 
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.engine import Engine
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump, load
-from lanewise.study.paired import behind_best, score_intervals
+from lanewise.study.comparison import Settling
+from lanewise.study.paired import Sample, score_intervals
 from lanewise.study.phase import Entry, Phase, Trained, check_names, check_recipe
 from lanewise.study.question import Answer, Ground, Question, Scored, check_trainable, scored
+from lanewise.study.ranking import rank_finalists
 from lanewise.study.statistics import Interval
-from lanewise.study.verdict import percent, plain, plain_difference, points
+from lanewise.study.verdict import chance_words, percent, plain, plain_difference, points
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +23,15 @@ class Compared:
 
     Attributes:
         score: its expected score, in the metric's own direction, with an interval for it alone.
-        difference: best minus this one, above zero where the best is better; None for the best.
+        chance: that it is the best of all. difference: best minus this one, above zero where the best is better; None
+            for the best. settling: what would tell it from the best, where it cannot be told.
     """
 
     scored: Scored
     score: Interval
+    chance: float
     difference: Interval | None
+    settling: Settling | None
 
     @property
     def told_apart(self) -> bool:
@@ -37,14 +40,21 @@ class Compared:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        difference = self.difference.to_dict() if self.difference else None
-        return {**self.scored.to_dict(), "score": self.score.to_dict(), "difference": difference}
+        return {
+            **self.scored.to_dict(),
+            "score": self.score.to_dict(),
+            "chance_of_best": self.chance,
+            "difference": self.difference.to_dict() if self.difference else None,
+            "to_settle": asdict(self.settling) if self.settling else None,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str) -> "Compared":
         """What `to_dict` gave."""
         difference = Interval(**data["difference"]) if data["difference"] else None
-        return cls(Scored.from_dict(data, where), Interval(**data["score"]), difference)
+        more = Settling(**data["to_settle"]) if data["to_settle"] else None
+        scored = Scored.from_dict(data, where)
+        return cls(scored, Interval(**data["score"]), data["chance_of_best"], difference, more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +87,12 @@ class ComparisonAnswer(Answer):
         size = difference_words(gap, ground)
         told = "more than chance explains" if second.told_apart else "too close to tell them apart"
         lines.append(f"It is {size} {'ahead of' if gap.mean >= 0 else 'behind'} {second.scored.name}: {told}.")
+        lines.append(f"The chance that it is the best of the {len(self.compared)}: {chance_words(first.chance)}.")
         same = [one.scored.name for one in self.equals]
         if same:
             lines.append(f"{listed(same)} cannot be told from {first.scored.name}, and may be as good.")
+            if second.settling is not None:
+                lines.append(settling_words(second.settling, first.scored.name, second.scored.name))
         else:
             lines.append("All others are worse, beyond the 5% error rate.")
         return lines
@@ -138,7 +151,7 @@ class Comparison(Question):
         return [(entry.recipe, len(self._repeats)) for entry in self.entries]
 
     def answer(self, done: Sequence[Trained], ground: Ground) -> ComparisonAnswer:
-        return compared_with_best(done[0], ground)
+        return ComparisonAnswer(ground, compared_with_best(done[0], ground))
 
     def to_dict(self) -> dict[str, Any]:
         return {"recipes": {entry.name: dump(entry.recipe) for entry in self.entries}}
@@ -149,35 +162,36 @@ class Comparison(Question):
         return cls({name: load(text, where)[0] for name, text in data["recipes"].items()})
 
 
-def compared_with_best(trained: Trained, ground: Ground) -> ComparisonAnswer:
-    """The recipes of a phase ranked by mean score, ties by mean loss, each compared with the best."""
-    filled = checked_scores(trained, ground)
-    order = ranked(filled, trained, ground)
-    differences = dict(zip(order[1:], behind_best(filled[order], 0, ground), strict=True))
-    scores = score_intervals(ground.kind.turned(filled), ground)
-    every = scored(trained, ground.kind)
-    return ComparisonAnswer(ground, tuple(Compared(every[at], scores[at], differences.get(at)) for at in order))
+def compared_with_best(trained: Trained, ground: Ground) -> tuple[Compared, ...]:
+    """The recipes of a phase, ranked and compared as the finalists of a race are: see `rank_finalists`."""
+    sample, every = Sample.of(trained, ground), scored(trained, ground.kind)
+    scores = score_intervals(sample)
+    train, valid = ground.rows
+    ranked = rank_finalists(
+        list(range(len(every))),
+        [one.recipe for one in every],
+        trained.scores.metric,
+        trained.scores.loss,
+        valid / train,
+        valid,
+        ground.kind,
+        trained.rows,
+    )
+    return tuple(
+        Compared(every[one.candidate], scores[one.candidate], one.chance or 0.0, one.difference, one.settling)
+        for one in ranked
+    )
 
 
-def checked_scores(trained: Trained, ground: Ground) -> np.ndarray:
-    """The scores [recipes, repeats], greater is better, the worst where a run diverged.
-
-    Raises:
-        InputError: every recipe diverged in every repeat.
-    """
-    metric = trained.scores.metric
-    if not np.isfinite(metric).any():
-        if np.isfinite(trained.scores.loss).any():
-            raise InputError("metric: must be a finite number, and is for no recipe in any repeat")
-        raise InputError("every recipe diverged in every repeat: none trains this model; lower the rates")
-    return ground.filled(metric)
-
-
-def ranked(filled: np.ndarray, trained: Trained, ground: Ground) -> list[int]:
-    """The places of the recipes, best first; by an unbounded metric whoever diverged less often comes first."""
-    lost = np.isnan(trained.scores.metric).sum(axis=1) * (not ground.kind.fraction)
-    loss = np.nan_to_num(trained.scores.loss.mean(axis=1), nan=np.inf)
-    return sorted(range(len(filled)), key=lambda at: (lost[at], -filled[at].mean(), loss[at]))
+def settling_words(more: Settling, one: str, other: str) -> str:
+    """What would tell two recipes apart."""
+    if more.repeats is not None:
+        count = "1 more repeat" if more.repeats == 1 else f"{more.repeats:,} more repeats"
+        return f"If the difference is as large as it seems, about {count} would tell {other} from {one}."
+    if more.rows is not None:
+        rows = float(f"{more.rows:.2g}")
+        return f"More repeats will not tell {other} from {one}: the rows limit it; about {rows:,.0f} more would."
+    return f"No reasonable number of repeats or rows would tell {other} from {one}: they are too much alike."
 
 
 def score_words(interval: Interval, ground: Ground) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from lanewise.data import Source
 from lanewise.errors import InputError
@@ -12,7 +14,9 @@ from lanewise.lanes.cohort import Scores
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe import Recipe
 from lanewise.study.candidate import Candidate
+from lanewise.study.comparison import RowScores
 
+ROWS = ("values", "repeat", "row")
 LONGEST_NAME = 60
 REPEATS = 8
 """By default, where the data is not folded."""
@@ -44,17 +48,25 @@ class Trained:
 
     Attributes:
         scores: of the last evaluation, the metric turned so that greater is better; NaN where a run diverged.
+        rows: the metric row by row; None where whole batches are scored.
         zeros: share of the penalised weights of each recipe that are exactly zero, the mean over repeats.
         candidates: its recipes with their curves, in the order of its entries.
     """
 
     phase: Phase
     scores: Scores
+    rows: RowScores | None
     zeros: tuple[float, ...]
     candidates: tuple[Candidate, ...]
 
+    def tensors(self, where: str) -> dict[str, Tensor]:
+        """The scores of rows for a checkpoint, under names that begin with `where`."""
+        if self.rows is None:
+            return {}
+        return {f"{where}.{name}": torch.from_numpy(getattr(self.rows, name).copy()) for name in ROWS}
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for a checkpoint: all but the phase, in which NaN may stand."""
+        """Plain data for a checkpoint, in which NaN may stand: all but the phase and the scores of rows."""
         return {
             "loss": self.scores.loss.tolist(),
             "metric": self.scores.metric.tolist(),
@@ -63,10 +75,12 @@ class Trained:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], phase: Phase) -> "Trained":
-        """What `to_dict` gave, of the same phase."""
+    def from_dict(cls, data: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str, phase: Phase) -> "Trained":
+        """What `to_dict` and `tensors` gave, of the same phase."""
         scores = Scores(*(np.array(data[name], dtype=np.float64) for name in ("loss", "metric")))
-        return cls(phase, scores, tuple(data["zeros"]), candidates_from(data["candidates"], phase))
+        known = f"{where}.{ROWS[0]}" in tensors
+        rows = RowScores(*(tensors[f"{where}.{name}"].numpy() for name in ROWS)) if known else None
+        return cls(phase, scores, rows, tuple(data["zeros"]), candidates_from(data["candidates"], phase))
 
 
 def candidates_of(phase: Phase) -> list[Candidate]:

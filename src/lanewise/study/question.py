@@ -13,7 +13,6 @@ from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
 from lanewise.study.phase import Entry, Phase, Trained
 from lanewise.study.score_kind import ScoreKind
-from lanewise.study.verdict import filled_below
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,23 +70,6 @@ class Ground:
     lane_steps: int
     seconds: dict[str, float]
     engine: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def overlap(self) -> float:
-        """Validation rows divided by training rows."""
-        return self.rows[1] / self.rows[0]
-
-    @property
-    def counted_rows(self) -> int | None:
-        """Validation rows, where scores are shares of them."""
-        return self.rows[1] if self.kind.fraction else None
-
-    def filled(self, metric: np.ndarray) -> np.ndarray:
-        """Scores in which greater is better, with the worst in place of those that diverged."""
-        metric = np.where(np.isfinite(metric), metric, np.nan)
-        if not np.isnan(metric).any():
-            return metric
-        return np.nan_to_num(metric, nan=0.0) if self.kind.fraction else filled_below(metric)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -19,6 +19,7 @@ from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe_file import save
 from lanewise.study import identity
 from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
+from lanewise.study.comparison import RowScores
 from lanewise.study.folder import RunFolder, read_plans
 from lanewise.study.phase import Phase, Trained, candidates_from, candidates_of, repeats_of
 from lanewise.study.progress import Observer, Progress, standings
@@ -152,7 +153,8 @@ class SideBySide:
         assert stage.last is not None
         zeros = stage.cohort.zeros()
         shares = tuple(zeros.get(at, 0.0) for at in range(len(stage.own)))
-        return Trained(phase, stage.last, shares, tuple(stage.own))
+        found = stage.cohort.valid_rows(range(len(stage.own))) if self.kind.fraction else None
+        return Trained(phase, stage.last, RowScores(*found) if found else None, shares, tuple(stage.own))
 
     def _begun(self, phase: Phase) -> Stage:
         """The recipes of a phase before their first step."""
@@ -192,6 +194,8 @@ class SideBySide:
         stage = self._stage
         tensors, cohort = state_of(stage.cohort) if stage else ({}, None)
         last = stage.last if stage else None
+        for number, trained in enumerate(self.done):
+            tensors |= trained.tensors(f"done.{number}")
         return tensors, {
             "done": [trained.to_dict() for trained in self.done],
             "own": [candidate.to_dict() for candidate in stage.own] if stage else [],
@@ -205,10 +209,10 @@ class SideBySide:
         """The phase that was going on when the checkpoint was written; all before it stands in `done` again."""
         self.begun = time.perf_counter() - data["seconds"]
         self.engine.costs = Costs(**data["costs"])
-        for one in data["done"]:
+        for number, one in enumerate(data["done"]):
             phase = self.question.phase(self.done)
             assert phase is not None
-            self.done.append(Trained.from_dict(one, phase))
+            self.done.append(Trained.from_dict(one, tensors, f"done.{number}", phase))
         phase = self.question.phase(self.done)
         if phase is None or data["cohort"] is None:
             return None
@@ -219,7 +223,8 @@ class SideBySide:
         return stage
 
     def _show(self) -> None:
-        assert self._stage is not None and self._phase is not None
+        assert self._stage is not None
+        assert self._phase is not None
         phase, own = self._phase, self._stage.own
         done = min(1.0, self.engine.costs.lane_steps / self._expected) if self._expected else 0.0
         elapsed = time.perf_counter() - self.begun - self.engine.costs.compile - self.engine.costs.trials

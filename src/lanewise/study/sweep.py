@@ -15,6 +15,7 @@ from lanewise.ranges import Choice, Integer, Interval, Log
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump, load
 from lanewise.study.compared import Compared, compared_with_best, listed, score_words
+from lanewise.study.paired import Sample
 from lanewise.study.phase import Entry, Phase, Trained, check_recipe
 from lanewise.study.question import Answer, Ground, Question, check_trainable
 from lanewise.study.recipe_fields import SHRINKING, find, with_value
@@ -169,8 +170,8 @@ class Sweep(Question):
         return [(entry.recipe, len(self._repeats)) for entry in self.entries]
 
     def answer(self, done: Sequence[Trained], ground: Ground) -> SweepAnswer:
-        compared = compared_with_best(done[0], ground).compared
-        filled = ground.filled(done[0].scores.metric)
+        compared = compared_with_best(done[0], ground)
+        filled = Sample.of(done[0], ground).scores
         within, error = largest_within(filled, self.values) if self._penalises else (None, standard_error(filled))
         names = tuple(entry.name for entry in self.entries)
         return SweepAnswer(

@@ -1,7 +1,7 @@
 """The techniques that a recipe is made of, and the recipe without one of them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -9,7 +9,7 @@ from torch import nn
 from lanewise.lanes.twins import DROPOUTS
 from lanewise.parts.dropout import Dropout
 from lanewise.parts.norm.convert import CONVERTED
-from lanewise.parts.schedules import Constant, Product, Schedule, Sequence, Warmup, product, sequence, tabulate
+from lanewise.parts.schedules import Constant, Product, Schedule, Sequence, Shape, Warmup, product, sequence, tabulate
 from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.recipe import Recipe
 
@@ -215,6 +215,6 @@ def without_warmup(lr: Any) -> Any:
         return lr.parts[1] if len(lr.parts) == 2 else sequence(*lr.parts[1:])
     if isinstance(lr, Warmup):
         return Constant()
-    if isinstance(lr, Schedule) and "warmup" in {item.name for item in fields(lr)} and lr.warmup is not None:
+    if isinstance(lr, Shape) and lr.warmup is not None:
         return replace(lr, warmup=None)
     return lr
