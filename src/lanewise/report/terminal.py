@@ -228,5 +228,5 @@ def _left(seconds: float | None) -> list[str]:
 
 def _field(progress: Progress) -> str:
     if not progress.drops:
-        return f"{counted(progress.drawn, 'recipe')} side by side, all to the end"
+        return f"{counted(progress.drawn, 'recipe')}, to the end"
     return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"

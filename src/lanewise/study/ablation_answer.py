@@ -13,6 +13,10 @@ from lanewise.study.question import Answer, Ground, Scored
 from lanewise.study.statistics import Interval
 
 
+MOST_TOLD = 4
+"""Pairs that are told in words; the table has all."""
+
+
 @dataclass(frozen=True, eq=False)
 class Worth:
     """What one technique is worth.
@@ -35,9 +39,11 @@ class Worth:
 
     @property
     def verdict(self) -> str:
-        """`helps`, `hurts`, or `no difference seen`."""
+        """`helps`, `hurts`, `unclear`, or `no row differs` where every row was scored as with the technique."""
+        if self.difference.low == self.difference.high == 0:
+            return "no row differs"
         if not self.difference.excludes_zero:
-            return "no difference seen"
+            return "unclear"
         return "helps" if self.difference.mean > 0 else "hurts"
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,9 +76,9 @@ class Interaction:
 
     @property
     def verdict(self) -> str:
-        """`help each other`, `replace each other`, or `add up`, which is what cannot be told from zero."""
+        """`help each other`, `replace each other`, or `add up?` where that cannot be told."""
         if not self.difference.excludes_zero:
-            return "no difference from adding up seen"
+            return "add up?"
         return "help each other" if self.difference.mean > 0 else "replace each other"
 
 
@@ -128,16 +134,20 @@ class AblationAnswer(Answer):
             told = [f"{one.name}, {difference_words(one.difference, ground)}" for one in self._with(verdict)]
             if told:
                 lines.append(f"{words}{'; '.join(told)}.")
-        unseen = [one.name for one in self._with("no difference seen")]
+        unseen = [one.name for one in self._with("unclear")]
         if unseen:
             lines.append(f"Cannot be told from worthless here: {listed(unseen)}.")
+        idle = [one.name for one in self._with("no row differs")]
+        if idle:
+            lines.append(f"Without {listed(idle)} not one row is scored otherwise.")
         apart = [one for one in self.interactions if one.difference.excludes_zero]
         if apart:
             told = [
                 f"{one.first} and {one.second} {one.verdict} ({difference_words(one.difference, ground)})"
-                for one in apart
+                for one in apart[:MOST_TOLD]
             ]
-            lines.append(f"In pairs: {'; '.join(told)}.")
+            more = f"; and {len(apart) - MOST_TOLD} more" if len(apart) > MOST_TOLD else ""
+            lines.append(f"In pairs: {'; '.join(told)}{more}.")
         elif self.interactions:
             lines.append(f"None of the {len(self.interactions)} pairs can be told from one whose worths add up.")
         return [*lines, *map(self.rate_sentence, self.tried)]

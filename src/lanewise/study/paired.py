@@ -14,6 +14,9 @@ from lanewise.study.ranking import filled_below
 from lanewise.study.statistics import Interval
 
 
+ROUNDING = 1e-12
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Scores of recipes, greater is better, finite: what diverged has the worst.
@@ -58,8 +61,8 @@ class Sample:
 
     def combined(self, weights: np.ndarray) -> "Sample":
         """Sums of the recipes' scores, with `weights` [sums, recipes]."""
-        rows = self.rows and RowScores(weights @ self.rows.values, self.rows.repeat, self.rows.row)
-        return Sample(self.ground, weights @ self.scores, rows)
+        rows = self.rows and RowScores(summed(weights, self.rows.values), self.rows.repeat, self.rows.row)
+        return Sample(self.ground, summed(weights, self.scores), rows)
 
     def chosen(self, places: Sequence[int]) -> "Sample":
         """Some of the recipes, in this order."""
@@ -71,6 +74,16 @@ class Sample:
         if self.rows is not None and other.rows is not None:
             rows = RowScores(np.concatenate([self.rows.values, other.rows.values]), self.rows.repeat, self.rows.row)
         return Sample(self.ground, np.concatenate([self.scores, other.scores]), rows)
+
+
+def summed(weights: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """`weights` @ `scores`, in which what cancels is 0: rounding would look like a difference that is always the same.
+
+    >>> summed(np.array([[1.0, 1.0, -1.0]]), np.array([[0.1], [0.2], [0.3]])).tolist()
+    [[0.0]]
+    """
+    found: np.ndarray = weights @ scores
+    return np.where(np.abs(found) < ROUNDING * (np.abs(weights) @ np.abs(scores)), 0.0, found)
 
 
 def expected(sample: Sample, together: bool = False) -> list[Interval]:

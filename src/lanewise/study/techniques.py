@@ -78,7 +78,7 @@ def _of_the_rule(recipe: Recipe) -> Iterator[Technique]:
             continue
         off = {name: 0.0} | ({"nesterov": False} if hasattr(rule, "nesterov") else {})
         # A step with momentum m is worth 1/(1 - m) without; rules that divide by the gradient's size know no such loss.
-        rates = (1.0, 2.0, 5.0, 10.0) if rule.name == "sgd" else (2.0, 1.0, 0.5)
+        rates = (1.0, 2.0, 5.0, 10.0, 20.0) if rule.name == "sgd" else (2.0, 1.0, 0.5)
         yield Technique(words, _changing_rule(**off), rates)
     if getattr(rule, "nesterov", False):
         yield Technique("Nesterov", _changing_rule(nesterov=False))
