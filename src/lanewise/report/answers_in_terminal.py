@@ -54,32 +54,37 @@ def print_answer(answer: Answer, console: Console) -> None:
 def compared_table(compared: Sequence[Compared], first: str, ground: Ground, width: int, recipes: bool = True) -> Table:
     """Recipes or values with the best one's lead over each, for a terminal of `width` columns."""
     table, lead = _table(), lead_unit(ground.kind)
-    table.add_column(first, overflow="ellipsis", no_wrap=True, max_width=max(12, width // 3))
+    table.add_column(first, no_wrap=True, max_width=max(12, width // 3))
     table.add_column(ground.metric, justify="right", no_wrap=True)
     table.add_column(f"lead{lead}" if width < WIDE else f"best's lead{lead}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     with_recipe = recipes and width >= WIDE
     if with_recipe:
-        table.add_column("", no_wrap=True, overflow="ellipsis")
+        table.add_column("")
     for one in compared:
         lead_cell = "" if one.difference is None else interval_words(one.difference, ground, width)
         verdict = "best" if one.difference is None else "worse" if one.told_apart else "as good?"
-        cells = [one.scored.name, score_words(one.scored.scores, ground.kind), lead_cell, verdict]
+        cells: list[str | Text] = [
+            _line(one.scored.name),
+            score_words(one.scored.scores, ground.kind),
+            lead_cell,
+            verdict,
+        ]
         style = "bold" if one.difference is None else "dim" if one.told_apart else ""
-        table.add_row(*cells, *([describe(one.scored.recipe)] * with_recipe), style=style)
+        table.add_row(*cells, *([_line(describe(one.scored.recipe))] * with_recipe), style=style)
     return table
 
 
 def worths_table(answer: AblationAnswer, width: int) -> Table:
     """What each technique is worth, the most valuable first."""
     table, ground = _table(), answer.ground
-    table.add_column("technique", overflow="ellipsis", no_wrap=True)
+    table.add_column("technique")
     table.add_column(f"worth{lead_unit(ground.kind)}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     if width >= WIDE:
-        table.add_column(f"{ground.metric} without", justify="right", no_wrap=True)
+        table.add_column("without", justify="right", no_wrap=True)
     for worth in answer.worths:
-        cells = [worth.name, interval_words(worth.difference, ground, width), worth.verdict]
+        cells: list[str | Text] = [_line(worth.name), interval_words(worth.difference, ground, width), worth.verdict]
         if width >= WIDE:
             cells.append(score_words(worth.scored.scores, ground.kind))
         table.add_row(*cells, style="" if worth.difference.excludes_zero else "dim")
@@ -89,13 +94,13 @@ def worths_table(answer: AblationAnswer, width: int) -> Table:
 def pairs_table(answer: AblationAnswer, width: int) -> Table:
     """The pairs that depart most from adding up."""
     table = _table()
-    table.add_column("pair", overflow="ellipsis", no_wrap=True)
+    table.add_column("pair")
     table.add_column(f"interaction{lead_unit(answer.ground.kind)}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for one in answer.interactions[:MOST_PAIRS]:
         words = interval_words(one.difference, answer.ground, width)
-        verdict = one.verdict if one.difference.excludes_zero else "adds up?"
-        table.add_row(f"{one.first}, {one.second}", words, verdict, style="" if one.difference.excludes_zero else "dim")
+        style = "" if one.difference.excludes_zero else "dim"
+        table.add_row(_line(f"{one.first} and {one.second}"), words, one.verdict, style=style)
     return table
 
 
@@ -129,6 +134,11 @@ def plot(answer: SweepAnswer, width: int) -> str:
         plotext.xticks(ticks["tickvals"], ticks["ticktext"])
     # The library ends each line with a code that resets colours, of which there are none.
     return str(plotext.uncolorize(plotext.build()))
+
+
+def _line(text: str) -> Text:
+    """Text that stays on one line: of several columns, those of such cells give way."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _table() -> Table:
