@@ -12,7 +12,6 @@ from lanewise.study.compared import difference_words, listed, score_words
 from lanewise.study.question import Answer, Ground, Scored
 from lanewise.study.statistics import Interval
 
-
 MOST_TOLD = 4
 """Pairs that are told in words; the table has all."""
 

@@ -13,7 +13,6 @@ from lanewise.study.question import Ground
 from lanewise.study.ranking import filled_below
 from lanewise.study.statistics import Interval
 
-
 ROUNDING = 1e-12
 
 
