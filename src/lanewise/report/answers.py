@@ -157,7 +157,7 @@ def ablation(answer: AblationAnswer, drawn: list[Figure]) -> list[str]:
         (
             "winner" if worth.verdict == "helps" else "finalist",
             [
-                Cell(worth.name, wrap=True),
+                Cell(worth.name),
                 *_interval_cells(worth.difference, ground),
                 Cell(worth.verdict),
                 Cell(score_words(worth.scored.scores, ground.kind)),
@@ -225,7 +225,7 @@ def _compared_cells(one: Compared, ground: Ground) -> list[Cell]:
     lead = [Cell(""), Cell("")] if one.difference is None else _interval_cells(one.difference, ground)
     verdict = "best" if one.difference is None else "worse" if one.told_apart else "as good?"
     return [
-        Cell(one.scored.name, wrap=True),
+        Cell(one.scored.name),
         Cell(score_words(one.scored.scores, kind)),
         Cell(f"{low} to {high}"),
         *lead,

@@ -91,7 +91,13 @@ def _walk(value: Any, path: Path, name: str) -> Iterator[tuple[Path, str, Any, P
             yield from _inside(value.factors[at], (*path, "factors", at), name)
     elif isinstance(value, Sequence):
         for at, part in enumerate(value.parts):
-            yield from _walk(part, (*path, "parts", at), name)
+            here = (*path, "parts", at)
+            if isinstance(part, Schedule) and not isinstance(part, Product):
+                # A number for this part alone would leave a step between it and the next.
+                yield here, f"{name}.schedule", part, here
+                yield from _inside(part, here, name)
+            else:
+                yield from _walk(part, here, name)
     elif isinstance(value, Schedule):
         yield (*path, NUMBER), name, 1.0, path
         yield path, f"{name}.schedule", value, path

@@ -208,7 +208,9 @@ def without_warmup(lr: Any) -> Any:
     ('0.3 * cosine()', 'cosine()')
     """
     if isinstance(lr, Product):
-        return product(*map(without_warmup, lr.factors))
+        bare = product(*map(without_warmup, lr.factors))
+        # A number times the constant 1 is the number.
+        return bare.factors[0] if bare.factors[1:] == (Constant(),) else bare
     if isinstance(lr, Sequence):
         if not isinstance(lr.parts[0], Warmup):
             return sequence(without_warmup(lr.parts[0]), *lr.parts[1:])
