@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lanewise.comparing import Result, read_answer, resumed
 from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.openml import PREFIX
@@ -157,11 +158,11 @@ def resume(
     observer: Observer | None = None,
     sampler: OwnSampler | None = None,
     storage: str | None = None,
-) -> Race:
-    """Go on with a race that was stopped or killed: its traces and its verdict are those of one that never was.
+) -> Race | Result:
+    """Go on with a run that was stopped or killed: its traces and its verdict are those of one that never was.
 
     Args:
-        folder: what `race` was given as `out`.
+        folder: what `race`, `compare`, `ablate` or `sweep` was given as `out`.
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
         observer: told how it goes; by default nobody is.
         sampler: the one of your own that the race began with, as it was then.
@@ -172,12 +173,16 @@ def resume(
             that is finished, that another process is at, or whose data or model changed. Nothing has been written then.
     """
     reopened = RunFolder.reopened(Path(folder))
+    asked = reopened.asked
     if reopened.finished:
-        raise InputError(f"resume {folder}: is finished: {' '.join(read_verdict(reopened).sentences())}")
+        told = read_verdict(reopened) if asked == "race" else read_answer(reopened)
+        raise InputError(f"resume {folder}: is finished: {' '.join(told.sentences())}")
     recorded = reopened.settings()
     where = f"resume {folder}"
     task = task or recorded_task(recorded, where)
     check_unchanged(recorded, task, where)
+    if asked != "race":
+        return resumed(reopened, task, recorded, observer)
     try:
         known = {
             "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),

@@ -166,6 +166,10 @@ class Engine:
             self._step(recipe, feed)
             self._checked.add(key)
 
+    def idle_numbers(self, recipe: Recipe) -> list[str]:
+        """Numbers of `recipe` that no layer of the model reads."""
+        return self._step(recipe, self.feed(recipe, 0)).idle_numbers
+
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.example()
         return LaneStep(
