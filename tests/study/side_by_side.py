@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lanewise.lanes.plan import Plan
 from lanewise.parts.rules import SGD
 from lanewise.parts.schedules import Cosine
 from lanewise.recipe import Recipe
+from lanewise.study import traces
 from lanewise.study.folder import RunFolder
 from lanewise.study.question import Question
 from lanewise.study.side_by_side import SideBySide, SideBySideSettings
@@ -46,7 +45,6 @@ def on_record(folder: Path) -> dict[str, Any]:
     """All that a finished run has on record, timings excepted."""
     verdict = json.loads((folder / "verdict.json").read_text())
     del verdict["seconds"]
-    with np.load(folder / "curves.npz") as curves:
-        table = {name: curves[name].tobytes() for name in curves}
+    tables = [traces.read(folder / f"{name}.parquet").to_pydict() for name in ("traces", "candidates")]
     files = sorted(path.name for path in folder.iterdir())
-    return {"files": files, "verdict": verdict, "curves": table, "best": (folder / "best.yaml").read_text()}
+    return {"files": files, "verdict": verdict, "curves": repr(tables), "best": (folder / "best.yaml").read_text()}

@@ -7,6 +7,7 @@ import typer
 
 from lanewise.cli.comparing import ablate, compare, sweep
 from lanewise.cli.console import stderr
+from lanewise.cli.listing import list_runs
 from lanewise.cli.racing import race, resume
 from lanewise.cli.schedules import show
 from lanewise.cli.stopping import STOPPED, leave
@@ -19,6 +20,7 @@ app = typer.Typer(
 )  # fmt: skip
 for command in (race, resume, compare, ablate, sweep, train, show):
     app.command()(command)
+app.command("list")(list_runs)
 
 
 def show_version(asked: bool) -> None:

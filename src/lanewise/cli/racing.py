@@ -9,14 +9,18 @@ from lanewise.cli.console import stderr
 from lanewise.cli.options import (
     AsJson,
     BatchSize,
+    ClassWeights,
     Data,
     Device,
     Epochs,
     Folds,
     Groups,
+    Metric,
     Model,
+    Objective,
     Seed,
     Split,
+    Storage,
     Target,
     Threads,
     Time,
@@ -35,16 +39,32 @@ def race(
     time: Time = None,
     folds: Folds = None,
     model: Model = None,
+    objective: Objective = None,
+    metric: Metric = None,
+    class_weights: ClassWeights = None,
     space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
-    candidates: Annotated[int, typer.Option(help="Recipes to draw from the space.")] = 48,
-    repeats: Annotated[int, typer.Option(help="Runs of each in the race: a split and a seed shared by all.")] = 3,
+    candidates: Annotated[
+        int | None, typer.Option(help="Recipes to draw from the space; 48 without a budget.", show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Instead of candidates: 500ep (epochs of all lanes together), 90s, 10m or 1h30m.")
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="Runs of each in the race, a split and a seed shared by all; 3, or the number of folds."),
+    ] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     seed: Seed = 0,
     rule: Annotated[str, typer.Option(help="Who leaves early: halving, or none to train all to the end.")] = "halving",
     generations: Annotated[int, typer.Option(help="The sampler learns from each for the next.")] = 3,
     finalists: Annotated[int | None, typer.Option(help="How many are confirmed: a quarter, 2 to 6.")] = None,
-    confirm: Annotated[int, typer.Option(help="Fresh repeats the finalists are confirmed on.")] = 8,
+    confirm: Annotated[
+        int | None, typer.Option(help="Fresh repeats the finalists are confirmed on; 8, or whole rounds of folds.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="A recipe file; confirmed beside the finalists and compared with the winner.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
     device: Device = "cpu",
     threads: Threads = None,
@@ -52,6 +72,11 @@ def race(
     checkpoint_every: Annotated[
         float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
     ] = 5.0,
+    sampler: Annotated[str, typer.Option(help="Who draws them: tpe, gp, cmaes, qmc, random or grid.")] = "tpe",
+    enqueue: Annotated[
+        list[Path] | None, typer.Option(help="A recipe's YAML file, to be raced first; may be given several times.")
+    ] = None,
+    storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Race recipes on your model and data, and say which is best and how sure that is.
@@ -63,18 +88,18 @@ def race(
     from lanewise.study.folder import fresh_path
 
     recorded = {"model": "mlp", "data": "digits"} | recorded_names(space)
-    task = task_of(recorded, data, model, target=target, split=split, groups=groups, time=time, folds=folds)
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
+    task = task_of(recorded, data, model, aims, target=target, split=split, groups=groups, time=time, folds=folds)
     folder = out or fresh_path()
     with resumable(folder, as_json), terminal.observer(stderr) as observer:
         found = api.race(
             task,
             space,
             candidates=candidates,
-            repeats=repeats,
+            budget=budget,
             generations=generations,
             rule=rule,
             finalists=finalists,
-            confirm=confirm,
             seed=seed,
             epochs=epochs,
             batch_size=batch_size,
@@ -84,6 +109,12 @@ def race(
             engine=engine,
             checkpoint_every=checkpoint_every,
             observer=observer,
+            sampler=sampler,
+            enqueue=enqueue or [],
+            storage=storage,
+            baseline=baseline,
+            # By default they follow from the data.
+            **{name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None},
         )
     print_found(found.verdict, folder, as_json)
 
@@ -96,6 +127,7 @@ def resume(
     model: Annotated[
         str | None, typer.Option(help="Its model, where that is your own: package.module:factory.")
     ] = None,
+    storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a race, a comparison, an ablation or a sweep that was stopped or killed, from its last checkpoint.
@@ -119,7 +151,7 @@ def resume(
         return
     task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
     with resumable(run, as_json), terminal.observer(stderr) as observer:
-        found = api.resume(run, task, observer=observer)
+        found = api.resume(run, task, observer=observer, storage=storage)
     if isinstance(found, Result):
         print_answer(found.answer, run, as_json)
     else:

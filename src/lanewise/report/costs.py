@@ -101,6 +101,8 @@ def reproduce(study: Study) -> str:
     """The command that runs the same race, and what it takes to get the same verdict bit for bit."""
     command = race_command(study)
     fixed = f"Seed {study.settings.seed} fixes every split, initial weight, order and mask."
+    if study.pace.budget is not None and study.pace.budget.timed:
+        fixed += " How many candidates are drawn and confirmed is decided by the clock, so another run may differ."
     measured = (
         "How lanes are packed and compiled is measured anew in each run and changes the rounding. The same verdict bit "
         "for bit, on the same machine, takes the engine's choices too:"

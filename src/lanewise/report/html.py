@@ -12,7 +12,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from lanewise.files import write_whole
-from lanewise.report import costs, sections
+from lanewise.report import costs, importance, sections
 from lanewise.report.outcome import outcomes
 from lanewise.report.plots import Figure
 from lanewise.study.race import Study
@@ -38,6 +38,7 @@ def render(study: Study) -> str:
         sections.course(study, found, drawn),
         sections.timed_numbers(study, drawn),
         sections.leaderboard(study, found),
+        importance.what_mattered(study, drawn),
         sections.settings(study, found, drawn),
         costs.costs(study),
         costs.reproduce(study),

@@ -17,14 +17,13 @@ from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.plan import Plan
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe_file import save
-from lanewise.study import identity
+from lanewise.study import identity, traces
 from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
 from lanewise.study.comparison import RowScores
 from lanewise.study.folder import RunFolder, read_plans
 from lanewise.study.phase import Phase, Trained, candidates_from, candidates_of, repeats_of
 from lanewise.study.progress import Observer, Progress, standings
 from lanewise.study.question import Answer, Ground, Question
-from lanewise.study.record import COLUMNS
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage, last_scores_of
 from lanewise.task import Task
@@ -259,7 +258,10 @@ class SideBySide:
     def _record(self, folder: RunFolder, report: Callable[[Path], object] | None) -> None:
         """Write what stays of the run, the report too; `verdict.json` comes last and says that it is finished."""
         try:
-            folder.write_curves(self._curves())
+            phases = [(trained.phase.title, trained.candidates) for trained in self.done]
+            names = [entry.name for trained in self.done for entry in trained.phase.entries]
+            traces.write(traces.traces(phases, self.kind), folder.traces)
+            traces.write(traces.recipes_of(phases, names, self.kind), folder.candidates)
             save(self.answer.best, folder.best, self.task.names)
             if report is not None:
                 report(folder.report)
@@ -269,18 +271,3 @@ class SideBySide:
             with contextlib.suppress(WriteError):
                 self.keeper.save()
             raise
-
-    def _curves(self) -> dict[str, np.ndarray]:
-        """All learning curves, the metric in its own direction; `confirmation` counts the phases."""
-        rows = [
-            (number, candidate.number, repeat, *point)
-            for number, trained in enumerate(self.done)
-            for candidate in trained.candidates
-            for repeat, points in candidate.curves.items()
-            for point in points
-        ]
-        columns = np.array(rows, dtype=np.float64).T
-        columns[-1] = self.kind.turned(columns[-1])
-        # The sign of a NaN says nothing, differs by the processor, and is not kept by a checkpoint.
-        columns[np.isnan(columns)] = np.nan
-        return dict(zip(("phase", *COLUMNS[1:]), columns, strict=True))
