@@ -131,11 +131,12 @@ class Engine:
         """The model with the initial weights of repeat `index`."""
         return self.task.new_model(self.repeat(index).weight_seed, self.dtype)
 
-    def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None) -> Feed:
+    def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None, channels_last: bool = False) -> Feed:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
         repeat = self.repeat(index)
         draws, seeded = (step.draws, step.draws_itself) if step else ({}, False)
-        return Feed(repeat, rows_per_step(recipe, len(repeat.split.train)), draws, self.dtype, self.device, seeded)
+        size = rows_per_step(recipe, len(repeat.split.train))
+        return Feed(repeat, size, draws, self.dtype, self.device, seeded, channels_last)
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
@@ -190,7 +191,7 @@ class Engine:
             begun = time.perf_counter()
             try:
                 program, compiling = program_of(plan, trial)
-                program(*trial.examples(max(plan.width, plan.least_width)))
+                program(*trial.laid_for(plan).examples(max(plan.width, plan.least_width)))
             except Exception as error:
                 raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
             choice = Choice(plan, program, compiling, time.perf_counter() - begun - compiling)
@@ -237,7 +238,7 @@ class Engine:
         """The program that evaluates: packed like the training, unless the model refuses that in evaluation mode."""
         step = trial.step
         if not plan.packed:
-            return evaluate_program(step, packed=False)
+            return evaluate_program(step, packed=False, images_last=plan.channels_last)
         examples, why = trial.examples(2)[: step.state_size + 1 + step.layout.count], ""
         for taken_apart in (False, True):
             packed = evaluate_program(step, True, taken_apart)

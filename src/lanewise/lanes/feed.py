@@ -13,6 +13,7 @@ from lanewise.data.items import Batch, joined
 from lanewise.data.nested import Inputs, Targets, leaves, mapped
 from lanewise.errors import InputError
 from lanewise.lanes.batch import batch_leaves
+from lanewise.lanes.channels_last import channels_last
 from lanewise.lanes.streams import stream, stream_seed
 from lanewise.parts.part import Variable
 from lanewise.recipe import Recipe
@@ -99,6 +100,11 @@ class Chunk:
         """The batch and draws of one of the steps."""
         return [leaf[number] for leaf in self.leaves]
 
+    def channels_last(self) -> "Chunk":
+        """The same with the channels of images, and of draws for them, innermost in memory."""
+        y = None if self.y is None else mapped(channels_last, self.y)
+        return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
+
 
 def scales(held: Held, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
     """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
@@ -123,6 +129,9 @@ class Feed:
 
     Rows are shuffled anew each epoch; the last rows that do not fill a batch are left out in that epoch.
 
+    Attributes:
+        channels_last: whether chunks are made with the channels of images innermost in memory.
+
     Raises:
         InputError: a larger batch than training rows.
     """
@@ -135,6 +144,7 @@ class Feed:
         dtype: torch.dtype,
         device: torch.device,
         seeded: bool = False,
+        channels_last: bool = False,
     ) -> None:
         rows = len(repeat.split.train)
         if batch_size > rows:
@@ -143,7 +153,7 @@ class Feed:
                 "a step accumulates counted"
             )
         self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
-        self.dtype, self.device, self.seeded = dtype, device, seeded
+        self.dtype, self.device, self.seeded, self.channels_last = dtype, device, seeded, channels_last
         self.steps_per_epoch = rows // batch_size
         one, _ = repeat.held.pool.take(repeat.split.train[:1])
         row_bytes = sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
@@ -168,7 +178,8 @@ class Feed:
         steps = stop - start
         x, y = self.repeat.scaled(self._read(start, stop), self.dtype, self.device)
         x, y = (at_steps(nested, steps) for nested in (x, y))
-        return Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        chunk = Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        return chunk.channels_last() if self.channels_last else chunk
 
     def example(self, steps: int = 1) -> Chunk:
         """As many of the first steps as there are in an epoch, to try things out: no worker reads ahead for them."""

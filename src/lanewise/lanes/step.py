@@ -19,6 +19,7 @@ from lanewise.data.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.batch import BatchLayout, micro_batches
+from lanewise.lanes.channels_last import IMAGE_AXES
 from lanewise.lanes.numbers import AVERAGING, number_names
 from lanewise.lanes.twins import (
     MIXUP_PARTNERS,
@@ -77,6 +78,7 @@ class LaneStep:
         example: two rows of inputs, on the CPU.
         draws: name -> shape of the draws that a step needs, for each of the batches it accumulates.
         least_lanes: lanes an eager pack must have for a lane to be the same bit for bit in any.
+        holds_images: whether it may matter to speed how images lie in memory.
         rates: the numbers that scale a step; they fall in a cool-down.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
@@ -118,6 +120,7 @@ class LaneStep:
         ]
         # oneDNN adds up otherwise where a pack's convolution has fewer than eight channels in all.
         self.least_lanes = max(4, -(-8 // min(channels))) if channels else 2
+        self.holds_images = device.type == "cpu" and any(param.ndim == IMAGE_AXES for param in twin.parameters())
         self.rates = {rule.rate for rule in self.rules.values()}
         self._models = {"train": copy.deepcopy(twin).train(), "eval": twin.eval()}
         self._of_thread = threading.local()
