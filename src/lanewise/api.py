@@ -80,6 +80,7 @@ def race(
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
+    baseline: Recipe | str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> Race:
     """Find the recipe of `space` that suits `task` best.
@@ -94,8 +95,11 @@ def race(
         device: a torch device. threads: processors to use, all by default.
         engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
         observer: told how it goes; by default nobody is.
-        **settings: fields of `lanewise.study.settings.RaceSettings`: candidates, repeats, generations, rule, finalists,
-            confirm, seed.
+        baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
+            compared with the winner.
+        **settings: fields of `lanewise.study.settings.RaceSettings`: candidates or budget, repeats, generations, rule,
+            finalists, confirm, seed. Where the data is split into folds, repeats is their number by default, and
+            confirm the least multiple of it from 8 up.
 
     Raises:
         InputError: anything that cannot be raced; nothing has been written then.
@@ -108,6 +112,8 @@ def race(
         allowed = ", ".join(RaceSettings.__dataclass_fields__)
         raise InputError(f"race: unknown setting {unknown[0]!r}; allowed: {allowed}")
     chosen = with_overrides(find_space(space), epochs, batch_size)
+    asked = RaceSettings.of_task(task.source.splitter.folds, settings)
+    known = find_baseline(baseline)
     plans = read_plans(Path(engine)) if engine is not None else None
     folder = RunFolder(Path(out)) if out is not None else None
     study = None
@@ -115,13 +121,14 @@ def race(
         study = Study(
             task,
             chosen,
-            RaceSettings(**settings),
+            asked,
             folder=folder,
             observer=observer,
             device=device,
             threads=threads,
             plans=plans,
             every=checkpoint_every,
+            baseline=known,
         )
         return finished(study)
     except BaseException as error:
@@ -157,6 +164,7 @@ def resume(folder: str | os.PathLike[str], task: Task | None = None, *, observer
             "device": recorded["device"],
             "threads": recorded["threads"],
             "every": recorded["checkpoint_every"],
+            "baseline": None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0],
         }
         space, settings = load(recorded["space"], where)[0], RaceSettings(**recorded["settings"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -239,6 +247,17 @@ def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:
     if not is_there(Path(name)):
         raise InputError(f"space {name!r}: no such space or file; must be {', '.join(SPACES)} or a YAML file")
     return read(name)[0]
+
+
+def find_baseline(baseline: Recipe | str | os.PathLike[str] | None) -> Recipe | None:
+    """The recipe given, or read from that file."""
+    if baseline is None or isinstance(baseline, Recipe):
+        return baseline
+    if not isinstance(baseline, (str, os.PathLike)):
+        raise InputError(f"baseline is a {type(baseline).__name__}: must be a recipe or a YAML file")
+    if not is_there(Path(baseline)):
+        raise InputError(f"baseline {os.fspath(baseline)!r}: no such file; must be the YAML file of a recipe")
+    return read(baseline)[0]
 
 
 def is_there(path: Path) -> bool:

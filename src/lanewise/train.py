@@ -22,15 +22,20 @@ from lanewise.data import Split, Standardise, TargetScale, hold_out
 from lanewise.data.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.errors import InputError
 from lanewise.lanes.adapt import adapted
-from lanewise.lanes.cohort import evaluated_parts, evaluation_points
+from lanewise.lanes.cohort import evaluation_points
 from lanewise.lanes.engine import TEST_SEED, usable_device
 from lanewise.lanes.feed import Feed, Repeat, rows_per_step, scales
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
+from lanewise.lanes.reestimation import REESTIMATED_ROWS
+from lanewise.lanes.scoring import evaluated_parts
 from lanewise.lanes.step import LaneStep
+from lanewise.lanes.stopping import patience_of
 from lanewise.lanes.streams import stream_seed
 from lanewise.models import seeded
+from lanewise.parts.early_stopping import StoppingState, early_stopping
 from lanewise.parts.mixup import mixing_weight
+from lanewise.parts.norm import reestimate
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
 from lanewise.study.score_kind import ScoreKind
@@ -48,7 +53,8 @@ class Trained:
             where all rows trained.
         zeros: weights that are exactly zero, and how many there are.
         recipe: what it was trained by. scale, target_scale: of inputs, and of numeric targets. example: two rows of
-            inputs, as the model was given them.
+            inputs, as the model was given them. weights_of: how many steps the weights are of: all, or with early
+            stopping those up to the best evaluation.
     """
 
     model: nn.Module
@@ -59,6 +65,7 @@ class Trained:
     scale: Standardise
     target_scale: TargetScale | None
     example: Inputs
+    weights_of: int
 
 
 def train(
@@ -76,7 +83,7 @@ def train(
 
     Args:
         all_rows: train on the validation rows too; nothing is left to validate on.
-        show: told (steps done, steps in all, training loss) at the end of every epoch.
+        show: told (steps done, steps in all, training loss) at the end of every epoch, and where training stops.
 
     Raises:
         InputError: a space instead of a recipe, a batch larger than the data, a number out of range.
@@ -106,36 +113,48 @@ def train(
     average = copy.deepcopy(model) if step.averages else None
     valid = rows.split.valid
     plateaus = Plateaus.of(recipe, steps, feed.steps_per_epoch)
-    if plateaus.listening and not len(valid):
-        raise InputError("all_rows: a plateau needs validation rows to watch, and all rows are to train")
+    patience = patience_of(recipe, steps, feed.steps_per_epoch)
+    for listens, who in ((plateaus.listening, "a plateau"), (patience, "early stopping")):
+        if listens and not len(valid):
+            raise InputError(f"all_rows: {who} needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
-
-    def heard() -> tuple[float, float]:
-        with evaluated_weights(optimizer):
-            return mean_scores(model if average is None else average, task, feed, valid)
+    waiting, best = StoppingState(), {}
+    evaluated = model if average is None else average
 
     with seeded(stream_seed(seed, repeat, "masks")):
-        for start, stop in feed.spans(0, steps):
-            chunk = feed.chunk(start, stop)
-            for number in range(stop - start):
-                numbers = dict(zip(step.numbers, table[start + number].tolist(), strict=True))
-                set_numbers(model, optimizer, penalty, numbers)
-                optimizer.zero_grad()
-                batch = take(chunk.x, number), take(chunk.y, number)
-                loss = batch_gradient(model, task, recipe.accumulate, batch, numbers)
-                if "clip" in numbers:
-                    nn.utils.clip_grad_norm_(model.parameters(), numbers["clip"])
-                optimizer.step()
+        for done, batch in enumerate(batches(feed, steps), start=1):
+            numbers = dict(zip(step.numbers, table[done - 1].tolist(), strict=True))
+            set_numbers(model, optimizer, penalty, numbers)
+            optimizer.zero_grad()
+            loss = batch_gradient(model, task, recipe.accumulate, batch, numbers)
+            if "clip" in numbers:
+                nn.utils.clip_grad_norm_(model.parameters(), numbers["clip"])
+            optimizer.step()
+            if average is not None:
+                with evaluated_weights(optimizer):
+                    average_in(average, model, numbers[AVERAGING])
+            if done in measured and (plateaus.listening or patience):
                 if average is not None:
-                    with evaluated_weights(optimizer):
-                        average_in(average, model, numbers[AVERAGING])
-                if plateaus.listening and start + number + 1 in measured:
-                    table = plateaus.observe(start + number + 1, *heard(), table)
-            if stop % feed.steps_per_epoch == 0:
-                show(stop, steps, loss)
+                    take_statistics(average, task, feed, step.batch_rows)
+                with evaluated_weights(optimizer):
+                    heard = mean_scores(evaluated, task, feed, valid)
+                    if patience:
+                        waiting = early_stopping(waiting, done, heard[0], patience)
+                    if patience and waiting.best and waiting.step == done:
+                        best = copy.deepcopy(evaluated.state_dict())
+                table = plateaus.observe(done, *heard, table)
+            if done % feed.steps_per_epoch == 0 or waiting.stopped:
+                show(done, steps, loss)
+            if waiting.stopped:
+                break
     if isinstance(optimizer, RuleOptimizer):
         optimizer.eval()
-    final = (model if average is None else average).eval()
+    final = evaluated.eval()
+    if waiting.best:
+        final.load_state_dict(best)
+
+    if average is not None and not waiting.best:
+        take_statistics(average, task, feed, step.batch_rows)
     zeros = Penalty(final, select=chosen or None).zeros()
 
     def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
@@ -145,7 +164,16 @@ def train(
     validation = given(valid) if len(valid) else None
     test = given(torch.arange(len(rows.held.test)), tested=True)
     scales_of = (rows.scale, rows.target_scale)
-    return Trained(final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example)
+    weights_of = waiting.step if waiting.best else steps
+    return Trained(final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of)
+
+
+def batches(feed: Feed, steps: int) -> Iterator[tuple[Inputs, Targets]]:
+    """The batches of the first `steps` steps."""
+    for start, stop in feed.spans(0, steps):
+        chunk = feed.chunk(start, stop)
+        for number in range(stop - start):
+            yield take(chunk.x, number), take(chunk.y, number)
 
 
 @contextlib.contextmanager
@@ -191,6 +219,17 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
             kept.lerp_(now[name], 1 - decay)
         else:
             kept.copy_(now[name])
+
+
+def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int) -> None:
+    """Give averaged weights the batch norm statistics that they have on training rows, in batches of `size`."""
+
+    def forward(model: nn.Module, batch: tuple[Inputs, Targets]) -> None:
+        task.objective.one_pass(model, *batch)
+
+    # Weights that diverged have none that are finite, and the scores will show it.
+    with contextlib.suppress(InputError):
+        reestimate(average, feed.first_batches(size, REESTIMATED_ROWS), forward)
 
 
 def mean_scores(model: nn.Module, task: Task, feed: Feed, rows: Tensor, test: bool = False) -> tuple[float, float]:

@@ -19,7 +19,7 @@ Target = Annotated[str | None, typer.Option(help="A table's column to learn, or 
 Split = Annotated[str | None, typer.Option(help="class, random or time; by class where there are classes.")]
 Groups = Annotated[str | None, typer.Option(help="A table's column; rows with one value in it stay together.")]
 Time = Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")]
-Folds = Annotated[int | None, typer.Option(help="K: every K repeats validate on all rows once.")]
+Folds = Annotated[int | None, typer.Option(help="K folds: every K repeats validate on all rows once.")]
 Model = Annotated[
     str | None,
     typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),

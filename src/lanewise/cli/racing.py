@@ -36,15 +36,28 @@ def race(
     folds: Folds = None,
     model: Model = None,
     space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
-    candidates: Annotated[int, typer.Option(help="Recipes to draw from the space.")] = 48,
-    repeats: Annotated[int, typer.Option(help="Runs of each in the race: a split and a seed shared by all.")] = 3,
+    candidates: Annotated[
+        int | None, typer.Option(help="Recipes to draw from the space; 48 without a budget.", show_default=False)
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Instead of candidates: 500ep (epochs of all lanes together), 90s, 10m or 1h30m.")
+    ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(help="Runs of each in the race, a split and a seed shared by all; 3, or the number of folds."),
+    ] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     seed: Seed = 0,
     rule: Annotated[str, typer.Option(help="Who leaves early: halving, or none to train all to the end.")] = "halving",
     generations: Annotated[int, typer.Option(help="The sampler learns from each for the next.")] = 3,
     finalists: Annotated[int | None, typer.Option(help="How many are confirmed: a quarter, 2 to 6.")] = None,
-    confirm: Annotated[int, typer.Option(help="Fresh repeats the finalists are confirmed on.")] = 8,
+    confirm: Annotated[
+        int | None, typer.Option(help="Fresh repeats the finalists are confirmed on; 8, or whole rounds of folds.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="A recipe file; confirmed beside the finalists and compared with the winner.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
     device: Device = "cpu",
     threads: Threads = None,
@@ -70,11 +83,10 @@ def race(
             task,
             space,
             candidates=candidates,
-            repeats=repeats,
+            budget=budget,
             generations=generations,
             rule=rule,
             finalists=finalists,
-            confirm=confirm,
             seed=seed,
             epochs=epochs,
             batch_size=batch_size,
@@ -84,6 +96,9 @@ def race(
             engine=engine,
             checkpoint_every=checkpoint_every,
             observer=observer,
+            baseline=baseline,
+            # By default they follow from the data.
+            **{name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None},
         )
     print_found(found.verdict, folder, as_json)
 

@@ -82,6 +82,8 @@ def train(
         stderr.print("lanewise: stopped; nothing was saved, and training begins anew the next time")
         raise typer.Exit(STOPPED) from None
     metric, kind = task.objective.metric.name, ScoreKind.of(task.objective.metric)
+    if trained.recipe.early_stopping:
+        stderr.print(f"early stopping: the weights are those of step {trained.weights_of:,}")
     if trained.validation:
         loss, score = trained.validation
         stderr.print(f"validation: loss {loss:.4f}, {metric} {kind.words(score, 2)}")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import InputError, one_line
-from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
@@ -21,15 +20,12 @@ from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
-from lanewise.models import seeded
+from lanewise.lanes.reestimation import reestimated
+from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, scored
+from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
 
 T = TypeVar("T")
-
-EVALUATED_LANE_ROWS = 4096
-"""Rows times lanes that one evaluation call holds: bounds its memory."""
-LEAST_BATCHES = 32
-"""Parts of the rows where an objective scores whole batches: intervals take them for rows."""
 
 
 def evaluation_points(epochs: int) -> list[float]:
@@ -55,12 +51,16 @@ class Scores:
 
 @dataclass(eq=False)
 class Group:
-    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call."""
+    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call.
+
+    `plateaus` and `stopping` hold, by repeat and candidate, what lanes do about how they are scored.
+    """
 
     prepared: Prepared
     packs: list[Pack]
     total_steps: int
     plateaus: list[dict[int, Plateaus]]
+    stopping: list[dict[int, Stopping]]
     lane_rows: int = EVALUATED_LANE_ROWS
 
 
@@ -112,7 +112,9 @@ class Cohort:
             feed = engine.feed(recipe, index, prepared.step, prepared.plan.channels_last)
             packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
-        return Group(prepared, packs, total, plateaus)
+        patience = {c: patience_of(self.recipes[c], total, plain.steps_per_epoch) for c in candidates}
+        stopping = [{c: Stopping(steps) for c, steps in patience.items() if steps is not None} for _ in self.repeats]
+        return Group(prepared, packs, total, plateaus, stopping)
 
     def _plateaus(self, candidates: list[int], total_steps: int, steps_per_epoch: int) -> dict[int, Plateaus]:
         every = {c: Plateaus.of(self.recipes[c], total_steps, steps_per_epoch) for c in candidates}
@@ -164,7 +166,7 @@ class Cohort:
         def reached(step: int) -> None:
             nonlocal begun
             for pack in packs:
-                self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
+                self._count(pack, step - pack.step)
                 pack.step = step
                 for block in pack.blocks:
                     block.ahead = 0
@@ -209,7 +211,11 @@ class Cohort:
             reached(span[1])
 
     def evaluate(self) -> Scores:
-        """Score all live lanes on the validation rows of their repeat, and add a point to their curves."""
+        """Score all live lanes on the validation rows of their repeat, and add a point to their curves.
+
+        A lane with early stopping that has waited long enough, or is at its end, ends here: it gives up its place,
+        gets no more points, and has from now on the scores of its best evaluation.
+        """
         scores = self._empty()
         for group in self.groups:
             for at, pack in enumerate(group.packs):
@@ -224,6 +230,8 @@ class Cohort:
                 for candidate in pack.candidates:
                     point = (training.get(candidate, np.nan), scores.loss[candidate, at], scores.metric[candidate, at])
                     self.curves.setdefault((candidate, self.repeats[at]), []).append((self.progress, *point))
+                self._tell_stopping(group, at, scores)
+        self._stand(scores)
         return scores
 
     def _tell_plateaus(self, group: Group, at: int, scores: Scores) -> None:
@@ -238,16 +246,37 @@ class Cohort:
         if changed:
             pack.replace_tables(changed)
 
+    def _tell_stopping(self, group: Group, at: int, scores: Scores) -> None:
+        pack, stopping = group.packs[at], group.stopping[at]
+        ended = set()
+        for candidate in [c for c in pack.candidates if c in stopping]:
+            if self.progress in evaluation_points(self.recipes[candidate].epochs):
+                measured = float(scores.loss[candidate, at]), float(scores.metric[candidate, at])
+                stopping[candidate].hear(pack, candidate, *measured, last=self.progress >= 1)
+                if stopping[candidate].ended:
+                    ended.add(candidate)
+        pack.keep(set(pack.candidates) - ended)
+
+    def _stand(self, scores: Scores) -> None:
+        """Put in the scores of the lanes that have ended: those of their best evaluation."""
+        for group in self.groups:
+            for at, stopping in enumerate(group.stopping):
+                for candidate, lane in stopping.items():
+                    if lane.ended:
+                        scores.loss[candidate, at], scores.metric[candidate, at] = lane.heard.loss, lane.metric
+
     def cool_down(self, share: float) -> Scores:
         """What each live lane would be worth if it stopped now.
 
         A copy of its state trains for `share` of its run on the batches that come next while the rate falls to zero,
-        and is scored on the validation rows; the lanes themselves are left as they were.
+        and is scored on the validation rows; the lanes themselves are left as they were. A lane that has ended counts
+        as it stands.
         """
         scores = self._empty()
         for group in self.groups:
             if any(pack.blocks for pack in group.packs):
                 self._with_memory(group, partial(self._cool_down, group, share, scores))
+        self._stand(scores)
         return scores
 
     def _cool_down(self, group: Group, share: float, scores: Scores) -> None:
@@ -271,8 +300,13 @@ class Cohort:
         synchronise(self.engine.device)
         self.engine.costs.train += time.perf_counter() - begun
         for at, pack in enumerate(group.packs):
-            self.engine.costs.lane_steps += len(pack.candidates) * steps
+            self._count(pack, steps)
             self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+
+    def _count(self, pack: Pack, steps: int) -> None:
+        lane_steps = len(pack.candidates) * steps
+        self.engine.costs.lane_steps += lane_steps
+        self.engine.costs.lane_epochs += lane_steps / pack.feed.steps_per_epoch
 
     def keep(self, candidates: Iterable[int]) -> None:
         """Let all candidates but these leave, in every repeat."""
@@ -281,17 +315,20 @@ class Cohort:
         for group in self.groups:
             for pack in group.packs:
                 pack.keep(staying)
+            for stopping in group.stopping:
+                for candidate in stopping.keys() - staying:
+                    del stopping[candidate]
 
     def test_rows(self, candidates: Iterable[int]) -> dict[int, np.ndarray]:
         """The metric of every test row in every repeat, float64 [repeats, rows], for each candidate asked for."""
         asked = set(candidates)
         found: dict[int, list[np.ndarray]] = {candidate: [] for candidate in asked}
         for group in self.groups:
-            for pack in group.packs:
-                if not asked & set(pack.candidates):
+            for at, pack in enumerate(group.packs):
+                if not asked & {*pack.candidates, *group.stopping[at]}:
                     continue
                 every = torch.arange(len(pack.feed.repeat.held.test))
-                losses, metric = self._with_memory(group, partial(self._rows, group, pack, None, every, test=True))
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, every, test=True))
                 for candidate in asked & set(metric):
                     scores = metric[candidate]
                     if self.engine.task.objective.metric.fraction:
@@ -300,13 +337,37 @@ class Cohort:
                     found[candidate].append(scores)
         return {candidate: np.stack(rows) for candidate, rows in found.items() if rows}
 
+    def valid_rows(self, candidates: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """The metric of every validation row in every repeat, for the live lanes of the candidates asked for.
+
+        Returns:
+            (metric [candidates, observations], repeat of each observation, counted from 0, its row of the pool); NaN
+            for lanes that diverged or left. None where whole batches are scored, not rows.
+        """
+        if not self.engine.task.objective.by_row:
+            return None
+        valid = [self.engine.repeat(index).split.valid for index in self.repeats]
+        ends = np.cumsum([0, *map(len, valid)])
+        found = np.full((len(candidates), ends[-1]), np.nan)
+        for group in self.groups:
+            for at, pack in enumerate(group.packs):
+                asked = set(candidates) & {*pack.candidates, *group.stopping[at]}
+                if not asked:
+                    continue
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, valid[at]))
+                for place, candidate in enumerate(candidates):
+                    if candidate in metric and np.isfinite(losses[candidate].mean()):
+                        found[place, ends[at] : ends[at + 1]] = metric[candidate]
+        repeat = np.repeat(np.arange(len(valid)), np.diff(ends))
+        return found, repeat, torch.cat(list(valid)).numpy()
+
     def zeros(self) -> dict[int, float]:
         """Share of each live candidate's penalised weights that are exactly zero, the mean over repeats."""
         found: dict[int, list[float]] = {}
         for group in self.groups:
             step = group.prepared.step
-            for pack in group.packs:
-                for block in pack.blocks:
+            for at, pack in enumerate(group.packs):
+                for block in [*_standing(pack), *resting(group.stopping[at], pack.width, pack.least)]:
                     counts = step.zeros(block.state)
                     for candidate, share in zip(block.candidates, counts.tolist(), strict=False):
                         found.setdefault(candidate, []).append(share)
@@ -319,53 +380,29 @@ class Cohort:
     def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]] | None, scores: Scores) -> None:
         if not pack.blocks:
             return
-        losses, metrics = self._rows(group, pack, states, pack.feed.repeat.split.valid)
+        losses, metrics = self._rows(group, pack, _standing(pack, states), pack.feed.repeat.split.valid)
         for candidate in pack.candidates:
             loss = losses[candidate].mean()
             if np.isfinite(loss):
                 scores.loss[candidate, at] = loss
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
-    def _rows(
-        self, group: Group, pack: Pack, states: list[list[Tensor]] | None, rows: Tensor, test: bool = False
-    ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-        """(losses, metrics) of `rows` of the pool, or of the test data, for all of `pack`, float64 [rows] each.
+    def _final(self, group: Group, at: int, asked: set[int], rows: Tensor, test: bool = False) -> Found:
+        """Scores of all lanes in training, and of those `asked` for that have ended, as they stand."""
+        pack = group.packs[at]
+        ended = resting(group.stopping[at], pack.width, pack.least, asked)
+        return self._rows(group, pack, [*_standing(pack), *ended], rows, test)
 
-        `states` are those of the blocks, by default as they stand. An objective that scores whole batches gives one
-        loss and one metric for each batch of nearly one size instead.
-        """
-        prepared, feed = group.prepared, pack.feed
-        states = [block.state for block in pack.blocks] if states is None else states
-        # No more rows than four batches either: training shows that a batch fits into memory.
-        size = max(1, min(group.lane_rows // pack.width, 4 * feed.batch_size))
-        parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
-        row_at = max(0, pack.step - 1)
-
-        def score(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-            with torch.no_grad(), seeded(feed.repeat.evaluation_seed, prepared.step.draws_itself):
-                losses, metrics = prepared.evaluate(*state, block.table[row_at], *leaves)
-            return losses.double().cpu(), metrics.double().cpu()
-
-        batches = feed.repeat.evaluated(parts, feed.dtype, feed.device, test)
-        pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pack.blocks]
-        coming = prepared.workers.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = prepared.workers.submit(next, batches, None)
-            leaves = batch_leaves(*batch)
-            jobs = [partial(score, b, s, leaves) for b, s in zip(pack.blocks, states, strict=True)]
-            for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
-                piece.append(result)
-        found: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = ({}, {})
-        for block, piece in zip(pack.blocks, pieces, strict=True):
-            for which in (0, 1):
-                whole = torch.cat([part[which] for part in piece], dim=1).numpy()
-                found[which].update({c: whole[lane] for lane, c in enumerate(block.candidates)})
-        return found
+    def _rows(self, group: Group, pack: Pack, blocks: list[Lanes], rows: Tensor, test: bool = False) -> Found:
+        prepared = group.prepared
+        if prepared.step.normed:
+            blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks)
+        return scored(prepared, pack.feed, blocks, rows, group.lane_rows, pack.width, test)
 
 
-def evaluated_parts(rows: Tensor, size: int, by_row: bool) -> tuple[Tensor, ...]:
-    """`rows` in parts of at most `size`; for scores of whole batches, in at least 32 parts of nearly one size."""
-    if by_row:
-        return torch.split(rows, size)
-    count = max(-(-len(rows) // size), min(len(rows), LEAST_BATCHES))
-    return torch.tensor_split(rows, count)
+def _standing(pack: Pack, states: list[list[Tensor]] | None = None) -> list[Lanes]:
+    """The lanes in training as they stand, or with other `states` of their blocks."""
+    states = [block.state for block in pack.blocks] if states is None else states
+    row_at = max(0, pack.step - 1)
+    blocks = zip(pack.blocks, states, strict=True)
+    return [Lanes(block.candidates, state, block.table[row_at]) for block, state in blocks]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from lanewise.data import hold_out
-from lanewise.data.nested import take
+from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
+from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.feed import Feed, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import (
@@ -24,7 +25,7 @@ from lanewise.lanes.plan import (
     choose_plan,
     program_of,
 )
-from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
+from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, statistics_program
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.parts.part import Allowed, check_number
@@ -47,6 +48,7 @@ class Prepared:
     plan: Plan
     train: Program
     evaluate: Program
+    statistics: Program
     workers: Workers
     trial: Trial
 
@@ -62,7 +64,8 @@ class Costs:
     """What a study has cost so far.
 
     Attributes:
-        lane_steps: steps summed over lanes and repeats, cool-downs and confirmation included.
+        lane_steps: steps summed over lanes and repeats, cool-downs and confirmation included. lane_epochs: the same
+            steps in epochs.
         train: wall seconds of exactly those steps, with batch gathering and update, without compiling and trials.
         compile: wall seconds spent compiling. trials: wall seconds spent on finding the fastest way.
     """
@@ -71,6 +74,7 @@ class Costs:
     train: float = 0.0
     compile: float = 0.0
     trials: float = 0.0
+    lane_epochs: float = 0.0
 
 
 class Engine:
@@ -164,20 +168,30 @@ class Engine:
         repeats: int,
         lane_steps: int,
         survivors: Survivors = ((1.0, 1.0),),
+        seconds: float | None = None,
     ) -> Prepared:
         """What lanes with the structure of `recipe` run with: made at the first call, kept for all later ones.
 
         Args:
             index: a repeat, whose data the trials use. lanes: lanes of one repeat, of which there are
                 `repeats`. lane_steps: expected in all. survivors: how the lanes become fewer.
+            seconds: that are spent on training in any case, where it is not known how many steps that will be.
         """
         key = str(recipe.structure())
         if key not in self._prepared:
-            self._prepared[key] = self._made(key, recipe, index, lanes, repeats, lane_steps, survivors)
+            self._prepared[key] = self._made(key, recipe, index, lanes, repeats, lane_steps, survivors, seconds)
         return self._prepared[key]
 
     def _made(
-        self, key: str, recipe: Recipe, index: int, lanes: int, repeats: int, lane_steps: int, survivors: Survivors
+        self,
+        key: str,
+        recipe: Recipe,
+        index: int,
+        lanes: int,
+        repeats: int,
+        lane_steps: int,
+        survivors: Survivors,
+        seconds: float | None,
     ) -> Prepared:
         model = self.new_model(index)
         step = self._step(recipe, self.feed(recipe, index))
@@ -198,7 +212,7 @@ class Engine:
         elif self._given_plans:
             raise InputError(f"the engine plan given knows no lanes of this structure: {key}")
         else:
-            choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors)
+            choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors, seconds)
         self.costs.compile += choice.compile_seconds
         self.costs.trials += choice.trial_seconds
         self.plans[key] = plan = choice.plan
@@ -207,7 +221,8 @@ class Engine:
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)
-        return Prepared(step, plan, choice.program, self._evaluation(trial, plan), workers, trial)
+        programs = (choice.program, self._evaluation(trial, plan), self._statistics(trial, plan))
+        return Prepared(step, plan, *programs, workers, trial)
 
     def narrowed(self, prepared: Prepared) -> Prepared | None:
         """The same with less memory at a time, from now on: half as many lanes to a block, or one worker.
@@ -251,6 +266,27 @@ class Engine:
                 return packed
         self.note(f"evaluated one lane after another, because packs cannot be evaluated: {why}")
         return lane_after_lane(evaluate_program(step, packed=False), step.state_size)
+
+    def _statistics(self, trial: Trial, plan: Plan) -> Program:
+        """The program that takes batch norm statistics of averaged weights: packed if the model allows it."""
+        step = trial.step
+        if not plan.packed:
+            return statistics_program(step, packed=False)
+        packed = statistics_program(step, packed=True)
+        if step.normed:
+            leaves = batch_leaves(*self._one_batch(trial))
+            try:
+                with torch.no_grad():
+                    packed(*trial.examples(2)[: step.state_size + 1], *leaves)
+            except Exception as error:
+                self.note(f"statistics of averaged weights are taken one lane after another: {brief(error)}")
+                return lane_after_lane(statistics_program(step, packed=False), step.state_size)
+        return packed
+
+    @staticmethod
+    def _one_batch(trial: Trial) -> tuple[Inputs, Targets]:
+        rows = slice(trial.step.batch_rows)
+        return take(take(trial.chunk.x, 0), rows), take(take(trial.chunk.y, 0), rows)
 
     def close(self, wait: bool = True) -> None:
         """End the worker threads, once their present jobs are done; without `wait` this returns before that."""

@@ -188,6 +188,17 @@ class Feed:
         x, y = (at_steps(nested, steps) for nested in (x, y))
         return Chunk(x, y, self._draws(0, 0, steps), self._seeds(0, steps))
 
+    def first_batches(self, size: int, rows: int) -> Iterator[tuple[Inputs, Targets]]:
+        """The first batches of `size` rows of the first epoch: at least one, and as many as hold `rows` if there are.
+
+        Rows that are read from elsewhere are augmented as in that epoch; each batch has all of its rows.
+        """
+        order = self._epoch_order(0)
+        count = max(1, min(len(order) // size, -(-rows // size)))
+        seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
+        batches = self.repeat.held.pool.batches(torch.split(order[: count * size], size), seed)
+        return (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
+
     def _seeds(self, start: int, stop: int) -> tuple[int, ...]:
         study, repeat = self.repeat.study_seed, self.repeat.index
         return tuple(stream_seed(study, repeat, "model", step) for step in range(start, stop)) if self.seeded else ()

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -19,7 +20,7 @@ from lanewise.lanes.memory import USABLE, available_bytes, peak_bytes
 from lanewise.lanes.pack import advance
 from lanewise.lanes.program import Program, capture, compile_mark, fused, has_compiler, train_program
 from lanewise.lanes.step import LaneStep
-from lanewise.lanes.workers import Workers
+from lanewise.lanes.workers import Workers, available_threads
 
 EAGER_WIDTH = 32
 TRIAL_WIDTH = 8
@@ -30,10 +31,13 @@ OVERHEAD_LANES = 0.9
 with 4, 8, 16 and 32 lanes of the digits perceptron on two workers."""
 NARROWEST_PACK = 2
 """A pack of one lane rounds differently from all wider ones, so packs are padded to two."""
-COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 12.0, 4.0
-"""What compiling costs, with Inductor's cache on the disk empty and filled: 9 to 16 and 2 to 5 seconds on two cores."""
+COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 12.0, 3.0
+"""What compiling costs, with Inductor's cache on the disk empty and filled: 8 to 16 and 2 to 3 seconds on two cores,
+of which importing Inductor takes 1.5 to 2."""
 EXPECTED_SAVING = 0.6
 """Share of the eager time that compiling saves, at least, on the models measured so far."""
+MOST_COMPILING = 0.25
+"""Share of a given time that compiling may be expected to take."""
 FUSION_GAIN = 1.3
 """Compiling helps a pack more than a loop: a pack this many times slower when eager is still the one to compile."""
 TRIAL_SECONDS = 0.05
@@ -185,13 +189,17 @@ def check_draws(plan: Plan, step: LaneStep) -> None:
         )
 
 
-def program_of(plan: Plan, trial: Trial) -> tuple[Program, float]:
-    """The program of a plan that is already decided, and the seconds it took to compile."""
+def program_of(plan: Plan, trial: Trial, graph: GraphModule | None = None) -> tuple[Program, float]:
+    """The program of a plan that is already decided, and the seconds it took to compile.
+
+    Args:
+        graph: what `captured` gave, where it has been called; it is changed.
+    """
     if not plan.compiled:
         return train_program(trial.step, plan.packed, native=True, images_last=plan.channels_last), 0.0
     trial = trial.laid_for(plan)
     begun = time.perf_counter()
-    program = fused(captured(plan, trial), trial.examples(plan.width))
+    program = fused(graph or captured(plan, trial), trial.examples(plan.width))
     program(*trial.examples(plan.width))
     return program, time.perf_counter() - begun
 
@@ -205,10 +213,30 @@ def captured(plan: Plan, trial: Trial) -> GraphModule:
     return capture(program, trial.examples(plan.width))
 
 
-def compile_seconds_to_expect(plan: Plan, trial: Trial) -> float:
+def compile_seconds_to_expect(graph: GraphModule, examples: Sequence[Tensor]) -> float:
     """What compiling will cost: less where Inductor has this very graph in its cache."""
-    known = compile_mark(captured(plan, trial), trial.laid_for(plan).examples(plan.width)).exists()
-    return CACHED_COMPILE_SECONDS if known else COMPILE_SECONDS
+    return CACHED_COMPILE_SECONDS if compile_mark(graph, examples).exists() else COMPILE_SECONDS
+
+
+def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, GraphModule | None]:
+    """Why `plan` is not to be compiled where that saves `saving` seconds; else the graph to compile."""
+    if not has_compiler():
+        return "the fastest way without a C++ compiler, of which none was found", None
+    if saving < CACHED_COMPILE_SECONDS:
+        # Not even worth the second that capturing the graph takes, to ask whether Inductor knows it.
+        return f"compiling would cost about {CACHED_COMPILE_SECONDS:.0f} s at least and save {saving:.0f} s", None
+    graph = captured(plan, trial)
+    price = compile_seconds_to_expect(graph, trial.laid_for(plan).examples(plan.width))
+    if saving < price:
+        return f"compiling would cost about {price:.0f} s and save {saving:.0f} s", None
+    return "", graph
+
+
+def crowding() -> float:
+    """How many times as long a thread takes because others want the processors too; at least 1."""
+    with contextlib.suppress(OSError, AttributeError):
+        return max(1.0, os.getloadavg()[0] / available_threads())
+    return 1.0
 
 
 Survivors = Sequence[tuple[float, float]]
@@ -298,6 +326,7 @@ def choose_plan(
     threads: int,
     note: Callable[[str], None],
     survivors: Survivors = ((1.0, 1.0),),
+    seconds: float | None = None,
 ) -> Choice:
     """Try the ways there are for a moment each and take the fastest.
 
@@ -306,6 +335,7 @@ def choose_plan(
             against which compiling must pay.
         threads: processors to use. note: told in one line what did not work and why.
         survivors: how the lanes become fewer.
+        seconds: that training takes in any case, instead of `lane_steps`.
     """
     begun = time.perf_counter()
     timings: dict[str, float] = {}
@@ -352,26 +382,22 @@ def choose_plan(
     width = min(widest, block_width(lanes, repeats, threads, survivors))
     fused_plans = [Plan(True, True, width, threads, 1)] if pack_it else []
     if not pack_it or trial.step.holds_images:
-        # Convolutions of narrow layers gain by packing and those of wide ones lose, compiled more than eager.
+        # Narrow convolutions gain by packing and wide ones lose; how they do eagerly does not tell which these are.
         fused_plans.append(replace(loop, compiled=True, workers=threads))
     for fused_plan in fused_plans:
         saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
+        if seconds is not None:
+            saving = seconds * MOST_COMPILING / crowding() - compile_seconds
         try:
-            if not has_compiler():
-                unpaid = "the fastest way without a C++ compiler, of which none was found"
-            elif saving < CACHED_COMPILE_SECONDS:
-                # Not even worth the second that capturing the graph takes, to ask whether Inductor knows it.
-                unpaid = f"compiling would cost about {CACHED_COMPILE_SECONDS:.0f} s at least and save {saving:.0f} s"
-            elif saving < (price := compile_seconds_to_expect(fused_plan, trial)):
-                unpaid = f"compiling would cost about {price:.0f} s and save {saving:.0f} s"
-            else:
-                fused_program, seconds = program_of(fused_plan, trial)
-                compile_seconds += seconds
-                fused_cost = timed(fused_plan, fused_program)
-                if fused_cost < cost:
-                    plan, program, cost = fused_plan, fused_program, fused_cost
+            unpaid, graph = not_worth_compiling(fused_plan, trial, saving)
+            if graph is None:
+                why = why if plan.compiled else unpaid
                 continue
-            why = why if plan.compiled else unpaid
+            fused_program, took = program_of(fused_plan, trial, graph)
+            compile_seconds += took
+            fused_cost = timed(fused_plan, fused_program)
+            if fused_cost < cost:
+                plan, program, cost = fused_plan, fused_program, fused_cost
         except Exception as error:
             note(f"not compiled: {brief(error)}")
             why = why if plan.compiled else "compiling failed"

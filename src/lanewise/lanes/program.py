@@ -62,6 +62,13 @@ def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False, im
     return _by_lane(differentiable if taken_apart else step.evaluate, lanes)
 
 
+def statistics_program(step: LaneStep, packed: bool) -> Program:
+    """The eager program that takes batch norm statistics: (*state, numbers, *batch) -> those of `LaneStep.statistics`."""
+    if not packed:
+        return lambda *flat: _one_lane(partial(step.statistics, native=True), step.state_size, flat)
+    return _by_lane(step.statistics, (0,) * step.state_size + (1,) + (None,) * step.layout.count)
+
+
 def lane_after_lane(program: Program, size: int) -> Program:
     """A looped program for blocks of any width: what packs are evaluated by where packing works in training only."""
 
@@ -199,17 +206,21 @@ def fused(graph: GraphModule, examples: Sequence[Tensor]) -> Fused:
     With Inductor's C++ wrapper a call leaves Python's lock, so that two threads run two blocks at a time. `Fused` sees
     to the layout of the inputs, which Inductor would look at anew in every call (7 us).
     """
+    from torch._guards import TracingContext, tracing
     from torch._inductor.compile_fx import compile_fx
     from torch._inductor.decomposition import select_decomp_table
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     mark = compile_mark(graph, examples)
     size = overwrite(graph)
     on_cpu = examples[0].device.type == "cpu"
     options = {"size_asserts": False} | ({"cpp_wrapper": True} if on_cpu else {})
-    known = select_decomp_table()
-    kept = POOLS if on_cpu else ()
-    with called_as_they_are(kept):
-        decompositions = {op: way for op, way in known.items() if op not in kept}
+    pools = POOLS if on_cpu else ()
+    decompositions = {one: way for one, way in select_decomp_table().items() if one not in pools}
+    # Inductor keeps what it compiled on the disk only where there is a context with an environment of shapes, though
+    # all shapes are fixed here: without it, a second start generates all code anew (4.5 s instead of 0.7).
+    with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))), called_as_they_are(pools):
         compiled: Any = compile_fx(graph, list(examples), config_patches=options, decompositions=decompositions)
     program = Fused(compiled, examples, size)
     with contextlib.suppress(OSError):

@@ -20,6 +20,7 @@ from lanewise.errors import InputError, one_line
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.batch import BatchLayout, micro_batches
 from lanewise.lanes.channels_last import IMAGE_AXES
+from lanewise.lanes.listening import heard, listening
 from lanewise.lanes.numbers import AVERAGING, number_names
 from lanewise.lanes.twins import (
     MIXUP_PARTNERS,
@@ -80,6 +81,8 @@ class LaneStep:
         least_lanes: lanes an eager pack must have for a lane to be the same bit for bit in any.
         holds_images: whether it may matter to speed how images lie in memory.
         rates: the numbers that scale a step; they fall in a cool-down.
+        batch_rows: rows of each of the batches that a step accumulates.
+        normed: batch norm layer -> values a channel in such a batch, where averaged weights take statistics anew.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
@@ -89,7 +92,7 @@ class LaneStep:
         self.recipe, self.rule, self.objective = recipe, recipe.rule, objective
         self.numbers = number_names(recipe)
         self.layout = BatchLayout(x, y)
-        rows = row_count(x) // recipe.accumulate
+        self.batch_rows = rows = row_count(x) // recipe.accumulate
         x, y = take(x, slice(rows)), take(y, slice(rows))
         self.example = mapped(lambda leaf: leaf[:2].cpu(), x)
         device = self._device = leaves(x)[0].device
@@ -102,6 +105,8 @@ class LaneStep:
         try:
             self.draws = draw_shapes(twin, one_pass, dtype, device)
             self.draws_itself = draws_itself(twin, one_pass, device)
+            self._models = {"train": copy.deepcopy(twin).train(), "eval": twin.eval(), "listen": listening(twin)}
+            self.normed = self._normed(one_pass) if self.averages else {}
         except InputError:
             raise
         except Exception as error:
@@ -122,12 +127,17 @@ class LaneStep:
         self.least_lanes = max(4, -(-8 // min(channels))) if channels else 2
         self.holds_images = device.type == "cpu" and any(param.ndim == IMAGE_AXES for param in twin.parameters())
         self.rates = {rule.rate for rule in self.rules.values()}
-        self._models = {"train": copy.deepcopy(twin).train(), "eval": twin.eval()}
         self._of_thread = threading.local()
         self._structure: Any = None
 
+    def _normed(self, one_pass: Any) -> dict[str, int]:
+        tried = copy.deepcopy(self._models["listen"])
+        with torch.no_grad():
+            one_pass(tried)
+        return {name: int(statistics.number) for name, statistics in heard(tried).items()}
+
     def model(self, mode: str) -> Bound:
-        """The twin model in mode `train` or `eval`, one a thread: `functional_call` swaps its tensors."""
+        """The twin model in mode `train`, `eval` or `listen`, one a thread: `functional_call` swaps its tensors."""
         if not hasattr(self._of_thread, mode):
             setattr(self._of_thread, mode, Bound(copy.deepcopy(self._models[mode]), self.objective))
         found: Bound = getattr(self._of_thread, mode)
@@ -252,6 +262,29 @@ class LaneStep:
         scores, _ = self.model("eval").run(self.weights(flat[:size], flat[size]), "scores", *batch)
         losses, metrics = scores
         return losses, metrics
+
+    def statistics(self, *flat: Tensor, native: bool = False) -> list[Tensor]:
+        """What the averaged weights of one lane give: (*state, numbers [count], *batch) -> [mean, squares, ...].
+
+        Mean and sum of squared deviations of the inputs of every layer of `normed`, float64 [channels] each.
+        """
+        size = self._structure.num_leaves
+        bound = self.model("listen")
+        bound.take_native(native)
+        # Layers write into their buffers, and the state must stay as it is.
+        tensors = {name: tensor.clone() for name, tensor in self.weights(flat[:size], flat[size]).items()}
+        bound.run(tensors, "one_pass", *self.layout.batch(flat[size + 1 :]))
+        found = heard(bound.model)
+        return [part for name in self.normed for part in (found[name].mean, found[name].squares)]
+
+    def with_statistics(self, state: Sequence[Tensor], found: dict[str, tuple[Tensor, Tensor]]) -> list[Tensor]:
+        """A block's `state` whose averaged weights have the batch norm statistics `found`, by layer, of its lanes."""
+        params, buffers, slots, averages = tree_unflatten(list(state), self._structure)
+        for layer, statistics in found.items():
+            for kind, value in zip(("running_mean", "running_var"), statistics, strict=True):
+                name = f"{layer}.{kind}".lstrip(".")
+                averages[name] = value.to(averages[name].dtype)
+        return tree_flatten((params, buffers, slots, averages))[0]
 
     def zeros(self, state: Sequence[Tensor]) -> Tensor:
         """Share of the penalised weights that are exactly zero, for stacked lanes: float64 [lanes]."""

@@ -16,7 +16,7 @@ from lanewise.recipe_file import dump
 from lanewise.report.words import counted, describe, lead_unit, loss_words, score_words, time_words
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
-from lanewise.study.verdict import Finalist, Verdict
+from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
 
 REFRESHES = 4
 """Per second: enough for a clock that runs, and too few to be felt beside the training."""
@@ -186,26 +186,28 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     table.add_column(f"lead{lead}" if width < WIDE else f"winner's lead{lead}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     if width >= WIDE:
+        table.add_column("best?", justify="right", no_wrap=True)
         table.add_column("recipe")
     for finalist in verdict.finalists:
         cells: list[str | Text] = [
             str(finalist.candidate),
             score_words(finalist.scores, verdict.kind),
-            *_lead(finalist, verdict.kind, width >= NARROW),
+            *_lead(finalist, verdict, width >= NARROW),
         ]
         if width >= WIDE:
+            cells.append("" if finalist.chance is None else chance_words(finalist.chance))
             cells.append(_line(describe(finalist.recipe)))
         table.add_row(*cells, style="bold" if finalist.difference is None else "dim" if finalist.told_apart else "")
     return table
 
 
-def _lead(finalist: Finalist, kind: ScoreKind, with_interval: bool) -> tuple[str, str]:
+def _lead(finalist: Finalist, verdict: Verdict, with_interval: bool) -> tuple[str, str]:
     lead = finalist.difference
     if lead is None:
-        return "", "winner"
-    mean, low, high = kind.difference_words([lead.mean, lead.low, lead.high])
+        return "", place_words(finalist, verdict)
+    mean, low, high = verdict.kind.difference_words([lead.mean, lead.low, lead.high])
     lead_words = f"{mean} ({low} to {high})" if with_interval else mean
-    return lead_words, "worse" if finalist.told_apart else "as good?"
+    return lead_words, place_words(finalist, verdict)
 
 
 def _table() -> Table:

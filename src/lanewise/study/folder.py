@@ -17,6 +17,7 @@ from lanewise.lanes.plan import Plan
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump
 from lanewise.study.checkpoint import Checkpoints
+from lanewise.study.decisions import Decisions
 from lanewise.study.lock import Lock
 
 MARK = "run.json"
@@ -92,6 +93,11 @@ class RunFolder:
     def engine(self) -> Path:
         """How the lanes were run; `--engine` takes it."""
         return self.path / "engine.json"
+
+    @property
+    def decided(self) -> Path:
+        """What was decided by the budget; there where the race has one."""
+        return self.path / "decisions.json"
 
     @property
     def verdict(self) -> Path:
@@ -182,7 +188,7 @@ class RunFolder:
         """Remove what a run that never got going has made: its few files, its folder and new folders above that."""
         if self.begun:
             logs = [f"{self.database.name}{end}" for end in ("-wal", "-shm")]
-            for name in (MARK, self.space.name, self.engine.name, self.database.name, *logs):
+            for name in (MARK, self.space.name, self.engine.name, self.decided.name, self.database.name, *logs):
                 (self.path / name).unlink(missing_ok=True)
         for folder in self._made:
             with contextlib.suppress(OSError):
@@ -202,6 +208,13 @@ class RunFolder:
     def write_json(self, name: str, data: dict[str, Any]) -> None:
         """A JSON file, whole or not at all."""
         write_whole(self.path / name, json.dumps(data, indent=2, allow_nan=True) + "\n")
+
+    def decisions(self) -> Decisions:
+        """The decisions on record, and a place for more."""
+        known = read_json(self.decided, str(self.decided)) if self.resumes and self.decided.exists() else {}
+        if not all(isinstance(made, dict) and all(type(n) is int for n in made.values()) for made in known.values()):
+            raise InputError(f"{self.decided}: must hold whole numbers by decision, as a race writes it")
+        return Decisions(known, lambda made: self.write_json(self.decided.name, made))
 
     def write_plans(self, plans: Mapping[str, Plan]) -> None:
         """`engine.json`: the plans by structure."""
