@@ -77,6 +77,7 @@ def race(
     out: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     device: str = "cpu",
+    precision: str = "float32",
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
@@ -92,7 +93,8 @@ def race(
         out: a new folder for the record and the report; nothing is written without it. A race that was stopped or
             killed goes on with `resume(out)`.
         checkpoint_every: seconds between two checkpoints in that folder, at least.
-        device: a torch device. threads: processors to use, all by default.
+        device: a torch device. precision: of the forward pass, float32 or bfloat16 (by `torch.autocast`; weights and
+            losses stay float32). threads: processors to use, all by default.
         engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
         observer: told how it goes; by default nobody is.
         baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
@@ -125,6 +127,7 @@ def race(
             folder=folder,
             observer=observer,
             device=device,
+            precision=precision,
             threads=threads,
             plans=plans,
             every=checkpoint_every,
@@ -162,6 +165,8 @@ def resume(folder: str | os.PathLike[str], task: Task | None = None, *, observer
         known = {
             "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
             "device": recorded["device"],
+            # Runs recorded before there was a choice have none.
+            "precision": recorded.get("precision", "float32"),
             "threads": recorded["threads"],
             "every": recorded["checkpoint_every"],
             "baseline": None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0],

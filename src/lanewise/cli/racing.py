@@ -15,6 +15,7 @@ from lanewise.cli.options import (
     Folds,
     Groups,
     Model,
+    Precision,
     Seed,
     Split,
     Target,
@@ -60,6 +61,7 @@ def race(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
     device: Device = "cpu",
+    precision: Precision = "float32",
     threads: Threads = None,
     engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None,
     checkpoint_every: Annotated[
@@ -92,6 +94,7 @@ def race(
             batch_size=batch_size,
             out=folder,
             device=device,
+            precision=precision,
             threads=threads,
             engine=engine,
             checkpoint_every=checkpoint_every,

@@ -25,6 +25,7 @@ from lanewise.lanes.plan import (
     choose_plan,
     program_of,
 )
+from lanewise.lanes.precision import check_precision
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, statistics_program
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
@@ -84,6 +85,7 @@ class Engine:
         task: model, data, objective.
         seed: the study's seed; every split, weight, order and mask follows from it.
         device: a torch device. threads: processors to use (default: all this process may use).
+        precision: of the forward pass: float32, or bfloat16 where that gains.
         dtype: of weights and data. plans: structure -> plan of an earlier run, used instead of measuring.
         note: told in one line each what the engine chose, and what did not work.
         replayed: structure -> plan that this very study chose before it was cut off; taken where there is one.
@@ -97,6 +99,7 @@ class Engine:
         *,
         device: str = "cpu",
         threads: int | None = None,
+        precision: str = "float32",
         dtype: torch.dtype = torch.float32,
         plans: dict[str, Plan] | None = None,
         note: Callable[[str], None] = lambda line: None,
@@ -105,6 +108,7 @@ class Engine:
     ) -> None:
         self.task, self.seed, self.dtype, self.note = task, seed, dtype, note
         self.device = usable_device(device)
+        self.precision = check_precision(precision, self.device)
         self.threads = available_threads() if threads is None else threads
         check_threads(self.threads)
         if self.device.type != "cpu":
@@ -156,9 +160,8 @@ class Engine:
 
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.example()
-        return LaneStep(
-            self.new_model(feed.repeat.index), recipe, self.task.objective, take(chunk.x, 0), take(chunk.y, 0)
-        )
+        model, batch = self.new_model(feed.repeat.index), (take(chunk.x, 0), take(chunk.y, 0))
+        return LaneStep(model, recipe, self.task.objective, *batch, self.precision)
 
     def prepare(
         self,
