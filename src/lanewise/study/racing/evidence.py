@@ -52,24 +52,20 @@ def reliability(scores: np.ndarray) -> float:
     return repeats * mean / (1 + (repeats - 1) * mean)
 
 
-def agreement(scores: np.ndarray, progress: np.ndarray) -> tuple[float, int]:
-    """(rank correlation of the last rung with that of half its progress, candidates it rests on); NaN if unknown.
+def agreement(scores: np.ndarray) -> tuple[float, int]:
+    """(rank correlation of the last rung with the first, how many candidates it rests on); (NaN, 0) if unknown.
 
     What repeats show to be noise is allowed for: the correlation is divided by the two rungs' reliability.
 
-    >>> agreement(np.array([[[1.0], [2.0], [3.0], [4.0]], [[1.0], [2.0], [4.0], [3.0]]]), np.array([0.25, 0.5]))
+    >>> agreement(np.array([[[1.0], [2.0], [3.0], [4.0]], [[1.0], [2.0], [4.0], [3.0]]]))
     (0.8, 4)
     """
-    last = len(scores) - 1
-    if not last:
-        return np.nan, 0
-    before = max(0, int(np.searchsorted(progress[:last], progress[last] / 2 * (1 + 1e-9), side="right")) - 1)
-    means = scores[[before, last]].mean(axis=2)
+    means = scores[[0, -1]].mean(axis=2)
     both = ~np.isnan(means).any(axis=0)
-    if both.sum() < 4:
+    if len(scores) < 2 or both.sum() < 4:
         return np.nan, 0
     found = correlation(*means[:, both])
-    noise = np.sqrt(reliability(scores[before][both]) * reliability(scores[last][both]))
+    noise = np.sqrt(reliability(scores[0][both]) * reliability(scores[-1][both]))
     if noise > 0:  # NaN with one repeat, 0 where repeats have nothing in common
         found /= max(noise, 0.3)
     return float(np.clip(found, -1, 1)), int(both.sum())
@@ -79,13 +75,13 @@ def weights(progress: np.ndarray, noise: float) -> np.ndarray:
     """What each rung's normal scores weigh in the expected normal score at the end of the run, float [rung].
 
     The normal scores of a candidate at progress s and t have covariance STAYS + CHANGES exp(-|ln s/t| / MEMORY), and
-    `noise` more where s = t; the weights are those of the conditional mean at t = 1. A quiet last rung weighs most,
-    and the first one second most, because it remembers what the others do not.
+    `noise` more where s = t; the weights are those of the conditional mean at t = 1. The last rung
+    weighs most; the others average its noise out.
 
     >>> weights(np.array([0.5]), 0.1).round(3)
     array([0.733])
     >>> weights(np.array([0.125, 0.25, 0.5]), 0.1).round(2)
-    array([0.13, 0.14, 0.58])
+    array([0.11, 0.13, 0.57])
     """
     at = np.log(progress)
     covariance = STAYS + CHANGES * np.exp(-np.abs(at[:, None] - at) / MEMORY) + noise * np.eye(len(at))

@@ -71,7 +71,7 @@ def cut(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: flo
     if len(scores) - 1 > at:
         return best(scores, live, len(live))
     left = compute * scores.shape[1] - spent(scores, progress, live)
-    return best(scores, live, affordable(len(live), progress[at : at + 1], left, 0.0))
+    return best(scores, live, affordable(len(live), progress[at : at + 1], left, np.ones(1)))
 
 
 def hyperband(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: float) -> np.ndarray:
@@ -90,7 +90,9 @@ def hyperband(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, comput
         if len(own) and at < bracket:
             kept.append(own)
         elif len(own):
-            kept.append(halving(scores[bracket:], progress[bracket:], own, compute))
+            share = kept_share(progress[bracket:], compute) ** (at - bracket + 1)
+            size = len(range(bracket, scores.shape[1], brackets))
+            kept.append(best(scores, own, int(share * size + 0.5)))
     return np.sort(np.concatenate(kept))
 
 

@@ -6,6 +6,7 @@ from lanewise.study.racing.budget import affordable, spent
 from lanewise.study.racing.evidence import agreement, standing
 from lanewise.study.racing.rule import sound
 
+EARLY = 0.5
 STEEPEST = 3.0
 """Decline of the number kept, as exp(-decline x progress), where rungs agree. 0 is a single cut."""
 UNKNOWN = 0.5
@@ -35,18 +36,20 @@ def lanewise(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute
     at = len(scores) - 1
     here = live[sound(scores, live)]
     left = compute * scores.shape[1] - spent(scores, progress, live)
-    count = affordable(len(here), progress[at:], left, STEEPEST * trust(scores, progress))
+    ahead = progress[at:]
+    shape = (1 + EARLY * (progress[0] / ahead) ** 2) * np.exp(-STEEPEST * trust(scores) * ahead)
+    count = affordable(len(here), ahead, left, shape)
     order = np.argsort(standing(scores, progress, here).round(12), kind="stable")
     return np.sort(here[order[:count]])
 
 
-def trust(scores: np.ndarray, progress: np.ndarray) -> float:
+def trust(scores: np.ndarray) -> float:
     """How far later rungs can be trusted to tell more, 0 to 1.
 
-    >>> trust(np.ones((1, 8, 1)), np.array([0.25]))
+    >>> trust(np.ones((1, 8, 1)))
     0.5
     """
-    found, candidates = agreement(scores, progress)
+    found, candidates = agreement(scores)
     if not candidates:
         return UNKNOWN
     seen = float(np.clip((found - DISTRUST) / (TRUST - DISTRUST), 0, 1))
