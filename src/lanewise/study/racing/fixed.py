@@ -83,7 +83,7 @@ def hyperband(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, comput
     Source: Li et al., "Hyperband", 2018; brackets of equal size, as candidates run side by side.
     """
     brackets = max(1, int(np.sum(progress < compute)))
-    at = len(scores) - 1
+    at, live = len(scores) - 1, live[sound(scores, live)]
     kept = []
     for bracket in range(brackets):
         own = live[live % brackets == bracket]
@@ -105,14 +105,13 @@ def median(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: 
 
     Source: Golovin et al., "Google Vizier", 2017, section 3.2; there the others are trials that have ended.
     """
-    means = scores.mean(axis=2)
     here = live[sound(scores, live)]
-    with np.errstate(invalid="ignore"):
-        middle = np.median([means[:, at][~np.isnan(means[:, at])].mean() for at in here]) if len(here) else np.nan
-    tops = np.array([np.min(means[:, at][~np.isnan(means[:, at])], initial=np.inf) for at in here])
-    kept = here[~(tops > middle)]
+    means = scores[:, here].mean(axis=2)
+    known = ~np.isnan(means)
+    averages = np.where(known, means, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+    tops = np.where(known, means, np.inf).min(axis=0)
+    kept = here[~(tops > np.median(averages))]
     ahead = progress[len(scores) - 1 :]
-    lengths, halves = np.diff([*ahead, 1.0]), 0.5 ** np.arange(len(ahead))
     left = compute * scores.shape[1] - spent(scores, progress, live)
-    most = int(left / float(np.sum(lengths * halves)) + 1e-9)
+    most = affordable(len(here), ahead, left, 0.5 ** np.arange(len(ahead)))
     return best(scores, kept if len(kept) else here, most)
