@@ -11,7 +11,6 @@ from bench import (
     many,
     networks,
     peers,
-    races,
     reestimation,
     rules,
     schedulers,
@@ -31,13 +30,10 @@ BENCHES: dict[str, Callable[[], None]] = {
     "coverage": coverage.main,
     "equal-studies": equal_studies.main,
     "rules": rules.main,
-    "races": races.main,
     "peers": peers.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "time-to-answer": time_to_answer.main,
-    "rules": rules.main,
-    "races": races.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
 BY_NAME_ONLY = ("races", "peers")

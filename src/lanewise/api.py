@@ -80,6 +80,7 @@ def race(
     out: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     device: str = "cpu",
+    precision: str = "float32",
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
@@ -98,7 +99,8 @@ def race(
         out: a new folder for the record and the report; nothing is written without it. A race that was stopped or
             killed goes on with `resume(out)`.
         checkpoint_every: seconds between two checkpoints in that folder, at least.
-        device: a torch device. threads: processors to use, all by default.
+        device: a torch device. precision: of the forward pass, float32 or bfloat16 (by `torch.autocast`; weights and
+            losses stay float32). threads: processors to use, all by default.
         engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
         observer: told how it goes; by default nobody is.
         sampler: draws the candidates: tpe, gp, cmaes, qmc, random or grid, an Optuna sampler, or a function that makes
@@ -136,6 +138,7 @@ def race(
             folder=folder,
             observer=observer,
             device=device,
+            precision=precision,
             threads=threads,
             plans=plans,
             every=checkpoint_every,
@@ -187,6 +190,8 @@ def resume(
         known = {
             "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
             "device": recorded["device"],
+            # Runs recorded before there was a choice have none.
+            "precision": recorded.get("precision", "float32"),
             "threads": recorded["threads"],
             "every": recorded["checkpoint_every"],
             "baseline": None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0],

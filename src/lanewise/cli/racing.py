@@ -18,6 +18,7 @@ from lanewise.cli.options import (
     Metric,
     Model,
     Objective,
+    Precision,
     Seed,
     Split,
     Storage,
@@ -67,6 +68,7 @@ def race(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
     device: Device = "cpu",
+    precision: Precision = "float32",
     threads: Threads = None,
     engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None,
     checkpoint_every: Annotated[
@@ -105,6 +107,7 @@ def race(
             batch_size=batch_size,
             out=folder,
             device=device,
+            precision=precision,
             threads=threads,
             engine=engine,
             checkpoint_every=checkpoint_every,

@@ -1,7 +1,8 @@
 """What every lane did, and what became of every candidate, as two Parquet tables.
 
 `traces.parquet` has a row for each point of a learning curve: `phase` ("race" or "confirmation"; of a comparison, an
-ablation or a sweep what its lanes were trained for), `candidate`, `repeat`, `progress` (fraction of the run), `training_loss`, `validation_loss` and `metric`, in its own direction.
+ablation or a sweep what its lanes were trained for), `candidate`, `repeat`, `progress` (fraction of the run),
+`training_loss`, `validation_loss` and `metric`, in its own direction.
 `candidates.parquet` has a row for each candidate: `candidate`, `generation` (null for a baseline), `recipe` (the text
 of its file), `left_at` (null if it stayed), `diverged` (in how many repeats of the race), `loss` and `score`, the mean
 over the repeats when it was last evaluated.
