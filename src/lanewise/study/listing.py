@@ -89,7 +89,8 @@ def summary(path: Path) -> Summary:
             )  # fmt: skip
         state = RUNNING if is_held(path / LOCK) else STOPPED
         newest = next(filter(None, map(header, folder.checkpoints.paths())), None) or {}
-        drawn, done = len(newest.get("candidates", [])), newest.get("done", 0.0)
+        drawn = len(newest.get("candidates", [])) if folder.asked == "race" else None
+        done = newest.get("done", 0.0)
         return Summary(run, state, float(done), None, **about, candidates=drawn, begun=begun)
     except InputError as error:
         return Summary(run, DAMAGED, problem=str(error))
