@@ -2,9 +2,9 @@
 
 `python -m bench rules [FILE.npz ...] [compute=1/3] [rungs=1/16,1/8,1/4,1/2] [fields=200] [candidates=32] [repeats=1]`
 
-FILE is what a race leaves (`curves.npz` of `lanewise race --rule none`), or one with `progress`, scores at each rung as
-`raw_error`, `cool_error` and the like, and at the end as `end_error`, `end_loss`, [.., candidate, repeat]. Halving is given
-`compute`; since it rounds up, every other rule is given what halving spent on average, so that all compare at equal
+FILE is what a race leaves (`curves.npz` of `lanewise race --rule none`), or one with `progress`, scores [rung, candidate, repeat] as
+`raw_error`, `cool_error` and the like, and at the end as `end_error`, `end_loss`. Halving is
+given `compute`; since it rounds up, every other rule is given what halving spent on average, so that all compare at equal
 compute. Regret: the score at the end of the rule's pick minus the best of the field, in the unit of the curves (points
 of error, hundredths of a loss). Cool-downs are not counted.
 """
@@ -90,9 +90,8 @@ def main() -> None:
         int(settings.get(name, default)) for name, default in (("fields", 200), ("candidates", 32), ("repeats", 1))
     )
     print(f"{machine()}; {revision()}; {count} fields of {candidates} candidates, {repeats} repeat(s)")
-    print(
-        f"rungs {', '.join(f'{one:.3g}' for one in rungs)}; compute {compute:.3f} to {BASIS}, its spending to the others"
-    )
+    shown = ", ".join(f"{one:.3g}" for one in rungs)
+    print(f"rungs {shown}; compute {compute:.3f} to {BASIS}, its spending to the others")
     print(f"{'curves':26s} {'rule':10s} {'spent':>6s}  {'regret, 95% interval':>16s}  {'ratio':>6s}  best kept")
     for path in [one for one in given if "=" not in one]:
         for name, curves, points in recorded(path):
