@@ -2,11 +2,11 @@
 
 `python -m bench rules [FILE.npz ...] [compute=1/3] [rungs=1/16,1/8,1/4,1/2] [fields=200] [candidates=32] [repeats=1]`
 
-FILE is what a race leaves (`curves.npz` of `lanewise race --rule none`), or one with `progress`, scores [rung, candidate, repeat] as
-`raw_error`, `cool_error` and the like, and at the end as `end_error`, `end_loss`. Halving is
-given `compute`; since it rounds up, every other rule is given what halving spent on average, so that all compare at equal
-compute. Regret: the score at the end of the rule's pick minus the best of the field, in the unit of the curves (points
-of error, hundredths of a loss). Cool-downs are not counted.
+FILE is what a race leaves (`curves.npz` of `lanewise race --rule none`), or one with `progress`, with scores float
+[rung, candidate, repeat] as `raw_error`, `raw_loss`, `cool_error`, `cool_loss`, and those at the end as `end_error`,
+`end_loss`. Halving is given `compute`; since it rounds up, every other rule is given what halving spent on average, so
+that all compare at equal compute. Regret: the score at the end of the rule's pick minus the best of the field, in the
+unit of the curves (points of error, hundredths of a loss). Cool-downs are not counted.
 """
 
 import sys
