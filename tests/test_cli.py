@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lanewise import cli
+from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
 from lanewise.parts.rules import SGD
 from lanewise.recipe import Recipe
@@ -59,5 +60,5 @@ def test_training_that_is_stopped_says_that_nothing_is_kept(recipe: str, monkeyp
 
     monkeypatch.setattr("lanewise.train.train", stopped)
     shown = command("train", recipe)
-    assert shown.exit_code == cli.STOPPED
+    assert shown.exit_code == STOPPED
     assert "nothing was saved" in shown.stderr

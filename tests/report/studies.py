@@ -13,7 +13,8 @@ from lanewise.parts.schedules import Constant, Cosine, Linear
 from lanewise.ranges import choice, uniform
 from lanewise.recipe import Recipe
 from lanewise.study.progress import Observer, Progress
-from lanewise.study.race import RaceSettings, Study
+from lanewise.study.race import Study
+from lanewise.study.settings import RaceSettings
 from lanewise.task import Task
 
 ROWS, FEATURES, CLASSES = 150, 6, 3

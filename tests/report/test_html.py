@@ -22,7 +22,8 @@ from lanewise.report.outcome import outcomes
 from lanewise.spaces import classic
 from lanewise.study.candidate import Candidate
 from lanewise.study.folder import RunFolder
-from lanewise.study.race import RaceSettings, Study
+from lanewise.study.race import Study
+from lanewise.study.settings import RaceSettings
 from lanewise.study.statistics import Interval
 from lanewise.task import Task
 from tests.report.studies import finished, model, source

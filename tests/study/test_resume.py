@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 import lanewise as lw
 from lanewise import cli, files
+from lanewise.cli.stopping import resumable
 from lanewise.errors import InputError, WriteError
 from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.plan import Plan
@@ -144,6 +145,7 @@ def test_what_was_cut_off_holds_all_that_a_lane_remembers(cut: dict[str, list[Pa
             reduced += any(one["factor"] < 1 for pack in packs for _, heard in pack["plateaus"] for one in heard)
     assert stages == {0, 1, None}
     assert reduced, "a plateau has lowered a rate"
+    assert any(name.startswith("best.") for name in names), "the best weights of lanes that may stop early"
     assert any(name.startswith("table.") for name in names)
     assert "0.losses" in names, "a checkpoint between two evaluations"
 
@@ -476,7 +478,7 @@ def test_a_verdict_whose_report_has_no_room_is_not_lost(
         refused = pytest.raises(
             InputError, match=r"report.html: cannot be written: .*; once that is mended, go on with"
         )
-        with refused, cli.resumable(run, as_json=True):
+        with refused, resumable(run, as_json=True):
             lw.resume(run, Task(model, rows()))
     shown = json.loads(capsys.readouterr().out)
     assert not (run / "verdict.json").exists(), "or nobody could write the report any more"

@@ -1,0 +1,60 @@
+"""The command line as a whole: its commands, and how it ends."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lanewise.cli.comparing import ablate, compare, sweep
+from lanewise.cli.console import stderr
+from lanewise.cli.listing import list_runs
+from lanewise.cli.racing import race, resume
+from lanewise.cli.schedules import show
+from lanewise.cli.stopping import STOPPED, leave
+from lanewise.cli.training import train
+from lanewise.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Find the training recipe that suits a model and its data.",
+)  # fmt: skip
+for command in (race, resume, compare, ablate, sweep, train, show):
+    app.command()(command)
+app.command("list")(list_runs)
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and end, if that is asked for."""
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"lanewise {version('lanewise')}")
+        except PackageNotFoundError:
+            raise InputError("--version: Lanewise is not installed, but run from its source") from None
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Find the training recipe that suits a model and its data."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake becomes one line and exit status 2."""
+    try:
+        app()
+    except InputError as error:
+        stderr.print(f"lanewise: {' '.join(str(error).split())}", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        stderr.print("lanewise: stopped")
+        leave()
+    except SystemExit as end:
+        if end.code == STOPPED:
+            leave()
+        raise

@@ -1,0 +1,35 @@
+"""`lanewise show`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lanewise.cli.console import stderr
+from lanewise.errors import InputError
+
+MOST_STEPS = 10_000_000
+
+
+def show(
+    expression: Annotated[str, typer.Argument(help='A schedule, such as "0.1 * cosine(warmup=5%)".')],
+    steps: Annotated[int, typer.Option(help="Steps of the run.")] = 1000,
+    steps_per_epoch: Annotated[int, typer.Option(help="Steps of an epoch, for durations such as 3ep.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="Write a picture here instead: .png or .svg.")] = None,
+) -> None:
+    """Draw a schedule in the terminal, or as PNG or SVG."""
+    from lanewise.language import parse
+    from lanewise.parts.schedules import tabulate
+    from lanewise.report import curve
+
+    if steps > MOST_STEPS:
+        raise InputError(f"steps = {steps}: must be an integer in [1, {MOST_STEPS}]")
+    value = parse(expression)
+    table = tabulate(value, steps, steps_per_epoch, where="expression")
+    if out:
+        curve.to_file(table, str(value), out)
+        stderr.print(f"Picture: {out}", markup=False)
+    else:
+        print(curve.in_terminal(table, str(value), stderr.width))
+    marks = sorted({0, steps // 4, steps // 2, 3 * steps // 4, steps - 1})
+    stderr.print("  ".join(f"step {step:,}: {table[step]:.4g}" for step in marks))

@@ -1,0 +1,73 @@
+"""How a command ends that is stopped, or whose record cannot be written."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from lanewise.cli.console import stderr
+from lanewise.cli.printing import print_verdict
+from lanewise.errors import InputError, WriteError
+
+STOPPED = 130
+
+
+@contextlib.contextmanager
+def resumable(path: Path, as_json: bool) -> Iterator[None]:
+    """Stop at Ctrl-C and at SIGTERM with exit status 130 and the command that goes on with the run in `path`.
+
+    A verdict for which the disk has no room is printed before that is said.
+    """
+    from lanewise.api import UnrecordedError
+
+    # What a background job ignores stays ignored.
+    heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+
+    def stop(*_: object) -> None:
+        # A second one would interrupt the stopping.
+        for one in heard:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {one: signal.signal(one, stop) for one in heard}
+    try:
+        yield
+    except KeyboardInterrupt:
+        command = resume_command(path)
+        stderr.print(
+            f"lanewise: stopped; all up to the last checkpoint is kept; go on with: {command}"
+            if command
+            else "lanewise: stopped",
+            markup=False,
+        )
+        raise typer.Exit(STOPPED) from None
+    except WriteError as error:
+        if isinstance(error, UnrecordedError):
+            print_verdict(error.race.verdict, as_json)
+        command = resume_command(path)
+        raise InputError(f"{error}; once that is mended, go on with: {command}" if command else str(error)) from None
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def resume_command(path: Path) -> str:
+    """The command that goes on with the run in `path`; empty if there is none to go on with."""
+    from lanewise.study.folder import RunFolder
+
+    with contextlib.suppress(InputError):
+        folder = RunFolder.reopened(path)
+        return "" if folder.finished else folder.resume_command()
+    return ""
+
+
+def leave() -> NoReturn:
+    """End the process now; an ordinary end would wait for what the worker threads are at."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(STOPPED)

@@ -1,0 +1,88 @@
+"""One generation of candidates in the race: who can be trained, who leaves at a rung, what the sampler is told."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lanewise.errors import InputError
+from lanewise.lanes.cohort import Scores
+from lanewise.lanes.engine import Engine
+from lanewise.study.candidate import Candidate, rung_scores
+from lanewise.study.racing import COMPUTE, COOL_DOWN, RULES
+from lanewise.study.sampling import Sampler
+from lanewise.study.score_kind import ScoreKind
+from lanewise.study.stage import Stage
+
+
+def trainable(drawn: Sequence[Candidate], engine: Engine) -> list[Candidate]:
+    """Those of `drawn` that can be trained.
+
+    Raises:
+        InputError: none of them can.
+    """
+    refused: list[InputError] = []
+    found = []
+    for candidate in drawn:
+        try:
+            engine.check(candidate.recipe)
+            found.append(candidate)
+        except InputError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
+
+
+def usable(
+    drawn: Sequence[Candidate], engine: Engine, sampler: Sampler, note: Callable[[str], None]
+) -> list[Candidate]:
+    """The candidates of a generation that can be trained; each other one is noted and leaves at once.
+
+    Raises:
+        InputError: none of the first generation can be trained.
+    """
+    refused: list[InputError] = []
+    found = []
+    for candidate in drawn:
+        try:
+            engine.check(candidate.recipe)
+            found.append(candidate)
+        except InputError as error:
+            refused.append(error)
+            candidate.left_at = 0.0
+            sampler.tell(candidate.number, None, diverged=False)
+    if refused:
+        sampler.write()
+    if refused and not found and not drawn[0].number:
+        raise refused[0]
+    if refused:
+        note(f"{len(refused)} of {len(drawn)} recipes drawn cannot be trained: {refused[0]}")
+    return found
+
+
+def leave_at_rung(
+    stage: Stage, progress: float, rungs: Sequence[float], rule: str, sampler: Sampler, kind: ScoreKind
+) -> None:
+    """Score the live candidates as if they stopped now, and let go those that `rule` does not keep."""
+    cohort = stage.cohort
+    cooled = rung_scores(cohort.cool_down(COOL_DOWN), kind.fraction)
+    stage.rungs = np.concatenate([stage.rungs, cooled[None]])
+    live = np.array(cohort.live)
+    kept = RULES[rule](stage.rungs, np.array(rungs), live, COMPUTE)
+    for at in live:
+        sampler.report(stage.own[at].number, len(stage.rungs), float(cooled[at].mean()))
+        if at not in kept:
+            stage.own[at].left_at = progress
+    sampler.write()
+    cohort.keep([int(at) for at in kept])
+
+
+def tell(own: Sequence[Candidate], sampler: Sampler, kind: ScoreKind) -> None:
+    """Tell the sampler how the candidates of a generation ended."""
+    for candidate in own:
+        diverged = bool(candidate.diverged) or (candidate.left_at is None and not candidate.scored)
+        ended = candidate.left_at is None and not diverged
+        last = Scores(np.array(candidate.loss), np.array(candidate.score))
+        score = float(rung_scores(last, kind.fraction)) if ended else None
+        sampler.tell(candidate.number, score, diverged)
+    sampler.write()
