@@ -33,6 +33,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "peers": peers.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
+    "rules": rules.main,
     "time-to-answer": time_to_answer.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""

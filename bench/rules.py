@@ -1,15 +1,17 @@
 """What each rule of the race loses and spends, replayed on synthetic families of curves and on recorded curves.
 
-`python -m bench rules [FILE.npz ...] [compute=1/3] [rungs=1/16,1/8,1/4,1/2] [fields=200] [candidates=32] [repeats=1]`
+`python -m bench rules [--curves FILE.npz ...] [--no-families] [--compute 1/3] [--rungs 1/16,1/8,1/4,1/2] [--fields 200]
+[--candidates 32] [--repeats 1]`
 
-FILE is what a race leaves (`curves.npz` of `lanewise race --rule none`), or one with `progress`, scores at each rung as
-`KIND_error` and at the end as `end_error` or `end_loss`, [.., candidate, repeat]. Halving is given `compute`; since it rounds up,
-every other rule is given what halving spent on average, so that all compare at equal compute. Regret: the score at the
-end of the rule's pick minus the best of the field, in the unit of the curves (points of error). Cool-downs are not counted.
+FILE is what a race leaves (`curves.npz` of `lanewise race --rule none`), or one with `progress`, with scores float
+[rung, candidate, repeat] as `raw_error`, `raw_loss`, `cool_error`, `cool_loss`, and those at the end as `end_error`,
+`end_loss`. Halving is given `compute`; since it rounds up, every other rule is given what halving spent on average, so
+that all compare at equal compute. Regret: the score at the end of the rule's pick minus the best of the field, in the
+unit of the curves (points of error, hundredths of a loss). Cool-downs are not counted.
 """
 
-import sys
-from collections.abc import Iterator
+import argparse
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -79,22 +81,26 @@ def judge(name: str, races: list[np.ndarray], points: np.ndarray, rungs: list[fl
         )
 
 
-def main() -> None:
-    """Judge all rules; the arguments after the bench's name are files and settings."""
-    given = sys.argv[sys.argv.index("rules") + 1 :] if "rules" in sys.argv else []
-    settings = dict(one.split("=", 1) for one in given if "=" in one)
-    rungs = [float(Fraction(one)) for one in settings.get("rungs", "1/16,1/8,1/4,1/2").split(",")]
-    compute = float(Fraction(settings.get("compute", "1/3")))
-    count, candidates, repeats = (
-        int(settings.get(name, default)) for name, default in (("fields", 200), ("candidates", 32), ("repeats", 1))
-    )
-    print(f"{machine()}; {revision()}; {count} fields of {candidates} candidates, {repeats} repeat(s)")
-    print(f"rungs {', '.join(f'{one:.3g}' for one in rungs)}; compute {compute:.3f} to {BASIS}, its spending to the others")
+def main(options: Sequence[str] = ()) -> None:
+    """Judge all rules on the families and on the files named."""
+    parser = argparse.ArgumentParser(prog="python -m bench rules")
+    parser.add_argument("--curves", nargs="*", default=[], metavar="FILE.npz")
+    parser.add_argument("--no-families", action="store_true")
+    parser.add_argument("--compute", type=Fraction, default=Fraction(1, 3))
+    parser.add_argument("--rungs", default="1/16,1/8,1/4,1/2")
+    for name, default in (("--fields", 200), ("--candidates", 32), ("--repeats", 1)):
+        parser.add_argument(name, type=int, default=default)
+    asked = parser.parse_args(list(options))
+    rungs, compute = [float(Fraction(one)) for one in asked.rungs.split(",")], float(asked.compute)
+    shape = (asked.fields, asked.candidates, asked.repeats)
+    shown = ", ".join(f"{one:.3g}" for one in rungs)
+    print(f"{machine()}; {revision()}; {shape[0]} fields of {shape[1]} candidates, {shape[2]} repeat(s)")
+    print(f"rungs {shown}; compute {compute:.3f} to {BASIS}, its spending to the others")
     print(f"{'curves':26s} {'rule':10s} {'spent':>6s}  {'regret, 95% interval':>16s}  {'ratio':>6s}  best kept")
-    for path in [one for one in given if "=" not in one]:
+    for path in asked.curves:
         for name, curves, points in recorded(path):
-            judge(name, list(fields(curves, count, candidates, repeats)), points, rungs, compute)
-    if settings.get("families", "yes") == "yes":
+            judge(name, list(fields(curves, *shape)), points, rungs, compute)
+    if not asked.no_families:
         for name, family in FAMILIES.items():
-            drawn = [family(candidates, repeats, seed) for seed in range(count)]
+            drawn = [family(asked.candidates, asked.repeats, seed) for seed in range(asked.fields)]
             judge(name, [curves for curves, _ in drawn], drawn[0][1], rungs, compute)

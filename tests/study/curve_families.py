@@ -1,8 +1,8 @@
 """Families of synthetic learning curves with decaying schedules, to replay rules of the race on.
 
-`FAMILIES[name](candidates, repeats, seed)` gives (curves, points): curves float [point, candidate, repeat], lower is better,
-NaN from the point at which a run diverged; points, the progress at which they were scored, end with 1. Unit: one point of
-error. Repeats are paired: all candidates of a repeat share a part of the noise.
+`FAMILIES[name](candidates, repeats, seed)` gives (curves, points): curves float [point, candidate, repeat], lower is
+better, NaN from the point at which a run diverged; points, the progress at which they were scored, end with 1. Unit:
+one point of error. Repeats are paired: all candidates of a repeat share a part of the noise.
 """
 
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def overfitting(candidates: int, repeats: int, seed: int) -> Curves:
 
 
 def power_laws(candidates: int, repeats: int, seed: int) -> Curves:
-    """Crossing curves e + a t^-b in which a fast start goes with an early end of progress; decay brings the last bit."""
+    """Crossing curves e + a t^-b : a fast start goes with an early end of progress, and decay brings the last bit."""
     generator = np.random.default_rng([seed, 4])
     asymptote = generator.gamma(2.0, 1.5, candidates)
     exponent = np.exp(generator.normal(-0.7, 0.4, candidates)) * (1 + 0.15 * asymptote)
@@ -136,7 +136,7 @@ def wandering(candidates: int, repeats: int, seed: int) -> Curves:
 
 
 def warm_up(candidates: int, repeats: int, seed: int) -> Curves:
-    """Half of the candidates warm up and start late, then catch up; all decay by a cosine, some to nothing, some not."""
+    """Half of the candidates warm up and start late, then catch up; nine of ten decay."""
     generator = np.random.default_rng([seed, 8])
     rates = 10 ** generator.uniform(-1.3, 0.2, candidates)
     late = np.where(generator.uniform(size=candidates) < 0.5, generator.uniform(0.02, 0.2, candidates), 0.0)

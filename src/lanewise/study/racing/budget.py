@@ -32,7 +32,7 @@ def affordable(live: int, ahead: np.ndarray, left: float, shape: np.ndarray) -> 
     """
     lengths = np.diff([*ahead, 1.0])
     low, high = 0.0, live / float(shape[-1])
-    for _ in range(60):
+    for _ in range(45):
         middle = (low + high) / 2
         cost = float(np.sum(lengths * np.clip(middle * shape, 1, live)))
         low, high = (low, middle) if cost > left else (middle, high)

@@ -49,7 +49,7 @@ def reliability(scores: np.ndarray) -> float:
         return np.nan
     pairs = [correlation(scores[:, a], scores[:, b]) for a in range(repeats) for b in range(a)]
     mean = max(0.0, float(np.mean(pairs)))
-    return repeats * mean / (1 + (repeats - 1) * mean)
+    return float(repeats * mean / (1 + (repeats - 1) * mean))
 
 
 def agreement(scores: np.ndarray) -> tuple[float, int]:
@@ -66,7 +66,7 @@ def agreement(scores: np.ndarray) -> tuple[float, int]:
         return np.nan, 0
     found = correlation(*means[:, both])
     noise = np.sqrt(reliability(scores[0][both]) * reliability(scores[-1][both]))
-    if noise > 0:  # NaN with one repeat, 0 where repeats have nothing in common
+    if noise > 0:  # NaN with one repeat
         found /= max(noise, 0.3)
     return float(np.clip(found, -1, 1)), int(both.sum())
 
