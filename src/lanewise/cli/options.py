@@ -20,7 +20,7 @@ Target = Annotated[str | None, typer.Option(help="A table's column to learn, or 
 Split = Annotated[str | None, typer.Option(help="class, random or time; by class where there are classes.")]
 Groups = Annotated[str | None, typer.Option(help="A table's column; rows with one value in it stay together.")]
 Time = Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")]
-Folds = Annotated[int | None, typer.Option(help="K: every K repeats validate on all rows once.")]
+Folds = Annotated[int | None, typer.Option(help="K folds: every K repeats validate on all rows once.")]
 Model = Annotated[
     str | None,
     typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),
@@ -41,10 +41,17 @@ ClassWeights = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
 Device = Annotated[str, typer.Option(help="A torch device.")]
+Precision = Annotated[
+    str, typer.Option(help="Of the forward pass: float32, or bfloat16 on hardware that is faster in it.")
+]
 Threads = Annotated[int | None, typer.Option(help="Processors to use; all by default.")]
 Seed = Annotated[int, typer.Option(help="Every split, weight, order and mask follows from it.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, instead of the recipe's own.")]
 BatchSize = Annotated[int | None, typer.Option(help="Rows per step, instead of the recipe's own.")]
+
+Storage = Annotated[
+    str | None, typer.Option(help="postgresql://user@host/name: a database for Optuna's record, shared with others.")
+]
 
 
 def task_of(

@@ -113,7 +113,7 @@ class Cohort:
         packs = []
         for index in self.repeats:
             start = prepared.step.initial_state(engine.new_model(index))
-            feed = engine.feed(recipe, index, prepared.step)
+            feed = engine.feed(recipe, index, prepared.step, prepared.plan.channels_last)
             packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
         patience = {c: patience_of(self.recipes[c], total, plain.steps_per_epoch) for c in candidates}
@@ -192,7 +192,7 @@ class Cohort:
         def reached(step: int) -> None:
             nonlocal begun
             for pack in packs:
-                self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
+                self._count(pack, step - pack.step)
                 pack.step = step
                 for block in pack.blocks:
                     block.ahead = 0
@@ -336,8 +336,13 @@ class Cohort:
         for group in together:
             self._at_work = group
             for at, pack in enumerate(group.packs):
-                self.engine.costs.lane_steps += len(pack.candidates) * steps
+                self._count(pack, steps)
                 self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+
+    def _count(self, pack: Pack, steps: int) -> None:
+        lane_steps = len(pack.candidates) * steps
+        self.engine.costs.lane_steps += lane_steps
+        self.engine.costs.lane_epochs += lane_steps / pack.feed.steps_per_epoch
 
     def keep(self, candidates: Iterable[int]) -> None:
         """Let all candidates but these leave, in every repeat."""
@@ -359,7 +364,7 @@ class Cohort:
                 if not asked & {*pack.candidates, *group.stopping[at]}:
                     continue
                 every = torch.arange(len(pack.feed.repeat.held.test))
-                losses, metric = self._with_memory(group, partial(self._tested, group, at, asked, every))
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, every, test=True))
                 for candidate in asked & set(metric):
                     scores = metric[candidate]
                     if self.engine.task.objective.metric.fraction:
@@ -367,6 +372,30 @@ class Cohort:
                         scores = np.where(np.isfinite(losses[candidate]), scores, 0.0)
                     found[candidate].append(scores)
         return {candidate: np.stack(rows) for candidate, rows in found.items() if rows}
+
+    def valid_rows(self, candidates: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """The metric of every validation row in every repeat, for the live lanes of the candidates asked for.
+
+        Returns:
+            (metric [candidates, observations], repeat of each observation, counted from 0, its row of the pool); NaN
+            for lanes that diverged or left. None where whole batches are scored, not rows.
+        """
+        if not self.engine.task.objective.by_row:
+            return None
+        valid = [self.engine.repeat(index).split.valid for index in self.repeats]
+        ends = np.cumsum([0, *map(len, valid)])
+        found = np.full((len(candidates), ends[-1]), np.nan)
+        for group in self.groups:
+            for at, pack in enumerate(group.packs):
+                asked = set(candidates) & {*pack.candidates, *group.stopping[at]}
+                if not asked:
+                    continue
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, valid[at]))
+                for place, candidate in enumerate(candidates):
+                    if candidate in metric and np.isfinite(losses[candidate].mean()):
+                        found[place, ends[at] : ends[at + 1]] = metric[candidate]
+        repeat = np.repeat(np.arange(len(valid)), np.diff(ends))
+        return found, repeat, torch.cat(list(valid)).numpy()
 
     def zeros(self) -> dict[int, float]:
         """Share of each live candidate's penalised weights that are exactly zero, the mean over repeats."""
@@ -394,10 +423,11 @@ class Cohort:
                 scores.loss[candidate, at] = loss
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
-    def _tested(self, group: Group, at: int, asked: set[int], rows: Tensor) -> Found:
+    def _final(self, group: Group, at: int, asked: set[int], rows: Tensor, test: bool = False) -> Found:
+        """Scores of all lanes in training, and of those `asked` for that have ended, as they stand."""
         pack = group.packs[at]
         ended = resting(group.stopping[at], pack.width, pack.least, asked)
-        return self._rows(group, pack, [*_standing(pack), *ended], rows, test=True)
+        return self._rows(group, pack, [*_standing(pack), *ended], rows, test)
 
     def _rows(self, group: Group, pack: Pack, blocks: list[Lanes], rows: Tensor, test: bool = False) -> Found:
         prepared = group.prepared

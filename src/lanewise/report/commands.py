@@ -68,8 +68,12 @@ def race_command(study: Study) -> str | None:
     usual = RaceSettings()
     for item in fields(RaceSettings):
         value = getattr(study.settings, item.name)
-        if item.name in ("candidates", "repeats", "seed") or value != getattr(usual, item.name):
+        if value is not None and (item.name in ("candidates", "repeats", "seed") or value != getattr(usual, item.name)):
             words += [f"--{item.name}", str(value)]
+    if study.baseline is not None:
+        if study.folder is None:
+            return None
+        words += ["--baseline", str(study.folder.baseline)]
     if str(study.engine.device) != "cpu":
         words += ["--device", str(study.engine.device)]
     return shlex.join(words)

@@ -31,8 +31,8 @@ from lanewise.report.words import (
     time_words,
 )
 from lanewise.study.race import Study
-from lanewise.study.score_kind import ScoreKind, plain_numbers
-from lanewise.study.verdict import Finalist, Verdict
+from lanewise.study.score_kind import plain_numbers
+from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
 
 SHORT_TABLE = 15
 """Rows of the leaderboard that are shown at first; `page.css` hides the rest."""
@@ -66,6 +66,9 @@ def opening(study: Study) -> str:
             ),
             (f"{same} of {others}", "other finalists cannot be told from the winner on validation data"),
         ]
+    chance = verdict.finalists[0].chance
+    if chance is not None and len(verdict.finalists) > 1:
+        facts.append((chance_words(chance), "probability that the winner is the best of the finalists"))
     steps = counted(verdict.lane_steps, "step")
     facts.append((time_words(verdict.seconds["total"]), f"for the whole race: {steps} of training, all lanes together"))
     raced = f"{task.model_name} on {task.source.name} · {counted(verdict.candidates, 'recipe')} raced by Lanewise"
@@ -106,10 +109,11 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         (f"validation {verdict.metric}", True),
         (f"winner's lead{lead_unit(verdict.kind)}", True),
         ("95% interval", True),
+        ("best?", True),
         ("recipe", False),
     ]
     rows = [
-        ("winner" if at == 0 else "finalist", _finalist(one, verdict.kind, colour(at)))
+        ("winner" if at == 0 else "finalist", _finalist(one, verdict, colour(at)))
         for at, one in enumerate(verdict.finalists)
     ]
     return section(
@@ -117,16 +121,17 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         figure_block(figure),
         table(heads, rows),
         intro=f"The best {counted(len(verdict.finalists), 'recipe')} of the race trained again from "
-        f"{counted(study.settings.confirm, 'fresh start')}, on splits of the data that the race had not used.",
+        f"{counted(study.confirm, 'fresh start')}, on splits of the data that the race had not used.",
     )
 
 
-def _finalist(one: Finalist, kind: ScoreKind, dot: str) -> list[Cell]:
-    lead = one.difference
-    words = [Cell("winner"), *[Cell("")] * 2]
+def _finalist(one: Finalist, verdict: Verdict, dot: str) -> list[Cell]:
+    lead, kind = one.difference, verdict.kind
+    words = [Cell(place_words(one, verdict)), *[Cell("")] * 2]
     if lead is not None:
         mean, low, high = lead_words(lead, kind)
-        words = [Cell("worse" if one.told_apart else "as good?"), Cell(mean), Cell(f"{low} to {high}")]
+        words[1:] = [Cell(mean), Cell(f"{low} to {high}")]
+    words.append(Cell("" if one.chance is None else chance_words(one.chance)))
     recipe = Cell(describe(one.recipe), wrap=True)
     return [words[0], Cell(str(one.candidate), dot=dot), Cell(score_words(one.scores, kind)), *words[1:], recipe]
 

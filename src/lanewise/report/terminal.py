@@ -16,7 +16,7 @@ from lanewise.recipe_file import dump
 from lanewise.report.words import counted, describe, lead_unit, loss_words, score_words, time_words
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
-from lanewise.study.verdict import Finalist, Verdict
+from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
 
 REFRESHES = 4
 """Per second: enough for a clock that runs, and too few to be felt beside the training."""
@@ -65,7 +65,7 @@ class PlainDisplay(Display):
         if progress.standings:
             first = progress.standings[0]
             score = f"{progress.metric} {progress.kind.words(first.score)}"
-            facts.append(f"ahead: {first.candidate} ({score}, loss {loss_words(first.loss)})")
+            facts.append(f"ahead: {first.name or first.candidate} ({score}, loss {loss_words(first.loss)})")
         self.console.print(Text(", ".join(facts)), soft_wrap=True)
 
 
@@ -132,15 +132,16 @@ def leaders(standings: list[Standing], metric: str, width: int, kind: ScoreKind 
     """
     kind = kind or ScoreKind()
     table = _table()
-    table.add_column("#", justify="right", no_wrap=True)
+    named = any(one.name for one in standings)
+    table.add_column("recipe" if named else "#", justify="left" if named else "right", no_wrap=True)
     table.add_column(metric, justify="right", no_wrap=True)
     if width >= NARROW:
         table.add_column("loss", justify="right", no_wrap=True)
         table.add_column("run", justify="right", no_wrap=True)
     # Not marked as unbreakable, so that it is the one column to give way; its cells stay on one line by themselves.
-    table.add_column("recipe")
+    table.add_column("" if named else "recipe")
     for place, one in enumerate(standings):
-        cells: list[str | Text] = [str(one.candidate), kind.words(one.score)]
+        cells: list[str | Text] = [one.name or str(one.candidate), kind.words(one.score)]
         if width >= NARROW:
             cells += [loss_words(one.loss), f"{one.progress:.0%}"]
         style = "dim" if not one.live else "bold" if place == 0 else ""
@@ -186,26 +187,28 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     table.add_column(f"lead{lead}" if width < WIDE else f"winner's lead{lead}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     if width >= WIDE:
+        table.add_column("best?", justify="right", no_wrap=True)
         table.add_column("recipe")
     for finalist in verdict.finalists:
         cells: list[str | Text] = [
             str(finalist.candidate),
             score_words(finalist.scores, verdict.kind),
-            *_lead(finalist, verdict.kind, width >= NARROW),
+            *_lead(finalist, verdict, width >= NARROW),
         ]
         if width >= WIDE:
+            cells.append("" if finalist.chance is None else chance_words(finalist.chance))
             cells.append(_line(describe(finalist.recipe)))
         table.add_row(*cells, style="bold" if finalist.difference is None else "dim" if finalist.told_apart else "")
     return table
 
 
-def _lead(finalist: Finalist, kind: ScoreKind, with_interval: bool) -> tuple[str, str]:
+def _lead(finalist: Finalist, verdict: Verdict, with_interval: bool) -> tuple[str, str]:
     lead = finalist.difference
     if lead is None:
-        return "", "winner"
-    mean, low, high = kind.difference_words([lead.mean, lead.low, lead.high])
+        return "", place_words(finalist, verdict)
+    mean, low, high = verdict.kind.difference_words([lead.mean, lead.low, lead.high])
     lead_words = f"{mean} ({low} to {high})" if with_interval else mean
-    return lead_words, "worse" if finalist.told_apart else "as good?"
+    return lead_words, place_words(finalist, verdict)
 
 
 def _table() -> Table:
@@ -224,4 +227,6 @@ def _left(seconds: float | None) -> list[str]:
 
 
 def _field(progress: Progress) -> str:
+    if not progress.drops:
+        return f"{counted(progress.drawn, 'recipe')}, to the end"
     return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"

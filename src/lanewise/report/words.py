@@ -28,7 +28,7 @@ from lanewise.parts.schedules import (
 )
 from lanewise.recipe import Recipe, timed_fields
 from lanewise.study.score_kind import ScoreKind
-from lanewise.study.statistics import Interval
+from lanewise.study.statistics import Interval, middle_of
 
 TIMES, MINUS, NOTHING = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}", "\N{EN DASH}"
 
@@ -166,13 +166,14 @@ def loss_words(loss: float) -> str:
 
 
 def score_words(scores: NDArray[np.float64], kind: ScoreKind) -> str:
-    """The mean of scores over repeats, or how many of the repeats diverged.
+    """The mean of scores over repeats, or how many of the repeats diverged; of those without bounds see `middle_of`.
 
     >>> score_words(np.array([0.97, 0.98]), ScoreKind()), score_words(np.array([0.97, np.nan]), ScoreKind())
     ('97.50%', '1 of 2 diverged')
     """
     lost = int(np.isnan(scores).sum())
-    return f"{lost} of {len(scores)} diverged" if lost else kind.words(float(scores.mean()), 2)
+    shown = scores if kind.fraction else middle_of(scores)
+    return f"{lost} of {len(scores)} diverged" if lost else kind.words(float(shown.mean()), 2)
 
 
 def lead_words(lead: Interval, kind: ScoreKind) -> tuple[str, str, str]:

@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import fields
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
@@ -28,13 +29,19 @@ SAMPLED, SAMPLED_ROWS = "sampled x", 8
 
 
 def described(
-    task: Task, space: Recipe, settings: Any, engine: Engine, plans: Mapping[str, Plan] | None, every: float
+    task: Task,
+    space: Recipe,
+    settings: Any,
+    engine: Engine,
+    plans: Mapping[str, Plan] | None,
+    every: float,
+    baseline: Recipe | None = None,
 ) -> dict[str, Any]:
     """What goes into `run.json`.
 
     Args:
         settings: of the race, a dataclass. plans: those given by the user, or None where the engine measures.
-        every: seconds between checkpoints.
+        every: seconds between checkpoints. baseline: a recipe that is confirmed in any case.
     """
     source, model = task.source, task.model_name
     return {
@@ -51,7 +58,10 @@ def described(
         "model_checksums": model_checksums(task),
         "settings": {item.name: getattr(settings, item.name) for item in fields(settings)},
         "space": dump(space, task.names),
+        "baseline": None if baseline is None else dump(baseline),
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(engine.device),
+        "precision": engine.precision,
         "threads": engine.threads,
         "plans": None if plans is None else {key: plan.to_dict() for key, plan in plans.items()},
         "checkpoint_every": every,

@@ -1,12 +1,13 @@
 """Intervals and paired comparisons. Pure numbers, no torch."""
 
-import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+TRIMMED = 0.2
+"""Share of the repeats at either end that does not count where a score has no bounds."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,7 @@ def score_interval(values: np.ndarray, fraction: bool) -> Interval:
     return fraction_interval(values) if fraction else crossed_interval(values)
 
 
-def resampled_interval(
-    differences: np.ndarray, overlap: float, confidence: float = CONFIDENCE, rows: int | None = None
-) -> Interval:
+def resampled_interval(differences: np.ndarray, overlap: float, confidence: float = CONFIDENCE) -> Interval:
     """Interval for the mean of paired differences whose runs split the same pool of rows anew.
 
     The runs share rows, so their mean varies more than independent runs would: the variance is multiplied by
@@ -132,8 +131,6 @@ def resampled_interval(
     Args:
         differences: one paired difference for each run, float [R].
         overlap: validation rows divided by training rows of a run.
-        rows: validation rows of a run, if the differences are of shares of them. Few runs of few rows often differ by
-            the same count, which looks like no variance at all; that of rounding to whole counts is the least believed.
 
     Source: Nadeau and Bengio, "Inference for the generalization error", 2003.
     """
@@ -141,25 +138,15 @@ def resampled_interval(
     if runs < 2:
         raise ValueError(f"{runs} run(s): an interval needs at least 2")
     mean, variance = differences.mean(), differences.var(ddof=1)
-    if rows is not None:
-        # Each of two shares is rounded to a multiple of 1/rows, which adds 1/12 of its square to the variance.
-        variance = max(variance, 1 / (6 * rows**2))
     half = stats.t.ppf((1 + confidence) / 2, runs - 1) * np.sqrt(variance * (1 / runs + overlap))
     return Interval(float(mean), float(mean - half), float(mean + half), runs)
 
 
-def compared_to_best(scores: np.ndarray, best: int, overlap: float, rows: int | None = None) -> list[Interval]:
-    """Best minus each other candidate, in the order of the rows without `best`, each interval wide enough for all.
+def middle_of(values: np.ndarray) -> np.ndarray:
+    """The values in order, less the lowest and highest fifth, [values]: of fewer than five, all.
 
-    The best is chosen by these very scores, so it is as if every candidate had been compared with every other, and
-    Bonferroni counts all pairs: the chance that any of the intervals misses its true difference is at most 5%.
-    (Counting only the comparisons made, six equal candidates are called different in 9% of simulated races.)
-
-    Args:
-        scores: greater is better, float [candidates, runs], the same runs for all.
-        best: which candidate is best.
-        overlap, rows: as in `resampled_interval`.
+    >>> middle_of(np.array([3.0, 1.0, -1e7, 2.0, 4.0])).tolist()
+    [1.0, 2.0, 3.0]
     """
-    others = [candidate for candidate in range(len(scores)) if candidate != best]
-    confidence = 1 - (1 - CONFIDENCE) / max(1, math.comb(len(scores), 2))
-    return [resampled_interval(scores[best] - scores[other], overlap, confidence, rows) for other in others]
+    cut = int(TRIMMED * len(values))
+    return np.sort(values)[cut : len(values) - cut]

@@ -1,6 +1,6 @@
 """The verdict: which recipe is best, how sure that is, and what else might be as good."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,10 @@ import numpy as np
 from lanewise.errors import InputError, one_line
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
+from lanewise.study.comparison import Settling
+from lanewise.study.importance import Importance
 from lanewise.study.score_kind import ScoreKind, plain_numbers
-from lanewise.study.statistics import Interval, compared_to_best, score_interval
+from lanewise.study.statistics import Interval, middle_of
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Finalist:
         difference: winner minus this one on those rows, corrected for how many are compared; None for the winner. Above
             zero the winner is better, also where less of the metric is.
         zeros: share of the penalised weights that are exactly zero, the mean over the repeats.
+        chance: the probability that it is the best of those confirmed; None in older records.
+        settling: what would tell it from the winner, where it cannot be told from it.
     """
 
     candidate: int
@@ -29,11 +33,26 @@ class Finalist:
     scores: np.ndarray
     difference: Interval | None
     zeros: float = 0.0
+    chance: float | None = None
+    settling: Settling | None = None
 
     @property
     def told_apart(self) -> bool:
         """Whether the winner is better than this candidate beyond the error rate."""
         return self.difference is not None and self.difference.low > 0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The recipe that the user gave to be compared with; it is one of the finalists.
+
+    Attributes:
+        candidate: its number. difference: winner minus baseline on the test rows, as the verdict's own; None where the
+            baseline won, or too few repeats of both came to a score. On validation rows it is compared as a finalist.
+    """
+
+    candidate: int
+    difference: Interval | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,8 @@ class Verdict:
         metric: its name. kind: what its scores are; those given here are in the metric's own direction.
         candidates: how many were drawn. lane_steps: steps summed over lanes and repeats, cool-downs and confirmation
         included. seconds: `total`, `train` (exactly those steps), `compile`, `trials`. engine: plans by structure.
+        importance: of the settings in this race, most first; none where there were too few candidates to say.
+        baseline: the recipe that the user gave, or None.
     """
 
     finalists: tuple[Finalist, ...]
@@ -58,6 +79,8 @@ class Verdict:
     seconds: dict[str, float]
     engine: dict[str, Any] = field(default_factory=dict)
     kind: ScoreKind = field(default_factory=ScoreKind)
+    baseline: Baseline | None = None
+    importance: tuple[Importance, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
@@ -91,12 +114,16 @@ class Verdict:
                 }
                 for finalist in self.indistinguishable
             ],
+            "probability": self.finalists[0].chance,
+            "baseline": asdict(self.baseline) if self.baseline else None,
             "finalists": [
                 {
                     "candidate": finalist.candidate,
                     # JSON knows no NaN, the score of a repeat that diverged.
                     "validation": [float(score) if np.isfinite(score) else None for score in finalist.scores],
                     "zeros": finalist.zeros,
+                    "chance": finalist.chance,
+                    "settling": asdict(finalist.settling) if finalist.settling else None,
                     "recipe": to_dict(finalist.recipe),
                     "difference": finalist.difference.to_dict() if finalist.difference else None,
                 }
@@ -106,6 +133,7 @@ class Verdict:
             "lane_steps": self.lane_steps,
             "seconds": self.seconds,
             "engine": self.engine,
+            "importance": [one.to_dict() for one in self.importance],
         }
 
     @classmethod
@@ -119,6 +147,9 @@ class Verdict:
                     np.array(one["validation"], dtype=np.float64),
                     Interval(**one["difference"]) if one["difference"] else None,
                     one["zeros"],
+                    # Records without these are older than the chances and the advice.
+                    one.get("chance"),
+                    Settling(**one["settling"]) if one.get("settling") else None,
                 )
                 for one in data["finalists"]
             )
@@ -127,7 +158,9 @@ class Verdict:
             # Records without these are older than metrics that are no fractions.
             kind = ScoreKind(data.get("greater_is_better", True), data.get("fraction", True))
             rest = {name: data[name] for name in ("metric", "candidates", "lane_steps", "seconds", "engine")}
-            return cls(finalists, test, difference, **rest, kind=kind)
+            mattered = tuple(Importance(**one) for one in data.get("importance", []))
+            known = _baseline(data.get("baseline"))
+            return cls(finalists, test, difference, **rest, kind=kind, baseline=known, importance=mattered)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a verdict: {one_line(error)}") from None
 
@@ -145,14 +178,7 @@ class Verdict:
         if len(self.finalists) == 1:
             return [*lines, "No other recipe came as far as the confirmation, so there was nothing to compare it with."]
         other = f"the runner-up, candidate {self.finalists[1].candidate}"
-        if self.difference is None:
-            lines.append(f"On the test rows it cannot be compared with {other}: in too few repeats neither diverged.")
-        else:
-            gap = self.difference
-            side = "ahead of" if gap.mean >= 0 else "behind"
-            told = "too close to tell them apart" if not gap.excludes_zero else "more than chance explains"
-            size = points(gap) if self.kind.fraction else plain_difference(gap)
-            lines.append(f"On the test rows it is {size} {side} {other}: {told}.")
+        lines.append(self._on_test_rows("it", other, self.difference))
         same = [str(finalist.candidate) for finalist in self.indistinguishable]
         if same:
             few = f"candidate {same[0]}" if len(same) == 1 else f"candidates {', '.join(same[:-1])} and {same[-1]}"
@@ -160,7 +186,109 @@ class Verdict:
             lines.append(f"On fresh validation rows {few} cannot be told from the winner, so {which} may be as good.")
         else:
             lines.append("On fresh validation rows all other finalists are worse, beyond the 5% error rate.")
-        return lines
+        if winner.chance is not None:
+            confirmed = "two" if len(self.finalists) == 2 else str(len(self.finalists))
+            lines.append(
+                f"The probability that candidate {winner.candidate} is the best of the {confirmed} confirmed is "
+                f"{chance_words(winner.chance)}."
+            )
+        if same and (advice := self.indistinguishable[0].settling):
+            lines.append(settling_words(advice, winner.candidate, self.indistinguishable[0].candidate))
+        return [*lines, *self._on_baseline(), *self._on_far_out()]
+
+    def _on_test_rows(self, it: str, other: str, gap: Interval | None) -> str:
+        if gap is None:
+            return f"On the test rows {it} cannot be compared with {other}: in too few repeats neither diverged."
+        side = "ahead of" if gap.mean >= 0 else "behind"
+        told = "too close to tell them apart" if not gap.excludes_zero else "more than chance explains"
+        size = points(gap) if self.kind.fraction else plain_difference(gap)
+        return f"On the test rows {it} is {size} {side} {other}: {told}."
+
+    def _on_baseline(self) -> list[str]:
+        """What is said of the recipe that the user gave."""
+        if self.baseline is None:
+            return []
+        number = self.baseline.candidate
+        if number == self.finalists[0].candidate:
+            return [f"Candidate {number} is the baseline you gave: nothing confirmed is better."]
+        own = next(finalist for finalist in self.finalists if finalist.candidate == number)
+        told = "worse than the winner" if own.told_apart else "not told from the winner"
+        line = f"The baseline, candidate {number}, is {told} on fresh validation rows."
+        if len(self.finalists) > 1 and number == self.finalists[1].candidate:
+            # The runner-up's sentence says the rest.
+            return [line]
+        return [line, self._on_test_rows("the winner", "the baseline", self.baseline.difference)]
+
+    def _on_far_out(self) -> list[str]:
+        """That one repeat would have outweighed all others, where it would have."""
+        if self.kind.fraction:
+            return []
+        far = [finalist for finalist in self.finalists if far_out(finalist.scores)]
+        few = [str(finalist.candidate) for finalist in far]
+        if not few:
+            return []
+        names = f"candidate {few[0]}" if len(few) == 1 else f"candidates {', '.join(few[:-1])} and {few[-1]}"
+        worst = min(float(np.nanmin(self.kind.turned(one.scores))) for one in far)
+        return [
+            f"Single repeats of {names} lie far out (the worst: {plain_numbers([self.kind.turned(worst)])[0]}): means "
+            "and comparisons leave out each recipe's best and worst repeats."
+        ]
+
+
+def place_words(finalist: Finalist, verdict: Verdict) -> str:
+    """A finalist in a cell of a table: `winner`, `worse` or `as good?`, and whether it is the baseline."""
+    place = "winner" if finalist.difference is None else "worse" if finalist.told_apart else "as good?"
+    given = verdict.baseline is not None and verdict.baseline.candidate == finalist.candidate
+    return f"{place}, baseline" if given else place
+
+
+def far_out(scores: np.ndarray) -> bool:
+    """Whether the mean of all repeats lies beyond all those that count in `middle_mean`.
+
+    >>> far_out(np.array([-3.5, -1e7, -3.4, -3.6, -3.5])), far_out(np.array([-3.5, -3.7, -3.4, -3.6, -3.5]))
+    (True, False)
+    """
+    sound = np.sort(scores[np.isfinite(scores)])
+    cut = len(sound) - len(middle_of(sound))
+    if not cut:
+        return False
+    kept = middle_of(sound)
+    return not kept[0] - np.ptp(kept) <= sound.mean() <= kept[-1] + np.ptp(kept)
+
+
+def chance_words(chance: float) -> str:
+    """A probability for people; never as if it were certain.
+
+    >>> chance_words(0.624), chance_words(0.9991), chance_words(0.001)
+    ('62%', 'over 99%', 'under 1%')
+    """
+    if chance > 0.99:
+        return "over 99%"
+    return f"{chance:.0%}" if chance >= 0.01 else "under 1%"
+
+
+def settling_words(advice: Settling, winner: int, other: int) -> str:
+    """What would tell candidate `winner` from candidate `other`."""
+    if advice.repeats is not None:
+        more = "1 more repeat" if advice.repeats == 1 else f"{advice.repeats:,} more repeats"
+        return f"If its lead over candidate {other} is as large as it seems, about {more} would settle it."
+    if advice.rows is not None:
+        rows = float(f"{advice.rows:.2g}")
+        return (
+            f"More repeats will not tell candidate {winner} from candidate {other}: the rows limit it. About "
+            f"{rows:,.0f} more rows would, if its lead is as large as it seems."
+        )
+    return (
+        f"No reasonable number of repeats or rows would tell candidate {winner} from candidate {other}: they are too "
+        "much alike."
+    )
+
+
+def _baseline(data: dict[str, Any] | None) -> Baseline | None:
+    if data is None:
+        return None
+    difference = data["difference"]
+    return Baseline(data["candidate"], Interval(**difference) if difference else None)
 
 
 def percent(interval: Interval) -> str:
@@ -191,91 +319,3 @@ def from_its_side(interval: Interval) -> tuple[float, float, float]:
     if interval.mean >= 0:
         return interval.mean, interval.low, interval.high
     return -interval.mean, -interval.high, -interval.low
-
-
-def rank_finalists(
-    candidates: list[int],
-    recipes: list[Recipe],
-    metric: np.ndarray,
-    loss: np.ndarray,
-    overlap: float,
-    rows: int | None = None,
-    kind: ScoreKind | None = None,
-) -> tuple[Finalist, ...]:
-    """The finalists, best first by mean metric (then by mean loss), each compared with the best.
-
-    Args:
-        metric: turned so that greater is better, on the validation rows of fresh repeats, float [finalists, repeats].
-        loss: validation loss of the same; NaN in both where a run diverged. A fraction counts as 0 there; of other
-            metrics see `filled_below`, and whoever diverged in fewer repeats comes first, whatever the scores.
-        overlap: validation rows divided by training rows. rows: validation rows. kind: of the metric, by default a
-            fraction.
-
-    Raises:
-        InputError: every finalist diverged in every repeat.
-    """
-    kind = kind or ScoreKind()
-    metric = np.where(np.isfinite(metric), metric, np.nan)
-    if np.isnan(metric).all():
-        if np.isfinite(loss).any():
-            raise InputError("metric: must be a finite number, and is for no finalist in any of the fresh repeats")
-        raise InputError("every finalist diverged on fresh repeats: no recipe found trains this model; lower the rates")
-    filled = np.nan_to_num(metric, nan=0.0) if kind.fraction else filled_below(metric)
-    lost = np.isnan(metric).sum(axis=1) * (not kind.fraction)
-    order = sorted(
-        range(len(candidates)),
-        key=lambda at: (lost[at], -filled[at].mean(), np.nan_to_num(loss[at].mean(), nan=np.inf)),
-    )
-    # Only shares of rows are rounded to whole rows.
-    compared = compared_to_best(filled, order[0], overlap, rows if kind.fraction else None)
-    others = [at for at in range(len(candidates)) if at != order[0]]
-    difference = dict(zip(others, compared, strict=True))
-    return tuple(Finalist(candidates[at], recipes[at], kind.turned(metric[at]), difference.get(at)) for at in order)
-
-
-def filled_below(metric: np.ndarray) -> np.ndarray:
-    """`metric`, greater is better, with a score worse than all others in the place of NaN.
-
-    No number is the worst of an unbounded metric, and minus infinity has no mean or variance to compare by. So NaN
-    counts as far below the worst score as that is below the best, or by its own size (at least 1) where all are equal.
-
-    >>> filled_below(np.array([[-0.5, -1.5], [-1.0, np.nan]])).tolist()
-    [[-0.5, -1.5], [-1.0, -2.5]]
-    """
-    worst, best = float(np.nanmin(metric)), float(np.nanmax(metric))
-    return np.where(np.isnan(metric), worst - ((best - worst) or max(1.0, abs(worst))), metric)
-
-
-def intervals_on_test_rows(
-    rows: dict[int, np.ndarray], finalists: tuple[Finalist, ...], kind: ScoreKind | None = None
-) -> tuple[Interval, Interval | None]:
-    """(the winner's test metric, winner minus runner-up), from the metric of every test row [repeats, rows].
-
-    A repeat whose scores are not all finite numbers, as those of a run that diverged, does not count.
-
-    Args:
-        rows: turned so that greater is better; batches stand for rows where whole batches are scored. kind: of the
-            metric, by default a fraction.
-
-    Returns:
-        The first in the metric's own direction; the second is above zero where the winner is better, None where there
-        is no runner-up, or fewer than two repeats in which both have a score.
-
-    Raises:
-        InputError: the winner has a score in fewer than two repeats.
-    """
-    kind = kind or ScoreKind()
-    winner = rows[finalists[0].candidate]
-    sound = winner[np.isfinite(winner).all(axis=1)]
-    if len(sound) < 2:
-        raise InputError(
-            f"metric: must be a finite number on all test rows in at least 2 fresh repeats, and is in {len(sound)} of "
-            f"{len(winner)} for the winner"
-        )
-    test = score_interval(kind.turned(sound), kind.fraction)
-    if len(finalists) < 2:
-        return test, None
-    with np.errstate(invalid="ignore"):
-        paired = winner - rows[finalists[1].candidate]
-    both = paired[np.isfinite(paired).all(axis=1)]
-    return test, score_interval(both, fraction=False) if len(both) > 1 else None

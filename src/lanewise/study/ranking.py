@@ -1,0 +1,162 @@
+"""Finalists ranked, compared with the best of them, and tested: what a verdict is made of."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.errors import InputError
+from lanewise.recipe import Recipe
+from lanewise.study.comparison import (
+    PairedMeans,
+    RowScores,
+    Settling,
+    chances_of_best,
+    paired_means,
+    to_settle,
+    with_best,
+)
+from lanewise.study.score_kind import ScoreKind
+from lanewise.study.statistics import Interval, score_interval
+from lanewise.study.verdict import Finalist
+
+
+def rank_finalists(
+    candidates: list[int],
+    recipes: list[Recipe],
+    metric: np.ndarray,
+    loss: np.ndarray,
+    overlap: float,
+    rows: int | None = None,
+    kind: ScoreKind | None = None,
+    single: RowScores | None = None,
+) -> tuple[Finalist, ...]:
+    """The finalists, best first by mean metric (then by mean loss), each compared with the best.
+
+    A baseline is one of them, and treated like all others.
+
+    Args:
+        metric: turned so that greater is better, on the validation rows of fresh repeats, float [finalists, repeats].
+        loss: validation loss of the same; NaN in both where a run diverged. A fraction counts as 0 there; of other
+            metrics see `filled_below`, and whoever diverged in fewer repeats comes first, whatever the scores.
+        overlap: validation rows divided by training rows. rows: validation rows. kind: of the metric, by default a
+            fraction.
+        single: of which `metric` are the means, if the metric scores rows, NaN where a run diverged; for fractions.
+            Other metrics have no bounds: of those the best and worst fifth of the repeats do not count, see
+            `paired_means`.
+
+    Raises:
+        InputError: every finalist diverged in every repeat.
+    """
+    kind = kind or ScoreKind()
+    metric = np.where(np.isfinite(metric), metric, np.nan)
+    if np.isnan(metric).all():
+        if np.isfinite(loss).any():
+            raise InputError("metric: must be a finite number, and is for no finalist in any of the fresh repeats")
+        raise InputError("every finalist diverged on fresh repeats: no recipe found trains this model; lower the rates")
+    means = paired(metric, overlap, rows, kind, single) if len(candidates) > 1 else None
+    lost = np.isnan(metric).sum(axis=1) * (not kind.fraction)
+    centre = np.zeros(1) if means is None else means.mean
+    order = sorted(
+        range(len(candidates)),
+        key=lambda at: (lost[at], -centre[at], np.nan_to_num(loss[at].mean(), nan=np.inf)),
+    )
+    if means is None:
+        return (Finalist(candidates[0], recipes[0], kind.turned(metric[0]), None, chance=1.0),)
+    best, *others = order
+    compared = dict(zip(sorted(others), with_best(means, best), strict=True))
+    # Whoever diverged more often is not the best, whatever its scores in the other repeats.
+    chances = np.where(lost == lost[best], chances_of_best(means), 0.0)
+    chances = chances / chances.sum() if chances.sum() > 0 else np.eye(len(order))[best]
+    found = []
+    for at in order:
+        difference, settling = compared.get(at), None
+        if difference is not None and not difference.low > 0:
+            settling = to_settle(means, best, at) if lost[at] == lost[best] else Settling()
+        scores = kind.turned(metric[at])
+        found.append(
+            Finalist(candidates[at], recipes[at], scores, difference, chance=float(chances[at]), settling=settling)
+        )
+    return tuple(found)
+
+
+def paired(
+    metric: np.ndarray, overlap: float, rows: int | None, kind: ScoreKind, single: RowScores | None = None
+) -> PairedMeans:
+    """The candidates' means and how sure their differences are; arguments as in `rank_finalists`, NaN filled in."""
+    if not kind.fraction:
+        return paired_means(filled_below(metric), overlap, heavy_tails=True)
+    # A run that diverged is right nowhere.
+    worst = 0.0 if kind.greater_is_better else -1.0
+    filled = np.nan_to_num(metric, nan=worst)
+    if single is None:
+        return paired_means(filled, overlap, count=rows)
+    values = np.where(np.isnan(metric)[:, single.repeat], worst, single.values)
+    return paired_means(filled, overlap, RowScores(values, single.repeat, single.row))
+
+
+def filled_below(metric: np.ndarray) -> np.ndarray:
+    """`metric`, greater is better, with a score worse than all others in the place of NaN.
+
+    No number is the worst of an unbounded metric, and minus infinity has no mean or variance to compare by. So NaN
+    counts as far below the worst score as that is below the best, or by its own size (at least 1) where all are equal.
+
+    >>> filled_below(np.array([[-0.5, -1.5], [-1.0, np.nan]])).tolist()
+    [[-0.5, -1.5], [-1.0, -2.5]]
+    """
+    worst, best = float(np.nanmin(metric)), float(np.nanmax(metric))
+    return np.where(np.isnan(metric), worst - ((best - worst) or max(1.0, abs(worst))), metric)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the test rows say, of recipes that were settled before.
+
+    Attributes:
+        winner: its test metric, in the metric's own direction. runner_up, baseline: winner minus the other, above zero
+            where the winner is better; None where there is no such other, or fewer than two repeats in which both have
+            a score. Each interval stands for itself: nothing was chosen by these rows.
+    """
+
+    winner: Interval
+    runner_up: Interval | None = None
+    baseline: Interval | None = None
+
+
+def intervals_on_test_rows(
+    rows: dict[int, np.ndarray],
+    finalists: tuple[Finalist, ...],
+    kind: ScoreKind | None = None,
+    baseline: int | None = None,
+) -> Tested:
+    """The winner's test metric and its lead over runner-up and baseline, over new runs and new rows.
+
+    A repeat whose scores are not all finite numbers, as those of a run that diverged, does not count.
+
+    Args:
+        rows: candidate -> metric of every test row [repeats, rows], turned so that greater is better, of winner,
+            runner-up and baseline; batches stand for rows where whole batches are scored. kind: of the metric, by
+            default a fraction. baseline: the candidate that the user gave, or None.
+
+    Raises:
+        InputError: the winner has a score in fewer than two repeats.
+    """
+    kind = kind or ScoreKind()
+    winner = rows[finalists[0].candidate]
+    sound = winner[np.isfinite(winner).all(axis=1)]
+    if len(sound) < 2:
+        raise InputError(
+            f"metric: must be a finite number on all test rows in at least 2 fresh repeats, and is in {len(sound)} of "
+            f"{len(winner)} for the winner"
+        )
+
+    def lead(other: int) -> Interval | None:
+        with np.errstate(invalid="ignore"):
+            paired = winner - rows[other]
+        both = paired[np.isfinite(paired).all(axis=1)]
+        return score_interval(both, fraction=False) if len(both) > 1 else None
+
+    return Tested(
+        score_interval(kind.turned(sound), kind.fraction),
+        lead(finalists[1].candidate) if len(finalists) > 1 else None,
+        None if baseline is None or baseline == finalists[0].candidate else lead(baseline),
+    )
