@@ -1,4 +1,4 @@
-"""Places of a race that pad a block or stand idle: `python -m bench places`. Arithmetic on the plan, nothing is timed."""
+"""Places of a race that pad a block or stand idle: `python -m bench places`. Arithmetic on the plan: nothing is run."""
 
 import math
 from dataclasses import dataclass
