@@ -11,6 +11,7 @@ from bench import (
     many,
     networks,
     peers,
+    places,
     reestimation,
     rules,
     schedulers,
@@ -30,6 +31,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "coverage": coverage.main,
     "equal-studies": equal_studies.main,
     "rules": rules.main,
+    "places": places.main,
     "peers": peers.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
