@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from bench import (
     candidate_step,
+    coordinates,
     coverage,
     equal_studies,
     loading,
@@ -32,14 +33,15 @@ BENCHES: dict[str, Callable[[], None]] = {
     "equal-studies": equal_studies.main,
     "rules": rules.main,
     "places": places.main,
+    "coordinates": coordinates.main,
     "peers": peers.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
-    "rules": rules.main,
     "time-to-answer": time_to_answer.main,
+    "rules": rules.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "peers")
+BY_NAME_ONLY = ("races", "coordinates", "peers")
 """What takes half an hour, or needs an environment of its own."""
 
 

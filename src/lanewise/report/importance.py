@@ -53,7 +53,8 @@ def bars(study: Study) -> Figure:
     return Figure(
         "importance",
         title,
-        "Pale bars are no longer than the longest of any setting when the places were dealt out at random, 20 times.",
+        "Pale bars are no longer than they came out in one of 20 tries with the places dealt out at random. Of settings "
+        "without influence one in 21 is not pale.",
         height,
         {"": {"data": data, "layout": shown}},
         wide=False,

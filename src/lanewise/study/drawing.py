@@ -144,4 +144,6 @@ def plain_url(url: str) -> tuple[str, bool]:
     from lanewise.study.optuna_record import parsed
 
     found = parsed(url)
-    return found.set(password=None).render_as_string(), found.password is not None
+    # `URL.set(password=None)` would leave it.
+    without = found._replace(password=None)
+    return without.render_as_string(hide_password=False), found.password is not None

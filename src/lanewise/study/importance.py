@@ -27,8 +27,8 @@ class Importance:
 
     Attributes:
         name: as the sampler knows it. share: of the importance of all settings, which sums to 1.
-        beyond_chance: whether it is more than that of any setting in any of `SHUFFLES` deals of the places at random.
-            In a study in which nothing matters that is so for some setting once in 21 times.
+        beyond_chance: whether it is more than in all of `SHUFFLES` deals of the places at random, which happens to a
+            setting without any influence once in 21 times.
         candidates: how many had it; a setting inside an option does not apply to all.
     """
 
@@ -68,7 +68,7 @@ def importance(trials: Sequence[FrozenTrial], seed: int) -> tuple[Importance, ..
         )
     found = measured(study, np.array(places))
     random = np.random.default_rng(stream_seed(seed, "importance"))
-    by_chance = max(max(measured(study, random.permutation(places)).values()) for _ in range(SHUFFLES))
+    dealt = [measured(study, random.permutation(places)) for _ in range(SHUFFLES)]
     total = sum(found.values())
     if not total > 0:
         return ()
@@ -76,7 +76,7 @@ def importance(trials: Sequence[FrozenTrial], seed: int) -> tuple[Importance, ..
         Importance(
             name,
             value / total,
-            value > by_chance,
+            all(value > by_chance[name] for by_chance in dealt),
             sum(name in trial.params for trial, _ in kept),
         )
         for name, value in sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -96,7 +96,7 @@ def sampler_for(
     if kind == "cmaes":
         # An update waits for as many as its population; half a generation is there even when some diverged.
         return CmaEsSampler(
-            seed=drawn, popsize=max(3, size // 2), consider_pruned_trials=True, warn_independent_sampling=False
+            seed=drawn, popsize=max(4, size // 2), consider_pruned_trials=True, warn_independent_sampling=False
         )
     if kind == "qmc":
         # One sequence through all generations: each goes on where the one before has ended.
