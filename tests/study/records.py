@@ -15,22 +15,24 @@ from lanewise.parts.schedules import Constant, Cosine, Plateau
 from lanewise.ranges import choice, log, uniform
 from lanewise.recipe import Recipe
 from lanewise.study import traces
-from lanewise.study.sampling import Sampler, quiet
+from lanewise.study.samplers import quiet
+from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
 
 SPACE = Recipe(
     rule=choice(
         SGD(
-            lr=log(1e-2, 1.0) * choice(Constant(), Cosine(), Plateau(patience=0, beta=0.5, threshold=0.5)),
+            lr=log(1e-2, 4.0) * choice(Constant(), Cosine(), Plateau(patience=0, beta=0.5, threshold=0.5)),
             momentum=uniform(0.0, 0.9),
         ),
-        Adam(lr=log(1e-3, 1e-1)),
+        Adam(lr=log(1e-3, 3e-1)),
     ),
     dropout=uniform(0.0, 0.3),
+    early_stopping=choice("25%", "100%"),
     batch_size=12,
     epochs=2,
 )
-SETTINGS = RaceSettings(candidates=8, repeats=2, generations=2, finalists=3, confirm=2, seed=1)
+SETTINGS = RaceSettings(candidates=8, repeats=2, generations=2, finalists=3, confirm=2, seed=3)
 
 
 def rows(seed: int = 5) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ from lanewise.study import traces
 from lanewise.study.folder import RunFolder
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
-from lanewise.study.sampling import quiet
+from lanewise.study.samplers import quiet
 from lanewise.study.settings import RaceSettings, with_overrides
 from lanewise.study.statistics import crossed_interval, fraction_interval
 from lanewise.study.verdict import Verdict

@@ -11,12 +11,16 @@ import typer
 from lanewise.cli.console import stderr
 from lanewise.cli.options import (
     BatchSize,
+    ClassWeights,
     Data,
     Device,
     Epochs,
     Folds,
     Groups,
+    Metric,
     Model,
+    Objective,
+    Precision,
     Split,
     Target,
     Time,
@@ -38,8 +42,15 @@ class Asked:
     on_record: str = ""
 
 
-def of_file(path: Path, seed: int, data: str | None, model: str | None, loading: dict[str, Any]) -> Asked:
-    """The recipe in the file `path`; `loading` says how its data is read."""
+def of_file(
+    path: Path,
+    seed: int,
+    data: str | None,
+    model: str | None,
+    aims: dict[str, str | None],
+    loading: dict[str, Any],
+) -> Asked:
+    """The recipe in the file `path`; `aims` and `loading` are what `task_of` takes."""
     from lanewise.recipe_file import read
     from lanewise.task import check_recorded
 
@@ -48,7 +59,7 @@ def of_file(path: Path, seed: int, data: str | None, model: str | None, loading:
     for name, given in (("data", data), ("model", model)):
         if given is None and name not in recorded:
             raise InputError(f"{path}: names no {name} (a recipe file names no code to import); give it with --{name}")
-    return Asked(task_of(recorded, data, model, **loading), found, seed)
+    return Asked(task_of(recorded, data, model, aims, **loading), found, seed)
 
 
 def of_run(
@@ -99,6 +110,9 @@ def train(
     time: Time = None,
     folds: Folds = None,
     model: Model = None,
+    objective: Objective = None,
+    metric: Metric = None,
+    class_weights: ClassWeights = None,
     save: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -109,6 +123,7 @@ def train(
     repeat: Annotated[int, typer.Option(help="Whose split, weights and order to take.")] = 0,
     all_rows: Annotated[bool, typer.Option(help="Train on the validation rows too.")] = False,
     device: Device = "cpu",
+    precision: Precision = "float32",
     threads: Annotated[int, typer.Option(help="torch threads; one is fastest for small models.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
 ) -> None:
@@ -128,15 +143,16 @@ def train(
     if save:
         check_writable(save)
     torch.set_num_threads(threads)
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
     loading = {"target": target, "split": split, "groups": groups, "time": time, "folds": folds}
     if recipe.is_dir():
-        said = {"--seed": seed, **{f"--{name}": given for name, given in loading.items()}}
-        settled = [name for name, given in said.items() if given is not None]
+        said = {"seed": seed, **aims, **loading}
+        settled = [f"--{name.replace('_', '-')}" for name, given in said.items() if given is not None]
         asked = of_run(recipe, candidate, repeat, data, model, settled)
     elif candidate is not None:
         raise InputError(f"--candidate {candidate}: {recipe} is no folder; must be that of a race")
     else:
-        asked = of_file(recipe, seed or 0, data, model, loading)
+        asked = of_file(recipe, seed or 0, data, model, aims, loading)
     task, found = asked.task, with_overrides(asked.recipe, epochs, batch_size)
     if asked.on_record:
         stderr.print(asked.on_record, markup=False)
@@ -148,12 +164,15 @@ def train(
             repeat=repeat,
             all_rows=all_rows,
             device=device,
+            precision=precision,
             show=lambda step, steps, loss: stderr.print(f"step {step:,} of {steps:,}, training loss {loss:.4f}"),
         )
     except KeyboardInterrupt:
         stderr.print("lanewise: stopped; nothing was saved, and training begins anew the next time")
         raise typer.Exit(STOPPED) from None
     metric, kind = task.objective.metric.name, ScoreKind.of(task.objective.metric)
+    if trained.recipe.early_stopping:
+        stderr.print(f"early stopping: the weights are those of step {trained.weights_of:,}")
     if trained.validation:
         loss, score = trained.validation
         stderr.print(f"validation: loss {loss:.4f}, {metric} {kind.words(score, 2)}")

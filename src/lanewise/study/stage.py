@@ -10,7 +10,6 @@ from lanewise.lanes.checkpoint import state_of
 from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Costs
 from lanewise.recipe import Recipe
-from lanewise.recipe_file import dump
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import Snapshot
 from lanewise.study.sampling import Sampler
@@ -56,7 +55,7 @@ def snapshot(
     return tensors, {
         "generation": stage.generation,
         "candidates": [candidate.to_dict() for candidate in candidates],
-        "recipes": [dump(recipe) for recipe in sampler.recipes],
+        "recipes": list(sampler.texts),
         "own": [candidate.number for candidate in stage.own],
         "confirmed": [candidate.to_dict() for candidate in stage.own] if stage.generation is None else [],
         "rungs": stage.rungs.tolist(),

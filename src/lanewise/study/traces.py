@@ -1,14 +1,15 @@
 """What every lane did, and what became of every candidate, as two Parquet tables.
 
-`traces.parquet` has a row for each point of a learning curve: `phase` ("race" or "confirmation"), `candidate`,
-`repeat`, `progress` (fraction of the run), `training_loss`, `validation_loss` and `metric`, in its own direction.
+`traces.parquet` has a row for each point of a learning curve: `phase` ("race" or "confirmation"; of a comparison, an
+ablation or a sweep what its lanes were trained for), `candidate`, `repeat`, `progress` (fraction of the run),
+`training_loss`, `validation_loss` and `metric`, in its own direction.
 `candidates.parquet` has a row for each candidate: `candidate`, `generation` (null for a baseline), `recipe` (the text
 of its file), `left_at` (null if it stayed), `diverged` (in how many repeats of the race), `loss` and `score`, the mean
 over the repeats when it was last evaluated.
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,17 +45,28 @@ CANDIDATES = pyarrow.schema(
         ("score", pyarrow.float64()),
     ]
 )
+RECIPES = pyarrow.schema(
+    [
+        ("phase", pyarrow.string()),
+        ("candidate", pyarrow.int32()),
+        ("name", pyarrow.string()),
+        ("recipe", pyarrow.string()),
+        ("diverged", pyarrow.int32()),
+        ("loss", pyarrow.float64()),
+        ("score", pyarrow.float64()),
+    ]
+)
 
 
-def traces(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], kind: ScoreKind) -> pyarrow.Table:
+def traces(phases: Iterable[tuple[str, Sequence[Candidate]]], kind: ScoreKind) -> pyarrow.Table:
     """The table of all learning curves.
 
     Args:
-        candidates: all that were drawn. confirmed: those of the confirmation. kind: of the metric's scores.
+        phases: (name, candidates trained in it), in order. kind: of the metric's scores.
     """
     rows = [
         (phase, c.number, repeat, *point)
-        for phase, pool in ((RACE, candidates), (CONFIRMATION, confirmed))
+        for phase, pool in phases
         for c in pool
         for repeat, points in c.curves.items()
         for point in points
@@ -69,7 +81,7 @@ def traces(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], kind
 
 def whole(column: Any) -> Any:
     """Numbers with all NaN alike: the sign of one differs by the processor, and is not kept by a checkpoint."""
-    if not len(column) or isinstance(column[0], (str, int)):
+    if not len(column) or isinstance(column[0], str | int):
         return list(column)
     numbers = np.array(column, dtype=np.float64)
     numbers[np.isnan(numbers)] = np.nan
@@ -77,7 +89,11 @@ def whole(column: Any) -> Any:
 
 
 def table_of(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], kind: ScoreKind) -> pyarrow.Table:
-    """The table of all candidates, the baseline last; arguments as for `traces`."""
+    """The table of all candidates of a race, the baseline last.
+
+    Args:
+        candidates: all that were drawn. confirmed: those of the confirmation. kind: of the metric's scores.
+    """
     rows: list[tuple[Any, ...]] = [
         (c.number, c.generation, dump(c.recipe), c.left_at, len(c.diverged), c.loss, float(kind.turned(c.score)))
         for c in candidates
@@ -88,6 +104,26 @@ def table_of(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], ki
     return pyarrow.table(
         [pyarrow.array(list(column), field.type) for column, field in zip(columns, CANDIDATES, strict=True)],
         schema=CANDIDATES,
+    )
+
+
+def recipes_of(
+    phases: Iterable[tuple[str, Sequence[Candidate]]], names: Iterable[str], kind: ScoreKind
+) -> pyarrow.Table:
+    """The table of the recipes of a comparison, an ablation or a sweep, in the columns `RECIPES`.
+
+    Args:
+        phases: as for `traces`. names: of their recipes, in the same order. kind: of the metric's scores.
+    """
+    every = [(phase, candidate) for phase, pool in phases for candidate in pool]
+    rows = [
+        (phase, c.number, name, dump(c.recipe), len(c.diverged), c.loss, float(kind.turned(c.score)))
+        for (phase, c), name in zip(every, names, strict=True)
+    ]
+    columns = zip(*rows, strict=True)
+    return pyarrow.table(
+        [pyarrow.array(whole(column), field.type) for column, field in zip(columns, RECIPES, strict=True)],
+        schema=RECIPES,
     )
 
 
