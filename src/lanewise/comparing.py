@@ -84,7 +84,7 @@ def compare(
         recipes: name -> recipe, or the path of its YAML file; at least two. Their lengths and structures may differ.
         epochs, batch_size: replace those of every recipe.
         **options: repeats (8, or as many as the data has folds), seed, out (a new folder for the record and the
-            report), checkpoint_every, device, threads, engine, observer: as for `lanewise.race`.
+            report), checkpoint_every, device, precision, threads, engine, observer: as for `lanewise.race`.
 
     Raises:
         InputError: anything that cannot be compared; nothing has been written then.
@@ -151,6 +151,7 @@ def _ask(
     out: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     device: str = "cpu",
+    precision: str = "float32",
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
@@ -163,8 +164,8 @@ def _ask(
     run = None
     try:
         run = SideBySide(
-            task, question, settings, folder=folder, observer=observer, device=device, threads=threads, plans=plans,
-            every=checkpoint_every,
+            task, question, settings, folder=folder, observer=observer, device=device, precision=precision,
+            threads=threads, plans=plans, every=checkpoint_every,
         )  # fmt: skip
         return finished(run)
     except BaseException as error:
@@ -189,6 +190,7 @@ def resumed(folder: RunFolder, task: Task, recorded: Mapping[str, Any], observer
         known = {
             "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
             "device": recorded["device"],
+            "precision": recorded.get("precision", "float32"),
             "threads": recorded["threads"],
             "every": recorded["checkpoint_every"],
         }

@@ -92,6 +92,11 @@ def test_the_commands_from_file_to_record(tmp_path: Path, monkeypatch: pytest.Mo
     assert told == read_answer(RunFolder.reopened(Path("runs/compare-001"))).to_dict()
     again = CliRunner().invoke(cli.app, ["resume", "runs/compare-001", "--json"])
     assert json.loads(again.stdout) == told
+    (listed,) = json.loads(CliRunner().invoke(cli.app, ["list", "--json"]).stdout)
+    assert (listed["state"], listed["asked"]) == ("finished", "compare")
+    assert listed["found"].startswith("a/best: validation accuracy ")
+    refused = CliRunner().invoke(cli.app, ["train", "runs/compare-001"]).exception
+    assert str(refused).endswith("train its recipe: runs/compare-001/best.yaml")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,16 @@ from lanewise.cli.console import stderr
 from lanewise.cli.options import (
     AsJson,
     BatchSize,
+    ClassWeights,
     Data,
     Device,
     Epochs,
     Folds,
     Groups,
+    Metric,
     Model,
+    Objective,
+    Precision,
     Seed,
     Split,
     Target,
@@ -39,26 +43,32 @@ RecipeFile = Annotated[Path, typer.Argument(help="A recipe file, such as the bes
 def compare(
     recipes: Annotated[list[Path], typer.Argument(help="Recipe files, two or more.")],
     data: Data = None, target: Target = None, split: Split = None, groups: Groups = None, time: Time = None,
-    folds: Folds = None, model: Model = None, repeats: Repeats = None, epochs: Epochs = None,
-    batch_size: BatchSize = None, seed: Seed = 0, out: Out = None, device: Device = "cpu", threads: Threads = None,
+    folds: Folds = None, model: Model = None, objective: Objective = None, metric: Metric = None,
+    class_weights: ClassWeights = None, repeats: Repeats = None, epochs: Epochs = None,
+    batch_size: BatchSize = None, seed: Seed = 0, out: Out = None, device: Device = "cpu",
+    precision: Precision = "float32", threads: Threads = None,
     engine: EngineFile = None, checkpoint_every: Every = 5.0, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Say which of the given recipes is best, and which others cannot be told from it.
 
     All are trained to the end on the same repeats, which no race with this seed has used; test rows stay untouched.
     """
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
     loading = {"target": target, "split": split, "groups": groups, "time": time, "folds": folds}
     options = {"repeats": repeats, "epochs": epochs, "batch_size": batch_size, "seed": seed, "device": device,
-               "threads": threads, "engine": engine, "checkpoint_every": checkpoint_every}  # fmt: skip
-    _ask("compare", recipes, {"data": data, "model": model, **loading}, options, out, as_json)
+               "precision": precision, "threads": threads, "engine": engine,
+               "checkpoint_every": checkpoint_every}  # fmt: skip
+    _ask("compare", recipes, {"data": data, "model": model, "aims": aims, **loading}, options, out, as_json)
 
 
 def ablate(
     recipe: RecipeFile,
     pairs: Annotated[bool, typer.Option(help="Take pairs of techniques away, too.")] = True,
     data: Data = None, target: Target = None, split: Split = None, groups: Groups = None, time: Time = None,
-    folds: Folds = None, model: Model = None, repeats: Repeats = None, epochs: Epochs = None,
-    batch_size: BatchSize = None, seed: Seed = 0, out: Out = None, device: Device = "cpu", threads: Threads = None,
+    folds: Folds = None, model: Model = None, objective: Objective = None, metric: Metric = None,
+    class_weights: ClassWeights = None, repeats: Repeats = None, epochs: Epochs = None,
+    batch_size: BatchSize = None, seed: Seed = 0, out: Out = None, device: Device = "cpu",
+    precision: Precision = "float32", threads: Threads = None,
     engine: EngineFile = None, checkpoint_every: Every = 5.0, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Take a recipe apart: what is each of its techniques worth, alone and in pairs?
@@ -67,11 +77,12 @@ def ablate(
     beside the whole recipe and on the same repeats, which no race with this seed has used. Where the learning rate has
     much to do with what is gone, better rates are looked for on repeats of their own.
     """
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
     loading = {"target": target, "split": split, "groups": groups, "time": time, "folds": folds}
     options = {"repeats": repeats, "epochs": epochs, "batch_size": batch_size, "seed": seed, "device": device,
-               "threads": threads, "engine": engine, "checkpoint_every": checkpoint_every,
+               "precision": precision, "threads": threads, "engine": engine, "checkpoint_every": checkpoint_every,
                "pairs": pairs}  # fmt: skip
-    _ask("ablate", [recipe], {"data": data, "model": model, **loading}, options, out, as_json)
+    _ask("ablate", [recipe], {"data": data, "model": model, "aims": aims, **loading}, options, out, as_json)
 
 
 def sweep(
@@ -80,19 +91,22 @@ def sweep(
     values: Annotated[str, typer.Option(help='0,1e-5,1e-4,1e-3, or a range: "log(1e-6, 1e-1)".')],
     points: Annotated[int | None, typer.Option(help="Values taken of a range; 9 by default.")] = None,
     data: Data = None, target: Target = None, split: Split = None, groups: Groups = None, time: Time = None,
-    folds: Folds = None, model: Model = None, repeats: Repeats = None, epochs: Epochs = None,
-    batch_size: BatchSize = None, seed: Seed = 0, out: Out = None, device: Device = "cpu", threads: Threads = None,
+    folds: Folds = None, model: Model = None, objective: Objective = None, metric: Metric = None,
+    class_weights: ClassWeights = None, repeats: Repeats = None, epochs: Epochs = None,
+    batch_size: BatchSize = None, seed: Seed = 0, out: Out = None, device: Device = "cpu",
+    precision: Precision = "float32", threads: Threads = None,
     engine: EngineFile = None, checkpoint_every: Every = 5.0, as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a recipe at several values of one field, and say which is best: grid search by repeats or folds.
 
     With --folds 5 the repeats are the folds of a cross-validation; --repeats 10 then draws the folds twice.
     """
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
     loading = {"target": target, "split": split, "groups": groups, "time": time, "folds": folds}
     options = {"repeats": repeats, "epochs": epochs, "batch_size": batch_size, "seed": seed, "device": device,
-               "threads": threads, "engine": engine, "checkpoint_every": checkpoint_every,
+               "precision": precision, "threads": threads, "engine": engine, "checkpoint_every": checkpoint_every,
                "field": field, "values": values, "points": points}  # fmt: skip
-    _ask("sweep", [recipe], {"data": data, "model": model, **loading}, options, out, as_json)
+    _ask("sweep", [recipe], {"data": data, "model": model, "aims": aims, **loading}, options, out, as_json)
 
 
 def _ask(

@@ -79,6 +79,8 @@ def of_run(
     if settled:
         raise InputError(f"{settled[0]}: is on record in {path}; must not be given with the folder of a race")
     folder, where = RunFolder.reopened(path, "train"), f"train {path}"
+    if folder.asked != "race":
+        raise InputError(f"{where}: holds no race, but what {folder.asked} found; train its recipe: {folder.best}")
     known = folder.settings()
     number = winner_of(folder) if candidate is None else candidate
     task = recorded_task(known, where, model, data)

@@ -117,7 +117,7 @@ def comparison(answer: ComparisonAnswer, drawn: list[Figure]) -> list[str]:
         for one in answer.compared[1:]
     ]
     return [
-        section("How sure is it?", figure_block(figure), table([*heads, ("", False)], rows), intro=_on_what(answer)),
+        section("How sure is it?", figure_block(figure), table(heads, rows), intro=_on_what(answer)),
         section("The other recipes", *full),
     ]
 
@@ -126,7 +126,7 @@ def swept(answer: SweepAnswer, drawn: list[Figure]) -> list[str]:
     """The score against the value, and the values beside each other."""
     figure = answer_figures.sweep_figure(answer)
     drawn.append(figure)
-    rows = [(_row_class(one), _compared_cells(one, answer.ground)[:-1]) for one in answer.in_order()]
+    rows = [(_row_class(one), _compared_cells(one, answer.ground)) for one in answer.in_order()]
     heads = _compared_heads(answer.field, answer.ground)
     rule = (
         "The one-standard-error rule takes, of the values whose mean score is within one standard error of the best, "
@@ -230,7 +230,6 @@ def _compared_cells(one: Compared, ground: Ground) -> list[Cell]:
         Cell(f"{low} to {high}"),
         *lead,
         Cell(verdict),
-        Cell(describe(one.scored.recipe), wrap=True),
     ]
 
 

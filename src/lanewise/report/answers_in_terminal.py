@@ -35,7 +35,8 @@ def print_answer(answer: Answer, console: Console) -> None:
         if answer.interactions:
             count = len(answer.interactions)
             which = f"The {MOST_PAIRS} strongest of {count} pairs" if count > MOST_PAIRS else "Pairs"
-            console.print(Text(f"{which}: what the first is worth beside the second, minus without it", style="dim"))
+            what = "what the first is worth beside the second, minus without it"
+            wrapped(console, Text(f"{which}: {what}", style="dim"))
             wrapped(console, pairs_table(answer, console.width))
         return
     if isinstance(answer, SweepAnswer):

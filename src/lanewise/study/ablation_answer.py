@@ -34,7 +34,7 @@ class Worth:
     @property
     def name(self) -> str:
         """The technique, and how the recipe without it was given its rate."""
-        return self.technique if self.factor is None else f"{self.technique} (re-tuned without)"
+        return self.technique if self.factor is None else f"{self.technique} (re-tuned)"
 
     @property
     def verdict(self) -> str:

@@ -52,7 +52,7 @@ class SideBySide:
     Args:
         task: model, data, objective. question: what is asked. settings: on how many repeats.
         folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
-        observer: told how it goes. device, threads, plans: see `Engine`.
+        observer: told how it goes. device, precision, threads, plans: see `Engine`.
         every: seconds between two checkpoints, at least; 0 for one after every few steps.
 
     Attributes:
@@ -71,6 +71,7 @@ class SideBySide:
         folder: RunFolder | None = None,
         observer: Observer | None = None,
         device: str = "cpu",
+        precision: str = "float32",
         threads: int | None = None,
         plans: dict[str, Plan] | None = None,
         every: float = EVERY,
@@ -85,8 +86,8 @@ class SideBySide:
         self._every, self._plans = every, plans
         replayed = read_plans(folder.engine) if folder and folder.resumes and folder.engine.exists() else None
         self.engine = Engine(
-            task, settings.seed, device=device, threads=threads, plans=plans, note=self.observer.note,
-            replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
+            task, settings.seed, device=device, threads=threads, precision=precision, plans=plans,
+            note=self.observer.note, replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
         )  # fmt: skip
         self._notes = question.prepare(self.engine, self.repeats)
         self.done: list[Trained] = []
@@ -196,7 +197,8 @@ class SideBySide:
         for number, trained in enumerate(self.done):
             tensors |= trained.tensors(f"done.{number}")
         return tensors, {
-            "done": [trained.to_dict() for trained in self.done],
+            "done": self._share_done,
+            "phases": [trained.to_dict() for trained in self.done],
             "own": [candidate.to_dict() for candidate in stage.own] if stage else [],
             "last": None if last is None else [last.loss.tolist(), last.metric.tolist()],
             "costs": asdict(self.engine.costs),
@@ -208,7 +210,7 @@ class SideBySide:
         """The phase that was going on when the checkpoint was written; all before it stands in `done` again."""
         self.begun = time.perf_counter() - data["seconds"]
         self.engine.costs = Costs(**data["costs"])
-        for number, one in enumerate(data["done"]):
+        for number, one in enumerate(data["phases"]):
             phase = self.question.phase(self.done)
             assert phase is not None
             self.done.append(Trained.from_dict(one, tensors, f"done.{number}", phase))
@@ -221,11 +223,15 @@ class SideBySide:
         self.observer.note(f"resuming {phase.title}, {stage.cohort.progress:.0%} of its steps evaluated")
         return stage
 
+    @property
+    def _share_done(self) -> float:
+        return min(1.0, self.engine.costs.lane_steps / self._expected) if self._expected else 0.0
+
     def _show(self) -> None:
         assert self._stage is not None
         assert self._phase is not None
         phase, own = self._phase, self._stage.own
-        done = min(1.0, self.engine.costs.lane_steps / self._expected) if self._expected else 0.0
+        done = self._share_done
         elapsed = time.perf_counter() - self.begun - self.engine.costs.compile - self.engine.costs.trials
         left = elapsed * (1 - done) / done if done > 0.02 else None
         leaders = standings(own, self.kind, [entry.name for entry in phase.entries])
