@@ -12,11 +12,9 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import pyarrow
-from pyarrow import parquet
 
 from lanewise.errors import InputError, one_line
 from lanewise.files import write_whole
@@ -24,41 +22,40 @@ from lanewise.recipe_file import dump
 from lanewise.study.candidate import Candidate
 from lanewise.study.score_kind import ScoreKind
 
+Table: TypeAlias = Any
+"""A `pyarrow.Table`. pyarrow takes a tenth of a second to import, and only who reads or writes a record needs it."""
+Columns: TypeAlias = tuple[tuple[str, str], ...]
+"""(name, type in pyarrow's words) of each."""
+CATEGORY = "category"
 RACE, CONFIRMATION = "race", "confirmation"
 POINT = ("progress", "training_loss", "validation_loss", "metric")
-TRACES = pyarrow.schema(
-    [
-        ("phase", pyarrow.dictionary(pyarrow.int8(), pyarrow.string())),
-        ("candidate", pyarrow.int32()),
-        ("repeat", pyarrow.int32()),
-        *((name, pyarrow.float64()) for name in POINT),
-    ]
+TRACES: Columns = (
+    ("phase", CATEGORY),
+    ("candidate", "int32"),
+    ("repeat", "int32"),
+    *((name, "float64") for name in POINT),
 )
-CANDIDATES = pyarrow.schema(
-    [
-        ("candidate", pyarrow.int32()),
-        ("generation", pyarrow.int32()),
-        ("recipe", pyarrow.string()),
-        ("left_at", pyarrow.float64()),
-        ("diverged", pyarrow.int32()),
-        ("loss", pyarrow.float64()),
-        ("score", pyarrow.float64()),
-    ]
+CANDIDATES: Columns = (
+    ("candidate", "int32"),
+    ("generation", "int32"),
+    ("recipe", "string"),
+    ("left_at", "float64"),
+    ("diverged", "int32"),
+    ("loss", "float64"),
+    ("score", "float64"),
 )
-RECIPES = pyarrow.schema(
-    [
-        ("phase", pyarrow.string()),
-        ("candidate", pyarrow.int32()),
-        ("name", pyarrow.string()),
-        ("recipe", pyarrow.string()),
-        ("diverged", pyarrow.int32()),
-        ("loss", pyarrow.float64()),
-        ("score", pyarrow.float64()),
-    ]
+RECIPES: Columns = (
+    ("phase", "string"),
+    ("candidate", "int32"),
+    ("name", "string"),
+    ("recipe", "string"),
+    ("diverged", "int32"),
+    ("loss", "float64"),
+    ("score", "float64"),
 )
 
 
-def traces(phases: Iterable[tuple[str, Sequence[Candidate]]], kind: ScoreKind) -> pyarrow.Table:
+def traces(phases: Iterable[tuple[str, Sequence[Candidate]]], kind: ScoreKind) -> Table:
     """The table of all learning curves.
 
     Args:
@@ -73,22 +70,30 @@ def traces(phases: Iterable[tuple[str, Sequence[Candidate]]], kind: ScoreKind) -
     ]
     columns: list[Any] = list(zip(*rows, strict=True)) or [()] * len(TRACES)
     columns[-1] = kind.turned(np.array(columns[-1], dtype=np.float64))
-    return pyarrow.table(
-        [pyarrow.array(whole(column), field.type) for column, field in zip(columns, TRACES, strict=True)],
-        schema=TRACES,
-    )
+    return table(columns, TRACES)
+
+
+def table(columns: Iterable[Any], kinds: Columns) -> Table:
+    """The table of `columns`, whose names and types are `kinds`."""
+    import pyarrow
+
+    made = []
+    for column, (_, kind) in zip(columns, kinds, strict=True):
+        array = pyarrow.array(whole(column), "string" if kind == CATEGORY else kind)
+        made.append(array.dictionary_encode() if kind == CATEGORY else array)
+    return pyarrow.table(made, [name for name, _ in kinds])
 
 
 def whole(column: Any) -> Any:
     """Numbers with all NaN alike: the sign of one differs by the processor, and is not kept by a checkpoint."""
-    if not len(column) or isinstance(column[0], str | int):
+    if not len(column) or not all(isinstance(entry, float) for entry in column):
         return list(column)
     numbers = np.array(column, dtype=np.float64)
     numbers[np.isnan(numbers)] = np.nan
     return numbers
 
 
-def table_of(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], kind: ScoreKind) -> pyarrow.Table:
+def table_of(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], kind: ScoreKind) -> Table:
     """The table of all candidates of a race, the baseline last.
 
     Args:
@@ -100,16 +105,10 @@ def table_of(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], ki
     ]
     given = [c for c in confirmed if c.number >= len(candidates)]
     rows += [(c.number, None, dump(c.recipe), None, 0, np.nan, np.nan) for c in given]
-    columns = zip(*rows, strict=True)
-    return pyarrow.table(
-        [pyarrow.array(list(column), field.type) for column, field in zip(columns, CANDIDATES, strict=True)],
-        schema=CANDIDATES,
-    )
+    return table(zip(*rows, strict=True), CANDIDATES)
 
 
-def recipes_of(
-    phases: Iterable[tuple[str, Sequence[Candidate]]], names: Iterable[str], kind: ScoreKind
-) -> pyarrow.Table:
+def recipes_of(phases: Iterable[tuple[str, Sequence[Candidate]]], names: Iterable[str], kind: ScoreKind) -> Table:
     """The table of the recipes of a comparison, an ablation or a sweep, in the columns `RECIPES`.
 
     Args:
@@ -120,26 +119,27 @@ def recipes_of(
         (phase, c.number, name, dump(c.recipe), len(c.diverged), c.loss, float(kind.turned(c.score)))
         for (phase, c), name in zip(every, names, strict=True)
     ]
-    columns = zip(*rows, strict=True)
-    return pyarrow.table(
-        [pyarrow.array(whole(column), field.type) for column, field in zip(columns, RECIPES, strict=True)],
-        schema=RECIPES,
-    )
+    return table(zip(*rows, strict=True), RECIPES)
 
 
-def write(table: pyarrow.Table, path: Path) -> None:
+def write(table: Table, path: Path) -> None:
     """Write `table` to the Parquet file `path`, whole or not at all."""
+    from pyarrow import parquet
+
     buffer = io.BytesIO()
     parquet.write_table(table, buffer, compression="zstd")
     write_whole(path, buffer.getvalue())
 
 
-def read(path: Path) -> pyarrow.Table:
+def read(path: Path) -> Table:
     """The table in the Parquet file `path`.
 
     Raises:
         InputError: there is none, or it is damaged.
     """
+    import pyarrow
+    from pyarrow import parquet
+
     try:
         return parquet.read_table(path)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
