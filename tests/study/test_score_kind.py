@@ -165,6 +165,8 @@ def test_the_verdict_by_an_error_in_words() -> None:
         "On the test rows it is 0.0123 [-0.0040, 0.0286] ahead of the runner-up, candidate 5: "
         "too close to tell them apart.",
         "On fresh validation rows candidate 5 cannot be told from the winner, so it may be as good.",
+        f"The probability that candidate 3 is the best of the 3 confirmed is {ranked()[0].chance:.0%}.",
+        "No reasonable number of repeats or rows would tell candidate 3 from candidate 5: they are too much alike.",
     ]
     behind = verdict(ranked(), Interval(-0.0123, -0.0286, 0.004, 4)).sentences()[1]
     assert "it is 0.0123 [-0.0040, 0.0286] behind the runner-up" in behind

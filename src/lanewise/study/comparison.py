@@ -19,7 +19,7 @@ from scipy import stats
 from lanewise.study import critical
 from lanewise.study.statistics import TRIMMED, Interval
 
-DRAWS = 20_000
+DRAWS = 10_000
 STEPS = np.linspace(0.0005, 0.9995, 1000)
 """Of a probability, between which its quantiles are interpolated."""
 UNLIKE = 0.05
@@ -256,10 +256,21 @@ def with_reference(means: PairedMeans, reference: int) -> list[Interval]:
     return found
 
 
+def lead_of(one: np.ndarray, other: np.ndarray) -> Interval:
+    """A 95% interval for `one` minus `other`, two candidates that were settled before these rows were scored.
+
+    Args:
+        one, other: scores of the same rows in the same runs, finite, float [repeats, rows], at least 2 of both.
+    """
+    rows = RowScores.crossed(np.stack([one, other]))
+    means = paired_means(rows.means, rows=rows)
+    return means.difference(0, 1, critical.each_alone(1, means.spread(0, 1)[1]))
+
+
 def chances_of_best(means: PairedMeans) -> np.ndarray:
     """The probability that each candidate has the greatest expected score, float [candidates], sum 1.
 
-    The share of 20,000 draws of all differences to the one that leads, from the normal distribution with the variances
+    The share of 10,000 draws of all differences to the one that leads, from the normal distribution with the variances
     of `paired_means`, made wider by their degrees of freedom (Student's t): the posterior of a flat prior.
     The draws are the same in every call.
     """
@@ -275,7 +286,8 @@ def chances_of_best(means: PairedMeans) -> np.ndarray:
         errors[:, other] /= np.interp(share, STEPS, np.sqrt(stats.chi2.ppf(STEPS, freedom) / freedom))
     drawn = means.mean - means.mean[leader] + errors
     # Candidates that never differ share what they win.
-    won = drawn >= drawn.max(axis=1, keepdims=True) - 1e-12
+    alike = 1e-6 * float(np.sqrt(np.trace(means.run + means.rows)))
+    won = drawn >= drawn.max(axis=1, keepdims=True) - alike
     found: np.ndarray = (won / won.sum(axis=1, keepdims=True)).mean(axis=0)
     return found
 
