@@ -162,8 +162,8 @@ class RowNoise:
         within: covariance over the rows of a repeat, float [candidates, candidates]. between: the part of it that stays
             from repeat to repeat. shared: of a repeat's rows, how far any two repeats have them in common, as the share
             of `between` that the mean over many repeats keeps. size: rows of a repeat. distinct: different rows in all.
-        persistence: `between` as a share of `within`, over the differences of all pairs. pairs: of observations of one row in two repeats. shared_rows: rows with such pairs, those with more counting
-            the more.
+        persistence: `between` as a share of `within`, over the differences of all pairs. pairs: of observations of one
+            row in two repeats. shared_rows: rows with such pairs, those with more counting the more.
     """
 
     within: np.ndarray

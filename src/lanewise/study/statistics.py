@@ -76,8 +76,8 @@ def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Int
 
     Wilson's interval with as many rows as would give an independent sample the variance that `crossed_interval` finds:
     near 1 a fraction's spread is seen too seldom for the plain interval, which then covers far less than it says.
-    Where no spread is seen at all, the M rows count, every run as the same. From few wrong rows the variance is not known
-    well, so that case counts like one wrong row beside those that are seen.
+    Where no spread is seen at all, the M rows count, every run as the same. From few wrong rows the variance is not
+    known well, so that case counts like one wrong row beside those that are seen.
 
     Args:
         values: scores of the same rows in each run, float [R, M], R and M at least 2.
