@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench NAME ...` for some of them; `peers` runs by name only."""
+"""`make bench`, or `python -m bench NAME ...` for some of them; those that take minutes run by name only."""
 
 import sys
 
@@ -15,10 +15,13 @@ BENCHES = {
     "peers": peers.main,
 }
 
+BY_NAME = ("coverage", "equal-studies", "peers")
+"""Those that take minutes, or, as `peers` does, an environment of their own."""
+
 
 def main() -> None:
-    """Run the benches named, or all but `peers`, which needs an environment of its own."""
-    names = sys.argv[1:] or [name for name in BENCHES if name != "peers"]
+    """Run the benches named, or all but those of `BY_NAME`."""
+    names = sys.argv[1:] or [name for name in BENCHES if name not in BY_NAME]
     for name in names:
         if name not in BENCHES:
             sys.exit(f"no bench called {name!r}; there are: {', '.join(BENCHES)}")

@@ -19,7 +19,7 @@ from lanewise.study.comparison import (
     with_reference,
 )
 
-STUDIES = 600
+STUDIES = 400
 MOST_WRONG = 0.05 + 2 * math.sqrt(0.05 * 0.95 / STUDIES)
 
 
@@ -105,11 +105,10 @@ def test_candidates_that_are_one_and_the_same_are_not_told_apart() -> None:
     assert chances_of_best(means) == pytest.approx([1 / 3] * 3)
 
 
-@pytest.mark.parametrize("candidates", [2, 6])
+@pytest.mark.parametrize(("candidates", "repeats"), [(2, 3), (6, 3), (4, 8)])
 @pytest.mark.parametrize(
     ("run", "row", "rest"), [(0.0, 0.3, 1.0), (0.3, 0.0, 1.0), (0.1, 0.5, 0.3)], ids=["rest", "runs", "rows"]
 )
-@pytest.mark.parametrize("repeats", [3, 8])
 def test_equal_candidates_are_told_apart_as_seldom_as_stated(
     candidates: int, repeats: int, run: float, row: float, rest: float
 ) -> None:
@@ -121,7 +120,7 @@ def test_equal_candidates_are_told_apart_as_seldom_as_stated(
         held += abs(means.mean[0] - means.mean[1]) <= stats.t.ppf(0.975, freedom) * error
     # Freedom after Satterthwaite is an approximation: of 3 repeats in which the runs differ much, 6% are declared.
     assert 0.01 <= wrong / STUDIES <= MOST_WRONG + (0.015 if repeats == 3 else 0)
-    assert 0.93 <= held / STUDIES <= 0.975
+    assert 0.92 <= held / STUDIES <= 0.98
 
 
 def test_an_unlike_candidate_does_not_spoil_the_error_rate() -> None:
@@ -173,13 +172,13 @@ def test_the_chance_of_the_best_of_two_is_student_s() -> None:
 
 def test_chances_say_how_often_the_leader_is_the_best() -> None:
     generator, right, said = np.random.default_rng(5), 0, 0.0
-    for _ in range(100):
+    for _ in range(80):
         expected = 0.1 * generator.standard_normal(4)
         means = of(simulated(generator, expected, 4, 0.05, 0.3, 1.0))
         right += means.mean.argmax() == expected.argmax()
         said += chances_of_best(means).max()
     # Nothing is known before, by the chances; here differences are small, so the chances claim a little too much.
-    assert right / 100 == pytest.approx(said / 100, abs=0.12)
+    assert right / 80 == pytest.approx(said / 80, abs=0.15)
 
 
 def test_more_repeats_settle_what_they_can() -> None:
