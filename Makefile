@@ -23,7 +23,7 @@ help:
 	@echo "make test    install what the tests need, then run them all; ARGS='-k cosine' picks some"
 	@echo "make check   style and types: ruff and mypy"
 	@echo "make bench   measure what a training step costs, beside a plain PyTorch loop"
-	@echo "make bench-peers   the same beside JAX, Lightning and ModelBatch, installed into .venv-peers"
+	@echo "make bench-peers   the same beside JAX, Lightning, ModelBatch, Ray Tune and Keras Tuner, installed into .venv-peers"
 	@echo "make setup   install only"
 	@echo "The first installation needs Python 3.11 or newer: make race PYTHON=python3.12 names another than python3."
 
@@ -50,7 +50,8 @@ bench: .venv/.setup
 
 bench-peers: .venv/.setup .venv-peers/.setup
 	@echo "Measuring beside peers; close other programs for steady figures."
-	@$(BIN)/python -m bench peers $(ARGS)
+	@$(BIN)/python -m bench peers
+	@$(BIN)/python -m bench time-to-answer --peers $(ARGS)
 
 # The stamp comes last, so an installation that failed or was stopped is done again.
 .venv/.setup: pyproject.toml constraints.txt

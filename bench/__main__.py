@@ -1,31 +1,59 @@
 """`make bench`, or `python -m bench NAME ...` for some of them; those that take minutes run by name only."""
 
 import sys
+from collections.abc import Callable
 
-from bench import candidate_step, coverage, equal_studies, loading, networks, peers, reestimation, schedulers
+from bench import (
+    candidate_step,
+    coverage,
+    equal_studies,
+    loading,
+    many,
+    networks,
+    peers,
+    reestimation,
+    rules,
+    schedulers,
+    start,
+    time_to_answer,
+)
 
-BENCHES = {
+BENCHES: dict[str, Callable[[], None]] = {
     "candidate-step": candidate_step.main,
     "schedulers": schedulers.main,
     "reestimation": reestimation.main,
     "networks": networks.main,
     "loading": loading.main,
+    "start": start.main,
+    "many": many.main,
+    "time-to-answer": time_to_answer.main,
     "coverage": coverage.main,
     "equal-studies": equal_studies.main,
+    "rules": rules.main,
     "peers": peers.main,
 }
-
-BY_NAME = ("coverage", "equal-studies", "peers")
-"""Those that take minutes, or, as `peers` does, an environment of their own."""
+WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
+    "time-to-answer": time_to_answer.main,
+}
+"""Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
+BY_NAME_ONLY = ("races", "coverage", "equal-studies", "peers")
+"""What takes minutes or half an hour, or needs an environment of its own."""
 
 
 def main() -> None:
-    """Run the benches named, or all but those of `BY_NAME`."""
-    names = sys.argv[1:] or [name for name in BENCHES if name not in BY_NAME]
+    """Run the benches named, or all that need nothing more than the project."""
+    words = sys.argv[1:]
+    first_option = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
+    names, options = words[:first_option], words[first_option:]
     for name in names:
         if name not in BENCHES:
             sys.exit(f"no bench called {name!r}; there are: {', '.join(BENCHES)}")
-    for name in names:
+    if options:
+        if len(names) != 1 or names[0] not in WITH_OPTIONS:
+            sys.exit(f"options belong to one bench, of {', '.join(WITH_OPTIONS)}")
+        WITH_OPTIONS[names[0]](options)
+        return
+    for name in names or [name for name in BENCHES if name not in BY_NAME_ONLY]:
         BENCHES[name]()
 
 

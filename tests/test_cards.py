@@ -47,6 +47,7 @@ OTHERS = {
     "mix": "lanewise.parts.mixup", "mixed_loss": "lanewise.parts.mixup", "cross_entropy": "lanewise.parts.losses",
     "half_sum": "lanewise.parts.losses", "mean": "lanewise.parts.losses", "half_mean": "lanewise.parts.losses",
     "clipped": "lanewise.parts.clipping", "gradient_norm": "lanewise.parts.clipping",
+    "StoppingState": "lanewise.parts.early_stopping", "early_stopping": "lanewise.parts.early_stopping",
     "Recipe": "lanewise.recipe",
 }  # fmt: skip
 OWNERS: dict[str, Any] = {

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
 import lanewise as lw
 from docs.plots.style import GREY, Axes, Plot
 from lanewise.parts.clipping import clipped
+from lanewise.parts.early_stopping import StoppingState
+from lanewise.parts.early_stopping import early_stopping as heard_of
 from lanewise.parts.rules import Rule
 from lanewise.parts.rules.muon import orthogonalised
 from lanewise.parts.schedules import tabulate
@@ -174,6 +177,23 @@ def accumulation(axes: Axes) -> None:
     axes.legend()
 
 
+def early_stopping(axes: Axes) -> None:
+    """A validation loss that falls and rises again, and where three patiences end the run."""
+    steps = np.arange(1, 101)
+    noise = torch.randn(100, generator=torch.Generator().manual_seed(2), dtype=torch.float64).numpy()
+    loss = np.exp(-steps / 15) + 0.2 + 0.004 * np.maximum(steps - 40, 0) + 0.015 * noise
+    axes.plot(steps, loss, color=GREY, linestyle=":", label="validation loss")
+    for patience in (5, 15, 30):
+        state = StoppingState()
+        for step, heard in zip(steps.tolist(), loss.tolist(), strict=True):
+            state = heard_of(state, step, heard, patience)
+            if state.stopped:
+                break
+        ends = ([state.step, step], [state.loss, heard])
+        axes.plot(*ends, marker="o", label=f"{patience}st: ends at {step}, keeps {state.step}")
+    name_axes(axes)
+
+
 def name_axes(axes: Axes) -> None:
     """Loss by step."""
     axes.set_xlabel("step")
@@ -192,4 +212,5 @@ PLOTS: dict[str, Plot] = {
     "effective-rate": effective_rate,
     "clipping": clipping,
     "accumulation": accumulation,
+    "early-stopping": early_stopping,
 }

@@ -53,6 +53,9 @@ class Interval(Range):
         # A number in between too: a field that takes whole numbers only must refuse a range of fractions.
         return (self.low, self.high, self.low - self.low / math.pi + self.high / math.pi)
 
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(self.low <= value <= self.high)
+
     def in_whole_numbers(self) -> str:
         low, high = math.ceil(self.low), math.floor(self.high)
         return f"integer({low}, {high})" if low < high else ""
@@ -91,6 +94,9 @@ class Integer(Interval):
     def extremes(self) -> tuple[Any, ...]:
         return (self.low, self.high)
 
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, int) and super().holds(value)
+
     def in_whole_numbers(self) -> str:
         return ""
 
@@ -115,6 +121,9 @@ class Choice(Range):
     def extremes(self) -> tuple[Any, ...]:
         listed = (option.extremes() if isinstance(option, Variable) else (option,) for option in self.options)
         return tuple(extreme for extremes in listed for extreme in extremes)
+
+    def holds(self, value: Any) -> bool:
+        return any(value == option for option in self.options)
 
     @property
     def of_schedules(self) -> bool:

@@ -11,6 +11,7 @@ from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, Part, Value, Variable, check_number, expression, numeric, word
 from lanewise.parts.rules import SGD, Rule
 from lanewise.parts.schedules import Cosine, Product, Schedule, Sequence, product
+from lanewise.parts.schedules.duration import duration
 from lanewise.ranges import Choice
 
 INDEPENDENT_DECAY = Allowed(0.0, 1.0, timed=True)
@@ -53,12 +54,14 @@ class Recipe(Part):
             are added after it; none is off.
         accumulate: batches whose mean gradient makes one step; batch norm normalises and counts each by itself.
         ema: decay of an exponential average of the weights, in [0, 1), which is evaluated in place of the last
-            weights; it starts from the initial weights; running statistics are averaged alike; none is off.
+            weights, with batch norm statistics of its own; it starts from the initial weights; none is off.
         average_from: fraction of the run after which weights are averaged evenly, in [0, 1); none is off.
+        early_stopping: a duration such as "25%", "3ep" or "200st": training ends once the validation loss has not
+            improved for so long, and the weights of the best evaluation count in place of the last; none is off.
         batch_size: rows per batch. epochs: passes over the training rows.
 
-    Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`, `batch_size`
-    and `epochs`.
+    Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`,
+    `early_stopping`, `batch_size` and `epochs`.
     """
 
     name: ClassVar[str] = "recipe"
@@ -82,6 +85,7 @@ class Recipe(Part):
     accumulate: int = numeric(1, low=1, integer=True)
     ema: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
     average_from: float | None = numeric(None, low=0, high=1, high_open=True, optional=True)
+    early_stopping: Any = duration(None, positive=True, optional=True)
     batch_size: int = numeric(64, low=1, integer=True)
     epochs: int = numeric(20, low=1, integer=True)
 
@@ -123,7 +127,7 @@ class Recipe(Part):
     def structure(self) -> tuple[Any, ...]:
         """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
         flags = tuple((f.name, getattr(self.rule, f.name)) for f in fields(self.rule) if not _is_timed(f))
-        apart = ("rule", "average_from")
+        apart = ("rule", "average_from", "early_stopping")
         own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart and not _is_timed(f))
         return (self.rule.name, flags, own, (*self.numbers(), *["average_from"] * (self.average_from is not None)))
 
@@ -140,25 +144,20 @@ def timed_fields(part: Any) -> list[Any]:
 
 def variables(space: Recipe) -> Iterator[tuple[str, Variable]]:
     """Every range and choice of `space`, those inside options too, with the name the sampler knows it by."""
-    names: dict[tuple[Any, ...], str] = {}
-    for path, variable, name in _walk(space, (), ""):
-        names[path] = _unique(name, names)
-        yield names[path], variable
+    yield from _named(space).values()
 
 
 def choose(space: Recipe, pick: Callable[[str, Variable], Any]) -> Recipe:
     """The recipe in which `pick(name, variable)` has chosen every range and choice that applies."""
-    names: dict[tuple[Any, ...], str] = {}
-    for path, _, name in _walk(space, (), ""):
-        names[path] = _unique(name, names)
+    named = _named(space)
 
     def chosen(value: Any, path: tuple[Any, ...]) -> Any:
         if isinstance(value, Choice):
-            option = pick(names[path], value)
+            option = pick(*named[path])
             written = [expression(each) for each in value.options]
             return chosen(option, (*path, written.index(expression(option))))
         if isinstance(value, Variable):
-            return pick(names[path], value)
+            return pick(*named[path])
         if isinstance(value, Product):
             # A plain number where no schedule is left in it: what the file of the recipe reads as.
             return product(*(chosen(factor, (*path, "factors", at)) for at, factor in enumerate(value.factors)))
@@ -171,6 +170,59 @@ def choose(space: Recipe, pick: Callable[[str, Variable], Any]) -> Recipe:
 
     recipe: Recipe = chosen(space, ())
     return recipe
+
+
+def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
+    """By name what must be chosen in `space` to get `recipe`; None if no choice gives it.
+
+    The inverse of `choose`, which calls the names; a choice is given as the option that stands in the space.
+    """
+    named, picked = _named(space), dict[str, Any]()
+
+    def fits(value: Any, found: Any, path: tuple[Any, ...]) -> bool:
+        if isinstance(value, Choice):
+            for at, option in enumerate(value.options):
+                if fits(option, found, (*path, at)):
+                    picked[named[path][0]] = option
+                    return True
+            return False
+        if isinstance(value, Variable):
+            picked[named[path][0]] = found
+            return value.holds(found)
+        if isinstance(value, Product):
+            return isinstance(found, Product) and same_length(value.factors, found.factors, (*path, "factors"))
+        if isinstance(value, Part):
+            return type(value) is type(found) and all(
+                fits(getattr(value, item.name), getattr(found, item.name), (*path, item.name)) for item in fields(value)
+            )
+        if isinstance(value, tuple):
+            return isinstance(found, tuple) and same_length(value, found, path)
+        return bool(value == found) and isinstance(value, bool) == isinstance(found, bool)
+
+    def same_length(values: tuple[Any, ...], found: tuple[Any, ...], path: tuple[Any, ...]) -> bool:
+        pairs = zip(values, found, strict=False)
+        return len(values) == len(found) and all(fits(*pair, (*path, at)) for at, pair in enumerate(pairs))
+
+    if not fits(space, recipe, ()):
+        return None
+    # What was looked at in an option that did not fit is not asked for.
+    used: dict[str, Any] = {}
+
+    def pick(name: str, variable: Variable) -> Any:
+        used[name] = picked[name]
+        return picked[name]
+
+    return used if choose(space, pick) == recipe else None
+
+
+def _named(space: Recipe) -> dict[tuple[Any, ...], tuple[str, Variable]]:
+    """(name, variable) of everything that is not chosen yet, by its structural path."""
+    named: dict[tuple[Any, ...], tuple[str, Variable]] = {}
+    taken: dict[tuple[Any, ...], str] = {}
+    for path, variable, name in _walk(space, (), ""):
+        taken[path] = _unique(name, taken)
+        named[path] = taken[path], variable
+    return named
 
 
 def _unique(name: str, taken: dict[tuple[Any, ...], str]) -> str:

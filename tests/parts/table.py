@@ -168,6 +168,16 @@ TOGETHER_ROWS = (
     ),
 )
 
+HEARING_ROWS = (
+    variant_row(
+        "early_stopping",
+        ({"early_stopping": "15%"}, {"early_stopping": "9st"}, {"rule": SGD(lr=1.0), "early_stopping": "2ep"}),
+        {"early_stopping": None},
+        rule=SGD(lr=1.0, momentum=0.5),
+    ),
+)
+"""Parts that only act where lanes are evaluated on the way: `test_table_stopping.py` trains these."""
+
 TABLE: tuple[Row, ...] = (
     *SCHEDULE_ROWS, *NUMBER_ROWS, *REGULARISATION_ROWS, *NORM_ROWS, *RULE_ROWS, *TOGETHER_ROWS,
 )  # fmt: skip

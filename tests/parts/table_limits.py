@@ -75,6 +75,7 @@ DURATIONS: dict[str, dict[str, str]] = {
     "OneCycle": {"rise": ""},
     "WarmupStableDecay": {"decay": ""},
     "Warmup": {"duration": "positive"},
+    "Recipe": {"early_stopping": "positive optional"},
 }
 """Class -> duration -> `positive` where zero is refused; beside those, every shape has `warmup` and `duration`."""
 OF_SHAPES = {"warmup": "optional", "duration": "positive optional"}

@@ -10,10 +10,11 @@ from lanewise.parts.part import Timed
 from lanewise.parts.rules import RULES
 from lanewise.parts.schedules import SCHEDULES, Product, Sequence
 from lanewise.recipe import Recipe, timed_fields
-from tests.parts.table import TABLE
+from tests.parts.table import HEARING_ROWS, TABLE
 from tests.parts.table_row import Row, parts_of
 
-LANES = [recipe for row in TABLE for recipe in row.lanes]
+ROWS = (*TABLE, *HEARING_ROWS)
+LANES = [recipe for row in ROWS for recipe in row.lanes]
 PARTS = list(chain.from_iterable(map(parts_of, LANES)))
 
 
@@ -45,8 +46,8 @@ def test_every_word_and_both_sides_of_every_flag_occur(kind: type) -> None:
         assert all(any(getattr(part, item.name) == value for part in used) for value in wanted), item.name
 
 
-@pytest.mark.parametrize("row", TABLE, ids=str)
+@pytest.mark.parametrize("row", ROWS, ids=str)
 def test_rows_are_well_made(row: Row) -> None:
-    assert sum(other.name == row.name for other in TABLE) == 1
+    assert sum(other.name == row.name for other in ROWS) == 1
     assert len(set(row.lanes)) == len(row.lanes) >= 3
     assert row.without not in row.lanes

@@ -10,10 +10,10 @@ from lanewise.language import parse
 from lanewise.parts.part import Part
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump, from_dict, load, read, save, to_dict
-from tests.parts.table import TABLE
+from tests.parts.table import HEARING_ROWS, TABLE
 from tests.parts.table_row import Row
 
-every_row = pytest.mark.parametrize("row", TABLE, ids=str)
+every_row = pytest.mark.parametrize("row", [*TABLE, *HEARING_ROWS], ids=str)
 
 
 def same(mine: Any, theirs: Any) -> bool:

@@ -54,8 +54,9 @@ def test_a_race_that_goes_on_has_the_rows_it_had(
     options: dict[str, Any], words: list[str] | None, table: str, tmp_path: Path
 ) -> None:
     RunFolder(tmp_path / "plans").write_plans(eager_plans(SPACE))
+    runs = options.get("folds", 2)
     given = {
-        "candidates": 4, "repeats": 2, "generations": 2, "confirm": 2, "threads": 1, "checkpoint_every": 0,
+        "candidates": 4, "repeats": runs, "generations": 2, "confirm": runs, "threads": 1, "checkpoint_every": 0,
         "engine": tmp_path / "plans" / "engine.json",
     }  # fmt: skip
     task = Task("mlp:8", lw.load(table, **options))

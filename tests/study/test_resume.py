@@ -145,6 +145,7 @@ def test_what_was_cut_off_holds_all_that_a_lane_remembers(cut: dict[str, list[Pa
             reduced += any(one["factor"] < 1 for pack in packs for _, heard in pack["plateaus"] for one in heard)
     assert stages == {0, 1, None}
     assert reduced, "a plateau has lowered a rate"
+    assert any(name.startswith("best.") for name in names), "the best weights of lanes that may stop early"
     assert any(name.startswith("table.") for name in names)
     assert "0.losses" in names, "a checkpoint between two evaluations"
 

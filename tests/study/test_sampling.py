@@ -17,7 +17,8 @@ from lanewise.ranges import choice, integer, log, uniform
 from lanewise.recipe import Recipe, variables
 from lanewise.recipe_file import dump, load
 from lanewise.spaces import classic
-from lanewise.study.sampling import STARTUP_TRIALS, Sampler, generation_sizes, quiet, suggest
+from lanewise.study.samplers import STARTUP_TRIALS, quiet
+from lanewise.study.sampling import Sampler, generation_sizes, suggest
 
 SPACE = Recipe(
     rule=choice(SGD(lr=log(1e-3, 1) * choice(Constant(), Polynomial(power=uniform(1, 3)))), Adam(lr=log(1e-4, 1e-2))),
@@ -82,6 +83,7 @@ def test_the_record_is_an_optuna_study(tmp_path: Path) -> None:
     sampler.tell(1, None, diverged=False)
     sampler.tell(2, None, diverged=True)
     sampler.tell(3, 0.125, diverged=False)
+    sampler.write()
 
     with quiet():
         study = optuna.load_study(study_name="race", storage=f"sqlite:///{tmp_path / 'study.db'}")
@@ -113,6 +115,7 @@ def journal_of_a_killed_race(database: Path) -> tuple[list[Any], list[str], list
         sampler.tell(candidate, None if candidate % 2 else candidate / 3, diverged=candidate == 3)
     sampler.ask(4, 1)
     sampler.report(STARTUP_TRIALS, 1, 0.1)
+    sampler.write()
     kept = json.loads(json.dumps(sampler.journal)), [dump(recipe) for recipe in sampler.recipes], trials_of(database)
     sampler.report(STARTUP_TRIALS + 1, 1, 0.2)
     sampler.tell(STARTUP_TRIALS, 0.3, diverged=False)

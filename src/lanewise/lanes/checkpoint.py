@@ -1,7 +1,7 @@
 """What must be kept of a cohort for another process to go on with it, bit for bit.
 
 Initial weights, batches, draws and tables follow from the recipes and the study's seed, so it is the states of the
-blocks, the losses not yet averaged, and what plateaus remember and have changed.
+blocks, the losses not yet averaged, what plateaus remember and have changed, and the best of lanes that may stop early.
 """
 
 from dataclasses import asdict
@@ -14,6 +14,8 @@ from torch import Tensor
 from lanewise.errors import InputError
 from lanewise.lanes.cohort import Cohort, Group
 from lanewise.lanes.pack import Block, Pack
+from lanewise.lanes.stopping import Stopping
+from lanewise.parts.early_stopping import StoppingState
 from lanewise.parts.schedules import PlateauState
 
 
@@ -46,11 +48,17 @@ def _pack_state(group: Group, at: int, where: str, tensors: dict[str, Tensor]) -
     for candidate, heard in plateaus.items():
         if any(one.state.factor != 1.0 for one in heard.listening):
             tensors[f"{where}.table.{candidate}"] = torch.from_numpy(np.ascontiguousarray(pack.tables[candidate]))
+    for candidate, lane in group.stopping[at].items():
+        best = [*lane.state, *([] if lane.row is None else [lane.row])]
+        tensors |= {f"{where}.best.{candidate}.{leaf}": kept(tensor) for leaf, tensor in enumerate(best)}
     return {
         "step": pack.step,
         "diverged": list(pack.diverged.items()),
         "blocks": blocks,
         "plateaus": [[c, [asdict(one.state) for one in heard.listening]] for c, heard in plateaus.items()],
+        "stopping": [
+            [c, asdict(lane.heard), lane.metric, lane.ended, len(lane.state)] for c, lane in group.stopping[at].items()
+        ],
     }
 
 
@@ -82,6 +90,10 @@ def _restore_pack(group: Group, at: int, where: str, tensors: dict[str, Tensor],
             one.state = PlateauState(**state)
         if (table := tensors.get(f"{where}.table.{candidate}")) is not None:
             pack.tables = pack.tables | {candidate: table.numpy().copy()}
+    group.stopping[at] = {
+        candidate: _stopping(group.stopping[at][candidate], f"{where}.best.{candidate}", tensors, pack.device, *rest)
+        for candidate, *rest in data.get("stopping", [])
+    }
     pack.blocks = [_block(pack, block, f"{where}.{number}", tensors) for number, block in enumerate(data["blocks"])]
     if any(len(block.state[0]) > max(pack.width, pack.least) for block in pack.blocks):
         # Memory ran out after this was written, and the plan has been for fewer lanes at a time since.
@@ -98,6 +110,21 @@ def _block(pack: Pack, data: dict[str, Any], where: str, tensors: dict[str, Tens
         raise InputError("checkpoint: its tensors do not fit the model, which must have changed since")
     losses = tensors.get(f"{where}.losses")
     return Block(names, state, pack.table_of(names), [] if losses is None else [losses.clone().to(pack.device)])
+
+
+def _stopping(
+    fresh: Stopping,
+    where: str,
+    tensors: dict[str, Tensor],
+    device: torch.device,
+    heard: dict[str, Any],
+    metric: float,
+    ended: bool,
+    leaves: int,
+) -> Stopping:
+    best = [tensors[f"{where}.{leaf}"].clone().to(device) for leaf in range(leaves + 1)] if leaves else []
+    row = best.pop() if best else None
+    return Stopping(fresh.patience, StoppingState(**heard), metric, best, row, ended)
 
 
 def kept(tensor: Tensor) -> Tensor:

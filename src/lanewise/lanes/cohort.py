@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import InputError, one_line
-from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
@@ -21,15 +20,12 @@ from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
-from lanewise.models import seeded
+from lanewise.lanes.reestimation import reestimated, rows_to_take
+from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, scored
+from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
 
 T = TypeVar("T")
-
-EVALUATED_LANE_ROWS = 4096
-"""Rows times lanes that one evaluation call holds: bounds its memory."""
-LEAST_BATCHES = 32
-"""Parts of the rows where an objective scores whole batches: intervals take them for rows."""
 
 
 def evaluation_points(epochs: int) -> list[float]:
@@ -55,13 +51,21 @@ class Scores:
 
 @dataclass(eq=False)
 class Group:
-    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call."""
+    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call.
+
+    `plateaus` and `stopping` hold, by repeat and candidate, what lanes do about how they are scored.
+    """
 
     prepared: Prepared
     packs: list[Pack]
     total_steps: int
     plateaus: list[dict[int, Plateaus]]
+    stopping: list[dict[int, Stopping]]
     lane_rows: int = EVALUATED_LANE_ROWS
+
+
+Convoy = list[tuple[Group, list[Pack]]]
+"""Groups that train on the same rows side by side, with those of their packs that have lanes in training."""
 
 
 class Cohort:
@@ -109,35 +113,58 @@ class Cohort:
         packs = []
         for index in self.repeats:
             start = prepared.step.initial_state(engine.new_model(index))
-            feed = engine.feed(recipe, index, prepared.step)
+            feed = engine.feed(recipe, index, prepared.step, prepared.plan.channels_last)
             packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
-        return Group(prepared, packs, total, plateaus)
+        patience = {c: patience_of(self.recipes[c], total, plain.steps_per_epoch) for c in candidates}
+        stopping = [{c: Stopping(steps) for c, steps in patience.items() if steps is not None} for _ in self.repeats]
+        return Group(prepared, packs, total, plateaus, stopping)
 
     def _plateaus(self, candidates: list[int], total_steps: int, steps_per_epoch: int) -> dict[int, Plateaus]:
         every = {c: Plateaus.of(self.recipes[c], total_steps, steps_per_epoch) for c in candidates}
+        for candidate, plateaus in every.items():
+            points = evaluation_points(self.recipes[candidate].epochs)
+            measured = [round(point * total_steps) for point in points]
+            for plateau in plateaus.idle(measured, total_steps):
+                self.engine.note_once(
+                    f"{plateau} never reduces anything: a run of {self.recipes[candidate].epochs} epoch(s) is measured "
+                    f"{len(points)} times, and it takes {plateau.patience + 2} before the end, while it listens"
+                )
         return {candidate: plateaus for candidate, plateaus in every.items() if plateaus.listening}
 
     def advance(self, progress: float) -> None:
         """Train all live lanes up to the fraction `progress` of their runs."""
-        for group in self.groups:
-            target = round(progress * group.total_steps)
-            packs = [pack for pack in group.packs if pack.blocks and pack.step < target]
-            if packs:
-                self._with_memory(group, partial(self._train, group, packs, target))
+        for together in self._together():
+            target = round(progress * together[0].total_steps)
+            convoy = [(group, [pack for pack in group.packs if pack.blocks]) for group in together]
+            if convoy[0][1][0].step < target:
+                self._with_memory(together[0], partial(self._train, convoy, target))
         self.progress = progress
+
+    def _together(self) -> list[list[Group]]:
+        """The groups with lanes in training; those that are given the same rows at the same steps stand together."""
+        found: dict[tuple[int, ...], list[Group]] = {}
+        for group in self.groups:
+            packs = [pack for pack in group.packs if pack.blocks]
+            if packs:
+                key = (packs[0].feed.batch_size, group.total_steps, packs[0].step)
+                found.setdefault(key, []).append(group)
+        return list(found.values())
 
     def _with_memory(self, group: Group, work: Callable[[], T]) -> T:
         """What `work()` returns; where memory runs out it is done again with fewer lanes at a time.
 
-        Nothing is lost: the state of a block is replaced when a chunk of its steps is done, not before.
+        `group` is at work unless `_rounds` says that another is. Nothing is lost: the state of a block is replaced when
+        a chunk of its steps is done, not before.
         """
         while True:
             try:
+                self._at_work = group
                 return work()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                group = self._at_work
                 prepared = self.engine.narrowed(group.prepared)
                 if prepared is None:
                     lanes = group.prepared.plan.width
@@ -148,12 +175,13 @@ class Cohort:
             for pack in group.packs:
                 pack.narrow(prepared.plan.width, prepared.least)
 
-    def _train(self, group: Group, packs: list[Pack], target: int) -> None:
-        prepared, begun = group.prepared, time.perf_counter()
+    def _train(self, convoy: Convoy, target: int) -> None:
+        begun = time.perf_counter()
+        packs = [pack for _, packs in convoy for pack in packs]
 
-        def train(pack: Pack, block: Block, chunk: Chunk, start: int, stop: int) -> None:
+        def train(group: Group, block: Block, chunk: Chunk, start: int, stop: int) -> None:
             if not block.ahead:
-                block.run(prepared.train, chunk, block.table[start:stop])
+                block.run(group.prepared.train, chunk, block.table[start:stop])
 
         def count_time() -> None:
             nonlocal begun
@@ -164,7 +192,7 @@ class Cohort:
         def reached(step: int) -> None:
             nonlocal begun
             for pack in packs:
-                self.engine.costs.lane_steps += len(pack.candidates) * (step - pack.step)
+                self._count(pack, step - pack.step)
                 pack.step = step
                 for block in pack.blocks:
                     block.ahead = 0
@@ -173,43 +201,55 @@ class Cohort:
                 self.keeper.save()
                 begun = time.perf_counter()
 
-        with torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
-            self._rounds(group, packs, packs[0].step, target, train, reached)
+        self._rounds(convoy, packs[0].step, target, train, reached)
         count_time()
 
     def _rounds(
         self,
-        group: Group,
-        packs: list[Pack],
+        convoy: Convoy,
         start: int,
         stop: int,
         job: Callable[..., None],
         reached: Callable[[int], None] = lambda step: None,
     ) -> None:
-        """Call job(pack, block, chunk, first, end) for every block, chunk by chunk, on the workers; then reached(end).
+        """Call job(group, block, chunk, first, end) for every block, chunk by chunk, on the workers; then reached(end).
 
-        The next chunk of data is made by the workers too, while they train on the present one.
+        All groups train on a chunk before the next, so that its rows are read once. The next one is made by the workers
+        too, while they train on the present one.
         """
-        workers = group.prepared.workers
-        spans = list(packs[0].feed.spans(start, stop))
+        spans = list(convoy[0][1][0].feed.spans(start, stop))
 
-        def fetch(span: tuple[int, int]) -> "list[Future[Chunk]]":
-            return [workers.submit(pack.feed.chunk, *span) for pack in packs]
+        def fetch(group: Group, packs: list[Pack], span: tuple[int, int]) -> "list[Future[Chunk]]":
+            return [group.prepared.workers.submit(pack.feed.chunk, *span) for pack in packs]
 
-        coming = fetch(spans[0])
-        for number, span in enumerate(spans):
+        def run(group: Group, packs: list[Pack], coming: "list[Future[Chunk]]", number: int) -> "list[Future[Chunk]]":
+            self._at_work = group
             chunks = [future.result() for future in coming]
-            if number + 1 < len(spans):
-                coming = fetch(spans[number + 1])
-            workers.run(
-                partial(job, pack, block, chunk, *span)
-                for pack, chunk in zip(packs, chunks, strict=True)
-                for block in pack.blocks
-            )
-            reached(span[1])
+            after = fetch(group, packs, spans[number + 1]) if number + 1 < len(spans) else []
+            with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
+                group.prepared.workers.run(
+                    partial(job, group, block, chunk, *spans[number])
+                    for pack, chunk in zip(packs, chunks, strict=True)
+                    for block in pack.blocks
+                )
+            return after
+
+        try:
+            coming = [fetch(group, packs, spans[0]) for group, packs in convoy]
+            for number, (_, end) in enumerate(spans):
+                coming = [run(*each, futures, number) for each, futures in zip(convoy, coming, strict=True)]
+                reached(end)
+        finally:
+            for _, packs in convoy:
+                for pack in packs:
+                    pack.feed.reading.release()
 
     def evaluate(self) -> Scores:
-        """Score all live lanes on the validation rows of their repeat, and add a point to their curves."""
+        """Score all live lanes on the validation rows of their repeat, and add a point to their curves.
+
+        A lane with early stopping that has waited long enough, or is at its end, ends here: it gives up its place,
+        gets no more points, and has from now on the scores of its best evaluation.
+        """
         scores = self._empty()
         for group in self.groups:
             for at, pack in enumerate(group.packs):
@@ -224,6 +264,8 @@ class Cohort:
                 for candidate in pack.candidates:
                     point = (training.get(candidate, np.nan), scores.loss[candidate, at], scores.metric[candidate, at])
                     self.curves.setdefault((candidate, self.repeats[at]), []).append((self.progress, *point))
+                self._tell_stopping(group, at, scores)
+        self._stand(scores)
         return scores
 
     def _tell_plateaus(self, group: Group, at: int, scores: Scores) -> None:
@@ -238,41 +280,69 @@ class Cohort:
         if changed:
             pack.replace_tables(changed)
 
+    def _tell_stopping(self, group: Group, at: int, scores: Scores) -> None:
+        pack, stopping = group.packs[at], group.stopping[at]
+        ended = set()
+        for candidate in [c for c in pack.candidates if c in stopping]:
+            if self.progress in evaluation_points(self.recipes[candidate].epochs):
+                measured = float(scores.loss[candidate, at]), float(scores.metric[candidate, at])
+                stopping[candidate].hear(pack, candidate, *measured, last=self.progress >= 1)
+                if stopping[candidate].ended:
+                    ended.add(candidate)
+        pack.keep(set(pack.candidates) - ended)
+
+    def _stand(self, scores: Scores) -> None:
+        """Put in the scores of the lanes that have ended: those of their best evaluation."""
+        for group in self.groups:
+            for at, stopping in enumerate(group.stopping):
+                for candidate, lane in stopping.items():
+                    if lane.ended:
+                        scores.loss[candidate, at], scores.metric[candidate, at] = lane.heard.loss, lane.metric
+
     def cool_down(self, share: float) -> Scores:
         """What each live lane would be worth if it stopped now.
 
         A copy of its state trains for `share` of its run on the batches that come next while the rate falls to zero,
-        and is scored on the validation rows; the lanes themselves are left as they were.
+        and is scored on the validation rows; the lanes themselves are left as they were. A lane that has ended counts
+        as it stands.
         """
         scores = self._empty()
-        for group in self.groups:
-            if any(pack.blocks for pack in group.packs):
-                self._with_memory(group, partial(self._cool_down, group, share, scores))
+        for together in self._together():
+            self._with_memory(together[0], partial(self._cool_down, together, share, scores))
+        self._stand(scores)
         return scores
 
-    def _cool_down(self, group: Group, share: float, scores: Scores) -> None:
-        steps, step = max(1, round(share * group.total_steps)), group.prepared.step
-        packs = [pack for pack in group.packs if pack.blocks]
-        begun, start = time.perf_counter(), packs[0].step
+    def _cool_down(self, together: list[Group], share: float, scores: Scores) -> None:
+        steps = max(1, round(share * together[0].total_steps))
+        convoy = [(group, [pack for pack in group.packs if pack.blocks]) for group in together]
+        begun, start = time.perf_counter(), convoy[0][1][0].step
         states: dict[int, list[Tensor]] = {}
         cold: dict[int, Tensor] = {}
-        for pack in packs:
-            tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
-            for block in pack.blocks:
-                states[id(block)] = block.state
-                cold[id(block)] = pack.table_of(block.candidates, tables)
+        for group, packs in convoy:
+            step = group.prepared.step
+            for pack in packs:
+                tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
+                for block in pack.blocks:
+                    states[id(block)] = block.state
+                    cold[id(block)] = pack.table_of(block.candidates, tables)
 
-        def train(pack: Pack, block: Block, chunk: Chunk, first: int, end: int) -> None:
+        def train(group: Group, block: Block, chunk: Chunk, first: int, end: int) -> None:
             rows = cold[id(block)][first - start : end - start]
             states[id(block)], _ = advance(group.prepared.train, states[id(block)], chunk, rows)
 
-        with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
-            self._rounds(group, packs, start, start + steps, train)
+        self._rounds(convoy, start, start + steps, train)
         synchronise(self.engine.device)
         self.engine.costs.train += time.perf_counter() - begun
-        for at, pack in enumerate(group.packs):
-            self.engine.costs.lane_steps += len(pack.candidates) * steps
-            self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+        for group in together:
+            self._at_work = group
+            for at, pack in enumerate(group.packs):
+                self._count(pack, steps)
+                self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+
+    def _count(self, pack: Pack, steps: int) -> None:
+        lane_steps = len(pack.candidates) * steps
+        self.engine.costs.lane_steps += lane_steps
+        self.engine.costs.lane_epochs += lane_steps / pack.feed.steps_per_epoch
 
     def keep(self, candidates: Iterable[int]) -> None:
         """Let all candidates but these leave, in every repeat."""
@@ -281,17 +351,20 @@ class Cohort:
         for group in self.groups:
             for pack in group.packs:
                 pack.keep(staying)
+            for stopping in group.stopping:
+                for candidate in stopping.keys() - staying:
+                    del stopping[candidate]
 
     def test_rows(self, candidates: Iterable[int]) -> dict[int, np.ndarray]:
         """The metric of every test row in every repeat, float64 [repeats, rows], for each candidate asked for."""
         asked = set(candidates)
         found: dict[int, list[np.ndarray]] = {candidate: [] for candidate in asked}
         for group in self.groups:
-            for pack in group.packs:
-                if not asked & set(pack.candidates):
+            for at, pack in enumerate(group.packs):
+                if not asked & {*pack.candidates, *group.stopping[at]}:
                     continue
                 every = torch.arange(len(pack.feed.repeat.held.test))
-                losses, metric = self._with_memory(group, partial(self._rows, group, pack, None, every, test=True))
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, every, test=True))
                 for candidate in asked & set(metric):
                     scores = metric[candidate]
                     if self.engine.task.objective.metric.fraction:
@@ -314,9 +387,10 @@ class Cohort:
         found = np.full((len(candidates), ends[-1]), np.nan)
         for group in self.groups:
             for at, pack in enumerate(group.packs):
-                if not pack.blocks or not set(candidates) & set(pack.candidates):
+                asked = set(candidates) & {*pack.candidates, *group.stopping[at]}
+                if not asked:
                     continue
-                losses, metric = self._with_memory(group, partial(self._rows, group, pack, None, valid[at]))
+                losses, metric = self._with_memory(group, partial(self._final, group, at, asked, valid[at]))
                 for place, candidate in enumerate(candidates):
                     if candidate in metric and np.isfinite(losses[candidate].mean()):
                         found[place, ends[at] : ends[at + 1]] = metric[candidate]
@@ -328,8 +402,8 @@ class Cohort:
         found: dict[int, list[float]] = {}
         for group in self.groups:
             step = group.prepared.step
-            for pack in group.packs:
-                for block in pack.blocks:
+            for at, pack in enumerate(group.packs):
+                for block in [*_standing(pack), *resting(group.stopping[at], pack.width, pack.least)]:
                     counts = step.zeros(block.state)
                     for candidate, share in zip(block.candidates, counts.tolist(), strict=False):
                         found.setdefault(candidate, []).append(share)
@@ -342,53 +416,31 @@ class Cohort:
     def _score(self, group: Group, pack: Pack, at: int, states: list[list[Tensor]] | None, scores: Scores) -> None:
         if not pack.blocks:
             return
-        losses, metrics = self._rows(group, pack, states, pack.feed.repeat.split.valid)
+        losses, metrics = self._rows(group, pack, _standing(pack, states), pack.feed.repeat.split.valid)
         for candidate in pack.candidates:
             loss = losses[candidate].mean()
             if np.isfinite(loss):
                 scores.loss[candidate, at] = loss
                 scores.metric[candidate, at] = metrics[candidate].mean()
 
-    def _rows(
-        self, group: Group, pack: Pack, states: list[list[Tensor]] | None, rows: Tensor, test: bool = False
-    ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-        """(losses, metrics) of `rows` of the pool, or of the test data, for all of `pack`, float64 [rows] each.
+    def _final(self, group: Group, at: int, asked: set[int], rows: Tensor, test: bool = False) -> Found:
+        """Scores of all lanes in training, and of those `asked` for that have ended, as they stand."""
+        pack = group.packs[at]
+        ended = resting(group.stopping[at], pack.width, pack.least, asked)
+        return self._rows(group, pack, [*_standing(pack), *ended], rows, test)
 
-        `states` are those of the blocks, by default as they stand. An objective that scores whole batches gives one
-        loss and one metric for each batch of nearly one size instead.
-        """
-        prepared, feed = group.prepared, pack.feed
-        states = [block.state for block in pack.blocks] if states is None else states
-        # No more rows than four batches either: training shows that a batch fits into memory.
-        size = max(1, min(group.lane_rows // pack.width, 4 * feed.batch_size))
-        parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
-        row_at = max(0, pack.step - 1)
-
-        def score(block: Block, state: list[Tensor], leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-            with torch.no_grad(), seeded(feed.repeat.evaluation_seed, prepared.step.draws_itself):
-                losses, metrics = prepared.evaluate(*state, block.table[row_at], *leaves)
-            return losses.double().cpu(), metrics.double().cpu()
-
-        batches = feed.repeat.evaluated(parts, feed.dtype, feed.device, test)
-        pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pack.blocks]
-        coming = prepared.workers.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = prepared.workers.submit(next, batches, None)
-            leaves = batch_leaves(*batch)
-            jobs = [partial(score, b, s, leaves) for b, s in zip(pack.blocks, states, strict=True)]
-            for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
-                piece.append(result)
-        found: tuple[dict[int, np.ndarray], dict[int, np.ndarray]] = ({}, {})
-        for block, piece in zip(pack.blocks, pieces, strict=True):
-            for which in (0, 1):
-                whole = torch.cat([part[which] for part in piece], dim=1).numpy()
-                found[which].update({c: whole[lane] for lane, c in enumerate(block.candidates)})
-        return found
+    def _rows(self, group: Group, pack: Pack, blocks: list[Lanes], rows: Tensor, test: bool = False) -> Found:
+        prepared = group.prepared
+        if prepared.step.normed:
+            epochs = prepared.step.recipe.epochs
+            taken = rows_to_take(epochs, len(pack.feed.repeat.split.train), len(evaluation_points(epochs)))
+            blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks, taken)
+        return scored(prepared, pack.feed, blocks, rows, group.lane_rows, pack.width, test)
 
 
-def evaluated_parts(rows: Tensor, size: int, by_row: bool) -> tuple[Tensor, ...]:
-    """`rows` in parts of at most `size`; for scores of whole batches, in at least 32 parts of nearly one size."""
-    if by_row:
-        return torch.split(rows, size)
-    count = max(-(-len(rows) // size), min(len(rows), LEAST_BATCHES))
-    return torch.tensor_split(rows, count)
+def _standing(pack: Pack, states: list[list[Tensor]] | None = None) -> list[Lanes]:
+    """The lanes in training as they stand, or with other `states` of their blocks."""
+    states = [block.state for block in pack.blocks] if states is None else states
+    row_at = max(0, pack.step - 1)
+    blocks = zip(pack.blocks, states, strict=True)
+    return [Lanes(block.candidates, state, block.table[row_at]) for block, state in blocks]

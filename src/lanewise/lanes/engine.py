@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import torch
 
 from lanewise.data import hold_out
-from lanewise.data.nested import take
+from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
-from lanewise.lanes.feed import Feed, Repeat, rows_per_step
+from lanewise.lanes.batch import batch_leaves
+from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import (
     NARROWEST_PACK,
@@ -24,7 +25,8 @@ from lanewise.lanes.plan import (
     choose_plan,
     program_of,
 )
-from lanewise.lanes.program import Program, evaluate_program, lane_after_lane
+from lanewise.lanes.precision import check_precision
+from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, statistics_program
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.parts.part import Allowed, check_number
@@ -47,6 +49,7 @@ class Prepared:
     plan: Plan
     train: Program
     evaluate: Program
+    statistics: Program
     workers: Workers
     trial: Trial
 
@@ -62,7 +65,8 @@ class Costs:
     """What a study has cost so far.
 
     Attributes:
-        lane_steps: steps summed over lanes and repeats, cool-downs and confirmation included.
+        lane_steps: steps summed over lanes and repeats, cool-downs and confirmation included. lane_epochs: the same
+            steps in epochs.
         train: wall seconds of exactly those steps, with batch gathering and update, without compiling and trials.
         compile: wall seconds spent compiling. trials: wall seconds spent on finding the fastest way.
     """
@@ -71,6 +75,7 @@ class Costs:
     train: float = 0.0
     compile: float = 0.0
     trials: float = 0.0
+    lane_epochs: float = 0.0
 
 
 class Engine:
@@ -80,6 +85,7 @@ class Engine:
         task: model, data, objective.
         seed: the study's seed; every split, weight, order and mask follows from it.
         device: a torch device. threads: processors to use (default: all this process may use).
+        precision: of the forward pass: float32, or bfloat16 where that gains.
         dtype: of weights and data. plans: structure -> plan of an earlier run, used instead of measuring.
         note: told in one line each what the engine chose, and what did not work.
         replayed: structure -> plan that this very study chose before it was cut off; taken where there is one.
@@ -93,6 +99,7 @@ class Engine:
         *,
         device: str = "cpu",
         threads: int | None = None,
+        precision: str = "float32",
         dtype: torch.dtype = torch.float32,
         plans: dict[str, Plan] | None = None,
         note: Callable[[str], None] = lambda line: None,
@@ -101,6 +108,7 @@ class Engine:
     ) -> None:
         self.task, self.seed, self.dtype, self.note = task, seed, dtype, note
         self.device = usable_device(device)
+        self.precision = check_precision(precision, self.device)
         self.threads = available_threads() if threads is None else threads
         check_threads(self.threads)
         if self.device.type != "cpu":
@@ -111,8 +119,10 @@ class Engine:
         self.costs = Costs()
         self._given_plans, self._decided = plans or {}, decided
         self._repeats: dict[int, Repeat] = {}
+        self._readings: dict[tuple[int, int, int], Reading] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
+        self._noted: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
         keep_freed_memory()
@@ -120,6 +130,12 @@ class Engine:
         warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
         if self.device.type == "cpu" and adds_by_address():
             note(MKL_TOO_LATE)
+
+    def note_once(self, line: str) -> None:
+        """Note `line` unless that was done before."""
+        if line not in self._noted:
+            self._noted.add(line)
+            self.note(line)
 
     def repeat(self, index: int) -> Repeat:
         """The repeat `index` of the study."""
@@ -131,11 +147,16 @@ class Engine:
         """The model with the initial weights of repeat `index`."""
         return self.task.new_model(self.repeat(index).weight_seed, self.dtype)
 
-    def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None) -> Feed:
+    def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None, channels_last: bool = False) -> Feed:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
         repeat = self.repeat(index)
         draws, seeded = (step.draws, step.draws_itself) if step else ({}, False)
-        return Feed(repeat, rows_per_step(recipe, len(repeat.split.train)), draws, self.dtype, self.device, seeded)
+        size = rows_per_step(recipe, len(repeat.split.train))
+        # Runs of other lengths are at other steps, and one reading is at one step.
+        reading = self._readings.get((index, size, recipe.epochs))
+        feed = Feed(repeat, size, draws, self.dtype, self.device, seeded, reading, channels_last)
+        self._readings[index, size, recipe.epochs] = feed.reading
+        return feed
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
@@ -149,11 +170,14 @@ class Engine:
             self._step(recipe, feed)
             self._checked.add(key)
 
+    def idle_numbers(self, recipe: Recipe) -> list[str]:
+        """Numbers of `recipe` that no layer of the model reads."""
+        return self._step(recipe, self.feed(recipe, 0)).idle_numbers
+
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.example()
-        return LaneStep(
-            self.new_model(feed.repeat.index), recipe, self.task.objective, take(chunk.x, 0), take(chunk.y, 0)
-        )
+        model, batch = self.new_model(feed.repeat.index), (take(chunk.x, 0), take(chunk.y, 0))
+        return LaneStep(model, recipe, self.task.objective, *batch, self.precision)
 
     def prepare(
         self,
@@ -163,20 +187,30 @@ class Engine:
         repeats: int,
         lane_steps: int,
         survivors: Survivors = ((1.0, 1.0),),
+        seconds: float | None = None,
     ) -> Prepared:
         """What lanes with the structure of `recipe` run with: made at the first call, kept for all later ones.
 
         Args:
             index: a repeat, whose data the trials use. lanes: lanes of one repeat, of which there are
                 `repeats`. lane_steps: expected in all. survivors: how the lanes become fewer.
+            seconds: that are spent on training in any case, where it is not known how many steps that will be.
         """
         key = str(recipe.structure())
         if key not in self._prepared:
-            self._prepared[key] = self._made(key, recipe, index, lanes, repeats, lane_steps, survivors)
+            self._prepared[key] = self._made(key, recipe, index, lanes, repeats, lane_steps, survivors, seconds)
         return self._prepared[key]
 
     def _made(
-        self, key: str, recipe: Recipe, index: int, lanes: int, repeats: int, lane_steps: int, survivors: Survivors
+        self,
+        key: str,
+        recipe: Recipe,
+        index: int,
+        lanes: int,
+        repeats: int,
+        lane_steps: int,
+        survivors: Survivors,
+        seconds: float | None,
     ) -> Prepared:
         model = self.new_model(index)
         step = self._step(recipe, self.feed(recipe, index))
@@ -190,14 +224,14 @@ class Engine:
             begun = time.perf_counter()
             try:
                 program, compiling = program_of(plan, trial)
-                program(*trial.examples(max(plan.width, plan.least_width)))
+                program(*trial.laid_for(plan).examples(max(plan.width, plan.least_width)))
             except Exception as error:
                 raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
             choice = Choice(plan, program, compiling, time.perf_counter() - begun - compiling)
         elif self._given_plans:
             raise InputError(f"the engine plan given knows no lanes of this structure: {key}")
         else:
-            choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors)
+            choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors, seconds)
         self.costs.compile += choice.compile_seconds
         self.costs.trials += choice.trial_seconds
         self.plans[key] = plan = choice.plan
@@ -206,7 +240,8 @@ class Engine:
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)
-        return Prepared(step, plan, choice.program, self._evaluation(trial, plan), workers, trial)
+        programs = (choice.program, self._evaluation(trial, plan), self._statistics(trial, plan))
+        return Prepared(step, plan, *programs, workers, trial)
 
     def narrowed(self, prepared: Prepared) -> Prepared | None:
         """The same with less memory at a time, from now on: half as many lanes to a block, or one worker.
@@ -237,7 +272,7 @@ class Engine:
         """The program that evaluates: packed like the training, unless the model refuses that in evaluation mode."""
         step = trial.step
         if not plan.packed:
-            return evaluate_program(step, packed=False)
+            return evaluate_program(step, packed=False, images_last=plan.channels_last)
         examples, why = trial.examples(2)[: step.state_size + 1 + step.layout.count], ""
         for taken_apart in (False, True):
             packed = evaluate_program(step, True, taken_apart)
@@ -250,6 +285,27 @@ class Engine:
                 return packed
         self.note(f"evaluated one lane after another, because packs cannot be evaluated: {why}")
         return lane_after_lane(evaluate_program(step, packed=False), step.state_size)
+
+    def _statistics(self, trial: Trial, plan: Plan) -> Program:
+        """The program that takes batch norm statistics of averaged weights: packed if the model allows it."""
+        step = trial.step
+        if not plan.packed:
+            return statistics_program(step, packed=False)
+        packed = statistics_program(step, packed=True)
+        if step.normed:
+            leaves = batch_leaves(*self._one_batch(trial))
+            try:
+                with torch.no_grad():
+                    packed(*trial.examples(2)[: step.state_size + 1], *leaves)
+            except Exception as error:
+                self.note(f"statistics of averaged weights are taken one lane after another: {brief(error)}")
+                return lane_after_lane(statistics_program(step, packed=False), step.state_size)
+        return packed
+
+    @staticmethod
+    def _one_batch(trial: Trial) -> tuple[Inputs, Targets]:
+        rows = slice(trial.step.batch_rows)
+        return take(take(trial.chunk.x, 0), rows), take(take(trial.chunk.y, 0), rows)
 
     def close(self, wait: bool = True) -> None:
         """End the worker threads, once their present jobs are done; without `wait` this returns before that."""

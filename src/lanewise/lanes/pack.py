@@ -140,13 +140,14 @@ class Pack:
         for block in self.blocks:
             if not block.losses:
                 continue
-            losses = torch.cat(block.losses).double()
+            # Lane by lane in memory, or how a mean is added up would depend on how many lanes there are.
+            losses = torch.cat(block.losses).double().t().contiguous()
             finite = torch.isfinite(losses)
-            first = self.step - len(losses)
+            first = self.step - losses.shape[1]
             for at, candidate in enumerate(block.candidates):
-                means[candidate] = float(losses[:, at].mean())
-                if candidate not in self.diverged and not bool(finite[:, at].all()):
-                    self.diverged[candidate] = first + int((~finite[:, at]).nonzero()[0])
+                means[candidate] = float(losses[at].mean())
+                if candidate not in self.diverged and not bool(finite[at].all()):
+                    self.diverged[candidate] = first + int((~finite[at]).nonzero()[0])
             block.losses.clear()
         return means
 

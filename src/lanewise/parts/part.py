@@ -68,6 +68,10 @@ class Variable:
         """The values that must all be allowed for every draw to be allowed."""
         raise NotImplementedError
 
+    def holds(self, value: Any) -> bool:
+        """Whether `value` is one of those that may be drawn."""
+        raise NotImplementedError
+
     def in_whole_numbers(self) -> str:
         """What to write instead where only whole numbers are allowed; empty if there is no such thing."""
         return ""

@@ -84,7 +84,7 @@ def learning_curves(study: Study, found: Sequence[Outcome]) -> Figure:
         tuple(measure.name for measure in measures),
         (
             f"race, {counted(study.settings.repeats, 'repeat')}",
-            f"confirmation, {counted(study.settings.confirm, 'fresh repeat')}",
+            f"confirmation, {counted(study.confirm, 'fresh repeat')}",
         ),
     )
     ends = [c.mean[-1] for candidate, _ in confirmed if len((c := curve(candidate, measures[0].column)).mean)]

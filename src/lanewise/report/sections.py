@@ -121,7 +121,7 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         figure_block(figure),
         table(heads, rows),
         intro=f"The best {counted(len(verdict.finalists), 'recipe')} of the race trained again from "
-        f"{counted(study.settings.confirm, 'fresh start')}, on splits of the data that the race had not used.",
+        f"{counted(study.confirm, 'fresh start')}, on splits of the data that the race had not used.",
     )
 
 

@@ -1,12 +1,14 @@
 """Finalists on fresh repeats, and the verdict that follows from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from lanewise.data import Split
 from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine
+from lanewise.recipe import Recipe
 from lanewise.study.candidate import Candidate, standing
 from lanewise.study.comparison import RowScores
 from lanewise.study.ranking import intervals_on_test_rows, rank_finalists
@@ -33,6 +35,32 @@ def best_finished(candidates: Iterable[Candidate], most: int, metric: str) -> li
     raise InputError("every candidate diverged: the space holds no recipe that trains this model; lower its rates")
 
 
+def check_baseline(baseline: Recipe, engine: Engine) -> None:
+    """Raise `InputError` unless `baseline` is one recipe that can be trained."""
+    if baseline.is_space:
+        raise InputError("baseline: has ranges in it, so it is a space; must be one recipe, such as a best.yaml")
+    try:
+        engine.check(baseline)
+    except InputError as error:
+        raise InputError(f"baseline: {error}") from None
+
+
+def phase_of_confirmation(finalists: int, repeats: int, baseline: Recipe | None) -> str:
+    """What the confirmation is called while it goes on."""
+    what = f"{finalists} finalist{'s' * (finalists > 1)}{' and the baseline' if baseline else ''}"
+    return f"confirming {what} on {repeats} fresh repeats"
+
+
+def overlap_of(splits: Sequence[Split]) -> tuple[float, int]:
+    """(validation rows divided by training rows, validation rows) of a run; the mean of both over the repeats.
+
+    Of K folds the first is 1 / (K - 1), as Bouckaert and Frank take it for repeated folds in "Evaluating the
+    replicability of significance tests for comparing learning algorithms", 2004.
+    """
+    shares = [len(split.valid) / len(split.train) for split in splits]
+    return float(np.mean(shares)), round(float(np.mean([len(split.valid) for split in splits])))
+
+
 def reach_verdict(
     stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float, baseline: int | None = None
 ) -> Verdict:
@@ -44,7 +72,7 @@ def reach_verdict(
     """
     cohort, scores = stage.cohort, stage.last
     assert scores is not None
-    split = engine.repeat(0).split
+    overlap, valid = overlap_of([engine.repeat(index).split for index in cohort.repeats])
     numbers = [candidate.number for candidate in stage.own]
     single = cohort.valid_rows(range(len(numbers))) if kind.fraction else None
     finalists = rank_finalists(
@@ -52,8 +80,8 @@ def reach_verdict(
         [candidate.recipe for candidate in stage.own],
         scores.metric,
         scores.loss,
-        len(split.valid) / len(split.train),
-        len(split.valid),
+        overlap,
+        valid,
         kind,
         RowScores(*single) if single else None,
     )

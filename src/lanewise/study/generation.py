@@ -14,6 +14,25 @@ from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
 
 
+def trainable(drawn: Sequence[Candidate], engine: Engine) -> list[Candidate]:
+    """Those of `drawn` that can be trained.
+
+    Raises:
+        InputError: none of them can.
+    """
+    refused: list[InputError] = []
+    found = []
+    for candidate in drawn:
+        try:
+            engine.check(candidate.recipe)
+            found.append(candidate)
+        except InputError as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return found
+
+
 def usable(
     drawn: Sequence[Candidate], engine: Engine, sampler: Sampler, note: Callable[[str], None]
 ) -> list[Candidate]:
@@ -32,6 +51,8 @@ def usable(
             refused.append(error)
             candidate.left_at = 0.0
             sampler.tell(candidate.number, None, diverged=False)
+    if refused:
+        sampler.write()
     if refused and not found and not drawn[0].number:
         raise refused[0]
     if refused:
@@ -52,6 +73,7 @@ def leave_at_rung(
         sampler.report(stage.own[at].number, len(stage.rungs), float(cooled[at].mean()))
         if at not in kept:
             stage.own[at].left_at = progress
+    sampler.write()
     cohort.keep([int(at) for at in kept])
 
 
@@ -63,3 +85,4 @@ def tell(own: Sequence[Candidate], sampler: Sampler, kind: ScoreKind) -> None:
         last = Scores(np.array(candidate.loss), np.array(candidate.score))
         score = float(rung_scores(last, kind.fraction)) if ended else None
         sampler.tell(candidate.number, score, diverged)
+    sampler.write()

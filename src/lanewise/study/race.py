@@ -1,7 +1,9 @@
 """The race: draw candidates, train them side by side, drop the hopeless, confirm the finalists, give the verdict."""
 
 import contextlib
+import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,20 +20,29 @@ from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.plan import Plan
 from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.recipe import Recipe
+from lanewise.recipe_file import save
 from lanewise.study import identity, record
+from lanewise.study.budget import Budget
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
-from lanewise.study.confirmation import best_finished, reach_verdict
+from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
+from lanewise.study.decisions import Decisions
+from lanewise.study.drawing import Drawing
 from lanewise.study.folder import RunFolder, read_plans
-from lanewise.study.generation import leave_at_rung, tell, usable
+from lanewise.study.generation import leave_at_rung, tell, trainable, usable
+from lanewise.study.importance import importance
+from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
 from lanewise.study.progress import Observer, Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
-from lanewise.study.sampling import Sampler, generation_sizes
+from lanewise.study.sampling import Sampler
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.settings import RaceSettings
 from lanewise.study.stage import Stage, candidates_of, last_scores_of, rungs_of, snapshot
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task
+
+PILOTS = 8
+"""Recipes drawn to find one whose steps can be timed before the first generation of a race by time."""
 
 
 class Study:
@@ -40,11 +51,16 @@ class Study:
     Args:
         task: model, data, objective. space: a recipe with ranges. settings: what to do.
         folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
-        observer: told how it goes. device, threads, plans: see `Engine`.
+        observer: told how it goes. device, threads, precision, plans: see `Engine`.
         every: seconds between two checkpoints, at least; 0 for one after every few steps.
+        drawing: how candidates are drawn and where that is recorded; by default with TPE, in the folder.
+        baseline: a recipe that is confirmed beside the finalists and compared with the winner; its number is the next
+            after those drawn.
+        clock: seconds from any start; what a budget in time is decided by.
 
     Attributes:
-        candidates: all that were drawn, in order. kind: of the metric's scores. verdict: what was found.
+        candidates: all that were drawn, in order. confirmed: the finalists on fresh repeats, and the baseline.
+        confirm: how many fresh repeats that are. kind: of the metric's scores. verdict: what was found.
     """
 
     def __init__(
@@ -56,38 +72,64 @@ class Study:
         folder: RunFolder | None = None,
         observer: Observer | None = None,
         device: str = "cpu",
+        precision: str = "float32",
         threads: int | None = None,
         plans: dict[str, Plan] | None = None,
         every: float = EVERY,
+        drawing: Drawing | None = None,
+        baseline: Recipe | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if not space.is_space:
             raise InputError("space: there is nothing to choose, every value is fixed; train it with: lanewise train")
         check_number("checkpoint_every", every, Allowed(0.0))
         if not (folder and folder.resumes):
-            most = Allowed(2, settings.candidates, integer=True, optional=True)
+            most = Allowed(2, settings.candidates or math.inf, integer=True, optional=True)
             check_number("finalists", settings.finalists, most)
+            settings.check_folds(task.source.splitter.folds)
+        self.drawing = drawing or Drawing()
+        self.drawing.check(space, settings.seed, settings.candidates)
         self.task, self.space, self.settings, self.folder = task, space, settings, folder
         self.observer = observer or Observer()
-        self.begun = time.perf_counter()
+        self.baseline, self.clock = baseline, clock
+        self.begun = clock()
         self.model_description = task.check_model()
         self.kind = ScoreKind.of(task.objective.metric)
         self._every, self._plans = every, plans
         replayed = read_plans(folder.engine) if folder and folder.resumes and folder.engine.exists() else None
         self.engine = Engine(
-            task, settings.seed, device=device, threads=threads, plans=plans, note=self.observer.note,
-            replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
+            task, settings.seed, device=device, threads=threads, precision=precision, plans=plans,
+            note=self.observer.note, replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
         )  # fmt: skip
         # A batch larger than the data is a user's mistake, to be found before anything is written.
         size = space.batch_size
         for rows in size.extremes() if isinstance(size, Variable) else (size,):
             self.engine.feed(replace(space, batch_size=int(rows)), 0)
+        for recipe in self.drawing.enqueue:
+            self.engine.check(recipe)
+        if baseline is not None:
+            check_baseline(baseline, self.engine)
         self.candidates: list[Candidate] = []
         self.confirmed: list[Candidate] = []
+        self.confirm = settings.confirm
         self.verdict: Verdict
         self.keeper = Keeper()
+        epochs = space.epochs.extremes() if isinstance(space.epochs, Variable) else (space.epochs,)
+        self.pace = Pace(
+            settings,
+            self.engine,
+            self.elapsed,
+            folder.decisions() if folder else Decisions(),
+            sum(epochs) / len(epochs),
+            expected_survivors(RUNGS if settings.rule != "none" else ()),
+            self._timed,
+            task.source.splitter.folds or 1,
+            int(baseline is not None),
+            FINISH_SECONDS if folder else 0.0,
+        )
         self._stage: Stage | None = None
         self._phase = ""
-        self._expected = 0.0
+        self._done = 0.0
 
     def run(self, report: Callable[[Path], object] | None = None) -> Verdict:
         """Run the whole race and return the verdict; the record is complete in the folder afterwards.
@@ -101,13 +143,8 @@ class Study:
             rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
             self.observer.note(f"{self.task.model_name} on {self.task.source.name}: {rows}")
             self.observer.note(f"model: {self.model_description}")
-            drawn, made = (
-                self.settings.candidates,
-                generation_sizes(self.settings.candidates, self.settings.generations),
-            )
-            if len(made) < self.settings.generations:
-                asked = f"{drawn} candidates are drawn in {len(made)} generation{'s' * (len(made) > 1)}"
-                self.observer.note(f"{asked}, not {self.settings.generations}: there are too few for more")
+            for line in about_rounds(self.settings, self.task.source.splitter.folds):
+                self.observer.note(line)
             wait = True
             try:
                 self._run_stages()
@@ -136,33 +173,59 @@ class Study:
 
     def _run_stages(self) -> None:
         """Run all stages: generations of the race, then the confirmation; from the last checkpoint on, if any."""
-        folder, settings = self.folder, self.settings
+        folder = self.folder
         found = self._last_checkpoint(folder) if folder and folder.resumes else None
         if folder and folder.resumes:
-            folder.write_space(self.space, self.task.names)
+            if not folder.write_space(self.space, self.task.names):
+                self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
         elif folder:
             self._write_settings(folder)
         sampler = self._sampler(found[1] if found else None)
         try:
-            resumed = self._restored(*found, sampler) if found else None
+            stage = self._restored(*found, sampler) if found else None
             if folder:
                 self.keeper = Keeps(folder.checkpoints, lambda: self._snapshot(sampler), self._every)
-            sizes = generation_sizes(settings.candidates, settings.generations)
-            for generation in range(len(sizes)):
-                if resumed and (resumed.generation is None or generation < resumed.generation):
-                    continue
-                again = resumed if resumed and resumed.generation == generation else None
-                stage = again or self._generation(sampler, generation, sizes[generation])
+            if stage is None or stage.generation is not None:
                 if stage:
                     self._race(self._begin(stage), sampler)
-            again = resumed if resumed and resumed.generation is None else None
-            self.verdict = self._confirm(self._begin(again or self._finalists()))
+                while size := self.pace.next_size():
+                    stage = self._generation(sampler, len(self.pace.sizes) - 1, size)
+                    if stage:
+                        self._race(self._begin(stage), sampler)
+                stage = self._finalists()
+            found_best = self._confirm(self._begin(stage))
+            trials = sampler.study.get_trials(deepcopy=False)
+            self.verdict = replace(found_best, importance=importance(trials, self.settings.seed))
         finally:
             sampler.close()
 
+    def elapsed(self) -> float:
+        """Seconds spent on the race so far, in all its processes."""
+        return self.clock() - self.begun
+
+    def _timed(self) -> tuple[float, float]:
+        """(seconds of an epoch of one more lane in a block, lanes that a call costs as much as beside its lanes).
+
+        Timed on the first recipes that would be drawn: they hold the structure of most candidates, or of many.
+        """
+        drawn = Sampler(self.space, self.settings.seed, None).ask(PILOTS, 0)
+        pilots = [Candidate(number, recipe, 0) for number, recipe in enumerate(drawn)]
+        recipe = trainable(pilots, self.engine)[0].recipe
+        seconds = Budget.of(self.settings.budget).amount - self.elapsed()
+        prepared = self.engine.prepare(
+            recipe, 0, len(drawn), self.settings.repeats, 0, self.pace.survivors, max(0.0, seconds)
+        )
+        lane, overhead = timed_steps(prepared)
+        return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
+
     def _write_settings(self, folder: RunFolder) -> None:
-        about = identity.described(self.task, self.space, self.settings, self.engine, self._plans, self._every)
+        about = identity.described(
+            self.task, self.space, self.settings, self.engine, self._plans, self._every, self.baseline
+        )
+        about["drawing"] = self.drawing.to_dict()
         folder.write_settings(about, self.space, self.task.names)
+        if self.baseline is not None:
+            save(self.baseline, folder.baseline)
         if about["model_checksums"] is None:
             self.observer.note("initial weights differ from call to call of the model: so would a run that is resumed")
 
@@ -177,27 +240,28 @@ class Study:
 
     def _sampler(self, data: dict[str, Any] | None) -> Sampler:
         """A new sampler, or the one that the run's last checkpoint tells of."""
-        folder, seed = self.folder, self.settings.seed
-        if folder is None or not folder.resumes:
-            return Sampler(self.space, seed, folder.database if folder else None)
-        journal, recipes = (data["journal"], data["recipes"]) if data else ([], [])
-        return Sampler.replayed(self.space, seed, folder.database, journal, recipes)
+        resumed = (data or {}) if self.folder and self.folder.resumes else None
+        database = self.folder.database if self.folder else None
+        return self.drawing.sampler_for(self.space, self.settings.seed, database, resumed)
 
     def _snapshot(self, sampler: Sampler) -> Snapshot:
         assert self._stage is not None
-        seconds = time.perf_counter() - self.begun
-        return snapshot(self.candidates, self._stage, sampler, self.engine.costs, seconds, self._expected)
+        costs = self.engine.costs
+        return snapshot(self.candidates, self._stage, sampler, costs, self.elapsed(), self._done)
 
     def _restored(self, tensors: dict[str, Tensor], data: dict[str, Any], sampler: Sampler) -> Stage:
         """The stage that the race was in when the checkpoint was written; everything else is set as it was then."""
-        self.begun = time.perf_counter() - data["seconds"]
         self.engine.costs = Costs(**data["costs"])
+        self.begun, self._done = self.clock() - data["seconds"], data.get("done", 0.0)
         self.candidates = candidates_of(data, "candidates", sampler.recipes)
         generation = data["generation"]
+        drawn = Counter(candidate.generation for candidate in self.candidates)
+        self.pace.sizes = [drawn[number] for number in range(len(drawn))]
         if generation is None:
-            stage = self._confirmation([self.candidates[number] for number in data["own"]])
-            stage.own = self.confirmed = candidates_of(data, "confirmed", sampler.recipes)
-            self._expected = data["expected_lane_steps"]
+            stage = self._confirmation(
+                [self.candidates[number] for number in data["own"] if number < len(self.candidates)]
+            )
+            stage.own = self.confirmed = candidates_of(data, "confirmed", sampler.recipes, self.baseline)
         else:
             stage = self._stage_of([self.candidates[number] for number in data["own"]], generation)
         restore(stage.cohort, tensors, data["cohort"])
@@ -220,10 +284,9 @@ class Study:
 
     def _stage_of(self, own: list[Candidate], generation: int) -> Stage:
         """The candidates `own` of a generation at the start of their training."""
-        settings = self.settings
-        survivors = expected_survivors(RUNGS if settings.rule != "none" else ())
-        runs = settings.candidates * settings.repeats * expected_share(survivors)
-        runs += settings.most_finalists * settings.confirm
+        settings, survivors = self.settings, self.pace.survivors
+        runs = self.pace.candidates_to_come(len(own)) * settings.repeats * expected_share(survivors)
+        runs += self.pace.runs_to_confirm()
         cohort = Cohort(
             self.engine,
             [candidate.recipe for candidate in own],
@@ -231,9 +294,7 @@ class Study:
             runs / (len(own) * settings.repeats),
             survivors,
         )
-        self._expected = runs * max(group.total_steps for group in cohort.groups)
-        count = len(generation_sizes(settings.candidates, settings.generations))
-        self._phase = f"race, generation {generation + 1} of {count}"
+        self._phase = f"race, generation {generation + 1}{self.pace.of_generations()}"
         return Stage(generation, own, cohort, np.full((0, len(own), settings.repeats), np.nan))
 
     def _race(self, stage: Stage, sampler: Sampler) -> None:
@@ -264,17 +325,19 @@ class Study:
     def _finalists(self) -> Stage:
         """The best of those that finished the race, at the start of their confirmation."""
         metric = self.task.objective.metric.name
-        return self._confirmation(best_finished(self.candidates, self.settings.most_finalists, metric))
+        return self._confirmation(best_finished(self.candidates, self.pace.most_finalists(), metric))
 
     def _confirmation(self, ranked: list[Candidate]) -> Stage:
-        """The candidates `ranked` on fresh repeats, before the first step."""
-        settings = self.settings
-        finalists = "finalist" if len(ranked) == 1 else "finalists"
-        self._phase = f"confirming {len(ranked)} {finalists} on {settings.confirm} fresh repeats"
-        repeats = range(settings.repeats, settings.repeats + settings.confirm)
-        cohort = Cohort(self.engine, [candidate.recipe for candidate in ranked], repeats)
-        self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked]
-        return Stage(None, self.confirmed, cohort, np.full((0, len(ranked), settings.confirm), np.nan))
+        """The best of the candidates `ranked` and the baseline on fresh repeats, before the first step."""
+        first = self.settings.repeats
+        most, self.confirm = self.pace.confirmation(len(ranked))
+        self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]
+        self._phase = phase_of_confirmation(len(self.confirmed), self.confirm, self.baseline)
+        if self.baseline is not None:
+            self.confirmed.append(Candidate(len(self.candidates), self.baseline, 0))
+        repeats = range(first, first + self.confirm)
+        cohort = Cohort(self.engine, [candidate.recipe for candidate in self.confirmed], repeats)
+        return Stage(None, self.confirmed, cohort, np.full((0, len(self.confirmed), self.confirm), np.nan))
 
     def _confirm(self, stage: Stage) -> Verdict:
         for progress in stage.cohort.evaluation_points:
@@ -284,14 +347,20 @@ class Study:
             stage.evaluate()
             self._show()
             self._keep()
-        seconds = time.perf_counter() - self.begun
-        return reach_verdict(stage, self.engine, self.kind, len(self.candidates), seconds)
+        drawn = len(self.candidates)
+        baseline = None if self.baseline is None else drawn
+        return reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)
 
     def _show(self) -> None:
-        done = min(1.0, self.engine.costs.lane_steps / self._expected) if self._expected else 0.0
-        elapsed = time.perf_counter() - self.begun - self.engine.costs.compile - self.engine.costs.trials
-        left = elapsed * (1 - done) / done if done > 0.02 else None
+        assert self._stage is not None
+        cohort, own = self._stage.cohort, len(self._stage.own)
+        if self._stage.generation is None:
+            done, left = self.pace.left_in_confirmation(own, self.confirm, cohort.progress)
+        else:
+            done, left = self.pace.left_in_race(len(cohort.live), cohort.progress)
+        # An estimate may turn out too good; what was said to be done stays done.
+        self._done = max(self._done, done)
         live = sum(candidate.left_at is None for candidate in self.candidates)
         leaders = standings(self.confirmed or self.candidates, self.kind)
-        metric = self.task.objective.metric.name
-        self.observer.show(Progress(self._phase, done, left, live, len(self.candidates), leaders, metric, self.kind))
+        drawn, metric = len(self.candidates), self.task.objective.metric.name
+        self.observer.show(Progress(self._phase, self._done, left, live, drawn, leaders, metric, self.kind))

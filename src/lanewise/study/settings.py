@@ -1,11 +1,18 @@
 """What a race is to do."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe import Recipe
+from lanewise.study.budget import Budget
 from lanewise.study.racing import RULES
+
+CANDIDATES = 48
+MOST_FINALISTS = 6
 
 
 @dataclass(frozen=True)
@@ -13,31 +20,76 @@ class RaceSettings:
     """What a race is to do; every field is checked.
 
     Args:
-        candidates: recipes drawn. repeats: of each in the race. generations: the sampler learns from one for the next.
+        candidates: recipes drawn, 48 by default; with a budget as many as it is enough for.
+        repeats: of each in the race. generations: the sampler learns from one for the next; with a budget there may be
+            more, or fewer where it is small.
         rule: name in `lanewise.study.racing.RULES`. finalists: how many are confirmed, at most;
             by default a quarter of the candidates, but 2 to 6.
-        confirm: fresh repeats they are confirmed on. seed: of the whole study.
+        confirm: fresh repeats they are confirmed on; with a budget, at most. seed: of the whole study.
+        budget: "500ep", epochs of all lanes together, or a time such as "10m"; see `lanewise.study.budget`.
     """
 
-    candidates: int = 48
+    candidates: int | None = None
     repeats: int = 3
     generations: int = 3
     rule: str = "halving"
     finalists: int | None = None
     confirm: int = 8
     seed: int = 0
+    budget: str | None = None
 
     def __post_init__(self) -> None:
+        if self.budget is not None:
+            Budget.of(self.budget)
+            if self.candidates is not None:
+                raise InputError(
+                    f"candidates = {self.candidates} and budget = {self.budget!r}: must not be given both; a budget "
+                    "says how many candidates there are"
+                )
+        elif self.candidates is None:
+            object.__setattr__(self, "candidates", CANDIDATES)
         least = {"candidates": 2, "repeats": 1, "generations": 1, "finalists": 2, "confirm": 2, "seed": 0}
         for name, low in least.items():
-            check_number(name, getattr(self, name), Allowed(low, integer=True, optional=name == "finalists"))
+            check_number(
+                name, getattr(self, name), Allowed(low, integer=True, optional=name in ("candidates", "finalists"))
+            )
         if not isinstance(self.rule, str) or self.rule not in RULES:
             raise InputError(f"rule = {self.rule!r}: must be one of {', '.join(RULES)}")
 
     @property
     def most_finalists(self) -> int:
         """How many candidates are confirmed, at most."""
-        return self.finalists if self.finalists is not None else min(6, max(2, self.candidates // 4))
+        return self.most_finalists_of(self.candidates)
+
+    def most_finalists_of(self, drawn: int | None) -> int:
+        """How many of `drawn` candidates are confirmed, at most; None where it is not known yet how many there are."""
+        if self.finalists is not None:
+            return self.finalists
+        return MOST_FINALISTS if drawn is None else min(MOST_FINALISTS, max(2, drawn // 4))
+
+    @classmethod
+    def of_task(cls, folds: int | None, given: Mapping[str, Any]) -> "RaceSettings":
+        """The settings `given`, with defaults that suit data that is split into `folds`, or into none (None).
+
+        Raises:
+            InputError: numbers of repeats that do not make whole rounds of folds.
+        """
+        if folds is None:
+            return cls(**given)
+        rounds = {"repeats": folds, "confirm": folds * math.ceil(cls.confirm / folds)}
+        settings = cls(**{**rounds, **given})
+        settings.check_folds(folds)
+        return settings
+
+    def check_folds(self, folds: int | None) -> None:
+        """Raise `InputError` unless all repeats are whole rounds of `folds`."""
+        for name in ("repeats", "confirm"):
+            count = getattr(self, name)
+            if folds is not None and count % folds:
+                raise InputError(
+                    f"{name} = {count}: must be a multiple of folds = {folds}, such as "
+                    f"{folds * math.ceil(count / folds)}, for every row to validate equally often"
+                )
 
 
 def with_overrides(space: Recipe, epochs: int | None, batch_size: int | None) -> Recipe:

@@ -10,7 +10,6 @@ from lanewise.lanes.checkpoint import state_of
 from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Costs
 from lanewise.recipe import Recipe
-from lanewise.recipe_file import dump
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import Snapshot
 from lanewise.study.sampling import Sampler
@@ -45,18 +44,18 @@ class Stage:
 
 
 def snapshot(
-    candidates: Sequence[Candidate], stage: Stage, sampler: Sampler, costs: Costs, seconds: float, expected: float
+    candidates: Sequence[Candidate], stage: Stage, sampler: Sampler, costs: Costs, seconds: float, done: float
 ) -> Snapshot:
     """Everything that a race in the middle of `stage` needs to go on in another process.
 
     Args:
-        candidates: all that were drawn. seconds: spent so far. expected: lane-steps of the whole race.
+        candidates: all that were drawn. seconds: spent so far. done: share of the whole race.
     """
     tensors, cohort = state_of(stage.cohort)
     return tensors, {
         "generation": stage.generation,
         "candidates": [candidate.to_dict() for candidate in candidates],
-        "recipes": [dump(recipe) for recipe in sampler.recipes],
+        "recipes": list(sampler.texts),
         "own": [candidate.number for candidate in stage.own],
         "confirmed": [candidate.to_dict() for candidate in stage.own] if stage.generation is None else [],
         "rungs": stage.rungs.tolist(),
@@ -64,14 +63,17 @@ def snapshot(
         "journal": sampler.journal,
         "costs": asdict(costs),
         "seconds": seconds,
-        "expected_lane_steps": expected,
+        "done": done,
         "cohort": cohort,
     }
 
 
-def candidates_of(data: dict[str, Any], which: str, recipes: Sequence[Recipe]) -> list[Candidate]:
-    """The `candidates` or the `confirmed` of a snapshot's plain data."""
-    return [Candidate.from_dict(one, recipes[one["number"]]) for one in data[which]]
+def candidates_of(
+    data: dict[str, Any], which: str, recipes: Sequence[Recipe], baseline: Recipe | None = None
+) -> list[Candidate]:
+    """The `candidates` or the `confirmed` of a snapshot's plain data; `baseline` may be the last of the latter."""
+    every = [*recipes, *([] if baseline is None else [baseline])]
+    return [Candidate.from_dict(one, every[one["number"]]) for one in data[which]]
 
 
 def rungs_of(data: dict[str, Any], repeats: int) -> np.ndarray:

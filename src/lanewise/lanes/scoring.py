@@ -1,0 +1,66 @@
+"""Scores of a pack's lanes on given rows, in calls that fit into memory."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lanewise.lanes.batch import batch_leaves
+from lanewise.lanes.engine import Prepared
+from lanewise.lanes.feed import Feed
+from lanewise.lanes.stopping import Lanes
+from lanewise.models import seeded
+
+EVALUATED_LANE_ROWS = 4096
+"""Rows times lanes that one evaluation call holds: bounds its memory."""
+LEAST_BATCHES = 32
+"""Parts of the rows where an objective scores whole batches: intervals take them for rows."""
+
+Found = tuple[dict[int, np.ndarray], dict[int, np.ndarray]]
+"""Losses and metrics by candidate, float64 [rows] each."""
+
+
+def scored(
+    prepared: Prepared, feed: Feed, blocks: Sequence[Lanes], rows: Tensor, lane_rows: int, width: int, test: bool
+) -> Found:
+    """(losses, metrics) of `rows` of the pool, or of the test data, for the lanes of all `blocks`.
+
+    An objective that scores whole batches gives one loss and one metric for each batch of nearly one size instead.
+
+    Args:
+        lane_rows: rows times lanes that one call may hold. width: lanes of the widest block.
+    """
+    # No more rows than four batches either: training shows that a batch fits into memory.
+    size = max(1, min(lane_rows // width, 4 * feed.batch_size))
+    parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
+
+    def score(block: Lanes, leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        with torch.no_grad(), seeded(feed.repeat.evaluation_seed, prepared.step.draws_itself):
+            losses, metrics = prepared.evaluate(*block.state, block.row, *leaves)
+        return losses.double().cpu(), metrics.double().cpu()
+
+    batches = feed.repeat.evaluated(parts, feed.dtype, feed.device, test)
+    pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in blocks]
+    coming = prepared.workers.submit(next, batches, None)
+    while (batch := coming.result()) is not None:
+        coming = prepared.workers.submit(next, batches, None)
+        leaves = batch_leaves(*batch)
+        jobs = [partial(score, block, leaves) for block in blocks]
+        for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
+            piece.append(result)
+    found: Found = ({}, {})
+    for block, piece in zip(blocks, pieces, strict=True):
+        for which in (0, 1):
+            whole = torch.cat([part[which] for part in piece], dim=1).numpy()
+            found[which].update({c: whole[lane] for lane, c in enumerate(block.candidates)})
+    return found
+
+
+def evaluated_parts(rows: Tensor, size: int, by_row: bool) -> tuple[Tensor, ...]:
+    """`rows` in parts of at most `size`; for scores of whole batches, in at least 32 parts of nearly one size."""
+    if by_row:
+        return torch.split(rows, size)
+    count = max(-(-len(rows) // size), min(len(rows), LEAST_BATCHES))
+    return torch.tensor_split(rows, count)
