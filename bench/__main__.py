@@ -41,8 +41,8 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "rules": rules.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "coordinates", "peers")
-"""What takes half an hour, or needs an environment of its own."""
+BY_NAME_ONLY = ("races", "coordinates", "coverage", "equal-studies", "peers")
+"""What takes minutes or half an hour, or needs an environment of its own."""
 
 
 def main() -> None:
