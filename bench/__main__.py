@@ -3,7 +3,20 @@
 import sys
 from collections.abc import Callable
 
-from bench import candidate_step, loading, networks, peers, reestimation, schedulers, time_to_answer
+from bench import (
+    candidate_step,
+    coverage,
+    equal_studies,
+    loading,
+    many,
+    networks,
+    peers,
+    reestimation,
+    rules,
+    schedulers,
+    start,
+    time_to_answer,
+)
 
 BENCHES: dict[str, Callable[[], None]] = {
     "candidate-step": candidate_step.main,
@@ -11,13 +24,20 @@ BENCHES: dict[str, Callable[[], None]] = {
     "reestimation": reestimation.main,
     "networks": networks.main,
     "loading": loading.main,
+    "start": start.main,
+    "many": many.main,
     "time-to-answer": time_to_answer.main,
+    "coverage": coverage.main,
+    "equal-studies": equal_studies.main,
+    "rules": rules.main,
     "peers": peers.main,
 }
-WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {"time-to-answer": time_to_answer.main}
+WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
+    "time-to-answer": time_to_answer.main,
+}
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("peers",)
-"""What needs an environment of its own."""
+BY_NAME_ONLY = ("races", "peers")
+"""What takes half an hour, or needs an environment of its own."""
 
 
 def main() -> None:

@@ -98,7 +98,9 @@ class Recording:
         write_whole(self.path, content.getvalue())
 
 
-def record(course: Course, path: Path, threads: int | None, note: Callable[[str], None] = print) -> dict[str, np.ndarray]:
+def record(
+    course: Course, path: Path, threads: int | None, note: Callable[[str], None] = print
+) -> dict[str, np.ndarray]:
     """All arrays of `course`, read from `path` as far as they are there, and trained and written there if not."""
     engine = Engine(course.task, course.seed, threads=threads, note=note)
     recipes, recording = course.recipes(), Recording(path, course)

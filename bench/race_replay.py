@@ -3,9 +3,8 @@
 Pure functions of the arrays that `race_curves` records; nothing is trained here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -65,7 +64,10 @@ def tau_table(
     found: dict[str, list[float]] = {kind: [tau(rungs[kind], truth)] for kind in kinds}
     for _ in range(draws):
         some = generator.integers(count, size=count)
-        race, true = generator.integers(race_repeats, size=race_repeats), generator.integers(true_repeats, size=true_repeats)
+        race, true = (
+            generator.integers(race_repeats, size=race_repeats),
+            generator.integers(true_repeats, size=true_repeats),
+        )
         for kind in kinds:
             found[kind].append(tau(rungs[kind][some][:, race], truth[some][:, true]))
     return {kind: (interval(np.array(taus)), interval(np.array(taus) - found["raw"])) for kind, taus in found.items()}
@@ -137,7 +139,9 @@ def fields(curves: dict[str, Array], count: int, size: int, repeats: int, seed: 
     return made
 
 
-def run(curves: dict[str, Array], judge: Judge, entrant: Entrant, prices: Prices, field: Field) -> tuple[float, float, float]:
+def run(
+    curves: dict[str, Array], judge: Judge, entrant: Entrant, prices: Prices, field: Field
+) -> tuple[float, float, float]:
     """(regret of the race's own pick, regret once confirmed, compute spent without the confirmation) of one race.
 
     Regret is the truth of the pick less that of the best candidate of the field; compute is a share of training the

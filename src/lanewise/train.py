@@ -29,7 +29,7 @@ from lanewise.lanes.feed import Feed, Repeat, rows_per_step, scales
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
 from lanewise.lanes.precision import autocast, check_precision, widen_outputs
-from lanewise.lanes.reestimation import REESTIMATED_ROWS
+from lanewise.lanes.reestimation import PASSED_BATCHES, rows_to_take
 from lanewise.lanes.scoring import evaluated_parts
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.stopping import patience_of
@@ -145,7 +145,7 @@ def train(
                     average_in(average, model, numbers[AVERAGING])
             if done in measured and (plateaus.listening or patience):
                 if average is not None:
-                    take_statistics(average, task, feed, step.batch_rows, cast)
+                    take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast)
                 with evaluated_weights(optimizer):
                     heard = mean_scores(evaluated, task, feed, valid, cast)
                     if patience:
@@ -164,7 +164,7 @@ def train(
         final.load_state_dict(best)
 
     if average is not None and not waiting.best:
-        take_statistics(average, task, feed, step.batch_rows, cast)
+        take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast)
     zeros = Penalty(final, select=chosen or None).zeros()
 
     def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
@@ -234,8 +234,9 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
             kept.copy_(now[name])
 
 
-def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int, cast: Cast) -> None:
-    """Give averaged weights the batch norm statistics that they have on training rows, in batches of `size`."""
+def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int, epochs: int, cast: Cast) -> None:
+    """Give averaged weights the batch norm statistics that they have on training rows, as a lane does."""
+    rows = rows_to_take(epochs, len(feed.repeat.split.train), len(evaluation_points(epochs)))
 
     def forward(model: nn.Module, batch: tuple[Inputs, Targets]) -> None:
         with cast():
@@ -243,7 +244,7 @@ def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int, cast:
 
     # Weights that diverged have none that are finite, and the scores will show it.
     with contextlib.suppress(InputError):
-        reestimate(average, feed.first_batches(size, REESTIMATED_ROWS), forward)
+        reestimate(average, feed.first_rows(size, rows, PASSED_BATCHES), forward)
 
 
 def mean_scores(

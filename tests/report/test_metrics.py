@@ -25,6 +25,7 @@ from lanewise.parts.schedules import Plateau
 from lanewise.recipe_file import save
 from lanewise.report import terminal
 from lanewise.report.outcome import outcomes
+from lanewise.study import traces
 from lanewise.study.folder import RunFolder
 from lanewise.study.progress import Progress
 from lanewise.study.score_kind import ScoreKind
@@ -112,12 +113,13 @@ def test_the_record_is_in_the_metrics_own_direction(found: Found) -> None:
     again = Verdict.from_dict(data, "verdict.json")
     assert again.sentences() == found.verdict.sentences()
     last = {c.number: found.own(c.score) for c in found.race.study.candidates if c.scored}
-    with np.load(found.folder.curves) as curves:
-        raced = curves["confirmation"] == 0
-        for number, score in last.items():
-            own = raced & (curves["candidate"] == number)
-            ended = own & (curves["progress"] == curves["progress"][own].max())
-            assert curves["metric"][ended].mean() == pytest.approx(score)
+    raced = [row for row in traces.read(found.folder.traces).to_pylist() if row["phase"] == "race"]
+    told = {row["candidate"]: row["score"] for row in traces.read(found.folder.candidates).to_pylist()}
+    for number, score in last.items():
+        own = [row for row in raced if row["candidate"] == number]
+        end = max(row["progress"] for row in own)
+        assert np.mean([row["metric"] for row in own if row["progress"] == end]) == pytest.approx(score)
+        assert told[number] == pytest.approx(score)
 
 
 def test_the_metric_is_what_plain_pytorch_makes_of_the_recipe(found: Found) -> None:

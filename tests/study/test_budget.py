@@ -138,7 +138,7 @@ def simulated(settings: RaceSettings, slower: float = 1.0, overhead: float = 0.0
         slower: how many times as long as timed. overhead: lanes that a call costs beside its lanes.
     """
     plan = Plan(packed=True, compiled=False, width=32, workers=1, threads=1)
-    engine: Any = SimpleNamespace(costs=Costs(), plans={"all": plan})
+    engine: Any = SimpleNamespace(costs=Costs(), plans={"all": plan}, note=lambda line: None)
     now = [0.0]
     pace = Pace(
         settings, engine, lambda: now[0], Decisions(), 20.0, ((1.0, 0.25), (0.5, 0.25), (0.25, 0.5)),
@@ -178,15 +178,16 @@ def test_a_budget_in_epochs_is_kept(budget: str, given: dict[str, int]) -> None:
     assert pace.decisions.made["confirmation"]["repeats"] % given.get("step", 1) == 0
 
 
-@pytest.mark.parametrize(("budget", "least"), [("70ep", "ep here"), ("1s", "s here")])
+@pytest.mark.parametrize(("budget", "least"), [("70ep", "ep here"), ("0.5s", "s here")])
 def test_a_budget_too_small_says_what_the_least_is(budget: str, least: str) -> None:
     with pytest.raises(
-        InputError, match=rf"budget = '{budget}': must be at least \d+{least}, for the smallest"
+        InputError, match=rf"budget = '{budget}': must be at least \d+{least} for the smallest"
     ) as caught:
         simulated(RaceSettings(budget=budget))
     said = str(caught.value).split("at least ")[1].split(" ")[0]
     pace, _ = simulated(RaceSettings(budget=said))
-    assert pace.sizes == [2]
+    assert len(pace.sizes) == 1
+    assert 2 <= pace.sizes[0] <= 4
 
 
 def test_a_budget_too_small_leaves_no_folder(tmp_path: Path) -> None:
@@ -271,11 +272,11 @@ def test_what_is_on_record_is_done_however_slow_the_machine_is_now(tmp_path: Pat
 
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
-        study(folder, observer=Stops()).run()
+        study(folder, observer=Stops(), every=60).run()
     made = json.loads(folder.decided.read_text())
     # As if it had been killed before the first checkpoint: everything is drawn again.
     folder.checkpoints.remove()
-    again = study(RunFolder.reopened(folder.path), seconds=9 * SECONDS_OF_A_LANE_EPOCH, observer=Stops())
+    again = study(RunFolder.reopened(folder.path), seconds=9 * SECONDS_OF_A_LANE_EPOCH, observer=Stops(), every=60)
     with pytest.raises(KeyboardInterrupt):
         again.run()
     assert again.pace.sizes == [made["generation 1"]["candidates"], made["generation 2"]["candidates"]]

@@ -11,9 +11,10 @@ from lanewise.lanes.cohort import Scores
 from lanewise.parts.rules import SGD
 from lanewise.recipe import Recipe
 from lanewise.study.candidate import TIE, Candidate, rung_scores, standing
+from lanewise.study.ranking import filled_below, intervals_on_test_rows, rank_finalists
 from lanewise.study.score_kind import ScoreKind, plain_numbers
 from lanewise.study.statistics import Interval, crossed_interval, fraction_interval, score_interval
-from lanewise.study.verdict import Finalist, Verdict, filled_below, intervals_on_test_rows, rank_finalists
+from lanewise.study.verdict import Finalist, Verdict
 
 ERROR, PLAIN = ScoreKind(greater_is_better=False, fraction=False), ScoreKind(fraction=False)
 RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
@@ -123,7 +124,8 @@ def test_nothing_but_nan_is_refused_in_words_that_fit() -> None:
 
 def test_the_test_rows_of_an_error_are_told_in_its_direction() -> None:
     rows = {n: -np.random.default_rng(n).random((4, 30)) for n in (3, 5)}
-    test, difference = intervals_on_test_rows(rows, ranked(), ERROR)
+    tested = intervals_on_test_rows(rows, ranked(), ERROR)
+    test, difference = tested.winner, tested.runner_up
     assert test == crossed_interval(-rows[3])
     assert 0 < test.low < test.mean < test.high
     assert difference == crossed_interval(rows[3] - rows[5])
@@ -133,11 +135,12 @@ def test_repeats_that_diverged_are_left_out_on_the_test_rows() -> None:
     rows = {n: -np.random.default_rng(n).random((4, 30)) for n in (3, 5)}
     rows[5][1, 7] = -np.inf
     rows[3][2] = np.nan
-    test, difference = intervals_on_test_rows(rows, ranked(), ERROR)
+    tested = intervals_on_test_rows(rows, ranked(), ERROR)
+    test, difference = tested.winner, tested.runner_up
     assert test == crossed_interval(-rows[3][[0, 1, 3]])
     assert difference == crossed_interval((rows[3] - rows[5])[[0, 3]])
     rows[5][0] = -np.inf
-    assert intervals_on_test_rows(rows, ranked(), ERROR)[1] is None
+    assert intervals_on_test_rows(rows, ranked(), ERROR).runner_up is None
     rows[3][:3] = np.nan
     with pytest.raises(InputError, match="is in 1 of 4 for the winner"):
         intervals_on_test_rows(rows, ranked(), ERROR)

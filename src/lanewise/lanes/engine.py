@@ -12,7 +12,7 @@ from lanewise.data import hold_out
 from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
 from lanewise.lanes.batch import batch_leaves
-from lanewise.lanes.feed import Feed, Repeat, rows_per_step
+from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import (
     NARROWEST_PACK,
@@ -119,8 +119,10 @@ class Engine:
         self.costs = Costs()
         self._given_plans, self._decided = plans or {}, decided
         self._repeats: dict[int, Repeat] = {}
+        self._readings: dict[tuple[int, int, int], Reading] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
+        self._noted: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
         keep_freed_memory()
@@ -128,6 +130,12 @@ class Engine:
         warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
         if self.device.type == "cpu" and adds_by_address():
             note(MKL_TOO_LATE)
+
+    def note_once(self, line: str) -> None:
+        """Note `line` unless that was done before."""
+        if line not in self._noted:
+            self._noted.add(line)
+            self.note(line)
 
     def repeat(self, index: int) -> Repeat:
         """The repeat `index` of the study."""
@@ -144,7 +152,11 @@ class Engine:
         repeat = self.repeat(index)
         draws, seeded = (step.draws, step.draws_itself) if step else ({}, False)
         size = rows_per_step(recipe, len(repeat.split.train))
-        return Feed(repeat, size, draws, self.dtype, self.device, seeded, channels_last)
+        # Runs of other lengths are at other steps, and one reading is at one step.
+        reading = self._readings.get((index, size, recipe.epochs))
+        feed = Feed(repeat, size, draws, self.dtype, self.device, seeded, reading, channels_last)
+        self._readings[index, size, recipe.epochs] = feed.reading
+        return feed
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
@@ -157,6 +169,10 @@ class Engine:
         if key not in self._prepared and key not in self._checked:
             self._step(recipe, feed)
             self._checked.add(key)
+
+    def idle_numbers(self, recipe: Recipe) -> list[str]:
+        """Numbers of `recipe` that no layer of the model reads."""
+        return self._step(recipe, self.feed(recipe, 0)).idle_numbers
 
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.example()

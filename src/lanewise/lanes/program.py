@@ -63,7 +63,7 @@ def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False, im
 
 
 def statistics_program(step: LaneStep, packed: bool) -> Program:
-    """The eager program that takes batch norm statistics: (*state, numbers, *batch) -> those of `LaneStep.statistics`."""
+    """The eager program that takes batch norm statistics: as `LaneStep.statistics`, of stacked lanes."""
     if not packed:
         return lambda *flat: _one_lane(partial(step.statistics, native=True), step.state_size, flat)
     return _by_lane(step.statistics, (0,) * step.state_size + (1,) + (None,) * step.layout.count)

@@ -97,7 +97,7 @@ class LaneStep:
         holds_images: whether it may matter to speed how images lie in memory.
         rates: the numbers that scale a step; they fall in a cool-down.
         batch_rows: rows of each of the batches that a step accumulates.
-        normed: batch norm layer -> values a channel in such a batch, where averaged weights take statistics anew.
+        normed: the batch norm layers for which averaged weights take statistics anew.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
@@ -127,7 +127,7 @@ class LaneStep:
             self.draws = draw_shapes(twin, one_pass, dtype, device)
             self.draws_itself = draws_itself(twin, one_pass, device)
             self._models = {"train": copy.deepcopy(twin).train(), "eval": twin.eval(), "listen": listening(twin)}
-            self.normed = self._normed(one_pass) if self.averages else {}
+            self.normed = self._normed(one_pass) if self.averages else ()
         except InputError:
             raise
         except Exception as error:
@@ -151,11 +151,11 @@ class LaneStep:
         self._of_thread = threading.local()
         self._structure: Any = None
 
-    def _normed(self, one_pass: Any) -> dict[str, int]:
+    def _normed(self, one_pass: Any) -> tuple[str, ...]:
         tried = copy.deepcopy(self._models["listen"])
         with torch.no_grad():
             one_pass(tried)
-        return {name: int(statistics.number) for name, statistics in heard(tried).items()}
+        return tuple(heard(tried))
 
     def model(self, mode: str) -> Bound:
         """The twin model in mode `train`, `eval` or `listen`, one a thread: `functional_call` swaps its tensors."""
@@ -289,9 +289,10 @@ class LaneStep:
         return losses, metrics
 
     def statistics(self, *flat: Tensor, native: bool = False) -> list[Tensor]:
-        """What the averaged weights of one lane give: (*state, numbers [count], *batch) -> [mean, squares, ...].
+        """What the averaged weights of one lane give: (*state, numbers [count], *batch) -> float64 tensors.
 
-        Mean and sum of squared deviations of the inputs of every layer of `normed`, float64 [channels] each.
+        For every layer of `normed` the mean [channels] of its inputs, the sum of their squared deviations [channels],
+        and how many values there are for each channel (0-d).
         """
         size = self._structure.num_leaves
         bound = self.model("listen")
@@ -300,7 +301,8 @@ class LaneStep:
         tensors = {name: tensor.clone() for name, tensor in self.weights(flat[:size], flat[size]).items()}
         bound.run(tensors, "one_pass", *self.layout.batch(flat[size + 1 :]))
         found = heard(bound.model)
-        return [part for name in self.normed for part in (found[name].mean, found[name].squares)]
+        kept = [found[name] for name in self.normed]
+        return [part for one in kept for part in (one.mean, one.squares, one.mean.new_tensor(one.number))]
 
     def with_statistics(self, state: Sequence[Tensor], found: dict[str, tuple[Tensor, Tensor]]) -> list[Tensor]:
         """A block's `state` whose averaged weights have the batch norm statistics `found`, by layer, of its lanes."""

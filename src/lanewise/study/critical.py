@@ -52,6 +52,15 @@ def one_to_many(comparisons: int, freedom: float, correlation: float = 0.5, conf
     return _critical("one", comparisons, least, _grid(freedom), confidence)
 
 
+def each_alone(comparisons: int, freedom: float, confidence: float = CONFIDENCE) -> float:
+    """For comparisons of which each has an estimate of spread of its own: Bonferroni's bound, whatever they are.
+
+    >>> round(each_alone(1, 10.0), 2), round(each_alone(6, 7.0), 2)
+    (2.23, 3.64)
+    """
+    return float(stats.t.ppf(1 - (1 - confidence) / (2 * comparisons), freedom))
+
+
 def _grid(freedom: float) -> float:
     """`freedom` rounded down by 6% at most, so that few values are ever worked out."""
     kept = min(max(freedom, 1.0), MOST_FREEDOM)
@@ -59,9 +68,15 @@ def _grid(freedom: float) -> float:
     return float(10 ** (np.floor(STEPS_PER_DECADE * np.log10(kept) + 1e-9) / STEPS_PER_DECADE))
 
 
+@lru_cache(maxsize=1)
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Gauss and Legendre's, for integrals from -1 to 1."""
+    return np.polynomial.legendre.leggauss(NODES)
+
+
 @lru_cache(maxsize=4096)
 def _critical(kind: str, count: int, correlation: float, freedom: float, confidence: float) -> float:
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _nodes()
     spreads = np.sqrt(stats.chi2.ppf((nodes + 1) / 2, freedom) / freedom)
     width, share = _known_spread(kind, count, correlation)
 
@@ -74,7 +89,7 @@ def _critical(kind: str, count: int, correlation: float, freedom: float, confide
 @lru_cache(maxsize=256)
 def _known_spread(kind: str, count: int, correlation: float) -> tuple[np.ndarray, np.ndarray]:
     """(bounds, P(every |Z| < bound)) where the spread is known."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes, weights = _nodes()
     z, density = 9 * nodes, 9 * weights * stats.norm.pdf(9 * nodes)
     width = np.concatenate([np.linspace(0, 8, 1601), [WIDEST]])
     inside: Callable[[float], np.ndarray]
