@@ -92,7 +92,7 @@ def _one_lane(
 ) -> list[Tensor]:
     if images_last:
         # Set anew at every step, so that a lane's bits depend on its numbers alone, not on how they happen to lie.
-        batch = (channels_last(leaf.unsqueeze(0)).squeeze(0) for leaf in flat[size + 1 :])
+        batch = (channels_last(leaf, leading=0) for leaf in flat[size + 1 :])
         flat = (*map(channels_last, flat[:size]), flat[size], *batch)
     state, numbers, *shared = [leaf.squeeze(0) for leaf in flat[:size]], flat[size].squeeze(1), *flat[size + 1 :]
     return [leaf.unsqueeze(0) for leaf in function(*state, numbers, *shared)]
