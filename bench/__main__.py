@@ -12,7 +12,7 @@ from bench import (
     many,
     networks,
     peers,
-    races,
+    places,
     reestimation,
     rules,
     schedulers,
@@ -32,18 +32,17 @@ BENCHES: dict[str, Callable[[], None]] = {
     "coverage": coverage.main,
     "equal-studies": equal_studies.main,
     "rules": rules.main,
-    "races": races.main,
+    "places": places.main,
     "coordinates": coordinates.main,
     "peers": peers.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "time-to-answer": time_to_answer.main,
     "rules": rules.main,
-    "races": races.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "coordinates", "peers")
-"""What takes half an hour, or needs an environment of its own."""
+BY_NAME_ONLY = ("races", "coordinates", "coverage", "equal-studies", "peers")
+"""What takes minutes or half an hour, or needs an environment of its own."""
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from scipy import stats
 
 from bench.equal_studies import Magnitudes
 from bench.rounds import machine, revision
-from lanewise.study.comparison import PairedMeans, RowScores, means_of, row_noise, with_best
-from lanewise.study.statistics import crossed_interval, fraction_interval, resampled_interval
+from lanewise.study.comparison import PairedMeans, RowScores, lead_of, means_of, row_noise, with_best
+from lanewise.study.statistics import fraction_interval, resampled_interval
 
 POOL, TEST, SHARE = 1438, 359, 0.25
 STUDIES, INTERVALS, POWER_STUDIES = 10_000, 2_000, 1_000
@@ -94,7 +94,8 @@ def analysed(rows: RowScores) -> Iterator[tuple[np.ndarray, PairedMeans]]:
     """(scores [candidates, repeats], what the verdict makes of them) of each study."""
     scores, noise = rows.means, row_noise(rows)
     for at, one in enumerate(scores):
-        own = replace(noise, within=noise.within[at], between=noise.between[at])
+        lasting = noise.persistence[at]
+        own = replace(noise, within=noise.within[at], between=noise.between[at], persistence=lasting)
         yield one, means_of(one, own)
 
 
@@ -136,7 +137,7 @@ def equal_candidates() -> None:
                     error, freedom = means.spread(0, 1)
                     held += abs(means.mean[0] - means.mean[1]) <= quantile(freedom) * error
                 for one, other in tested if both else ():
-                    score, lead = fraction_interval(one), crossed_interval(one - other)
+                    score, lead = fraction_interval(one), lead_of(one, other)
                     score_held += score.low <= given.accuracy <= score.high
                     lead_held += lead.low <= 0 <= lead.high
                     tested_studies += 1

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lanewise.comparing import Result, read_answer, resumed
 from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.openml import PREFIX
@@ -79,6 +80,7 @@ def race(
     out: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     device: str = "cpu",
+    precision: str = "float32",
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
@@ -97,7 +99,8 @@ def race(
         out: a new folder for the record and the report; nothing is written without it. A race that was stopped or
             killed goes on with `resume(out)`.
         checkpoint_every: seconds between two checkpoints in that folder, at least.
-        device: a torch device. threads: processors to use, all by default.
+        device: a torch device. precision: of the forward pass, float32 or bfloat16 (by `torch.autocast`; weights and
+            losses stay float32). threads: processors to use, all by default.
         engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
         observer: told how it goes; by default nobody is.
         sampler: draws the candidates: tpe, gp, cmaes, qmc, random or grid, an Optuna sampler, or a function that makes
@@ -135,6 +138,7 @@ def race(
             folder=folder,
             observer=observer,
             device=device,
+            precision=precision,
             threads=threads,
             plans=plans,
             every=checkpoint_every,
@@ -157,11 +161,11 @@ def resume(
     observer: Observer | None = None,
     sampler: OwnSampler | None = None,
     storage: str | None = None,
-) -> Race:
-    """Go on with a race that was stopped or killed: its traces and its verdict are those of one that never was.
+) -> Race | Result:
+    """Go on with a run that was stopped or killed: its traces and its verdict are those of one that never was.
 
     Args:
-        folder: what `race` was given as `out`.
+        folder: what `race`, `compare`, `ablate` or `sweep` was given as `out`.
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
         observer: told how it goes; by default nobody is.
         sampler: the one of your own that the race began with, as it was then.
@@ -172,16 +176,22 @@ def resume(
             that is finished, that another process is at, or whose data or model changed. Nothing has been written then.
     """
     reopened = RunFolder.reopened(Path(folder))
+    asked = reopened.asked
     if reopened.finished:
-        raise InputError(f"resume {folder}: is finished: {' '.join(read_verdict(reopened).sentences())}")
+        told = read_verdict(reopened) if asked == "race" else read_answer(reopened)
+        raise InputError(f"resume {folder}: is finished: {' '.join(told.sentences())}")
     recorded = reopened.settings()
     where = f"resume {folder}"
     task = task or recorded_task(recorded, where)
     check_unchanged(recorded, task, where)
+    if asked != "race":
+        return resumed(reopened, task, recorded, observer)
     try:
         known = {
             "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
             "device": recorded["device"],
+            # Runs recorded before there was a choice have none.
+            "precision": recorded.get("precision", "float32"),
             "threads": recorded["threads"],
             "every": recorded["checkpoint_every"],
             "baseline": None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0],

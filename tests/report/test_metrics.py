@@ -29,7 +29,7 @@ from lanewise.study import traces
 from lanewise.study.folder import RunFolder
 from lanewise.study.progress import Progress
 from lanewise.study.score_kind import ScoreKind
-from lanewise.study.verdict import Verdict
+from lanewise.study.verdict import Verdict, chance_words
 from lanewise.task import Task
 from lanewise.train import train
 from tests.report.studies import Recorder
@@ -137,8 +137,11 @@ def test_nothing_is_told_in_percent(found: Found) -> None:
     assert f"{found.metric} {found.verdict.test.mean:.4f}"[:-1] in shown
     assert ("less is better" in shown) != found.kind.greater_is_better
     sentences = " ".join(found.verdict.sentences())
+    chances = {chance_words(one.chance) for one in found.verdict.finalists if one.chance is not None}
     for text in (sentences, shown):
-        assert "%" not in text.replace("95% interval", "").replace("5% error rate", "")
+        for told in ("95% interval", "5% error rate", *chances):
+            text = text.replace(told, "")
+        assert "%" not in text
         assert "point" not in text
     assert "percentage points" not in words
     assert "winner's lead, points" not in words

@@ -131,14 +131,20 @@ def test_generations_share_what_is_left_and_leave_the_confirmation_its_part() ->
     assert size_of_generation(100, costly_calls, 1.0, 0, 3) == 18, "calls are paid for, lanes come along"
 
 
-def simulated(settings: RaceSettings, slower: float = 1.0, overhead: float = 0.0, **given: Any) -> tuple[Pace, float]:
+def simulated(
+    settings: RaceSettings,
+    slower: float = 1.0,
+    overhead: float = 0.0,
+    note: Callable[[str], None] = lambda line: None,
+    **given: Any,
+) -> tuple[Pace, float]:
     """(the pace, what was spent) of a race that trains nothing: its parts cost what they are estimated to.
 
     Args:
         slower: how many times as long as timed. overhead: lanes that a call costs beside its lanes.
     """
     plan = Plan(packed=True, compiled=False, width=32, workers=1, threads=1)
-    engine: Any = SimpleNamespace(costs=Costs(), plans={"all": plan}, note=lambda line: None)
+    engine: Any = SimpleNamespace(costs=Costs(), plans={"all": plan}, note=note)
     now = [0.0]
     pace = Pace(
         settings, engine, lambda: now[0], Decisions(), 20.0, ((1.0, 0.25), (0.5, 0.25), (0.25, 0.5)),
@@ -298,3 +304,13 @@ def test_steps_are_timed_for_a_race_by_the_clock() -> None:
     assert 0 < lane < 1
     assert 0 <= overhead < 2000
     assert isinstance(ran.engine, Engine)
+
+
+def test_a_time_that_is_nearly_enough_is_taken_with_a_note() -> None:
+    with pytest.raises(InputError, match="must be at least") as caught:
+        simulated(RaceSettings(budget="0.5s"), overhead=100.0)
+    least = float(str(caught.value).split("at least ")[1].split("s ")[0])
+    notes: list[str] = []
+    pace, _ = simulated(RaceSettings(budget=f"{least * 0.8:.0f}s"), overhead=100.0, note=notes.append)
+    assert len(pace.sizes) == 1
+    assert [note.startswith(f"the smallest race takes about {least:.0f}s here, more than") for note in notes] == [True]

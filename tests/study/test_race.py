@@ -22,12 +22,13 @@ from lanewise.ranges import choice, integer, log, uniform
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, load, read
 from lanewise.study import traces
+from lanewise.study.comparison import lead_of
 from lanewise.study.folder import RunFolder
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
 from lanewise.study.samplers import quiet
 from lanewise.study.settings import RaceSettings, with_overrides
-from lanewise.study.statistics import crossed_interval, fraction_interval
+from lanewise.study.statistics import fraction_interval
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task
 
@@ -276,7 +277,7 @@ def test_the_test_score_is_that_of_the_winner_in_all_fresh_repeats(monkeypatch: 
     verdict = study().run()
     assert found[0].shape == (SETTINGS.confirm, 24)
     assert verdict.test == fraction_interval(found[0])
-    assert verdict.difference == crossed_interval(found[0] - found[1])
+    assert verdict.difference == lead_of(found[0], found[1])
 
 
 def test_candidates_that_diverge_are_recorded_and_lose(tmp_path: Path) -> None:

@@ -58,7 +58,8 @@ def test_the_interval_covers_an_accuracy() -> None:
 def test_the_interval_of_a_fraction_near_one_covers_it(runs: int, accuracy: float) -> None:
     spread, bound = crossed(runs, 360, 0.05, 1.0, 0.3), stats.norm.ppf(accuracy) * math.sqrt(0.05**2 + 1 + 0.3**2)
     found = covered(fraction_interval, lambda generator: (spread(generator) < bound).astype(float), accuracy)
-    assert 0.93 <= found <= 0.97
+    # From one or two wrong rows no interval has the same share everywhere.
+    assert 0.93 <= found <= 0.98
 
 
 def test_the_interval_is_rather_too_wide_where_neither_runs_nor_rows_differ() -> None:

@@ -71,6 +71,8 @@ def drawn_words(one: Summary) -> str:
 
 def score_words(one: Summary) -> str:
     """`17: accuracy 97.5%`."""
+    if one.found is not None:
+        return one.found
     if one.winner is None:
         return ""
     score = "none" if one.score is None else ScoreKind(fraction=one.fraction).words(one.score)

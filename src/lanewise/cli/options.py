@@ -41,6 +41,9 @@ ClassWeights = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
 Device = Annotated[str, typer.Option(help="A torch device.")]
+Precision = Annotated[
+    str, typer.Option(help="Of the forward pass: float32, or bfloat16 on hardware that is faster in it.")
+]
 Threads = Annotated[int | None, typer.Option(help="Processors to use; all by default.")]
 Seed = Annotated[int, typer.Option(help="Every split, weight, order and mask follows from it.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, instead of the recipe's own.")]

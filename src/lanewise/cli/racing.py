@@ -18,6 +18,7 @@ from lanewise.cli.options import (
     Metric,
     Model,
     Objective,
+    Precision,
     Seed,
     Split,
     Storage,
@@ -27,7 +28,7 @@ from lanewise.cli.options import (
     recorded_names,
     task_of,
 )
-from lanewise.cli.printing import print_found
+from lanewise.cli.printing import print_answer, print_found
 from lanewise.cli.stopping import resumable
 
 
@@ -67,6 +68,7 @@ def race(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
     device: Device = "cpu",
+    precision: Precision = "float32",
     threads: Threads = None,
     engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None,
     checkpoint_every: Annotated[
@@ -105,6 +107,7 @@ def race(
             batch_size=batch_size,
             out=folder,
             device=device,
+            precision=precision,
             threads=threads,
             engine=engine,
             checkpoint_every=checkpoint_every,
@@ -120,7 +123,7 @@ def race(
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of a race that was stopped or killed: runs/race-001.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run that was stopped or killed: runs/race-001.")],
     data: Annotated[
         str | None, typer.Option(help="Its data, where that is neither built in nor at its old path.")
     ] = None,
@@ -130,12 +133,13 @@ def resume(
     storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a race that was stopped or killed, from its last checkpoint.
+    """Go on with a race, a comparison, an ablation or a sweep that was stopped or killed, from its last checkpoint.
 
-    Its curves and its verdict are, bit for bit, those of a race that was never stopped; only timings differ. Everything
-    else that the race was given is on record.
+    Its curves and its verdict are, bit for bit, those of a run that was never stopped; only timings differ. Everything
+    else that the run was given is on record.
     """
     from lanewise import api
+    from lanewise.comparing import Result, read_answer
     from lanewise.report import terminal
     from lanewise.study.folder import RunFolder
 
@@ -143,9 +147,15 @@ def resume(
     if folder.finished:
         folder.tidy()
         stderr.print(f"{run} is finished.", markup=False)
-        print_found(api.read_verdict(folder), run, as_json)
+        if folder.asked == "race":
+            print_found(api.read_verdict(folder), run, as_json)
+        else:
+            print_answer(read_answer(folder), run, as_json)
         return
     task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
     with resumable(run, as_json), terminal.observer(stderr) as observer:
         found = api.resume(run, task, observer=observer, storage=storage)
-    print_found(found.verdict, run, as_json)
+    if isinstance(found, Result):
+        print_answer(found.answer, run, as_json)
+    else:
+        print_found(found.verdict, run, as_json)

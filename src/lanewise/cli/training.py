@@ -20,6 +20,7 @@ from lanewise.cli.options import (
     Metric,
     Model,
     Objective,
+    Precision,
     Split,
     Target,
     Time,
@@ -78,6 +79,8 @@ def of_run(
     if settled:
         raise InputError(f"{settled[0]}: is on record in {path}; must not be given with the folder of a race")
     folder, where = RunFolder.reopened(path, "train"), f"train {path}"
+    if folder.asked != "race":
+        raise InputError(f"{where}: holds no race, but what {folder.asked} found; train its recipe: {folder.best}")
     known = folder.settings()
     number = winner_of(folder) if candidate is None else candidate
     task = recorded_task(known, where, model, data)
@@ -122,6 +125,7 @@ def train(
     repeat: Annotated[int, typer.Option(help="Whose split, weights and order to take.")] = 0,
     all_rows: Annotated[bool, typer.Option(help="Train on the validation rows too.")] = False,
     device: Device = "cpu",
+    precision: Precision = "float32",
     threads: Annotated[int, typer.Option(help="torch threads; one is fastest for small models.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
 ) -> None:
@@ -162,6 +166,7 @@ def train(
             repeat=repeat,
             all_rows=all_rows,
             device=device,
+            precision=precision,
             show=lambda step, steps, loss: stderr.print(f"step {step:,} of {steps:,}, training loss {loss:.4f}"),
         )
     except KeyboardInterrupt:

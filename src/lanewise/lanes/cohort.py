@@ -113,7 +113,7 @@ class Cohort:
         packs = []
         for index in self.repeats:
             start = prepared.step.initial_state(engine.new_model(index))
-            feed = engine.feed(recipe, index, prepared.step)
+            feed = engine.feed(recipe, index, prepared.step, prepared.plan.channels_last)
             packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
         patience = {c: patience_of(self.recipes[c], total, plain.steps_per_epoch) for c in candidates}

@@ -15,6 +15,7 @@ from lanewise.data.items import Batch, joined
 from lanewise.data.nested import Inputs, Targets, leaves, mapped
 from lanewise.errors import InputError
 from lanewise.lanes.batch import batch_leaves
+from lanewise.lanes.channels_last import channels_last
 from lanewise.lanes.streams import stream, stream_seed
 from lanewise.parts.part import Variable
 from lanewise.recipe import Recipe
@@ -103,6 +104,11 @@ class Chunk:
         """The batch and draws of one of the steps."""
         return [leaf[number] for leaf in self.leaves]
 
+    def channels_last(self) -> "Chunk":
+        """The same with the channels of images, and of draws for them, innermost in memory."""
+        y = None if self.y is None else mapped(channels_last, self.y)
+        return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
+
 
 def scales(held: Held, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
     """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
@@ -188,6 +194,9 @@ class Feed:
     Rows are shuffled anew each epoch; the last rows that do not fill a batch are left out in that epoch. A `reading`
     may be shared with feeds of other structures; by default a feed has its own.
 
+    Attributes:
+        channels_last: whether chunks are made with the channels of images innermost in memory.
+
     Raises:
         InputError: a larger batch than training rows.
     """
@@ -201,6 +210,7 @@ class Feed:
         device: torch.device,
         seeded: bool = False,
         reading: Reading | None = None,
+        channels_last: bool = False,
     ) -> None:
         rows = len(repeat.split.train)
         if batch_size > rows:
@@ -209,7 +219,7 @@ class Feed:
                 "a step accumulates counted"
             )
         self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
-        self.dtype, self.device, self.seeded = dtype, device, seeded
+        self.dtype, self.device, self.seeded, self.channels_last = dtype, device, seeded, channels_last
         self.steps_per_epoch = rows // batch_size
         one, _ = repeat.held.pool.take(repeat.split.train[:1])
         row_bytes = sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
@@ -232,7 +242,8 @@ class Feed:
         epoch, first = divmod(start, self.steps_per_epoch)
         steps = stop - start
         x, y = self.reading.steps(start, stop)
-        return Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        chunk = Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        return chunk.channels_last() if self.channels_last else chunk
 
     def example(self, steps: int = 1) -> Chunk:
         """As many of the first steps as there are in an epoch, to try things out: no worker reads ahead for them."""

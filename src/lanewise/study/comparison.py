@@ -19,7 +19,7 @@ from scipy import stats
 from lanewise.study import critical
 from lanewise.study.statistics import TRIMMED, Interval
 
-DRAWS = 20_000
+DRAWS = 10_000
 STEPS = np.linspace(0.0005, 0.9995, 1000)
 """Of a probability, between which its quantiles are interpolated."""
 UNLIKE = 0.05
@@ -80,6 +80,10 @@ class PairedMeans:
     def spread(self, one: int, other: int) -> tuple[float, float]:
         """(standard error of the difference of two means, its degrees of freedom, after Satterthwaite)."""
         run, rows = (_of_difference(part, one, other) for part in (self.run, self.rows))
+        if self.row_noise is not None:
+            # Chance makes some pairs look as if no row had its favourite; then the pairs together are believed.
+            within = _of_difference(self.row_noise.within, one, other)
+            rows = max(rows, self.row_noise.shared * float(self.row_noise.persistence) * within)
         # Candidates that are one and the same differ by rounding alone.
         if run + rows <= 1e-12 * float(np.trace(self.run + self.rows)):
             return 0.0, critical.MOST_FREEDOM
@@ -158,8 +162,8 @@ class RowNoise:
         within: covariance over the rows of a repeat, float [candidates, candidates]. between: the part of it that stays
             from repeat to repeat. shared: of a repeat's rows, how far any two repeats have them in common, as the share
             of `between` that the mean over many repeats keeps. size: rows of a repeat. distinct: different rows in all.
-        pairs: of observations of one row in two repeats. shared_rows: rows with such pairs, those with more counting
-            the more.
+        persistence: `between` as a share of `within`, over the differences of all pairs. pairs: of observations of one
+            row in two repeats. shared_rows: rows with such pairs, those with more counting the more.
     """
 
     within: np.ndarray
@@ -167,6 +171,7 @@ class RowNoise:
     shared: float
     size: float
     distinct: int
+    persistence: np.ndarray
     pairs: float
     shared_rows: float
 
@@ -202,8 +207,11 @@ def row_noise(rows: RowScores) -> RowNoise:
         between = (of_row @ np.swapaxes(of_row, -1, -2) - squares) / pairs / lost_by_centring
     shared_rows = float(pairs**2 / (weights**2).sum()) if pairs else 0.0
     within = squares / (observations - repeats)
+    whole = _over_pairs(within)
+    lasting = np.divide(_over_pairs(between), whole, out=np.zeros_like(whole), where=whole > 0)
     return RowNoise(
-        within, _no_less_than_none(between), shared, size, len(times), float(pairs) / 2, shared_rows
+        within, _no_less_than_none(between), shared, size, len(times), np.clip(lasting, 0, 1), float(pairs) / 2,
+        shared_rows,
     )  # fmt: skip
 
 
@@ -256,10 +264,21 @@ def with_reference(means: PairedMeans, reference: int) -> list[Interval]:
     return found
 
 
+def lead_of(one: np.ndarray, other: np.ndarray) -> Interval:
+    """A 95% interval for `one` minus `other`, two candidates that were settled before these rows were scored.
+
+    Args:
+        one, other: scores of the same rows in the same runs, finite, float [repeats, rows], at least 2 of both.
+    """
+    rows = RowScores.crossed(np.stack([one, other]))
+    means = paired_means(rows.means, rows=rows)
+    return means.difference(0, 1, critical.each_alone(1, means.spread(0, 1)[1]))
+
+
 def chances_of_best(means: PairedMeans) -> np.ndarray:
     """The probability that each candidate has the greatest expected score, float [candidates], sum 1.
 
-    The share of 20,000 draws of all differences to the one that leads, from the normal distribution with the variances
+    The share of 10,000 draws of all differences to the one that leads, from the normal distribution with the variances
     of `paired_means`, made wider by their degrees of freedom (Student's t): the posterior of a flat prior.
     The draws are the same in every call.
     """
@@ -275,7 +294,8 @@ def chances_of_best(means: PairedMeans) -> np.ndarray:
         errors[:, other] /= np.interp(share, STEPS, np.sqrt(stats.chi2.ppf(STEPS, freedom) / freedom))
     drawn = means.mean - means.mean[leader] + errors
     # Candidates that never differ share what they win.
-    won = drawn >= drawn.max(axis=1, keepdims=True) - 1e-12
+    alike = 1e-6 * float(np.sqrt(np.trace(means.run + means.rows)))
+    won = drawn >= drawn.max(axis=1, keepdims=True) - alike
     found: np.ndarray = (won / won.sum(axis=1, keepdims=True)).mean(axis=0)
     return found
 
@@ -329,6 +349,12 @@ def _bound_of_pairs(means: PairedMeans, one: int, other: int) -> float:
 def _unlike(candidates: int, freedom: int) -> float:
     """How many times the others' variance the greatest of `candidates` may be by chance."""
     return float(stats.f.ppf(1 - UNLIKE / candidates, freedom, (candidates - 2) * freedom))
+
+
+def _over_pairs(covariance: np.ndarray) -> np.ndarray:
+    """The sum of the variances of all differences."""
+    candidates = covariance.shape[-1]
+    return np.asarray(candidates * np.trace(covariance, axis1=-2, axis2=-1) - covariance.sum(axis=(-2, -1)))
 
 
 def _of_difference(covariance: np.ndarray, one: int, other: int) -> float:

@@ -145,6 +145,11 @@ class RunFolder:
         """What `run.json` holds."""
         return read_json(self.path / MARK, f"{self.path / MARK}")
 
+    @property
+    def asked(self) -> str:
+        """What the run is: `race`, or the question asked of given recipes."""
+        return str(self.settings().get("asked", "race"))
+
     def resume_command(self) -> str:
         """The command that goes on with this run; a model or data of the user's own must be given again."""
         known = self.settings()
@@ -213,6 +218,11 @@ class RunFolder:
         self.write_json(MARK, settings)
         self.write_space(space, task)
 
+    def write_question(self, settings: dict[str, Any]) -> None:
+        """What was asked of given recipes, which takes the place of a space: `run.json`, which makes it a run."""
+        self.begun = True
+        self.write_json(MARK, settings)
+
     def write_space(self, space: Recipe, task: dict[str, str]) -> bool:
         """`space.yaml`, unless it is there already; whether what is there now is this space."""
         text = dump(space, task)
@@ -270,6 +280,6 @@ def plans_of(data: Mapping[str, Any], where: str) -> dict[str, Plan]:
     return {key: Plan.from_dict(plan, where) for key, plan in data.items()}
 
 
-def fresh_path(parent: Path = DEFAULT_PARENT) -> Path:
-    """The first of `race-001`, `race-002`, ... in `parent` that is not there yet."""
-    return next(path for number in itertools.count(1) if not (path := parent / f"race-{number:03d}").exists())
+def fresh_path(parent: Path = DEFAULT_PARENT, what: str = "race") -> Path:
+    """The first of `race-001`, `race-002`, ... in `parent` that is not there yet; `what` is run in it."""
+    return next(path for number in itertools.count(1) if not (path := parent / f"{what}-{number:03d}").exists())

@@ -61,6 +61,7 @@ def described(
         "baseline": None if baseline is None else dump(baseline),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(engine.device),
+        "precision": engine.precision,
         "threads": engine.threads,
         "plans": None if plans is None else {key: plan.to_dict() for key, plan in plans.items()},
         "checkpoint_every": every,

@@ -11,6 +11,7 @@ from lanewise.errors import InputError
 from lanewise.study.checkpoint import header
 from lanewise.study.folder import FORMAT, LOCK, MARK, RunFolder, read_json
 from lanewise.study.lock import is_held
+from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Verdict
 
 FINISHED, RUNNING, STOPPED, DAMAGED, OTHER = "finished", "running", "stopped", "damaged", "another version"
@@ -24,7 +25,8 @@ class Summary:
         state: finished, running (a process is at it now), stopped (`lanewise resume` goes on), damaged or another
             version. done: share of the race at its last checkpoint, 0 to 1. problem: what is wrong with one that is
             damaged. candidates: drawn so far. winner: its number. score: of the winner on test rows, in the metric's
-            own direction. fraction: whether that is a share. begun: when, in ISO 8601.
+            own direction. fraction: whether that is a share. begun: when, in ISO 8601. asked: `race`, or the question
+            asked of given recipes. found: its answer in short, on validation rows.
     """
 
     run: str
@@ -39,6 +41,8 @@ class Summary:
     score: float | None = None
     fraction: bool = True
     begun: str | None = None
+    asked: str = "race"
+    found: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `--json`."""
@@ -70,6 +74,11 @@ def summary(path: Path) -> Summary:
         about: dict[str, Any] = {name: str(known[name]) for name in ("data", "model") if known.get(name) is not None}
         begun = _begun(known, path)
         folder = RunFolder.reopened(path)
+        about["asked"] = folder.asked
+        if folder.finished and folder.asked != "race":
+            data = read_json(folder.verdict, folder.verdict.name)
+            metric = data["metric"]
+            return Summary(run, FINISHED, 1.0, None, **about, metric=metric, begun=begun, found=_answer(data))
         if folder.finished:
             verdict = Verdict.from_dict(read_json(folder.verdict, folder.verdict.name), folder.verdict.name)
             score = verdict.test.mean if math.isfinite(verdict.test.mean) else None
@@ -80,12 +89,21 @@ def summary(path: Path) -> Summary:
             )  # fmt: skip
         state = RUNNING if is_held(path / LOCK) else STOPPED
         newest = next(filter(None, map(header, folder.checkpoints.paths())), None) or {}
-        drawn, done = len(newest.get("candidates", [])), newest.get("done", 0.0)
+        drawn = len(newest.get("candidates", [])) if folder.asked == "race" else None
+        done = newest.get("done", 0.0)
         return Summary(run, state, float(done), None, **about, candidates=drawn, begun=begun)
     except InputError as error:
         return Summary(run, DAMAGED, problem=str(error))
     except (OSError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         return Summary(run, DAMAGED, problem=f"{type(error).__name__}: {error}")
+
+
+def _answer(data: Mapping[str, Any]) -> str:
+    """The answer to a question about recipes, from its `verdict.json`, in short."""
+    best = data["recipe"] if data["asked"] == "ablate" else data["recipes"][0]
+    score = ScoreKind(data["greater_is_better"], data["fraction"]).words(best["score"]["mean"])
+    name = {"sweep": f"{data.get('field')} = {best['name']}", "ablate": "whole"}.get(data["asked"], best["name"])
+    return f"{name}: validation {data['metric']} {score}"
 
 
 def _begun(known: Mapping[str, Any], path: Path) -> str:

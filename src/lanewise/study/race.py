@@ -51,7 +51,7 @@ class Study:
     Args:
         task: model, data, objective. space: a recipe with ranges. settings: what to do.
         folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
-        observer: told how it goes. device, threads, plans: see `Engine`.
+        observer: told how it goes. device, threads, precision, plans: see `Engine`.
         every: seconds between two checkpoints, at least; 0 for one after every few steps.
         drawing: how candidates are drawn and where that is recorded; by default with TPE, in the folder.
         baseline: a recipe that is confirmed beside the finalists and compared with the winner; its number is the next
@@ -72,6 +72,7 @@ class Study:
         folder: RunFolder | None = None,
         observer: Observer | None = None,
         device: str = "cpu",
+        precision: str = "float32",
         threads: int | None = None,
         plans: dict[str, Plan] | None = None,
         every: float = EVERY,
@@ -97,8 +98,8 @@ class Study:
         self._every, self._plans = every, plans
         replayed = read_plans(folder.engine) if folder and folder.resumes and folder.engine.exists() else None
         self.engine = Engine(
-            task, settings.seed, device=device, threads=threads, plans=plans, note=self.observer.note,
-            replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
+            task, settings.seed, device=device, threads=threads, precision=precision, plans=plans,
+            note=self.observer.note, replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
         )  # fmt: skip
         # A batch larger than the data is a user's mistake, to be found before anything is written.
         size = space.batch_size

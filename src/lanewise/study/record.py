@@ -14,7 +14,8 @@ def write_results(
     folder: RunFolder, task: Task, candidates: Sequence[Candidate], confirmed: Sequence[Candidate], verdict: Verdict
 ) -> None:
     """Write `traces.parquet`, `candidates.parquet` and `best.yaml`."""
-    traces.write(traces.traces(candidates, confirmed, verdict.kind), folder.traces)
+    phases = ((traces.RACE, candidates), (traces.CONFIRMATION, confirmed))
+    traces.write(traces.traces(phases, verdict.kind), folder.traces)
     traces.write(traces.table_of(candidates, confirmed, verdict.kind), folder.candidates)
     save(verdict.winner, folder.best, task.names)
 
