@@ -121,7 +121,7 @@ class Study:
             self.elapsed,
             folder.decisions() if folder else Decisions(),
             sum(epochs) / len(epochs),
-            expected_survivors(RUNGS if settings.rule != "none" else ()),
+            expected_survivors(RUNGS if settings.rule != "none" else (), settings.rule),
             self._timed,
             task.source.splitter.folds or 1,
             int(baseline is not None),
