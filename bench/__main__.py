@@ -3,7 +3,23 @@
 import sys
 from collections.abc import Callable
 
-from bench import candidate_step, loading, networks, peers, races, reestimation, schedulers, time_to_answer
+from bench import (
+    candidate_step,
+    coordinates,
+    coverage,
+    equal_studies,
+    loading,
+    many,
+    networks,
+    peers,
+    places,
+    races,
+    reestimation,
+    rules,
+    schedulers,
+    start,
+    time_to_answer,
+)
 
 BENCHES: dict[str, Callable[[], None]] = {
     "candidate-step": candidate_step.main,
@@ -11,17 +27,25 @@ BENCHES: dict[str, Callable[[], None]] = {
     "reestimation": reestimation.main,
     "networks": networks.main,
     "loading": loading.main,
+    "start": start.main,
+    "many": many.main,
     "time-to-answer": time_to_answer.main,
     "races": races.main,
+    "coverage": coverage.main,
+    "equal-studies": equal_studies.main,
+    "rules": rules.main,
+    "places": places.main,
+    "coordinates": coordinates.main,
     "peers": peers.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "time-to-answer": time_to_answer.main,
+    "rules": rules.main,
     "races": races.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "peers")
-"""What takes half an hour, or needs an environment of its own."""
+BY_NAME_ONLY = ("races", "coordinates", "coverage", "equal-studies", "peers")
+"""What takes minutes or half an hour, or needs an environment of its own."""
 
 
 def main() -> None:

@@ -1,7 +1,9 @@
 """Cost of one candidate-step of larger models: convolutional networks on 28 x 28 and a small transformer.
 
 Lanewise runs them the way its engine chooses. Beside it the plain loop as users run it, and its faster relatives: the
-layout channels-last, and the loop compiled by `torch.compile`. All train on the same shapes of random data.
+layout channels-last, and the loop compiled by `torch.compile`. Each loop is measured with one thread and with all, and
+the better of the two counts in every round. All train on the same shapes of random data, in float32, and one of each
+under bfloat16 autocast.
 """
 
 import itertools
@@ -16,6 +18,7 @@ import lanewise as lw
 from bench.rounds import Contestant, machine, ratios, revision, spread, take_turns, timed
 from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.engine import Engine
+from lanewise.lanes.precision import PRECISIONS
 from lanewise.lanes.workers import available_threads
 
 ROWS, STEPS = 320, 3
@@ -88,7 +91,7 @@ def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(outputs.flatten(0, -2), targets.flatten())
 
 
-def loop(case: Case, threads: int, channels_last: bool, compiled: bool) -> Callable[[], float]:
+def loop(case: Case, threads: int, channels_last: bool, compiled: bool, bfloat16: bool) -> Callable[[], float]:
     """Seconds of STEPS steps of the plain loop."""
     x, y = case.data
     model = case.model().train()
@@ -101,7 +104,9 @@ def loop(case: Case, threads: int, channels_last: bool, compiled: bool) -> Calla
     def step() -> None:
         at = next(places)
         optimizer.zero_grad()
-        loss_of(run(x[at : at + case.batch]), y[at : at + case.batch]).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            outputs = run(x[at : at + case.batch])
+        loss_of(outputs.float(), y[at : at + case.batch]).backward()
         optimizer.step()
 
     def steps() -> float:
@@ -114,17 +119,20 @@ def loop(case: Case, threads: int, channels_last: bool, compiled: bool) -> Calla
     return steps
 
 
-def plain(case: Case, name: str, channels_last: bool = False, compiled: bool = False) -> Contestant:
+def plain(
+    case: Case, name: str, channels_last: bool = False, compiled: bool = False, bfloat16: bool = False
+) -> Contestant:
     """The plain loop at the better of one thread and all."""
-    runs = [loop(case, count, channels_last, compiled) for count in sorted({1, available_threads()})]
+    runs = [loop(case, count, channels_last, compiled, bfloat16) for count in sorted({1, available_threads()})]
     return Contestant(f"{case.name}: {name}", lambda: (min(run() for run in runs), STEPS))
 
 
-def lanes(case: Case, count: int) -> Contestant:
+def lanes(case: Case, count: int, precision: str = "float32") -> Contestant:
     """Lanewise with `count` lanes of one repeat."""
-    name = f"{case.name}: Lanewise, {count} lanes"
+    name = f"{case.name}: Lanewise, {count} lanes{', bfloat16' * (precision == 'bfloat16')}"
     recipe = lw.Recipe(rule=lw.SGD(lr=0.01 * lw.Cosine(), momentum=0.9), batch_size=case.batch, epochs=100_000)
-    engine = Engine(lw.Task(case.model, case.data), seed=0, note=lambda line: print(f"  {name}, {line}"))
+    task = lw.Task(case.model, case.data)
+    engine = Engine(task, seed=0, precision=precision, note=lambda line: print(f"  {name}, {line}"))
     cohort = Cohort(engine, [recipe] * count, [0], runs_to_come=1.0)
     total = cohort.groups[0].total_steps
     rounds = iter(range(1, 10**9))
@@ -142,15 +150,19 @@ def main(rounds: int = 7) -> None:
     print(f"Cost of one candidate-step of larger models\n{machine()}; {revision()}; n = {rounds} rounds")
     print(f"\n{'who':44}{'milliseconds a candidate-step':>34}{'times faster than the plain loop':>36}")
     for case in cases():
-        contestants = [plain(case, "plain loop")]
-        if case.data[0].ndim == 4:
-            contestants.append(plain(case, "channels-last", channels_last=True))
-        contestants.append(plain(case, "compiled", compiled=True))
-        if case.data[0].ndim == 4:
-            contestants.append(plain(case, "channels-last, compiled", channels_last=True, compiled=True))
-        contestants += [lanes(case, count) for count in case.lanes]
+        images = case.data[0].ndim == 4
+        loops = [plain(case, "plain loop"), plain(case, "compiled", compiled=True)]
+        if images:
+            loops.append(plain(case, "channels-last", channels_last=True))
+            loops.append(plain(case, "channels-last, compiled", channels_last=True, compiled=True))
+        half = plain(case, "plain loop, bfloat16", channels_last=images, bfloat16=True)
+        ours = [lanes(case, count, precision) for count in case.lanes for precision in PRECISIONS]
+        contestants = [*loops, half, *ours]
         take_turns(contestants, rounds)
         for one in contestants:
             faster = spread(ratios(contestants[0], one), digits=2)
             print(f"{one.name:44}{spread(one.costs, 1e3, 2):>34}{faster:>36}")
+        best = [min(costs) for costs in zip(*(each.costs for each in loops), strict=True)]
+        against = [a / b for a, b in zip(best, ours[0].costs, strict=True)]
+        print(f"{case.name}: the best loop of each round costs {spread(against, digits=2)} times {ours[0].name}")
     print("median [least, most] over the rounds; ratios are taken within a round")

@@ -13,7 +13,7 @@ from bench.race_replay import Array, Judge, Prices, entrants, fields, regrets, t
 from bench.rounds import machine, revision
 from lanewise.data import hold_out
 from lanewise.errors import InputError
-from lanewise.lanes.reestimation import RUNG_ROWS
+from lanewise.lanes.averaging import RUNG_ROWS
 from lanewise.lanes.workers import available_threads
 
 KINDS = ("raw", "cool1", "cool2", "cool", "cool5", "cool10", "fresh", "tail", "ema2", "ema5", "promise")

@@ -29,6 +29,7 @@ LAYERS = (
     ("train",),
     ("predictor",),
     ("cluster",),
+    ("comparing",),
     ("api",),
     ("lanewise",),
     ("cli",),

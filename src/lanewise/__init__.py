@@ -4,6 +4,7 @@ from lanewise.api import Race, race, resume
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
 from lanewise.bridges.torch_schedule import LRScheduler
+from lanewise.comparing import ablate, compare, sweep
 from lanewise.data import load
 from lanewise.errors import InputError
 from lanewise.parts.dropout import Dropout
@@ -99,8 +100,10 @@ __all__ = [
     "Task",
     "Warmup",
     "WarmupStableDecay",
+    "ablate",
     "choice",
     "classic",
+    "compare",
     "convert_norm",
     "fold_norm",
     "freeze_norm",
@@ -114,6 +117,7 @@ __all__ = [
     "resume",
     "role_groups",
     "roles",
+    "sweep",
     "unfreeze_norm",
     "uniform",
 ]

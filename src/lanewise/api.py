@@ -1,10 +1,11 @@
 """A race in one call, and going on with one."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lanewise.comparing import Result, read_answer, resumed
 from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.openml import PREFIX
@@ -13,10 +14,12 @@ from lanewise.recipe import Recipe
 from lanewise.recipe_file import load, read
 from lanewise.spaces import SPACES
 from lanewise.study.checkpoint import EVERY
+from lanewise.study.drawing import Drawing
 from lanewise.study.folder import RunFolder, plans_of, read_json, read_plans
 from lanewise.study.identity import check_unchanged
 from lanewise.study.progress import Observer
 from lanewise.study.race import Study
+from lanewise.study.samplers import OwnSampler
 from lanewise.study.settings import RaceSettings, with_overrides
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task, check_recorded
@@ -77,9 +80,13 @@ def race(
     out: str | os.PathLike[str] | None = None,
     checkpoint_every: float = EVERY,
     device: str = "cpu",
+    precision: str = "float32",
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
+    sampler: str | OwnSampler = "tpe",
+    enqueue: Sequence[Recipe | str | os.PathLike[str]] = (),
+    storage: str | None = None,
     baseline: Recipe | str | os.PathLike[str] | None = None,
     **settings: Any,
 ) -> Race:
@@ -92,9 +99,14 @@ def race(
         out: a new folder for the record and the report; nothing is written without it. A race that was stopped or
             killed goes on with `resume(out)`.
         checkpoint_every: seconds between two checkpoints in that folder, at least.
-        device: a torch device. threads: processors to use, all by default.
+        device: a torch device. precision: of the forward pass, float32 or bfloat16 (by `torch.autocast`; weights and
+            losses stay float32). threads: processors to use, all by default.
         engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
         observer: told how it goes; by default nobody is.
+        sampler: draws the candidates: tpe, gp, cmaes, qmc, random or grid, an Optuna sampler, or a function that makes
+            one for each generation from its seed.
+        enqueue: recipes, or the paths of some, that are raced first; they count as candidates.
+        storage: the URL of a database that other studies share, for the record instead of `study.db`.
         baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
             compared with the winner.
         **settings: fields of `lanewise.study.settings.RaceSettings`: candidates or budget, repeats, generations, rule,
@@ -115,6 +127,7 @@ def race(
     asked = RaceSettings.of_task(task.source.splitter.folds, settings)
     known = find_baseline(baseline)
     plans = read_plans(Path(engine)) if engine is not None else None
+    drawing = Drawing.asked(sampler, find_recipes(enqueue), storage, None if out is None else Path(out))
     folder = RunFolder(Path(out)) if out is not None else None
     study = None
     try:
@@ -125,9 +138,11 @@ def race(
             folder=folder,
             observer=observer,
             device=device,
+            precision=precision,
             threads=threads,
             plans=plans,
             every=checkpoint_every,
+            drawing=drawing,
             baseline=known,
         )
         return finished(study)
@@ -139,34 +154,50 @@ def race(
         raise
 
 
-def resume(folder: str | os.PathLike[str], task: Task | None = None, *, observer: Observer | None = None) -> Race:
-    """Go on with a race that was stopped or killed: its traces and its verdict are those of one that never was.
+def resume(
+    folder: str | os.PathLike[str],
+    task: Task | None = None,
+    *,
+    observer: Observer | None = None,
+    sampler: OwnSampler | None = None,
+    storage: str | None = None,
+) -> Race | Result:
+    """Go on with a run that was stopped or killed: its traces and its verdict are those of one that never was.
 
     Args:
-        folder: what `race` was given as `out`.
+        folder: what `race`, `compare`, `ablate` or `sweep` was given as `out`.
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
         observer: told how it goes; by default nobody is.
+        sampler: the one of your own that the race began with, as it was then.
+        storage: the URL of the shared database that its record is in, where that takes a password.
 
     Raises:
         InputError: the folder holds no run that can go on with this task: none at all, one of another version, one
             that is finished, that another process is at, or whose data or model changed. Nothing has been written then.
     """
     reopened = RunFolder.reopened(Path(folder))
+    asked = reopened.asked
     if reopened.finished:
-        raise InputError(f"resume {folder}: is finished: {' '.join(read_verdict(reopened).sentences())}")
+        told = read_verdict(reopened) if asked == "race" else read_answer(reopened)
+        raise InputError(f"resume {folder}: is finished: {' '.join(told.sentences())}")
     recorded = reopened.settings()
     where = f"resume {folder}"
     task = task or recorded_task(recorded, where)
     check_unchanged(recorded, task, where)
+    if asked != "race":
+        return resumed(reopened, task, recorded, observer)
     try:
         known = {
             "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
             "device": recorded["device"],
+            # Runs recorded before there was a choice have none.
+            "precision": recorded.get("precision", "float32"),
             "threads": recorded["threads"],
             "every": recorded["checkpoint_every"],
             "baseline": None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0],
         }
         space, settings = load(recorded["space"], where)[0], RaceSettings(**recorded["settings"])
+        known["drawing"] = Drawing.recorded(recorded.get("drawing", {}), where, sampler, storage)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{where}: run.json is damaged: {one_line(error)}") from None
     return finished(Study(task, space, settings, folder=reopened, observer=observer, **known))
@@ -247,6 +278,13 @@ def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:
     if not is_there(Path(name)):
         raise InputError(f"space {name!r}: no such space or file; must be {', '.join(SPACES)} or a YAML file")
     return read(name)[0]
+
+
+def find_recipes(given: Any) -> list[Recipe]:
+    """The recipes given, or read from those files."""
+    if isinstance(given, (str, os.PathLike, Recipe)) or not isinstance(given, Sequence):
+        raise InputError(f"enqueue is a {type(given).__name__}: must be a list of recipes or of the paths of some")
+    return [read(one)[0] if isinstance(one, (str, os.PathLike)) else one for one in given]
 
 
 def find_baseline(baseline: Recipe | str | os.PathLike[str] | None) -> Recipe | None:

@@ -54,7 +54,7 @@ class Recipe(Part):
             are added after it; none is off.
         accumulate: batches whose mean gradient makes one step; batch norm normalises and counts each by itself.
         ema: decay of an exponential average of the weights, in [0, 1), which is evaluated in place of the last
-            weights; it starts from the initial weights; running statistics are averaged alike; none is off.
+            weights, with batch norm statistics of its own; it starts from the initial weights; none is off.
         average_from: fraction of the run after which weights are averaged evenly, in [0, 1); none is off.
         early_stopping: a duration such as "25%", "3ep" or "200st": training ends once the validation loss has not
             improved for so long, and the weights of the best evaluation count in place of the last; none is off.
@@ -144,8 +144,7 @@ def timed_fields(part: Any) -> list[Any]:
 
 def variables(space: Recipe) -> Iterator[tuple[str, Variable]]:
     """Every range and choice of `space`, those inside options too, with the name the sampler knows it by."""
-    for name, variable in _named(space).values():
-        yield name, variable
+    yield from _named(space).values()
 
 
 def choose(space: Recipe, pick: Callable[[str, Variable], Any]) -> Recipe:

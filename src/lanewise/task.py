@@ -145,12 +145,6 @@ class Task:
             "class_weights": getattr(objective, "weights", None) and list(getattr(objective, "weights", ())),
         }
 
-    @property
-    def aims_at_the_usual(self) -> bool:
-        """Whether objective and metric are those that the targets suggest."""
-        usual = OF_TARGET.get(self.source.target)
-        return usual is not None and replace(self.objective, by_row=True) == OBJECTIVES[usual](METRICS[usual][0])
-
     def new_model(self, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
         """A new model with the initial weights that follow from `seed`; all generators are left as they were."""
         with models.seeded(seed):

@@ -8,7 +8,8 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -27,7 +28,8 @@ from lanewise.lanes.engine import TEST_SEED, usable_device
 from lanewise.lanes.feed import Feed, Repeat, rows_per_step, scales
 from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
-from lanewise.lanes.reestimation import REESTIMATED_ROWS
+from lanewise.lanes.precision import autocast, check_precision, widen_outputs
+from lanewise.lanes.reestimation import PASSED_BATCHES, rows_to_take
 from lanewise.lanes.scoring import evaluated_parts
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.stopping import patience_of
@@ -42,6 +44,9 @@ from lanewise.study.score_kind import ScoreKind
 from lanewise.task import Task
 
 EVALUATED_ROWS = 1024
+
+Cast: TypeAlias = Callable[[], contextlib.AbstractContextManager[Any]]
+"""Gives the context in which a model runs."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ def train(
     repeat: int = 0,
     all_rows: bool = False,
     device: str = "cpu",
+    precision: str = "float32",
     dtype: torch.dtype = torch.float32,
     show: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> Trained:
@@ -83,6 +89,7 @@ def train(
 
     Args:
         all_rows: train on the validation rows too; nothing is left to validate on.
+        precision: of the forward pass: float32, or bfloat16 by `torch.autocast`; weights and losses stay float32.
         show: told (steps done, steps in all, training loss) at the end of every epoch, and where training stops.
 
     Raises:
@@ -92,6 +99,7 @@ def train(
         raise InputError("recipe: has ranges in it, so it is a space; find its best recipe with: lanewise race --space")
     task.check_model()
     where = usable_device(device)
+    check_precision(precision, where)
     rows = Repeat.draw(hold_out(task.source, TEST_SEED), seed, repeat)
     if all_rows:
         everything = torch.arange(len(rows.held.pool))
@@ -111,6 +119,8 @@ def train(
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
     penalty.attach(optimizer)
     average = copy.deepcopy(model) if step.averages else None
+    cast = partial(autocast, precision, where)
+    hooks = [widen_outputs(one) for one in (model, average) if one is not None and precision != "float32"]
     valid = rows.split.valid
     plateaus = Plateaus.of(recipe, steps, feed.steps_per_epoch)
     patience = patience_of(recipe, steps, feed.steps_per_epoch)
@@ -126,7 +136,7 @@ def train(
             numbers = dict(zip(step.numbers, table[done - 1].tolist(), strict=True))
             set_numbers(model, optimizer, penalty, numbers)
             optimizer.zero_grad()
-            loss = batch_gradient(model, task, recipe.accumulate, batch, numbers)
+            loss = batch_gradient(model, task, recipe.accumulate, batch, numbers, cast)
             if "clip" in numbers:
                 nn.utils.clip_grad_norm_(model.parameters(), numbers["clip"])
             optimizer.step()
@@ -135,9 +145,9 @@ def train(
                     average_in(average, model, numbers[AVERAGING])
             if done in measured and (plateaus.listening or patience):
                 if average is not None:
-                    take_statistics(average, task, feed, step.batch_rows)
+                    take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast)
                 with evaluated_weights(optimizer):
-                    heard = mean_scores(evaluated, task, feed, valid)
+                    heard = mean_scores(evaluated, task, feed, valid, cast)
                     if patience:
                         waiting = early_stopping(waiting, done, heard[0], patience)
                     if patience and waiting.best and waiting.step == done:
@@ -154,15 +164,17 @@ def train(
         final.load_state_dict(best)
 
     if average is not None and not waiting.best:
-        take_statistics(average, task, feed, step.batch_rows)
+        take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast)
     zeros = Penalty(final, select=chosen or None).zeros()
 
     def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
-        loss, metric = mean_scores(final, task, feed, of, tested)
+        loss, metric = mean_scores(final, task, feed, of, cast, tested)
         return loss, ScoreKind.of(task.objective.metric).turned(metric)
 
     validation = given(valid) if len(valid) else None
     test = given(torch.arange(len(rows.held.test)), tested=True)
+    for hook in hooks:
+        hook.remove()
     scales_of = (rows.scale, rows.target_scale)
     weights_of = waiting.step if waiting.best else steps
     return Trained(final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of)
@@ -187,7 +199,7 @@ def evaluated_weights(optimizer: Optimizer) -> Iterator[None]:
 
 
 def batch_gradient(
-    model: nn.Module, task: Task, count: int, batch: tuple[Inputs, Targets], numbers: dict[str, float]
+    model: nn.Module, task: Task, count: int, batch: tuple[Inputs, Targets], numbers: dict[str, float], cast: Cast
 ) -> float:
     """Leave the mean gradient of `count` batches in the parameters; returns their mean loss."""
     x, y = batch
@@ -197,7 +209,8 @@ def batch_gradient(
         part = slice(number * rows, (number + 1) * rows)
         blend = blend_of(numbers["mixup"], rows, take(x, part)) if "mixup" in numbers else None
         inputs, targets = take(x, part), take(y, part)
-        loss = task.objective.training_loss(model, inputs, targets, numbers["label_smoothing"], blend) / count
+        with cast():
+            loss = task.objective.training_loss(model, inputs, targets, numbers["label_smoothing"], blend) / count
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
     return total
@@ -221,18 +234,22 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
             kept.copy_(now[name])
 
 
-def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int) -> None:
-    """Give averaged weights the batch norm statistics that they have on training rows, in batches of `size`."""
+def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int, epochs: int, cast: Cast) -> None:
+    """Give averaged weights the batch norm statistics that they have on training rows, as a lane does."""
+    rows = rows_to_take(epochs, len(feed.repeat.split.train), len(evaluation_points(epochs)))
 
     def forward(model: nn.Module, batch: tuple[Inputs, Targets]) -> None:
-        task.objective.one_pass(model, *batch)
+        with cast():
+            task.objective.one_pass(model, *batch)
 
     # Weights that diverged have none that are finite, and the scores will show it.
     with contextlib.suppress(InputError):
-        reestimate(average, feed.first_batches(size, REESTIMATED_ROWS), forward)
+        reestimate(average, feed.first_rows(size, rows, PASSED_BATCHES), forward)
 
 
-def mean_scores(model: nn.Module, task: Task, feed: Feed, rows: Tensor, test: bool = False) -> tuple[float, float]:
+def mean_scores(
+    model: nn.Module, task: Task, feed: Feed, rows: Tensor, cast: Cast, test: bool = False
+) -> tuple[float, float]:
     """(mean loss, mean metric) of `model` on `rows` of the pool, or of the test data.
 
     The metric is turned so that greater is better: plateaus are told these, as in a lane.
@@ -242,7 +259,7 @@ def mean_scores(model: nn.Module, task: Task, feed: Feed, rows: Tensor, test: bo
     model.eval()
     parts = evaluated_parts(rows, EVALUATED_ROWS, task.objective.by_row)
     for batch in feed.repeat.evaluated(parts, feed.dtype, feed.device, test):
-        with torch.no_grad():
+        with torch.no_grad(), cast():
             scores = task.objective.scores(model, *batch)
         found.append([score.double().cpu().numpy() for score in scores])
     model.train(was_training)

@@ -223,7 +223,7 @@ def test_a_source_may_be_given_another_rule():
         ({"time": X[:, 0] * np.nan}, "time has missing values"),
         ({"folds": 1}, "folds = 1: must be a whole number from 2 up"),
         ({"folds": True}, "folds = True"),
-        ({"folds": 17}, "folds = 17: class 0 has 16 rows; must be at least as many"),
+        ({"folds": 17}, "folds = 17: class 0 has 16 rows beside the test rows; must be at least 17"),
         ({"folds": 49, "split": "random"}, "folds = 49: there are 48 rows"),
         ({"folds": 30, "groups": np.arange(ROWS) // 5}, r"folds = 30: there are \d+ groups"),
         ({"folds": 4, "time": np.repeat([0, 1, 2], 20)}, "too few different times"),

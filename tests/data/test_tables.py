@@ -1,4 +1,3 @@
-import builtins
 import datetime
 import gzip
 import json
@@ -155,19 +154,6 @@ def test_split_by_columns_of_the_table(tmp_path):
     assert held.pool_x.max() < held.test_x.min()
     held = data.hold_out(data.load(path, target="y", groups="person", drop=["day"]), 0)
     assert not set((held.pool_x // 4).flatten().tolist()) & set((held.test_x // 4).flatten().tolist())
-
-
-def test_without_pyarrow_a_line_says_what_to_install(tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"needs pyarrow: pip install 'lanewise\[tables\]'"):
-        data.load(write(tmp_path / "a.csv"), target="class")
 
 
 WIDE = "a,y\n" + "".join(f"name{row},{row % 2}\n" for row in range(MOST_CATEGORIES + 1))

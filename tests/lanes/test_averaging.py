@@ -52,9 +52,7 @@ def by_hand(cohort: Cohort, seen: list[dict[str, Tensor]], repeat: int) -> tuple
     model = engine.new_model(cohort.repeats[repeat])
     mean = {name: torch.stack([one[name].double() for one in seen]).mean(0) for name in seen[0]}
     model.load_state_dict(mean)
-    # 99 training rows: fewer than a rung takes, so whole batches of as many rows as there are.
-    together = min(4, 99 // feed.batch_size)
-    reestimate(model, [x for x, _ in feed.first_batches(together * feed.batch_size, 512)])
+    reestimate(model, [x for x, _ in feed.first_rows(feed.batch_size, 512, 4)])
     x, y = feed.repeat.rows(feed.repeat.split.valid, torch.float64, torch.device("cpu"))
     with torch.no_grad():
         outputs = model.eval()(x)

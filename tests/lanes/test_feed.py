@@ -90,7 +90,7 @@ def test_another_repeat_or_seed_gives_another_everything(other: dict[str, int]) 
     assert first.weight_seed != second.weight_seed
     # On the same rows, so that it is the order that differs.
     mine, theirs = feed(), feed()
-    theirs.repeat = replace(second, split=first.split, scale=first.scale)
+    theirs.repeat = theirs.reading.repeat = replace(second, split=first.split, scale=first.scale)
     x, _, *draws = read(mine, 0, 6)
     other_x, _, *other_draws = read(theirs, 0, 6)
     assert not torch.equal(x, other_x)

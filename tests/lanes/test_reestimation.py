@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.engine import Engine
-from lanewise.lanes.reestimation import REESTIMATED_ROWS, Totals
+from lanewise.lanes.reestimation import Totals
 from lanewise.parts.norm import Statistics, freeze_norm, merged, reestimate
 from lanewise.parts.rules import SGD, ScheduleFreeSGD
 from lanewise.recipe import Recipe
@@ -83,11 +83,11 @@ def by_hand(cohort: Cohort, engine: Engine, candidate: int, at: int) -> tuple[fl
     model = adapted(engine.new_model(at), cohort.recipes[candidate], group.prepared.step.example)
     model.load_state_dict(weights)
     repeat = pack.feed.repeat
-    order = pack.feed._epoch_order(0)
+    order = pack.feed.reading.order(0)
     device = torch.device("cpu")
-    # 48 training rows: six whole batches of seven, whatever a step accumulates.
-    batches = [repeat.rows(order[7 * number : 7 * number + 7], torch.float64, device)[0] for number in range(6)]
+    # 48 training rows are six whole batches of seven, whatever a step accumulates; four are passed at once.
     assert len(order) // 7 == 6
+    batches = [repeat.rows(part, torch.float64, device)[0] for part in (order[:28], order[28:42])]
     reestimate(model, batches)
     x, y = repeat.rows(repeat.split.valid, torch.float64, device)
     with torch.no_grad():
@@ -115,7 +115,7 @@ def test_averaged_weights_are_scored_with_statistics_of_their_own(name: str, how
 def test_it_is_not_the_average_of_running_statistics() -> None:
     cohort, engine = cohort_of("images", "packed")
     found = cohort.evaluate()
-    cohort.groups[0].prepared.step.normed.clear()
+    cohort.groups[0].prepared.step.normed = ()
     assert np.abs(cohort.evaluate().loss - found.loss).min() > 1e-4
     engine.close()
 
@@ -142,7 +142,7 @@ def test_lanes_without_averages_or_batch_norm_take_no_statistics() -> None:
     assert np.isfinite(cohort.evaluate().loss).all()
     engine.close()
     flat = engine_for(lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 4)), (X, Y), recipe(ema=0.5), plan("packed"))
-    assert Cohort(flat, [recipe(ema=0.5)], [0]).groups[0].prepared.step.normed == {}
+    assert Cohort(flat, [recipe(ema=0.5)], [0]).groups[0].prepared.step.normed == ()
     flat.close()
 
 
@@ -150,8 +150,8 @@ def test_no_more_rows_are_read_than_needed() -> None:
     y = torch.arange(4000) % 2
     engine = Engine(Task(lambda: nn.Linear(3, 2), (torch.randn(4000, 3), y)), 0, threads=1)
     feed = engine.feed(recipe(batch_size=100), 0)
-    assert [len(y) for _, y in feed.first_batches(100, REESTIMATED_ROWS)] == [100] * 11
-    assert [len(y) for _, y in feed.first_batches(2000, REESTIMATED_ROWS)] == [2000]
+    assert [len(y) for _, y in feed.first_rows(100, 1024, 4)] == [400, 400, 300]
+    assert [len(y) for _, y in feed.first_rows(2000, 1024, 4)] == [2000]
     engine.close()
 
 
@@ -161,9 +161,9 @@ def test_totals_are_those_of_merged_and_leave_out_what_is_not_finite() -> None:
                for _ in range(4)]  # fmt: skip
     batches[0][0][1, 2] = float("nan")
     batches[2][1][1, 0] = float("inf")
-    totals = Totals({"norm": 5})
+    totals, number = Totals(["norm"]), torch.tensor([5.0, 5.0]).double()
     for mean, squares in batches:
-        totals.add([mean, squares])
+        totals.add([mean, squares, number])
     mean, variance = totals.statistics()["norm"]
     for lane, kept in ((0, (0, 1, 2, 3)), (1, (1, 3))):
         first, *rest = [Statistics(5, batches[at][0][lane], batches[at][1][lane]) for at in kept]
@@ -171,6 +171,6 @@ def test_totals_are_those_of_merged_and_leave_out_what_is_not_finite() -> None:
             first = merged(first, one)
         assert torch.allclose(mean[lane], first.mean, atol=1e-12)
         assert torch.allclose(variance[lane], first.variance, atol=1e-12)
-    lost = Totals({"norm": 5})
-    lost.add([torch.full((1, 2), torch.nan), torch.ones(1, 2)])
+    lost = Totals(["norm"])
+    lost.add([torch.full((1, 2), torch.nan), torch.ones(1, 2), number[:1]])
     assert all(bool(found.isnan().all()) for found in lost.statistics()["norm"])

@@ -180,6 +180,15 @@ def test_a_model_that_draws_itself_is_found_out() -> None:
     assert not draws(twin, x)
 
 
+def test_a_model_that_draws_in_evaluation_only_is_found_out_too() -> None:
+    class Sampling(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            y = super().forward(x)
+            return y if self.training else y + torch.randn(y.shape[-1])
+
+    assert draws(Sampling(5, 2), torch.zeros(4, 5))
+
+
 def test_making_a_step_draws_nothing_from_the_global_generator() -> None:
     model = Noisy()
     before = torch.get_rng_state()

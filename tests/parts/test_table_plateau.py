@@ -177,6 +177,26 @@ def test_a_stopped_run_goes_on_from_step_tables_states_and_what_the_plateaus_rem
         assert same_bits(mine.state, whole.state)
 
 
+def test_a_plateau_that_can_never_reduce_is_noted_once() -> None:
+    def notes_of(*schedules: Any) -> list[str]:
+        notes: list[str] = []
+        recipes = [on_rate(schedule) for schedule in schedules]
+        engine = new_engine("packed", "mlp", recipes)
+        notes.clear()
+        engine.note = notes.append
+        for repeats in ([0], [0, 1]):
+            Cohort(engine, recipes, repeats)
+        return [note for note in notes if "never reduces" in note]
+
+    # 16 measurements, of which the last is too late: 15 allow for a first, 13 that are put up with, and one more.
+    assert notes_of(Plateau(patience=13), Plateau(patience=13)) == []
+    (line,) = notes_of(Plateau(patience=14), Plateau(patience=14), Plateau(patience=2))
+    assert line.startswith("plateau(patience=14) never reduces anything: a run of 20 epoch(s) is measured 16 times")
+    assert len(notes_of(Warmup("50%") >> Plateau(patience=7), Plateau(patience=7))) == 1
+    reduced = in_lanes([on_rate(Plateau(beta=0.5, patience=13, threshold=1e9, relative=False))] * 2)
+    assert reduced.groups[0].plateaus[0][0].listening[0].state.factor == 0.5
+
+
 def test_only_the_points_of_the_recipes_own_curve_are_heard() -> None:
     heard = in_lanes([on_rate(EAGER)] * 2)
     more = in_lanes([on_rate(EAGER)] * 2, sorted({*POINTS, 0.3, 0.7, 0.99}))

@@ -25,10 +25,11 @@ from lanewise.parts.schedules import Plateau
 from lanewise.recipe_file import save
 from lanewise.report import terminal
 from lanewise.report.outcome import outcomes
+from lanewise.study import traces
 from lanewise.study.folder import RunFolder
 from lanewise.study.progress import Progress
 from lanewise.study.score_kind import ScoreKind
-from lanewise.study.verdict import Verdict
+from lanewise.study.verdict import Verdict, chance_words
 from lanewise.task import Task
 from lanewise.train import train
 from tests.report.studies import Recorder
@@ -112,12 +113,13 @@ def test_the_record_is_in_the_metrics_own_direction(found: Found) -> None:
     again = Verdict.from_dict(data, "verdict.json")
     assert again.sentences() == found.verdict.sentences()
     last = {c.number: found.own(c.score) for c in found.race.study.candidates if c.scored}
-    with np.load(found.folder.curves) as curves:
-        raced = curves["confirmation"] == 0
-        for number, score in last.items():
-            own = raced & (curves["candidate"] == number)
-            ended = own & (curves["progress"] == curves["progress"][own].max())
-            assert curves["metric"][ended].mean() == pytest.approx(score)
+    raced = [row for row in traces.read(found.folder.traces).to_pylist() if row["phase"] == "race"]
+    told = {row["candidate"]: row["score"] for row in traces.read(found.folder.candidates).to_pylist()}
+    for number, score in last.items():
+        own = [row for row in raced if row["candidate"] == number]
+        end = max(row["progress"] for row in own)
+        assert np.mean([row["metric"] for row in own if row["progress"] == end]) == pytest.approx(score)
+        assert told[number] == pytest.approx(score)
 
 
 def test_the_metric_is_what_plain_pytorch_makes_of_the_recipe(found: Found) -> None:
@@ -135,8 +137,11 @@ def test_nothing_is_told_in_percent(found: Found) -> None:
     assert f"{found.metric} {found.verdict.test.mean:.4f}"[:-1] in shown
     assert ("less is better" in shown) != found.kind.greater_is_better
     sentences = " ".join(found.verdict.sentences())
+    chances = {chance_words(one.chance) for one in found.verdict.finalists if one.chance is not None}
     for text in (sentences, shown):
-        assert "%" not in text.replace("95% interval", "").replace("5% error rate", "")
+        for told in ("95% interval", "5% error rate", *chances):
+            text = text.replace(told, "")
+        assert "%" not in text
         assert "point" not in text
     assert "percentage points" not in words
     assert "winner's lead, points" not in words

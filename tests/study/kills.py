@@ -7,6 +7,7 @@ one, which has everything imported and has computed nothing, so that a kill cost
 import argparse
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -99,17 +100,33 @@ def stop(run: Path, log: Path, source: random.Random) -> None:
     )
 
 
-def killed_race(place: Path, source: random.Random, most: int, longest: float) -> tuple[list[str], list[str]]:
+def never_killed(run: Path, log: Path, whole: Path, first: list[str], budget: str | None) -> None:
+    """The race of `run` in the folder `whole` without a kill, with the plans and the decisions that the former has."""
+    if budget is None:
+        finish(log, *first, "--out", str(whole), "--engine", str(run / "engine.json"))
+        return
+    # All that was decided by the clock is on record, so it is begun again from there, as after a kill at its start.
+    whole.mkdir()
+    for name in ("run.json", "space.yaml", "engine.json", "decisions.json"):
+        shutil.copy(run / name, whole)
+    finish(log, "resume", str(whole))
+
+
+def killed_race(
+    place: Path, source: random.Random, most: int, longest: float, budget: str | None = None
+) -> tuple[list[str], list[str]]:
     """(where it was killed, differences) of one race in the folder `place`, killed at most `most` times, then compared.
 
     Args:
         longest: no kill comes later than so many seconds after its process has begun, or begun to train.
+        budget: of the race, instead of a number of candidates.
     """
     place.mkdir()
     run, log = place / "run", place / "log.txt"
     killed: list[str] = []
     every = source.choice(["0", "0.1", "0.3"])
-    first = ["race", *ARGUMENTS, "--out", str(run), "--checkpoint-every", every]
+    asked = ARGUMENTS if budget is None else ["--budget", budget, *ARGUMENTS[2:]]
+    first = ["race", *asked, "--out", str(run), "--checkpoint-every", every]
     while len(killed) < most:
         again = (run / "run.json").exists()
         said = log.stat().st_size if log.exists() else 0
@@ -132,8 +149,7 @@ def killed_race(place: Path, source: random.Random, most: int, longest: float) -
     if not (run / "verdict.json").exists():
         finish(log, *(["resume", str(run)] if (run / "run.json").exists() else first))
     finish(log, "resume", str(run))
-    # Never killed, and with the plans that the other one measured before it was.
-    finish(place / "other.txt", *first[:-4], "--out", str(place / "whole"), "--engine", str(run / "engine.json"))
+    never_killed(run, place / "other.txt", place / "whole", first[:-4], budget)
     found, expected = record(run), record(place / "whole")
     return killed, [name for name in expected if found[name] != expected[name]]
 
@@ -144,13 +160,14 @@ def main() -> int:
     parser.add_argument("kills", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=float, default=1.0, help="seconds from a start to its kill, at most")
+    parser.add_argument("--budget", help="races by time, such as 20s")
     given = parser.parse_args()
     source, kills, different = random.Random(given.seed), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         number = 0
         while kills < given.kills:
             most = min(MOST_KILLS_OF_A_RACE, given.kills - kills)
-            killed, differences = killed_race(Path(folder) / str(number), source, most, given.longest)
+            killed, differences = killed_race(Path(folder) / str(number), source, most, given.longest, given.budget)
             kills, number, different = kills + len(killed), number + 1, different + bool(differences)
             outcome = f"different: {differences}" if differences else "the same"
             print(f"race {number}, killed at the checkpoints {', '.join(killed)}: {outcome}", flush=True)

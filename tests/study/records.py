@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Plateau
 from lanewise.ranges import choice, log, uniform
 from lanewise.recipe import Recipe
+from lanewise.study import traces
 from lanewise.study.samplers import quiet
 from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
@@ -68,14 +68,19 @@ def record(folder: Path) -> dict[str, Any]:
     """All that a finished run has on record, timings excepted."""
     verdict = json.loads((folder / "verdict.json").read_text())
     del verdict["seconds"]
-    with np.load(folder / "curves.npz") as curves:
-        table = {name: curves[name].tobytes() for name in curves}
+    tables = {
+        name: [
+            column.to_numpy().tobytes() if column.type == "double" else column.to_pylist() for column in table.columns
+        ]
+        for name in ("traces", "candidates")
+        for table in [traces.read(folder / f"{name}.parquet")]
+    }
     with quiet():
         trials = optuna.load_study(study_name="race", storage=f"sqlite:///{folder / 'study.db'}").trials
     return {
         "files": sorted(path.name for path in folder.iterdir() if path.name != "report.html"),
         "verdict": verdict,
-        "curves": table,
+        "tables": tables,
         "best": (folder / "best.yaml").read_text(),
         "engine": (folder / "engine.json").read_text(),
         "trials": [

@@ -10,6 +10,7 @@ import torch
 
 from lanewise.api import recorded_task
 from lanewise.errors import InputError
+from lanewise.report.commands import aim_options
 from lanewise.study.identity import check_unchanged
 from lanewise.task import Task
 
@@ -21,8 +22,8 @@ def test_what_is_compared_is_taken_from_the_record(aim: dict[str, Any], tmp_path
     record = {"model_built_in": True, "model": "mlp:4", "data_given": str(tmp_path / "mine.npz"), **made.aims}
     again = recorded_task(json.loads(json.dumps(record)), "resume x")
     assert again.objective == made.objective
-    assert not again.aims_at_the_usual
-    assert Task("mlp:4", str(tmp_path / "mine.npz")).aims_at_the_usual
+    assert aim_options(again)
+    assert aim_options(Task("mlp:4", str(tmp_path / "mine.npz"))) == []
 
 
 def test_an_objective_of_ones_own_is_asked_for_again(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lanewise.errors import InputError
@@ -32,15 +31,10 @@ def test_a_new_folder_is_made_and_written_to(name: str, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / name)
     folder.write_settings({"seed": 3, "what": "é"}, SPACE, {"data": "digits"})
     folder.write_json("verdict.json", {"a": [1, None, 0.1]})
-    folder.write_curves({"loss": np.array([0.5, np.nan]), "step": np.arange(2)})
     assert read(tmp_path / name / "space.yaml") == (SPACE, {"data": "digits"})
     assert json.loads((tmp_path / name / "run.json").read_text()) == {"seed": 3, "what": "é"}
     assert json.loads((tmp_path / name / "verdict.json").read_text()) == {"a": [1, None, 0.1]}
-    with np.load(folder.curves) as curves:
-        assert sorted(curves) == ["loss", "step"]
-        assert np.array_equal(curves["loss"], [0.5, np.nan], equal_nan=True)
     assert sorted(path.name for path in folder.path.iterdir()) == [
-        "curves.npz",
         "run.json",
         "space.yaml",
         "verdict.json",

@@ -20,13 +20,15 @@ from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine
 from lanewise.ranges import choice, integer, log, uniform
 from lanewise.recipe import Recipe
-from lanewise.recipe_file import from_dict, read
+from lanewise.recipe_file import from_dict, load, read
+from lanewise.study import traces
+from lanewise.study.comparison import lead_of
 from lanewise.study.folder import RunFolder
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
 from lanewise.study.samplers import quiet
 from lanewise.study.settings import RaceSettings, with_overrides
-from lanewise.study.statistics import crossed_interval, fraction_interval
+from lanewise.study.statistics import fraction_interval
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task
 
@@ -39,7 +41,16 @@ SPACE = Recipe(
 SETTINGS = RaceSettings(candidates=6, repeats=2, generations=2, finalists=3, confirm=2, seed=1)
 STEPS = 8
 """Of a run: 72 training rows are 4 batches of 16 an epoch."""
-FILES = ["best.yaml", "curves.npz", "engine.json", "run.json", "space.yaml", "study.db", "verdict.json"]
+FILES = [
+    "best.yaml",
+    "candidates.parquet",
+    "engine.json",
+    "run.json",
+    "space.yaml",
+    "study.db",
+    "traces.parquet",
+    "verdict.json",
+]
 
 
 def rows(seed: int = 5, spread: float = 1.5) -> tuple[Tensor, Tensor]:
@@ -139,18 +150,30 @@ def test_the_files_hold_what_was_found(run: tuple[Study, RunFolder]) -> None:
 
 def test_the_curves_of_all_lanes_are_written(run: tuple[Study, RunFolder]) -> None:
     finished, folder = run
-    with np.load(folder.curves) as curves:
-        table = {name: curves[name] for name in curves}
-    names = ["confirmation", "candidate", "repeat", "progress", "training_loss", "validation_loss", "metric"]
-    assert list(table) == names
+    written = traces.read(folder.traces)
+    names = ["phase", "candidate", "repeat", "progress", "training_loss", "validation_loss", "metric"]
+    assert written.column_names == names
+    table = {name: np.array(written[name].to_pylist()) for name in names}
     for candidate in finished.candidates:
         for repeat, points in candidate.curves.items():
-            own = (table["confirmation"] == 0) & (table["candidate"] == candidate.number) & (table["repeat"] == repeat)
+            own = (table["phase"] == "race") & (table["candidate"] == candidate.number) & (table["repeat"] == repeat)
             assert np.array_equal(np.stack([table[name][own] for name in names[3:]], axis=1), np.array(points))
-    confirmed = table["confirmation"] == 1
+    confirmed = table["phase"] == "confirmation"
     assert set(table["repeat"][confirmed]) == {2, 3}
     assert set(table["repeat"][~confirmed]) == {0, 1}
     assert set(table["candidate"][confirmed]) == {finalist.candidate for finalist in finished.verdict.finalists}
+
+
+def test_all_candidates_are_written_with_their_recipes(run: tuple[Study, RunFolder]) -> None:
+    finished, folder = run
+    written = traces.read(folder.candidates).to_pylist()
+    assert [load(row["recipe"])[0] for row in written] == [candidate.recipe for candidate in finished.candidates]
+    for row, candidate in zip(written, finished.candidates, strict=True):
+        assert (row["candidate"], row["generation"], row["left_at"], row["diverged"], row["loss"], row["score"]) == (
+            candidate.number, candidate.generation, candidate.left_at, 0, candidate.loss, candidate.score,
+        )  # fmt: skip
+    with pytest.raises(InputError, match=r"verdict\.json: cannot be read: "):
+        traces.read(folder.verdict)
 
 
 def test_who_leaves_trains_no_further(run: tuple[Study, RunFolder], trials: list[optuna.trial.FrozenTrial]) -> None:
@@ -253,7 +276,7 @@ def test_the_test_score_is_that_of_the_winner_in_all_fresh_repeats(monkeypatch: 
     verdict = study().run()
     assert found[0].shape == (SETTINGS.confirm, 24)
     assert verdict.test == fraction_interval(found[0])
-    assert verdict.difference == crossed_interval(found[0] - found[1])
+    assert verdict.difference == lead_of(found[0], found[1])
 
 
 def test_candidates_that_diverge_are_recorded_and_lose(tmp_path: Path) -> None:

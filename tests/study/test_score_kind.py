@@ -11,9 +11,11 @@ from lanewise.lanes.cohort import Scores
 from lanewise.parts.rules import SGD
 from lanewise.recipe import Recipe
 from lanewise.study.candidate import TIE, Candidate, rung_scores, standing
+from lanewise.study.comparison import lead_of
+from lanewise.study.ranking import filled_below, intervals_on_test_rows, rank_finalists
 from lanewise.study.score_kind import ScoreKind, plain_numbers
 from lanewise.study.statistics import Interval, crossed_interval, fraction_interval, score_interval
-from lanewise.study.verdict import Finalist, Verdict, filled_below, intervals_on_test_rows, rank_finalists
+from lanewise.study.verdict import Finalist, Verdict
 
 ERROR, PLAIN = ScoreKind(greater_is_better=False, fraction=False), ScoreKind(fraction=False)
 RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
@@ -123,21 +125,23 @@ def test_nothing_but_nan_is_refused_in_words_that_fit() -> None:
 
 def test_the_test_rows_of_an_error_are_told_in_its_direction() -> None:
     rows = {n: -np.random.default_rng(n).random((4, 30)) for n in (3, 5)}
-    test, difference = intervals_on_test_rows(rows, ranked(), ERROR)
+    tested = intervals_on_test_rows(rows, ranked(), ERROR)
+    test, difference = tested.winner, tested.runner_up
     assert test == crossed_interval(-rows[3])
     assert 0 < test.low < test.mean < test.high
-    assert difference == crossed_interval(rows[3] - rows[5])
+    assert difference == lead_of(rows[3], rows[5])
 
 
 def test_repeats_that_diverged_are_left_out_on_the_test_rows() -> None:
     rows = {n: -np.random.default_rng(n).random((4, 30)) for n in (3, 5)}
     rows[5][1, 7] = -np.inf
     rows[3][2] = np.nan
-    test, difference = intervals_on_test_rows(rows, ranked(), ERROR)
+    tested = intervals_on_test_rows(rows, ranked(), ERROR)
+    test, difference = tested.winner, tested.runner_up
     assert test == crossed_interval(-rows[3][[0, 1, 3]])
-    assert difference == crossed_interval((rows[3] - rows[5])[[0, 3]])
+    assert difference == lead_of(rows[3][[0, 3]], rows[5][[0, 3]])
     rows[5][0] = -np.inf
-    assert intervals_on_test_rows(rows, ranked(), ERROR)[1] is None
+    assert intervals_on_test_rows(rows, ranked(), ERROR).runner_up is None
     rows[3][:3] = np.nan
     with pytest.raises(InputError, match="is in 1 of 4 for the winner"):
         intervals_on_test_rows(rows, ranked(), ERROR)
@@ -162,6 +166,8 @@ def test_the_verdict_by_an_error_in_words() -> None:
         "On the test rows it is 0.0123 [-0.0040, 0.0286] ahead of the runner-up, candidate 5: "
         "too close to tell them apart.",
         "On fresh validation rows candidate 5 cannot be told from the winner, so it may be as good.",
+        f"The probability that candidate 3 is the best of the 3 confirmed is {ranked()[0].chance:.0%}.",
+        "No reasonable number of repeats or rows would tell candidate 3 from candidate 5: they are too much alike.",
     ]
     behind = verdict(ranked(), Interval(-0.0123, -0.0286, 0.004, 4)).sentences()[1]
     assert "it is 0.0123 [-0.0040, 0.0286] behind the runner-up" in behind

@@ -10,8 +10,11 @@ import pytest
 from lanewise.errors import InputError
 from lanewise.parts.rules import SGD
 from lanewise.recipe import Recipe
-from lanewise.study.statistics import Interval, compared_to_best, crossed_interval, fraction_interval
-from lanewise.study.verdict import Finalist, Verdict, intervals_on_test_rows, percent, points, rank_finalists
+from lanewise.study.comparison import RowScores, Settling, chances_of_best, lead_of, paired_means, with_best
+from lanewise.study.ranking import intervals_on_test_rows, rank_finalists
+from lanewise.study.score_kind import ScoreKind
+from lanewise.study.statistics import Interval, fraction_interval
+from lanewise.study.verdict import Baseline, Finalist, Verdict, percent, points
 
 RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
 METRIC = np.array([[0.80, 0.82, 0.81, 0.79], [0.97, 0.98, 0.96, 0.97], [0.96, 0.97, 0.97, 0.97]])
@@ -41,11 +44,14 @@ def test_finalists_come_best_first() -> None:
 
 def test_each_is_compared_with_the_winner() -> None:
     found = finalists()
-    behind_7, behind_5 = compared_to_best(METRIC, 1, 1 / 3)
+    means = paired_means(METRIC, 1 / 3)
+    behind_7, behind_5 = with_best(means, 1)
     assert [finalist.difference for finalist in found] == [None, behind_5, behind_7]
     assert behind_5.mean == pytest.approx(0.0025)
     assert behind_7.mean == pytest.approx(0.165)
     assert [finalist.told_apart for finalist in found] == [False, False, True]
+    assert [finalist.chance for finalist in found] == chances_of_best(means)[[1, 2, 0]].tolist()
+    assert [finalist.settling is None for finalist in found] == [True, False, True]
 
 
 def test_equal_metrics_are_ranked_by_loss() -> None:
@@ -65,17 +71,61 @@ def test_a_finalist_that_diverges_comes_last() -> None:
 
 def test_the_test_rows_give_the_winner_and_its_lead() -> None:
     rows = {n: (np.random.default_rng(n).random((4, 30)) < 0.9).astype(float) for n in (3, 5)}
-    test, difference = intervals_on_test_rows(rows, finalists())
-    assert test == fraction_interval(rows[3])
-    assert difference == crossed_interval(rows[3] - rows[5])
+    test = intervals_on_test_rows(rows, finalists())
+    assert test.winner == fraction_interval(rows[3])
+    assert test.runner_up == lead_of(rows[3], rows[5])
+    assert test.baseline is None
+
+
+def test_the_test_rows_compare_the_baseline_too() -> None:
+    rows = {n: (np.random.default_rng(n).random((4, 30)) < 0.9).astype(float) for n in (3, 5, 7)}
+    assert intervals_on_test_rows(rows, finalists(), baseline=7).baseline == lead_of(rows[3], rows[7])
+    assert intervals_on_test_rows(rows, finalists(), baseline=3).baseline is None
+
+
+def test_single_rows_tell_more_than_the_means_of_repeats() -> None:
+    generator = np.random.default_rng(0)
+    right = np.stack([generator.random((3, 400)) < share for share in (0.80, 0.97, 0.90)]).astype(float)
+    single = RowScores.crossed(right)
+    metric, loss = right.mean(axis=2), LOSS[:, :3]
+    by_rows = rank_finalists([7, 3, 5], RECIPES, metric, loss, 1 / 3, 400, single=single)
+    by_means = rank_finalists([7, 3, 5], RECIPES, metric, loss, 1 / 3, 400)
+    assert [one.candidate for one in by_rows] == [one.candidate for one in by_means] == [3, 5, 7]
+    assert [one.told_apart for one in by_rows] == [False, True, True]
+    assert not by_means[1].told_apart
+
+
+def test_a_run_that_diverged_is_right_on_no_row() -> None:
+    right = (np.random.default_rng(0).random((3, 3, 50)) < 0.9).astype(float)
+    right[1, 2] = np.nan
+    listed = rank_finalists(
+        [7, 3, 5], RECIPES, right.mean(axis=2), LOSS[:, :3], 1 / 3, 50, single=RowScores.crossed(right)
+    )
+    assert listed[2].candidate == 3
+    assert listed[2].difference is not None
+    assert listed[2].difference.mean > 0.25
+
+
+def test_scores_without_bounds_do_not_hang_on_one_repeat() -> None:
+    steady = np.array([-3.5, -3.6, -3.4, -3.5, -3.7, -3.5, -3.3, -3.5])
+    good = np.array([-1.0, -1.1, -0.9, -1.0, -1.2, -1.0, -0.8, -1e7])
+    kind = ScoreKind(greater_is_better=True, fraction=False)
+    listed = rank_finalists([7, 3], RECIPES[:2], np.stack([steady, good]), np.ones((2, 8)), 1 / 3, kind=kind)
+    assert listed[0].candidate == 3
+    assert listed[1].told_apart
+    found = Verdict(listed, Interval(-1.0, -1.2, -0.8, 8), None, "R2", 9, 1, {}, kind=kind)
+    assert found.sentences()[-1] == (
+        "Single repeats of candidate 3 lie far out (the worst: -1.000e+07): means and comparisons leave out each "
+        "recipe's best and worst repeats."
+    )
 
 
 def test_a_single_finalist_is_compared_with_nobody() -> None:
     rows = {3: np.random.default_rng(0).random((4, 30))}
-    test, difference = intervals_on_test_rows(rows, finalists()[:1])
-    assert test == fraction_interval(rows[3])
-    assert difference is None
-    alone = verdict(finalists()[:1], test, difference)
+    test = intervals_on_test_rows(rows, finalists()[:1])
+    assert test.winner == fraction_interval(rows[3])
+    assert test.runner_up is None
+    alone = verdict(finalists()[:1], test.winner, test.runner_up)
     assert alone.sentences()[1:] == [
         "No other recipe came as far as the confirmation, so there was nothing to compare it with."
     ]
@@ -96,6 +146,14 @@ def test_plain_data_is_json_that_anybody_can_read() -> None:
     assert [each.pop("recipe")["rule"] for each in data["finalists"]] == ["sgd(lr=0.2)", "sgd(lr=0.3)", "sgd()"]
     leads = [each.pop("difference") for each in data["finalists"]]
     assert (leads[0], [lead["mean"] for lead in leads[1:]]) == (None, pytest.approx([0.0025, 0.165]))
+    chances = [each.pop("chance") for each in data["finalists"]]
+    assert sum(chances) == pytest.approx(1.0)
+    assert data["probability"] == chances[0] > 0.5
+    advice = finalists()[1].settling
+    assert advice is not None
+    advised = [each.pop("settling") for each in data["finalists"]]
+    assert advised == [None, {"repeats": advice.repeats, "rows": advice.rows}, None]
+    assert data["baseline"] is None
     assert data["finalists"] == [
         {"candidate": 3, "validation": [0.97, 0.98, 0.96, 0.97], "zeros": 0.0},
         {"candidate": 5, "validation": [0.96, 0.97, 0.97, 0.97], "zeros": 0.0},
@@ -128,14 +186,68 @@ def test_what_is_no_verdict_is_refused(spoil: dict[str, Any]) -> None:
         Verdict.from_dict(verdict(finalists()).to_dict() | spoil, "verdict.json")
 
 
+def test_a_record_older_than_chances_and_baselines_still_loads() -> None:
+    plain = verdict(finalists()).to_dict()
+    for name in ("probability", "baseline"):
+        del plain[name]
+    for one in plain["finalists"]:
+        del one["chance"], one["settling"]
+    back = Verdict.from_dict(plain, "verdict.json")
+    assert (back.baseline, back.finalists[0].chance, back.finalists[1].settling) == (None, None, None)
+    assert len(back.sentences()) == 3
+
+
+def listed(settling: Settling | None = None, chance: float = 0.62) -> tuple[Finalist, ...]:
+    """The finalists, of which 5 cannot be told from 3."""
+    first, second, third = finalists()
+    return replace(first, chance=chance), replace(second, settling=settling), third
+
+
 def test_the_verdict_in_words() -> None:
-    assert verdict(finalists()).sentences() == [
+    assert verdict(listed(Settling(repeats=12))).sentences() == [
         "Candidate 3 of 48 won: accuracy 97.8% [97.1, 98.5] on test rows it never saw, over 4 fresh repeats "
         "(in brackets: 95% interval).",
         "On the test rows it is 0.30 points [-0.20, 0.80] ahead of the runner-up, candidate 5: "
         "too close to tell them apart.",
         "On fresh validation rows candidate 5 cannot be told from the winner, so it may be as good.",
+        "The probability that candidate 3 is the best of the 3 confirmed is 62%.",
+        "If its lead over candidate 5 is as large as it seems, about 12 more repeats would settle it.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("settling", "words"),
+    [
+        (Settling(repeats=1), "about 1 more repeat would settle it."),
+        (Settling(rows=3456), "the rows limit it. About 3,500 more rows would, if its lead is as large as it seems."),
+        (Settling(), "No reasonable number of repeats or rows would tell candidate 3 from candidate 5"),
+    ],
+)
+def test_what_would_settle_it_in_words(settling: Settling, words: str) -> None:
+    assert words in verdict(listed(settling)).sentences()[-1]
+
+
+def test_a_probability_is_never_said_to_be_certain() -> None:
+    assert "is over 99%" in verdict(listed(chance=0.9999)).sentences()[3]
+
+
+def test_the_baseline_in_words_and_as_plain_data() -> None:
+    against = Baseline(7, Interval(0.17, 0.15, 0.19, 4))
+    found = replace(verdict(listed()), baseline=against)
+    assert found.sentences()[-2:] == [
+        "The baseline, candidate 7, is worse than the winner on fresh validation rows.",
+        "On the test rows the winner is 17.00 points [15.00, 19.00] ahead of the baseline: more than chance explains.",
+    ]
+    back = Verdict.from_dict(json.loads(json.dumps(found.to_dict())), "verdict.json")
+    assert back.baseline == against
+    assert found.to_dict()["baseline"]["difference"]["low"] == 0.15
+
+
+def test_a_baseline_that_wins_or_comes_second_is_said_to() -> None:
+    won = replace(verdict(listed()), baseline=Baseline(3)).sentences()
+    assert won[-1] == "Candidate 3 is the baseline you gave: nothing confirmed is better."
+    second = replace(verdict(listed()), baseline=Baseline(5, LEAD)).sentences()
+    assert second[-1] == "The baseline, candidate 5, is not told from the winner on fresh validation rows."
 
 
 def test_a_clear_verdict_in_words() -> None:

@@ -1,4 +1,4 @@
-"""The command line: `lanewise race`, `lanewise resume`, `lanewise train`, `lanewise show`."""
+"""The command line: `lanewise race`, `resume`, `list`, `compare`, `ablate`, `sweep`, `train` and `show`."""
 
 from lanewise.cli.app import app, main
 

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from lanewise.cli.comparing import ablate, compare, sweep
 from lanewise.cli.console import stderr
+from lanewise.cli.listing import list_runs
 from lanewise.cli.racing import race, resume
 from lanewise.cli.schedules import show
 from lanewise.cli.stopping import STOPPED, leave
@@ -16,8 +18,9 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Find the training recipe that suits a model and its data.",
 )  # fmt: skip
-for command in (race, resume, train, show):
+for command in (race, resume, compare, ablate, sweep, train, show):
     app.command()(command)
+app.command("list")(list_runs)
 
 
 def show_version(asked: bool) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from lanewise.cli.console import stderr
+from lanewise.study.question import Answer
 from lanewise.study.verdict import Verdict
 
 
@@ -20,3 +21,13 @@ def print_verdict(verdict: Verdict, as_json: bool) -> None:
     terminal.print_verdict(verdict, stderr)
     if as_json:
         print(json.dumps(verdict.to_dict(), indent=2))
+
+
+def print_answer(answer: Answer, folder: Path, as_json: bool) -> None:
+    """What was found about given recipes, in words and as a table, and where the record is; as JSON if asked for."""
+    from lanewise.report import answers_in_terminal
+
+    answers_in_terminal.print_answer(answer, stderr)
+    if as_json:
+        print(json.dumps(answer.to_dict(), indent=2))
+    stderr.print(f"Report: {folder / 'report.html'}\nRecipe: {folder / 'best.yaml'}", markup=False)

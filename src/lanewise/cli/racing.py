@@ -9,21 +9,26 @@ from lanewise.cli.console import stderr
 from lanewise.cli.options import (
     AsJson,
     BatchSize,
+    ClassWeights,
     Data,
     Device,
     Epochs,
     Folds,
     Groups,
+    Metric,
     Model,
+    Objective,
+    Precision,
     Seed,
     Split,
+    Storage,
     Target,
     Threads,
     Time,
     recorded_names,
     task_of,
 )
-from lanewise.cli.printing import print_found
+from lanewise.cli.printing import print_answer, print_found
 from lanewise.cli.stopping import resumable
 
 
@@ -35,6 +40,9 @@ def race(
     time: Time = None,
     folds: Folds = None,
     model: Model = None,
+    objective: Objective = None,
+    metric: Metric = None,
+    class_weights: ClassWeights = None,
     space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
     candidates: Annotated[
         int | None, typer.Option(help="Recipes to draw from the space; 48 without a budget.", show_default=False)
@@ -60,11 +68,17 @@ def race(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
     device: Device = "cpu",
+    precision: Precision = "float32",
     threads: Threads = None,
     engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None,
     checkpoint_every: Annotated[
         float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
     ] = 5.0,
+    sampler: Annotated[str, typer.Option(help="Who draws them: tpe, gp, cmaes, qmc, random or grid.")] = "tpe",
+    enqueue: Annotated[
+        list[Path] | None, typer.Option(help="A recipe's YAML file, to be raced first; may be given several times.")
+    ] = None,
+    storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
     """Race recipes on your model and data, and say which is best and how sure that is.
@@ -76,7 +90,8 @@ def race(
     from lanewise.study.folder import fresh_path
 
     recorded = {"model": "mlp", "data": "digits"} | recorded_names(space)
-    task = task_of(recorded, data, model, target=target, split=split, groups=groups, time=time, folds=folds)
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
+    task = task_of(recorded, data, model, aims, target=target, split=split, groups=groups, time=time, folds=folds)
     folder = out or fresh_path()
     with resumable(folder, as_json), terminal.observer(stderr) as observer:
         found = api.race(
@@ -92,10 +107,14 @@ def race(
             batch_size=batch_size,
             out=folder,
             device=device,
+            precision=precision,
             threads=threads,
             engine=engine,
             checkpoint_every=checkpoint_every,
             observer=observer,
+            sampler=sampler,
+            enqueue=enqueue or [],
+            storage=storage,
             baseline=baseline,
             # By default they follow from the data.
             **{name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None},
@@ -104,21 +123,23 @@ def race(
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of a race that was stopped or killed: runs/race-001.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run that was stopped or killed: runs/race-001.")],
     data: Annotated[
         str | None, typer.Option(help="Its data, where that is neither built in nor at its old path.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Its model, where that is your own: package.module:factory.")
     ] = None,
+    storage: Storage = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a race that was stopped or killed, from its last checkpoint.
+    """Go on with a race, a comparison, an ablation or a sweep that was stopped or killed, from its last checkpoint.
 
-    Its curves and its verdict are, bit for bit, those of a race that was never stopped; only timings differ. Everything
-    else that the race was given is on record.
+    Its curves and its verdict are, bit for bit, those of a run that was never stopped; only timings differ. Everything
+    else that the run was given is on record.
     """
     from lanewise import api
+    from lanewise.comparing import Result, read_answer
     from lanewise.report import terminal
     from lanewise.study.folder import RunFolder
 
@@ -126,9 +147,15 @@ def resume(
     if folder.finished:
         folder.tidy()
         stderr.print(f"{run} is finished.", markup=False)
-        print_found(api.read_verdict(folder), run, as_json)
+        if folder.asked == "race":
+            print_found(api.read_verdict(folder), run, as_json)
+        else:
+            print_answer(read_answer(folder), run, as_json)
         return
     task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
     with resumable(run, as_json), terminal.observer(stderr) as observer:
-        found = api.resume(run, task, observer=observer)
-    print_found(found.verdict, run, as_json)
+        found = api.resume(run, task, observer=observer, storage=storage)
+    if isinstance(found, Result):
+        print_answer(found.answer, run, as_json)
+    else:
+        print_found(found.verdict, run, as_json)

@@ -2,21 +2,25 @@
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lanewise.cli.console import stderr
 from lanewise.cli.options import (
     BatchSize,
+    ClassWeights,
     Data,
     Device,
     Epochs,
     Folds,
     Groups,
+    Metric,
     Model,
-    Seed,
+    Objective,
+    Precision,
     Split,
     Target,
     Time,
@@ -24,10 +28,83 @@ from lanewise.cli.options import (
 )
 from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
+from lanewise.recipe import Recipe
+from lanewise.task import Task
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be trained; `on_record` tells how it went in the race."""
+
+    task: Task
+    recipe: Recipe
+    seed: int
+    on_record: str = ""
+
+
+def of_file(
+    path: Path,
+    seed: int,
+    data: str | None,
+    model: str | None,
+    aims: dict[str, str | None],
+    loading: dict[str, Any],
+) -> Asked:
+    """The recipe in the file `path`; `aims` and `loading` are what `task_of` takes."""
+    from lanewise.recipe_file import read
+    from lanewise.task import check_recorded
+
+    found, recorded = read(path)
+    check_recorded(recorded, str(path))
+    for name, given in (("data", data), ("model", model)):
+        if given is None and name not in recorded:
+            raise InputError(f"{path}: names no {name} (a recipe file names no code to import); give it with --{name}")
+    return Asked(task_of(recorded, data, model, aims, **loading), found, seed)
+
+
+def of_run(
+    path: Path, candidate: int | None, repeat: int, data: str | None, model: str | None, settled: list[str]
+) -> Asked:
+    """The candidate of the race in the folder `path`, or its winner; `settled` are options given that it has on record.
+
+    Raises:
+        InputError: there is no such race or candidate, or the data or the model is no longer what it was.
+    """
+    from lanewise.api import recorded_task
+    from lanewise.study.folder import RunFolder
+    from lanewise.study.identity import check_unchanged
+    from lanewise.study.recorded import candidate_of, winner_of
+    from lanewise.study.score_kind import ScoreKind
+
+    if settled:
+        raise InputError(f"{settled[0]}: is on record in {path}; must not be given with the folder of a race")
+    folder, where = RunFolder.reopened(path, "train"), f"train {path}"
+    if folder.asked != "race":
+        raise InputError(f"{where}: holds no race, but what {folder.asked} found; train its recipe: {folder.best}")
+    known = folder.settings()
+    number = winner_of(folder) if candidate is None else candidate
+    task = recorded_task(known, where, model, data)
+    check_unchanged(known, task, where)
+    metric, kind = task.objective.metric.name, ScoreKind.of(task.objective.metric)
+    found = candidate_of(folder, number, repeat, kind)
+    said = f"candidate {number}, repeat {repeat}: "
+    if found.last is None:
+        said += "no lane of it on record"
+    else:
+        progress, loss, score = found.last
+        at = "" if progress == 1 else f", at {progress:.0%} of the run"
+        said += f"on record with validation loss {loss:.4f}, {metric} {kind.words(score, 2)}{at}"
+    try:
+        seed = known["settings"]["seed"]
+    except (KeyError, TypeError):
+        raise InputError(f"{where}: run.json is damaged: it holds no seed") from None
+    return Asked(task, found.recipe, seed, said)
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, such as the best.yaml of a race.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A recipe file, such as the best.yaml of a race; or the folder of a race.")
+    ],
     data: Data = None,
     target: Target = None,
     split: Split = None,
@@ -35,47 +112,61 @@ def train(
     time: Time = None,
     folds: Folds = None,
     model: Model = None,
+    objective: Objective = None,
+    metric: Metric = None,
+    class_weights: ClassWeights = None,
     save: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Every split, weight, order and mask follows from it; 0.")] = None,
+    candidate: Annotated[
+        int | None, typer.Option(help="Which candidate of the race in that folder to train; the winner by default.")
+    ] = None,
     repeat: Annotated[int, typer.Option(help="Whose split, weights and order to take.")] = 0,
     all_rows: Annotated[bool, typer.Option(help="Train on the validation rows too.")] = False,
     device: Device = "cpu",
+    precision: Precision = "float32",
     threads: Annotated[int, typer.Option(help="torch threads; one is fastest for small models.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
 ) -> None:
-    """Train one recipe alone, in plain PyTorch, and print its test score."""
+    """Train one recipe alone, in plain PyTorch, and print its test score.
+
+    A candidate of a race is trained on the data, the model and the seed of the race, finished or not.
+    """
     import torch
 
     from lanewise.files import check_writable
     from lanewise.lanes.engine import check_threads
-    from lanewise.recipe_file import read
     from lanewise.study.score_kind import ScoreKind
     from lanewise.study.settings import with_overrides
-    from lanewise.task import check_recorded
     from lanewise.train import train as train_alone
 
-    found, recorded = read(recipe)
-    check_recorded(recorded, str(recipe))
-    for name, given in (("data", data), ("model", model)):
-        if given is None and name not in recorded:
-            raise InputError(
-                f"{recipe}: names no {name} (a recipe file names no code to import); give it with --{name}"
-            )
     check_threads(threads)
     if save:
         check_writable(save)
     torch.set_num_threads(threads)
-    task = task_of(recorded, data, model, target=target, split=split, groups=groups, time=time, folds=folds)
+    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
+    loading = {"target": target, "split": split, "groups": groups, "time": time, "folds": folds}
+    if recipe.is_dir():
+        said = {"seed": seed, **aims, **loading}
+        settled = [f"--{name.replace('_', '-')}" for name, given in said.items() if given is not None]
+        asked = of_run(recipe, candidate, repeat, data, model, settled)
+    elif candidate is not None:
+        raise InputError(f"--candidate {candidate}: {recipe} is no folder; must be that of a race")
+    else:
+        asked = of_file(recipe, seed or 0, data, model, aims, loading)
+    task, found = asked.task, with_overrides(asked.recipe, epochs, batch_size)
+    if asked.on_record:
+        stderr.print(asked.on_record, markup=False)
     try:
         trained = train_alone(
             task,
-            with_overrides(found, epochs, batch_size),
-            seed=seed,
+            found,
+            seed=asked.seed,
             repeat=repeat,
             all_rows=all_rows,
             device=device,
+            precision=precision,
             show=lambda step, steps, loss: stderr.print(f"step {step:,} of {steps:,}, training loss {loss:.4f}"),
         )
     except KeyboardInterrupt:

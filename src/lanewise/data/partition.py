@@ -135,7 +135,8 @@ def folded(labels: Tensor | None, groups: Tensor | None, rows: int, seed: int, f
         fewest = int(counts.argmin())
         if int(counts[fewest]) < folds:
             raise InputError(
-                f"folds = {folds}: class {int(found[fewest])} has {int(counts[fewest])} rows; must be at least as many"
+                f"folds = {folds}: class {int(found[fewest])} has {int(counts[fewest])} rows beside the test rows; "
+                f"must be at least {folds}"
             )
         # Dealt out class after class, so that sizes and shares differ by one row at most.
         order = order[labels[order].argsort(stable=True)]

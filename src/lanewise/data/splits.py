@@ -4,9 +4,11 @@ Splits follow the source's `Splitter`: by class unless it says otherwise.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
+from lanewise.data.kept import MOST_BYTES, KeptRows
 from lanewise.data.nested import Inputs, Targets, take
 from lanewise.data.partition import Split, divided
 from lanewise.data.rows import Rows, SubsetRows, TensorRows
@@ -45,6 +47,16 @@ class Held:
     def test(self) -> Rows:
         """The test rows, wherever they come from."""
         return TensorRows(self.test_x, self.test_y) if self.test_reader is None else self.test_reader
+
+    @cached_property
+    def kept_pool(self) -> KeptRows:
+        """The rows of the pool to evaluate on; what is read from elsewhere is kept while it fits."""
+        return KeptRows(self.pool, MOST_BYTES if self.pool_reader else 0)
+
+    @cached_property
+    def kept_test(self) -> KeptRows:
+        """The test rows likewise."""
+        return KeptRows(self.test, MOST_BYTES if self.test_reader else 0)
 
     def split(self, repeat: int, seeds: Seeds, fraction: float = 0.25) -> Split:
         """The training and validation rows of `repeat`.

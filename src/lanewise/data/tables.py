@@ -13,8 +13,6 @@ from lanewise.errors import InputError, one_line
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 """How the names of tables end, whatever the case of the letters."""
 
-INSTALL = "needs pyarrow: pip install 'lanewise[tables]'"
-
 
 def is_table(path: Path) -> bool:
     """Whether `path` is called like a table."""
@@ -29,7 +27,7 @@ def read(path: Path, target_column: str | None, drop: Sequence[str] = (), aside:
             by, which are no inputs.
 
     Raises:
-        InputError: pyarrow is not installed; a damaged file; an unknown or double heading; dates, lists and the like.
+        InputError: a damaged file; an unknown or double heading; dates, lists and the like.
     """
     where = f"data {path}:"
     table = arrow_table(path)
@@ -64,11 +62,9 @@ def read(path: Path, target_column: str | None, drop: Sequence[str] = (), aside:
 
 def arrow_table(path: Path) -> Any:
     """The file as a `pyarrow.Table`."""
-    try:
-        import pyarrow
-        from pyarrow import csv, parquet
-    except ImportError as error:
-        raise InputError(f"data {path}: {INSTALL}") from error
+    import pyarrow
+    from pyarrow import csv, parquet
+
     try:
         if path.name.lower().endswith(".parquet"):
             return parquet.read_table(path)

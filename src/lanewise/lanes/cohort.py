@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import InputError, one_line
-from lanewise.lanes.averaging import averaged_steps, cut, share_to_fall
+from lanewise.lanes.averaging import RUNG_ROWS, averaged_steps, cut, share_to_fall
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.feedback import Plateaus
@@ -21,7 +21,7 @@ from lanewise.lanes.memory import is_out_of_memory
 from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
-from lanewise.lanes.reestimation import MOST_BATCHES, RUNG_ROWS, reestimated
+from lanewise.lanes.reestimation import reestimated, rows_to_take
 from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, scored
 from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
@@ -65,6 +65,10 @@ class Group:
     stopping: list[dict[int, Stopping]]
     averaged: dict[int, int]
     lane_rows: int = EVALUATED_LANE_ROWS
+
+
+Convoy = list[tuple[Group, list[Pack]]]
+"""Groups that train on the same rows side by side, with those of their packs that have lanes in training."""
 
 
 class Cohort:
@@ -114,7 +118,7 @@ class Cohort:
         packs = []
         for index in self.repeats:
             start = prepared.step.initial_state(engine.new_model(index))
-            feed = engine.feed(recipe, index, prepared.step)
+            feed = engine.feed(recipe, index, prepared.step, prepared.plan.channels_last)
             packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
         patience = {c: patience_of(self.recipes[c], total, plain.steps_per_epoch) for c in candidates}
@@ -123,28 +127,49 @@ class Cohort:
 
     def _plateaus(self, candidates: list[int], total_steps: int, steps_per_epoch: int) -> dict[int, Plateaus]:
         every = {c: Plateaus.of(self.recipes[c], total_steps, steps_per_epoch) for c in candidates}
+        for candidate, plateaus in every.items():
+            points = evaluation_points(self.recipes[candidate].epochs)
+            measured = [round(point * total_steps) for point in points]
+            for plateau in plateaus.idle(measured, total_steps):
+                self.engine.note_once(
+                    f"{plateau} never reduces anything: a run of {self.recipes[candidate].epochs} epoch(s) is measured "
+                    f"{len(points)} times, and it takes {plateau.patience + 2} before the end, while it listens"
+                )
         return {candidate: plateaus for candidate, plateaus in every.items() if plateaus.listening}
 
     def advance(self, progress: float) -> None:
         """Train all live lanes up to the fraction `progress` of their runs."""
-        for group in self.groups:
-            target = round(progress * group.total_steps)
-            packs = [pack for pack in group.packs if pack.blocks and pack.step < target]
-            if packs:
-                self._with_memory(group, partial(self._train, group, packs, target))
+        for together in self._together():
+            target = round(progress * together[0].total_steps)
+            convoy = [(group, [pack for pack in group.packs if pack.blocks]) for group in together]
+            if convoy[0][1][0].step < target:
+                self._with_memory(together[0], partial(self._train, convoy, target))
         self.progress = progress
+
+    def _together(self) -> list[list[Group]]:
+        """The groups with lanes in training; those that are given the same rows at the same steps stand together."""
+        found: dict[tuple[int, ...], list[Group]] = {}
+        for group in self.groups:
+            packs = [pack for pack in group.packs if pack.blocks]
+            if packs:
+                key = (packs[0].feed.batch_size, group.total_steps, packs[0].step)
+                found.setdefault(key, []).append(group)
+        return list(found.values())
 
     def _with_memory(self, group: Group, work: Callable[[], T]) -> T:
         """What `work()` returns; where memory runs out it is done again with fewer lanes at a time.
 
-        Nothing is lost: the state of a block is replaced when a chunk of its steps is done, not before.
+        `group` is at work unless `_rounds` says that another is. Nothing is lost: the state of a block is replaced when
+        a chunk of its steps is done, not before.
         """
         while True:
             try:
+                self._at_work = group
                 return work()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                group = self._at_work
                 prepared = self.engine.narrowed(group.prepared)
                 if prepared is None:
                     lanes = group.prepared.plan.width
@@ -155,12 +180,14 @@ class Cohort:
             for pack in group.packs:
                 pack.narrow(prepared.plan.width, prepared.least)
 
-    def _train(self, group: Group, packs: list[Pack], target: int) -> None:
-        prepared, begun = group.prepared, time.perf_counter()
+    def _train(self, convoy: Convoy, target: int) -> None:
+        begun = time.perf_counter()
+        packs = [pack for _, packs in convoy for pack in packs]
+        averaged = convoy[0][0].averaged
 
-        def train(pack: Pack, block: Block, chunk: Chunk, start: int, stop: int) -> None:
+        def train(group: Group, block: Block, chunk: Chunk, start: int, stop: int) -> None:
             if not block.ahead:
-                block.run(prepared.train, chunk, block.table[start:stop])
+                block.run(group.prepared.train, chunk, block.table[start:stop])
 
         def count_time() -> None:
             nonlocal begun
@@ -170,9 +197,9 @@ class Cohort:
 
         def reached(step: int) -> None:
             nonlocal begun
-            if step in group.averaged:
+            if step in averaged:
                 for block in (block for pack in packs for block in pack.blocks):
-                    block.take_in(group.averaged[step])
+                    block.take_in(averaged[step])
             for pack in packs:
                 self._count(pack, step - pack.step)
                 pack.step = step
@@ -183,40 +210,48 @@ class Cohort:
                 self.keeper.save()
                 begun = time.perf_counter()
 
-        with torch.random.fork_rng(devices=[], enabled=prepared.step.draws_itself):
-            self._rounds(group, packs, packs[0].step, target, train, reached)
+        self._rounds(convoy, packs[0].step, target, train, reached)
         count_time()
 
     def _rounds(
         self,
-        group: Group,
-        packs: list[Pack],
+        convoy: Convoy,
         start: int,
         stop: int,
         job: Callable[..., None],
         reached: Callable[[int], None] = lambda step: None,
     ) -> None:
-        """Call job(pack, block, chunk, first, end) for every block, chunk by chunk, on the workers; then reached(end).
+        """Call job(group, block, chunk, first, end) for every block, chunk by chunk, on the workers; then reached(end).
 
-        The next chunk of data is made by the workers too, while they train on the present one.
+        All groups train on a chunk before the next, so that its rows are read once. The next one is made by the workers
+        too, while they train on the present one.
         """
-        workers = group.prepared.workers
-        spans = list(cut(packs[0].feed.spans(start, stop), group.averaged))
+        spans = list(cut(convoy[0][1][0].feed.spans(start, stop), convoy[0][0].averaged))
 
-        def fetch(span: tuple[int, int]) -> "list[Future[Chunk]]":
-            return [workers.submit(pack.feed.chunk, *span) for pack in packs]
+        def fetch(group: Group, packs: list[Pack], span: tuple[int, int]) -> "list[Future[Chunk]]":
+            return [group.prepared.workers.submit(pack.feed.chunk, *span) for pack in packs]
 
-        coming = fetch(spans[0])
-        for number, span in enumerate(spans):
+        def run(group: Group, packs: list[Pack], coming: "list[Future[Chunk]]", number: int) -> "list[Future[Chunk]]":
+            self._at_work = group
             chunks = [future.result() for future in coming]
-            if number + 1 < len(spans):
-                coming = fetch(spans[number + 1])
-            workers.run(
-                partial(job, pack, block, chunk, *span)
-                for pack, chunk in zip(packs, chunks, strict=True)
-                for block in pack.blocks
-            )
-            reached(span[1])
+            after = fetch(group, packs, spans[number + 1]) if number + 1 < len(spans) else []
+            with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
+                group.prepared.workers.run(
+                    partial(job, group, block, chunk, *spans[number])
+                    for pack, chunk in zip(packs, chunks, strict=True)
+                    for block in pack.blocks
+                )
+            return after
+
+        try:
+            coming = [fetch(group, packs, spans[0]) for group, packs in convoy]
+            for number, (_, end) in enumerate(spans):
+                coming = [run(*each, futures, number) for each, futures in zip(convoy, coming, strict=True)]
+                reached(end)
+        finally:
+            for _, packs in convoy:
+                for pack in packs:
+                    pack.feed.reading.release()
 
     def evaluate(self) -> Scores:
         """Score all live lanes on the validation rows of their repeat, and add a point to their curves.
@@ -304,35 +339,37 @@ class Cohort:
         as it stands.
         """
         scores = self._empty()
-        for group in self.groups:
-            if any(pack.blocks for pack in group.packs):
-                self._with_memory(group, partial(self._cool_down, group, share, scores))
+        for together in self._together():
+            self._with_memory(together[0], partial(self._cool_down, together, share, scores))
         self._stand(scores)
         return scores
 
-    def _cool_down(self, group: Group, share: float, scores: Scores) -> None:
-        steps, step = max(1, round(share * group.total_steps)), group.prepared.step
-        packs = [pack for pack in group.packs if pack.blocks]
-        begun, start = time.perf_counter(), packs[0].step
+    def _cool_down(self, together: list[Group], share: float, scores: Scores) -> None:
+        steps = max(1, round(share * together[0].total_steps))
+        convoy = [(group, [pack for pack in group.packs if pack.blocks]) for group in together]
+        begun, start = time.perf_counter(), convoy[0][1][0].step
         states: dict[int, list[Tensor]] = {}
         cold: dict[int, Tensor] = {}
-        for pack in packs:
-            tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
-            for block in pack.blocks:
-                states[id(block)] = block.state
-                cold[id(block)] = pack.table_of(block.candidates, tables)
+        for group, packs in convoy:
+            step = group.prepared.step
+            for pack in packs:
+                tables = {c: cooled(pack.tables[c], step.numbers, step.rates, start, steps) for c in pack.candidates}
+                for block in pack.blocks:
+                    states[id(block)] = block.state
+                    cold[id(block)] = pack.table_of(block.candidates, tables)
 
-        def train(pack: Pack, block: Block, chunk: Chunk, first: int, end: int) -> None:
+        def train(group: Group, block: Block, chunk: Chunk, first: int, end: int) -> None:
             rows = cold[id(block)][first - start : end - start]
             states[id(block)], _ = advance(group.prepared.train, states[id(block)], chunk, rows)
 
-        with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
-            self._rounds(group, packs, start, start + steps, train)
+        self._rounds(convoy, start, start + steps, train)
         synchronise(self.engine.device)
         self.engine.costs.train += time.perf_counter() - begun
-        for at, pack in enumerate(group.packs):
-            self._count(pack, steps)
-            self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
+        for group in together:
+            self._at_work = group
+            for at, pack in enumerate(group.packs):
+                self._count(pack, steps)
+                self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
 
     def _count(self, pack: Pack, steps: int) -> None:
         lane_steps = len(pack.candidates) * steps
@@ -438,9 +475,10 @@ class Cohort:
         """Scores of `rows`; batch norm's statistics are taken `anew`, as they always are of averaged weights."""
         prepared = group.prepared
         if prepared.step.normed and (anew or prepared.step.averages):
-            statistics = partial(reestimated, prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks)
-            together = max(1, min(MOST_BATCHES, group.lane_rows // pack.width // prepared.step.batch_rows))
-            blocks = statistics(RUNG_ROWS, together) if anew else statistics()
+            epochs = prepared.step.recipe.epochs
+            taken = rows_to_take(epochs, len(pack.feed.repeat.split.train), len(evaluation_points(epochs)))
+            taken = RUNG_ROWS if anew else taken
+            blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks, taken)
         return scored(prepared, pack.feed, blocks, rows, group.lane_rows, pack.width, test)
 
 

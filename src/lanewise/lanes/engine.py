@@ -12,7 +12,7 @@ from lanewise.data import hold_out
 from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
 from lanewise.lanes.batch import batch_leaves
-from lanewise.lanes.feed import Feed, Repeat, rows_per_step
+from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import (
     NARROWEST_PACK,
@@ -25,6 +25,7 @@ from lanewise.lanes.plan import (
     choose_plan,
     program_of,
 )
+from lanewise.lanes.precision import check_precision
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, statistics_program
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
@@ -84,6 +85,7 @@ class Engine:
         task: model, data, objective.
         seed: the study's seed; every split, weight, order and mask follows from it.
         device: a torch device. threads: processors to use (default: all this process may use).
+        precision: of the forward pass: float32, or bfloat16 where that gains.
         dtype: of weights and data. plans: structure -> plan of an earlier run, used instead of measuring.
         note: told in one line each what the engine chose, and what did not work.
         replayed: structure -> plan that this very study chose before it was cut off; taken where there is one.
@@ -97,6 +99,7 @@ class Engine:
         *,
         device: str = "cpu",
         threads: int | None = None,
+        precision: str = "float32",
         dtype: torch.dtype = torch.float32,
         plans: dict[str, Plan] | None = None,
         note: Callable[[str], None] = lambda line: None,
@@ -105,6 +108,7 @@ class Engine:
     ) -> None:
         self.task, self.seed, self.dtype, self.note = task, seed, dtype, note
         self.device = usable_device(device)
+        self.precision = check_precision(precision, self.device)
         self.threads = available_threads() if threads is None else threads
         check_threads(self.threads)
         if self.device.type != "cpu":
@@ -115,8 +119,10 @@ class Engine:
         self.costs = Costs()
         self._given_plans, self._decided = plans or {}, decided
         self._repeats: dict[int, Repeat] = {}
+        self._readings: dict[tuple[int, int, int], Reading] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
+        self._noted: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
         keep_freed_memory()
@@ -124,6 +130,12 @@ class Engine:
         warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
         if self.device.type == "cpu" and adds_by_address():
             note(MKL_TOO_LATE)
+
+    def note_once(self, line: str) -> None:
+        """Note `line` unless that was done before."""
+        if line not in self._noted:
+            self._noted.add(line)
+            self.note(line)
 
     def repeat(self, index: int) -> Repeat:
         """The repeat `index` of the study."""
@@ -135,11 +147,16 @@ class Engine:
         """The model with the initial weights of repeat `index`."""
         return self.task.new_model(self.repeat(index).weight_seed, self.dtype)
 
-    def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None) -> Feed:
+    def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None, channels_last: bool = False) -> Feed:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
         repeat = self.repeat(index)
         draws, seeded = (step.draws, step.draws_itself) if step else ({}, False)
-        return Feed(repeat, rows_per_step(recipe, len(repeat.split.train)), draws, self.dtype, self.device, seeded)
+        size = rows_per_step(recipe, len(repeat.split.train))
+        # Runs of other lengths are at other steps, and one reading is at one step.
+        reading = self._readings.get((index, size, recipe.epochs))
+        feed = Feed(repeat, size, draws, self.dtype, self.device, seeded, reading, channels_last)
+        self._readings[index, size, recipe.epochs] = feed.reading
+        return feed
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
@@ -153,11 +170,14 @@ class Engine:
             self._step(recipe, feed)
             self._checked.add(key)
 
+    def idle_numbers(self, recipe: Recipe) -> list[str]:
+        """Numbers of `recipe` that no layer of the model reads."""
+        return self._step(recipe, self.feed(recipe, 0)).idle_numbers
+
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.example()
-        return LaneStep(
-            self.new_model(feed.repeat.index), recipe, self.task.objective, take(chunk.x, 0), take(chunk.y, 0)
-        )
+        model, batch = self.new_model(feed.repeat.index), (take(chunk.x, 0), take(chunk.y, 0))
+        return LaneStep(model, recipe, self.task.objective, *batch, self.precision)
 
     def prepare(
         self,
@@ -204,7 +224,7 @@ class Engine:
             begun = time.perf_counter()
             try:
                 program, compiling = program_of(plan, trial)
-                program(*trial.examples(max(plan.width, plan.least_width)))
+                program(*trial.laid_for(plan).examples(max(plan.width, plan.least_width)))
             except Exception as error:
                 raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
             choice = Choice(plan, program, compiling, time.perf_counter() - begun - compiling)
@@ -252,7 +272,7 @@ class Engine:
         """The program that evaluates: packed like the training, unless the model refuses that in evaluation mode."""
         step = trial.step
         if not plan.packed:
-            return evaluate_program(step, packed=False)
+            return evaluate_program(step, packed=False, images_last=plan.channels_last)
         examples, why = trial.examples(2)[: step.state_size + 1 + step.layout.count], ""
         for taken_apart in (False, True):
             packed = evaluate_program(step, True, taken_apart)

@@ -1,5 +1,7 @@
 """What all lanes of a repeat are given at a step: the batch and the random draws, made once and shared."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,17 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lanewise.data import EVALUATION_SEED, Held, Split, Standardise, TargetScale, sample
+from lanewise.data import Held, Split, Standardise, TargetScale, sample
 from lanewise.data.items import Batch, joined
 from lanewise.data.nested import Inputs, Targets, leaves, mapped
 from lanewise.errors import InputError
 from lanewise.lanes.batch import batch_leaves
+from lanewise.lanes.channels_last import channels_last
 from lanewise.lanes.streams import stream, stream_seed
 from lanewise.parts.part import Variable
 from lanewise.recipe import Recipe
 
 CHUNK_BYTES = 16 * 2**20
 LONGEST_CHUNK = 16
+KEPT_SPANS = 3
+"""Stretches of steps of a repeat that are kept: the present one, the next, and one for whoever is late."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +56,8 @@ class Repeat:
         self, parts: Sequence[Tensor], dtype: torch.dtype, device: torch.device, test: bool = False
     ) -> Iterator[tuple[Inputs, Targets]]:
         """(inputs, targets) of each of `parts` of the pool's rows, or of the test rows', standardised."""
-        rows = self.held.test if test else self.held.pool
-        return (self.scaled(batch, dtype, device) for batch in rows.batches(parts, EVALUATION_SEED))
+        rows = self.held.kept_test if test else self.held.kept_pool
+        return (self.scaled(batch, dtype, device) for batch in rows.batches(parts))
 
     def scaled(self, batch: Batch, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
         """Rows as they are stored, as lanes are given them."""
@@ -99,6 +104,11 @@ class Chunk:
         """The batch and draws of one of the steps."""
         return [leaf[number] for leaf in self.leaves]
 
+    def channels_last(self) -> "Chunk":
+        """The same with the channels of images, and of draws for them, innermost in memory."""
+        y = None if self.y is None else mapped(channels_last, self.y)
+        return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
+
 
 def scales(held: Held, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
     """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
@@ -118,10 +128,74 @@ def rows_per_step(recipe: Recipe, rows: int) -> int:
     return rows // count * count if whole else recipe.batch_size * count
 
 
+class Reading:
+    """The rows of one repeat in batches of one size, read once for all lanes, whatever their structure.
+
+    The stretches last asked for are kept until `release`, so that several feeds which train side by side share them.
+    """
+
+    def __init__(self, repeat: Repeat, batch_size: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.repeat, self.batch_size, self.dtype, self.device = repeat, batch_size, dtype, device
+        self.steps_per_epoch = len(repeat.split.train) // batch_size
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[int, int], tuple[Inputs, Targets]] = OrderedDict()
+        self._order: tuple[int, Tensor] | None = None
+        self._ahead: tuple[int, Iterator[Batch]] | None = None
+
+    def steps(self, start: int, stop: int) -> tuple[Inputs, Targets]:
+        """(inputs, targets) of the steps `start` to `stop` of one epoch, each tensor [steps, rows, ...]."""
+        with self._lock:
+            if (start, stop) not in self._kept:
+                read = self.repeat.scaled(self._read(start, stop), self.dtype, self.device)
+                x, y = (at_steps(nested, stop - start) for nested in read)
+                self._kept[start, stop] = x, y
+                while len(self._kept) > KEPT_SPANS:
+                    self._kept.popitem(last=False)
+            return self._kept[start, stop]
+
+    def release(self) -> None:
+        """Let go of what is kept."""
+        with self._lock:
+            self._kept.clear()
+
+    def order(self, epoch: int) -> Tensor:
+        """The training rows in the order of an epoch."""
+        if self._order is None or self._order[0] != epoch:
+            train = self.repeat.split.train
+            shuffle = stream(self.repeat.study_seed, self.repeat.index, "order", epoch)
+            self._order = (epoch, train[torch.randperm(len(train), generator=shuffle)])
+        return self._order[1]
+
+    def _read(self, start: int, stop: int) -> Batch:
+        """The rows of the steps `start` to `stop` as they are stored; read in order, they are read ahead."""
+        epoch, first = divmod(start, self.steps_per_epoch)
+        held, order, size = self.repeat.held, self.order(epoch), self.batch_size
+        if held.pool_reader is None:
+            return held.pool.take(order[first * size : (first + stop - start) * size])
+        if self._ahead is None or self._ahead[0] != start:
+            self._ahead = None  # what was read ahead ends before anything else is begun
+            lists = torch.split(order[first * size : self.steps_per_epoch * size], size)
+            seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", epoch)
+            self._ahead = (start, held.pool.batches(lists, seed, start=first * size))
+        _, batches = self._ahead
+        found = [next(batches) for _ in range(stop - start)]
+        self._ahead = (stop, batches) if stop % self.steps_per_epoch else None
+        return joined(found)
+
+
+def at_steps(nested: Any, steps: int) -> Any:
+    """Every tensor [rows, ...] as [steps, rows of a step, ...]."""
+    return None if nested is None else mapped(lambda leaf: leaf.view(steps, -1, *leaf.shape[1:]), nested)
+
+
 class Feed:
     """The batches and draws of one repeat at one batch size, at any step.
 
-    Rows are shuffled anew each epoch; the last rows that do not fill a batch are left out in that epoch.
+    Rows are shuffled anew each epoch; the last rows that do not fill a batch are left out in that epoch. A `reading`
+    may be shared with feeds of other structures; by default a feed has its own.
+
+    Attributes:
+        channels_last: whether chunks are made with the channels of images innermost in memory.
 
     Raises:
         InputError: a larger batch than training rows.
@@ -135,6 +209,8 @@ class Feed:
         dtype: torch.dtype,
         device: torch.device,
         seeded: bool = False,
+        reading: Reading | None = None,
+        channels_last: bool = False,
     ) -> None:
         rows = len(repeat.split.train)
         if batch_size > rows:
@@ -143,14 +219,13 @@ class Feed:
                 "a step accumulates counted"
             )
         self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
-        self.dtype, self.device, self.seeded = dtype, device, seeded
+        self.dtype, self.device, self.seeded, self.channels_last = dtype, device, seeded, channels_last
         self.steps_per_epoch = rows // batch_size
         one, _ = repeat.held.pool.take(repeat.split.train[:1])
         row_bytes = sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
         # The length depends on the data alone, never on the lanes, because draws are seeded by chunk.
         self.length = max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (row_bytes * batch_size)))
-        self._order: tuple[int, Tensor] | None = None
-        self._reading: tuple[int, Iterator[Batch]] | None = None
+        self.reading = Reading(repeat, batch_size, dtype, device) if reading is None else reading
 
     def spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Consecutive (first, end) steps from `start` to `stop`, none across a chunk's or an epoch's boundary."""
@@ -166,53 +241,31 @@ class Feed:
         """The steps `start` to `stop`, which must be one of `spans`."""
         epoch, first = divmod(start, self.steps_per_epoch)
         steps = stop - start
-        x, y = self.repeat.scaled(self._read(start, stop), self.dtype, self.device)
-        x, y = (at_steps(nested, steps) for nested in (x, y))
-        return Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        x, y = self.reading.steps(start, stop)
+        chunk = Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        return chunk.channels_last() if self.channels_last else chunk
 
     def example(self, steps: int = 1) -> Chunk:
         """As many of the first steps as there are in an epoch, to try things out: no worker reads ahead for them."""
         steps = min(steps, self.steps_per_epoch)
-        x, y = self.repeat.rows(self._epoch_order(0)[: steps * self.batch_size], self.dtype, self.device)
+        x, y = self.repeat.rows(self.reading.order(0)[: steps * self.batch_size], self.dtype, self.device)
         x, y = (at_steps(nested, steps) for nested in (x, y))
         return Chunk(x, y, self._draws(0, 0, steps), self._seeds(0, steps))
 
-    def first_batches(self, size: int, rows: int) -> Iterator[tuple[Inputs, Targets]]:
+    def first_rows(self, size: int, rows: int, together: int) -> Iterator[tuple[Inputs, Targets]]:
         """The first batches of `size` rows of the first epoch: at least one, and as many as hold `rows` if there are.
 
-        Rows that are read from elsewhere are augmented as in that epoch; each batch has all of its rows.
+        `together` of them come as one. Rows that are read from elsewhere are augmented as in that epoch.
         """
-        order = self._epoch_order(0)
+        order = self.reading.order(0)
         count = max(1, min(len(order) // size, -(-rows // size)))
         seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
-        batches = self.repeat.held.pool.batches(torch.split(order[: count * size], size), seed)
+        batches = self.repeat.held.pool.batches(torch.split(order[: count * size], together * size), seed)
         return (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
 
     def _seeds(self, start: int, stop: int) -> tuple[int, ...]:
         study, repeat = self.repeat.study_seed, self.repeat.index
         return tuple(stream_seed(study, repeat, "model", step) for step in range(start, stop)) if self.seeded else ()
-
-    def _read(self, start: int, stop: int) -> Batch:
-        """The rows of the steps `start` to `stop` as they are stored; read in order, they are read ahead."""
-        epoch, first = divmod(start, self.steps_per_epoch)
-        held, order, size = self.repeat.held, self._epoch_order(epoch), self.batch_size
-        if held.pool_reader is None:
-            return held.pool.take(order[first * size : (first + stop - start) * size])
-        if self._reading is None or self._reading[0] != start:
-            lists = torch.split(order[first * size : self.steps_per_epoch * size], size)
-            seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", epoch)
-            self._reading = (start, held.pool.batches(lists, seed, start=first * size))
-        _, batches = self._reading
-        found = [next(batches) for _ in range(stop - start)]
-        self._reading = (stop, batches) if stop % self.steps_per_epoch else None
-        return joined(found)
-
-    def _epoch_order(self, epoch: int) -> Tensor:
-        if self._order is None or self._order[0] != epoch:
-            train = self.repeat.split.train
-            shuffle = stream(self.repeat.study_seed, self.repeat.index, "order", epoch)
-            self._order = (epoch, train[torch.randperm(len(train), generator=shuffle)])
-        return self._order[1]
 
     def _draws(self, epoch: int, first: int, steps: int) -> tuple[Tensor, ...]:
         number, skipped = divmod(first, self.length)
@@ -222,8 +275,3 @@ class Feed:
             drawn = torch.rand((self.length, *shape), generator=source, dtype=self.dtype)
             made.append(drawn[skipped : skipped + steps].to(self.device))
         return tuple(made)
-
-
-def at_steps(nested: Any, steps: int) -> Any:
-    """Every tensor [rows, ...] as [steps, rows of a step, ...]."""
-    return None if nested is None else mapped(lambda leaf: leaf.view(steps, -1, *leaf.shape[1:]), nested)

@@ -1,10 +1,11 @@
 """Plateaus: what a lane's measurements change in its table of numbers."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from lanewise.parts.schedules import Feedback, PlateauState, feedbacks
+from lanewise.parts.schedules import Feedback, Plateau, PlateauState, feedbacks
 from lanewise.recipe import Recipe
 
 
@@ -33,6 +34,18 @@ class Plateaus:
                 for feedback in feedbacks(value, total_steps, steps_per_epoch)
             ]
         )
+
+    def idle(self, measured: Iterable[int], total_steps: int) -> list[Plateau]:
+        """The plateaus that cannot change anything when told after each of the steps `measured`.
+
+        The first measurement is the best so far; one more than `patience` after it reduces, if steps follow.
+        """
+        within = [step for step in measured if step < total_steps]
+        return [
+            one.feedback.plateau
+            for one in self.listening
+            if sum(one.feedback.active(step - 1) for step in within) < one.feedback.plateau.patience + 2
+        ]
 
     def observe(self, step: int, loss: float, metric: float, table: np.ndarray) -> np.ndarray:
         """The table after a measurement taken when `step` steps were done: rows from `step` on may be scaled.

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from lanewise.errors import InputError, one_line
+from lanewise.lanes.channels_last import channels_last
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.memory import USABLE, available_bytes, peak_bytes
 from lanewise.lanes.pack import advance
@@ -51,6 +52,7 @@ class Plan:
         packed: lanes stacked by vmap, or one after another. compiled: fused by Inductor, or eager.
         width: lanes to a block (1 when looped). workers: blocks run side by side. threads: torch threads of each.
         why: one sentence on the choice. timings: microseconds a lane-step of every way tried, by its description.
+        channels_last: images and weights of convolutions in channels-last format; for loops only.
     """
 
     packed: bool
@@ -60,11 +62,11 @@ class Plan:
     threads: int
     why: str = ""
     timings: dict[str, float] = field(default_factory=dict)
+    channels_last: bool = False
 
     def __str__(self) -> str:
-        return (
-            f"{describe(self.packed, self.compiled, self.width)}, {self.workers} worker(s) of {self.threads} thread(s)"
-        )
+        way = describe(self.packed, self.compiled, self.width) + ", channels last" * self.channels_last
+        return f"{way}, {self.workers} worker(s) of {self.threads} thread(s)"
 
     @property
     def least_width(self) -> int:
@@ -79,6 +81,10 @@ class Plan:
     def from_dict(cls, data: Any, where: str) -> "Plan":
         """The plan that `to_dict` gave; `InputError` where something else stands."""
         kinds = {"packed": bool, "compiled": bool, "width": int, "workers": int, "threads": int}
+        if isinstance(data, dict):
+            # Plans written before there was a choice have none.
+            data = {"channels_last": False} | data
+            kinds["channels_last"] = bool
         if not isinstance(data, dict) or any(type(data.get(name)) is not kind for name, kind in kinds.items()):
             raise InputError(f"{where}: a plan must hold {', '.join(f'{n} ({k.__name__})' for n, k in kinds.items())}")
         if not isinstance(data.get("why", ""), str):
@@ -92,6 +98,8 @@ class Plan:
             raise InputError(f"{where}: workers and threads must be at least 1, and the width at least {least}")
         if not data["packed"] and data["width"] > 1:
             raise InputError(f"{where}: width = {data['width']}: must be 1 where lanes run one after another")
+        if data["packed"] and data["channels_last"]:
+            raise InputError(f"{where}: channels_last = True: must be False where lanes are packed")
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
 
@@ -110,10 +118,17 @@ class Trial:
     state: Sequence[Tensor]
     chunk: Chunk
     row: Tensor
+    channels_last: bool = False
+
+    def laid_for(self, plan: Plan) -> "Trial":
+        """The same with its tensors laid out in memory as lanes of `plan` have them."""
+        return replace(self, chunk=self.chunk.channels_last(), channels_last=True) if plan.channels_last else self
 
     def inputs(self, width: int) -> tuple[list[Tensor], Tensor]:
         """(state [width, ...], numbers [steps, count, width]) of a block whose lanes are all alike."""
         state = [leaf.expand(width, *leaf.shape).clone() for leaf in self.state]
+        if self.channels_last:
+            state = list(map(channels_last, state))
         rows = self.row.reshape(1, -1, 1).expand(len(self.chunk), -1, width).contiguous()
         return state, rows
 
@@ -181,7 +196,8 @@ def program_of(plan: Plan, trial: Trial, graph: GraphModule | None = None) -> tu
         graph: what `captured` gave, where it has been called; it is changed.
     """
     if not plan.compiled:
-        return train_program(trial.step, plan.packed, native=True), 0.0
+        return train_program(trial.step, plan.packed, native=True, images_last=plan.channels_last), 0.0
+    trial = trial.laid_for(plan)
     begun = time.perf_counter()
     program = fused(graph or captured(plan, trial), trial.examples(plan.width))
     program(*trial.examples(plan.width))
@@ -192,12 +208,28 @@ def captured(plan: Plan, trial: Trial) -> GraphModule:
     """The graph of a plan's program."""
     # Made before the graph is captured, or the copying of the model would be captured too.
     trial.step.model("train")
-    return capture(train_program(trial.step, plan.packed), trial.examples(plan.width))
+    trial = trial.laid_for(plan)
+    program = train_program(trial.step, plan.packed, images_last=plan.channels_last)
+    return capture(program, trial.examples(plan.width))
 
 
 def compile_seconds_to_expect(graph: GraphModule, examples: Sequence[Tensor]) -> float:
     """What compiling will cost: less where Inductor has this very graph in its cache."""
     return CACHED_COMPILE_SECONDS if compile_mark(graph, examples).exists() else COMPILE_SECONDS
+
+
+def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, GraphModule | None]:
+    """Why `plan` is not to be compiled where that saves `saving` seconds; else the graph to compile."""
+    if not has_compiler():
+        return "the fastest way without a C++ compiler, of which none was found", None
+    if saving < CACHED_COMPILE_SECONDS:
+        # Not even worth the second that capturing the graph takes, to ask whether Inductor knows it.
+        return f"compiling would cost about {CACHED_COMPILE_SECONDS:.0f} s at least and save {saving:.0f} s", None
+    graph = captured(plan, trial)
+    price = compile_seconds_to_expect(graph, trial.laid_for(plan).examples(plan.width))
+    if saving < price:
+        return f"compiling would cost about {price:.0f} s and save {saving:.0f} s", None
+    return "", graph
 
 
 def crowding() -> float:
@@ -313,7 +345,7 @@ def choose_plan(
         # An eager block is as wide as there are lanes for it, a compiled one always as wide as its program.
         width = plan.width if plan.compiled else min(TRIAL_WIDTH, plan.width, max(lanes, plan.least_width))
         try:
-            timings[str(plan)] = cost = trial.microseconds(program, width, workers)
+            timings[str(plan)] = cost = trial.laid_for(plan).microseconds(program, width, workers)
         finally:
             workers.close()
         return cost
@@ -329,9 +361,15 @@ def choose_plan(
         # The only plan that `check_draws` lets pass.
         note("lanes run one after another: the model draws random numbers itself (F.dropout?); layers could be packed")
         return Choice(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
+    if trial.step.holds_images:
+        last = replace(loop, channels_last=True)
+        last_program, _ = program_of(last, trial)
+        last_cost = timed(last, last_program)
+        if last_cost < cost:
+            loop, plan, program, cost = last, last, last_program, last_cost
     widest = fitting_width(trial, lanes * repeats, threads, note)
     try:
-        pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest))
+        pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest), channels_last=False)
         pack_program = train_program(trial.step, packed=True)
         pack_cost = timed(pack, pack_program)
         pack_it = pack_cost < FUSION_GAIN * cost
@@ -341,30 +379,28 @@ def choose_plan(
         where = layer_that_fails(trial, train_program(trial.step, packed=True))
         note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
     why, compile_seconds = "the fastest of the ways tried", 0.0
-    saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
-    if seconds is not None:
-        saving = seconds * MOST_COMPILING / crowding()
-    width = min(widest, block_width(lanes, repeats, threads, survivors)) if pack_it else 1
-    fused_plan = Plan(pack_it, True, width, threads, 1)
-    try:
-        if not has_compiler():
-            why = "the fastest way without a C++ compiler, of which none was found"
-        elif saving < CACHED_COMPILE_SECONDS:
-            # Not even worth the second that capturing the graph takes, to ask whether Inductor knows it.
-            why = f"compiling would cost about {CACHED_COMPILE_SECONDS:.0f} s at least and save {saving:.0f} s"
-        else:
-            graph = captured(fused_plan, trial)
-            price = compile_seconds_to_expect(graph, trial.examples(width))
-            if saving < price:
-                why = f"compiling would cost about {price:.0f} s and save {saving:.0f} s"
-            else:
-                fused_program, compile_seconds = program_of(fused_plan, trial, graph)
-                fused_cost = timed(fused_plan, fused_program)
-                if fused_cost < cost:
-                    plan, program, cost = fused_plan, fused_program, fused_cost
-    except Exception as error:
-        note(f"not compiled: {brief(error)}")
-        why = "compiling failed"
+    width = min(widest, block_width(lanes, repeats, threads, survivors))
+    fused_plans = [Plan(True, True, width, threads, 1)] if pack_it else []
+    if not pack_it or trial.step.holds_images:
+        # Narrow convolutions gain by packing and wide ones lose; how they do eagerly does not tell which these are.
+        fused_plans.append(replace(loop, compiled=True, workers=threads))
+    for fused_plan in fused_plans:
+        saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
+        if seconds is not None:
+            saving = seconds * MOST_COMPILING / crowding() - compile_seconds
+        try:
+            unpaid, graph = not_worth_compiling(fused_plan, trial, saving)
+            if graph is None:
+                why = why if plan.compiled else unpaid
+                continue
+            fused_program, took = program_of(fused_plan, trial, graph)
+            compile_seconds += took
+            fused_cost = timed(fused_plan, fused_program)
+            if fused_cost < cost:
+                plan, program, cost = fused_plan, fused_program, fused_cost
+        except Exception as error:
+            note(f"not compiled: {brief(error)}")
+            why = why if plan.compiled else "compiling failed"
     if not plan.compiled and threads > 1:
         for other in (replace(plan, threads=threads), replace(plan, workers=threads)):
             other_cost = timed(other, program)

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,33 +14,39 @@ from torch import Tensor
 from torch.func import vjp, vmap
 from torch.fx import GraphModule
 
+from lanewise.lanes.channels_last import channels_last
 from lanewise.lanes.layout import feature_major
 from lanewise.lanes.step import LaneStep
+
+POOLS = (torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.max_pool2d_with_indices_backward.default)
+"""On the CPU Inductor scatters the gradient of a pool value by value, in a layout of its own, which takes as long as
+a convolution: a step of a CNN with 32 and 64 channels took 34 ms so, and takes 25 ms with torch's own pools."""
 
 Program: TypeAlias = Callable[..., Sequence[Tensor]]
 """(*state [lanes, ...], numbers [count, lanes], *batch, *draws) -> (*new state, loss [lanes])."""
 
 
-def train_program(step: LaneStep, packed: bool, native: bool = False) -> Program:
+def train_program(step: LaneStep, packed: bool, native: bool = False, images_last: bool = False) -> Program:
     """The program that trains a block; looped programs take blocks of one lane.
 
     Args:
         native: where it will run eagerly and looped, torch's own batch norm is faster than ours.
+        images_last: whether a looped program holds images and weights of convolutions in channels-last format.
     """
     if not packed:
-        return lambda *flat: _one_lane(partial(step.train, native=native), step.state_size, flat)
+        return lambda *flat: _one_lane(partial(step.train, native=native), step.state_size, flat, images_last)
     lanes = (0,) * step.state_size + (1,) + (None,) * (step.layout.count + len(step.draws))
     return _by_lane(step.train, lanes)
 
 
-def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False) -> Program:
+def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False, images_last: bool = False) -> Program:
     """The eager program that scores rows: (*state, numbers, *batch) -> losses and metrics, each [lanes, rows].
 
     With `taken_apart` it is run as if to be differentiated, for which torch takes some layers (LSTM, GRU) apart into
     operations that can be packed.
     """
     if not packed:
-        return lambda *flat: _one_lane(partial(step.evaluate, native=True), step.state_size, flat)
+        return lambda *flat: _one_lane(partial(step.evaluate, native=True), step.state_size, flat, images_last)
 
     size = step.state_size
 
@@ -57,7 +63,7 @@ def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False) ->
 
 
 def statistics_program(step: LaneStep, packed: bool) -> Program:
-    """The eager program that takes batch norm statistics: (*state, numbers, *batch) -> those of `LaneStep.statistics`."""
+    """The eager program that takes batch norm statistics: as `LaneStep.statistics`, of stacked lanes."""
     if not packed:
         return lambda *flat: _one_lane(partial(step.statistics, native=True), step.state_size, flat)
     return _by_lane(step.statistics, (0,) * step.state_size + (1,) + (None,) * step.layout.count)
@@ -81,7 +87,13 @@ def _by_lane(function: Callable[..., Any], in_dims: tuple[int | None, ...]) -> P
     return program
 
 
-def _one_lane(function: Callable[..., Any], size: int, flat: tuple[Tensor, ...]) -> list[Tensor]:
+def _one_lane(
+    function: Callable[..., Any], size: int, flat: tuple[Tensor, ...], images_last: bool = False
+) -> list[Tensor]:
+    if images_last:
+        # Set anew at every step, so that a lane's bits depend on its numbers alone, not on how they happen to lie.
+        batch = (channels_last(leaf, leading=0) for leaf in flat[size + 1 :])
+        flat = (*map(channels_last, flat[:size]), flat[size], *batch)
     state, numbers, *shared = [leaf.squeeze(0) for leaf in flat[:size]], flat[size].squeeze(1), *flat[size + 1 :]
     return [leaf.unsqueeze(0) for leaf in function(*state, numbers, *shared)]
 
@@ -109,7 +121,7 @@ def compile_mark(graph: GraphModule, examples: Sequence[Tensor]) -> Path:
     """A file in Inductor's cache that is there once this very graph has been compiled on this machine."""
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    shapes = [(tuple(example.shape), str(example.dtype), str(example.device)) for example in examples]
+    shapes = [(tuple(example.shape), example.stride(), str(example.dtype), str(example.device)) for example in examples]
     text = f"{torch.__version__} {shapes} {graph.code}"
     return Path(cache_dir()) / f"lanewise-{hashlib.sha256(text.encode()).hexdigest()}"
 
@@ -173,6 +185,20 @@ def overwrite(graph: GraphModule) -> int:
     return len(state)
 
 
+@contextlib.contextmanager
+def called_as_they_are(operations: Sequence[Any]) -> Iterator[None]:
+    """Let Inductor call torch's own code for `operations` instead of writing loops for them."""
+    from torch._inductor.lowering import fallback_handler, lowerings
+
+    before = {operation: lowerings[operation] for operation in operations}
+    called: Callable[..., Any] = fallback_handler
+    lowerings.update({one: called(one, add_to_fallback_set=False) for one in operations})
+    try:
+        yield
+    finally:
+        lowerings.update(before)
+
+
 def fused(graph: GraphModule, examples: Sequence[Tensor]) -> Fused:
     """`graph`, which is changed, fused by Inductor for tensors of the shapes of `examples`.
 
@@ -180,18 +206,22 @@ def fused(graph: GraphModule, examples: Sequence[Tensor]) -> Fused:
     With Inductor's C++ wrapper a call leaves Python's lock, so that two threads run two blocks at a time. `Fused` sees
     to the layout of the inputs, which Inductor would look at anew in every call (7 us).
     """
-    from torch import _inductor
     from torch._guards import TracingContext, tracing
+    from torch._inductor.compile_fx import compile_fx
+    from torch._inductor.decomposition import select_decomp_table
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     mark = compile_mark(graph, examples)
     size = overwrite(graph)
-    options = {"size_asserts": False} | ({"cpp_wrapper": True} if examples[0].device.type == "cpu" else {})
+    on_cpu = examples[0].device.type == "cpu"
+    options = {"size_asserts": False} | ({"cpp_wrapper": True} if on_cpu else {})
+    pools = POOLS if on_cpu else ()
+    decompositions = {one: way for one, way in select_decomp_table().items() if one not in pools}
     # Inductor keeps what it compiled on the disk only where there is a context with an environment of shapes, though
     # all shapes are fixed here: without it, a second start generates all code anew (4.5 s instead of 0.7).
-    with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))):
-        compiled = _inductor.compile(graph, list(examples), options=options)
+    with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))), called_as_they_are(pools):
+        compiled: Any = compile_fx(graph, list(examples), config_patches=options, decompositions=decompositions)
     program = Fused(compiled, examples, size)
     with contextlib.suppress(OSError):
         mark.touch()

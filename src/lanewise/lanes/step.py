@@ -13,14 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from lanewise.data.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.batch import BatchLayout, micro_batches
+from lanewise.lanes.channels_last import IMAGE_AXES
 from lanewise.lanes.listening import heard, listening
 from lanewise.lanes.numbers import AVERAGING, number_names
+from lanewise.lanes.precision import autocast, widen_outputs, widened
 from lanewise.lanes.twins import (
     MIXUP_PARTNERS,
     MIXUP_WEIGHT,
@@ -43,19 +45,32 @@ from lanewise.recipe import Recipe
 class Bound(nn.Module):
     """A model with its objective, so that whatever the objective calls of the model finds the lane's tensors."""
 
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, precision: str, device: torch.device) -> None:
         super().__init__()
         self.model, self.objective = model, objective
+        self._precision, self._device = precision, device
+        self._native = False
+        if precision != "float32":
+            widen_outputs(model)
+            for layer in model.modules():
+                if isinstance(layer, nn.LayerNorm):
+                    layer.register_forward_pre_hook(self._for_layer_norm)
         self._norms = [layer for layer in model.modules() if isinstance(layer, LaneBatchNorm)]
 
     def take_native(self, native: bool) -> None:
         """Use torch's own batch norm, for one lane by itself and eagerly, or ours, which can be packed and fused."""
+        self._native = native
         for norm in self._norms:
             norm.native = native
 
+    def _for_layer_norm(self, layer: nn.Module, inputs: Any) -> Any:
+        """What layer norm is given: packed, torch cannot differentiate it for inputs in less than its own precision."""
+        return inputs if self._native else tree_map(widened, inputs)
+
     def forward(self, what: str, *arguments: Any) -> Any:
         """What the objective's method `what` makes of the model and `arguments`."""
-        return getattr(self.objective, what)(self.model, *arguments)
+        with autocast(self._precision, self._device):
+            return tree_map(widened, getattr(self.objective, what)(self.model, *arguments))
 
     def run(self, tensors: dict[str, Tensor], what: str, *arguments: Any) -> tuple[Any, dict[str, Tensor]]:
         """(result, the tensors afterwards): a buffer that the model assigns anew is found there."""
@@ -72,22 +87,30 @@ class LaneStep:
         recipe: gives the structure; its numbers are not used.
         objective: what is trained for.
         x: inputs of one training batch, for the shapes of the random draws. y: its targets, or None.
+        precision: of the forward pass, see `lanewise.lanes.precision`.
 
     Attributes:
         numbers: names of the rows of a number table: the recipe's numbers, then `t`, the steps done before.
         example: two rows of inputs, on the CPU.
         draws: name -> shape of the draws that a step needs, for each of the batches it accumulates.
         least_lanes: lanes an eager pack must have for a lane to be the same bit for bit in any.
+        holds_images: whether it may matter to speed how images lie in memory.
         rates: the numbers that scale a step; they fall in a cool-down.
         batch_rows: rows of each of the batches that a step accumulates.
-        normed: batch norm layer -> values a channel in such a batch, for statistics that are taken anew.
+        normed: the batch norm layers whose statistics can be taken anew.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
     def __init__(
-        self, model: nn.Module, recipe: Recipe, objective: Objective, x: Inputs, y: Tensor | None = None
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        objective: Objective,
+        x: Inputs,
+        y: Tensor | None = None,
+        precision: str = "float32",
     ) -> None:
-        self.recipe, self.rule, self.objective = recipe, recipe.rule, objective
+        self.recipe, self.rule, self.objective, self._precision = recipe, recipe.rule, objective, precision
         self.numbers = number_names(recipe)
         self.layout = BatchLayout(x, y)
         self.batch_rows = rows = row_count(x) // recipe.accumulate
@@ -123,20 +146,25 @@ class LaneStep:
         ]
         # oneDNN adds up otherwise where a pack's convolution has fewer than eight channels in all.
         self.least_lanes = max(4, -(-8 // min(channels))) if channels else 2
+        self.holds_images = device.type == "cpu" and any(param.ndim == IMAGE_AXES for param in twin.parameters())
         self.rates = {rule.rate for rule in self.rules.values()}
         self._of_thread = threading.local()
         self._structure: Any = None
 
-    def _normed(self, one_pass: Any) -> dict[str, int]:
+    def _normed(self, one_pass: Any) -> tuple[str, ...]:
         tried = copy.deepcopy(self._models["listen"])
         with torch.no_grad():
             one_pass(tried)
-        return {name: int(statistics.number) for name, statistics in heard(tried).items()}
+        return tuple(heard(tried))
 
     def model(self, mode: str) -> Bound:
         """The twin model in mode `train`, `eval` or `listen`, one a thread: `functional_call` swaps its tensors."""
         if not hasattr(self._of_thread, mode):
-            setattr(self._of_thread, mode, Bound(copy.deepcopy(self._models[mode]), self.objective))
+            setattr(
+                self._of_thread,
+                mode,
+                Bound(copy.deepcopy(self._models[mode]), self.objective, self._precision, self._device),
+            )
         found: Bound = getattr(self._of_thread, mode)
         return found
 
@@ -261,9 +289,10 @@ class LaneStep:
         return losses, metrics
 
     def statistics(self, *flat: Tensor, native: bool = False) -> list[Tensor]:
-        """What a lane's weights, averaged or not, give: (*state, numbers [count], *batch) -> [mean, squares, ...].
+        """What the weights of one lane, averaged or not, give: (*state, numbers [count], *batch) -> float64 tensors.
 
-        Mean and sum of squared deviations of the inputs of every layer of `normed`, float64 [channels] each.
+        For every layer of `normed` the mean [channels] of its inputs, the sum of their squared deviations [channels],
+        and how many values there are for each channel (0-d).
         """
         size = self._structure.num_leaves
         bound = self.model("listen")
@@ -272,7 +301,8 @@ class LaneStep:
         tensors = {name: tensor.clone() for name, tensor in self.weights(flat[:size], flat[size]).items()}
         bound.run(tensors, "one_pass", *self.layout.batch(flat[size + 1 :]))
         found = heard(bound.model)
-        return [part for name in self.normed for part in (found[name].mean, found[name].squares)]
+        kept = [found[name] for name in self.normed]
+        return [part for one in kept for part in (one.mean, one.squares, one.mean.new_tensor(one.number))]
 
     def with_statistics(self, state: Sequence[Tensor], found: dict[str, tuple[Tensor, Tensor]]) -> list[Tensor]:
         """A block's `state`, evaluated with the batch norm statistics `found`, by layer, of its lanes."""

@@ -190,11 +190,15 @@ def draw_shapes(
 
 
 def draws_itself(model: nn.Module, one_pass: OnePass, device: torch.device) -> bool:
-    """Whether a training pass draws from a global generator: `F.dropout`, `torch.rand`, `random.random` and so on."""
-    copied = copy.deepcopy(model).train()
+    """Whether a pass draws from a global generator: `F.dropout`, `torch.rand`, `random.random` and so on.
+
+    Of both kinds, in training and in evaluation: some models sample in one of them only.
+    """
+    copied = copy.deepcopy(model)
     with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), seeded(0):
         before = generator_states(device)
-        one_pass(copied)
+        for training in (True, False):
+            one_pass(copied.train(training))
         return generator_states(device) != before
 
 

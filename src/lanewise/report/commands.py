@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import fields
 
+from lanewise.objectives import METRICS
 from lanewise.spaces import SPACES
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, with_overrides
@@ -13,11 +14,11 @@ def task_options(task: Task) -> list[str] | None:
     """`--data` and `--model` as words of a command; None where only Python has what makes the task."""
     words: list[str] = []
     for option, named in _names(task).items():
-        if named is None or not task.aims_at_the_usual:
+        if named is None:
             return None
         words += [f"--{option}", named]
-    options = data_options(task)
-    return None if options is None else [*words, *options]
+    how, aims = data_options(task), aim_options(task)
+    return None if how is None or aims is None else [*words, *how, *aims]
 
 
 def train_command(task: Task) -> str:
@@ -26,7 +27,18 @@ def train_command(task: Task) -> str:
     for option, named in _names(task).items():
         if option not in task.names:
             words += [f"--{option}", named or option.upper()]
-    return shlex.join([*words, *(data_options(task) or [])])
+    return shlex.join([*words, *(data_options(task) or []), *(aim_options(task) or [])])
+
+
+def aim_options(task: Task) -> list[str] | None:
+    """Metric and class weights as words of a command, if they are not the usual; None for functions of one's own."""
+    aims = task.aims
+    if aims["objective"] not in METRICS or aims["function"] is not None:
+        return None
+    usual = aims["metric"] == METRICS[aims["objective"]][0].name
+    words = [] if usual else ["--metric", aims["metric"]]
+    weights = ",".join(repr(weight) for weight in aims["class_weights"] or ())
+    return [*words, "--class-weights", weights] if weights else words
 
 
 def data_options(task: Task) -> list[str] | None:
@@ -56,8 +68,12 @@ def race_command(study: Study) -> str | None:
     usual = RaceSettings()
     for item in fields(RaceSettings):
         value = getattr(study.settings, item.name)
-        if item.name in ("candidates", "repeats", "seed") or value != getattr(usual, item.name):
+        if value is not None and (item.name in ("candidates", "repeats", "seed") or value != getattr(usual, item.name)):
             words += [f"--{item.name}", str(value)]
+    if study.baseline is not None:
+        if study.folder is None:
+            return None
+        words += ["--baseline", str(study.folder.baseline)]
     if str(study.engine.device) != "cpu":
         words += ["--device", str(study.engine.device)]
     return shlex.join(words)

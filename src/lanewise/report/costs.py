@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lanewise.lanes.engine import Engine
 from lanewise.lanes.plan import Plan
 from lanewise.report.commands import race_command
 from lanewise.report.markup import code_block, definitions, quiet, section
@@ -21,26 +22,32 @@ from lanewise.study.race import Study
 
 
 def costs(study: Study) -> str:
-    """Where the time went, and the ways of training that were tried."""
+    """Where the time of a race went, and the ways of training that were tried."""
     verdict = study.verdict
-    seconds = verdict.seconds
+    return costs_of(study.engine, study.model_description, verdict.seconds, verdict.lane_steps, verdict.engine)
+
+
+def costs_of(
+    engine: Engine, model_description: str, seconds: dict[str, float], lane_steps: int, ways: dict[str, Any]
+) -> str:
+    """Where the time went, by `seconds`, and the `ways` of training that were tried, by structure."""
     known = [
         ("training", seconds["train"]),
         ("compiling", seconds["compile"]),
         ("finding the fastest way", seconds["trials"]),
     ]
     known.append(("all else: evaluation, sampling, data", seconds["total"] - sum(value for _, value in known)))
-    each = 1e6 * seconds["train"] / verdict.lane_steps if verdict.lane_steps else 0.0
-    held = study.engine.held
+    each = 1e6 * seconds["train"] / lane_steps if lane_steps else 0.0
+    held = engine.held
     facts = [
-        ("training steps", f"{verdict.lane_steps:,} over all lanes and repeats, {each:.0f} microseconds each"),
+        ("training steps", f"{lane_steps:,} over all lanes and repeats, {each:.0f} microseconds each"),
         ("machine", f"{processor()}, {counted(os.cpu_count() or 1, 'hardware thread')}"),
-        ("used", f"{study.engine.device}, {counted(study.engine.threads, 'thread')}"),
-        ("model", study.model_description),
+        ("used", f"{engine.device}, {counted(engine.threads, 'thread')}"),
+        ("model", model_description),
         ("data", f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"),
         ("versions", versions()),
     ]
-    plans = list(verdict.engine.values())
+    plans = list(ways.values())
     heading = "ways of training" if len(plans) == 1 else "ways of training, for each structure"
     return section(
         "What it cost",
@@ -94,6 +101,8 @@ def reproduce(study: Study) -> str:
     """The command that runs the same race, and what it takes to get the same verdict bit for bit."""
     command = race_command(study)
     fixed = f"Seed {study.settings.seed} fixes every split, initial weight, order and mask."
+    if study.pace.budget is not None and study.pace.budget.timed:
+        fixed += " How many candidates are drawn and confirmed is decided by the clock, so another run may differ."
     measured = (
         "How lanes are packed and compiled is measured anew in each run and changes the rounding. The same verdict bit "
         "for bit, on the same machine, takes the engine's choices too:"

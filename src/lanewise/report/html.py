@@ -1,6 +1,7 @@
 """The report: one HTML file that needs nothing else, the verdict first."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 from importlib.resources import files
@@ -11,7 +12,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from lanewise.files import write_whole
-from lanewise.report import costs, sections
+from lanewise.report import costs, importance, sections
 from lanewise.report.outcome import outcomes
 from lanewise.report.plots import Figure
 from lanewise.study.race import Study
@@ -37,19 +38,26 @@ def render(study: Study) -> str:
         sections.course(study, found, drawn),
         sections.timed_numbers(study, drawn),
         sections.leaderboard(study, found),
+        importance.what_mattered(study, drawn),
         sections.settings(study, found, drawn),
         costs.costs(study),
         costs.reproduce(study),
         f'<footer class="quiet">Written by Lanewise on {datetime.now():%d %B %Y at %H:%M}.</footer>',
     ]
-    page = files("lanewise.report")
-    return Template(page.joinpath("page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(f"{sections.headline(study.verdict)} · {study.task.model_name} on {study.task.source.name}"),
-        css=page.joinpath("page.css").read_text(encoding="utf-8"),
+    title = f"{sections.headline(study.verdict)} · {study.task.model_name} on {study.task.source.name}"
+    return page(title, body, drawn)
+
+
+def page(title: str, body: Sequence[str], drawn: Sequence[Figure]) -> str:
+    """A whole HTML page of the parts `body`, in which the figures `drawn` have their places."""
+    folder = files("lanewise.report")
+    return Template(folder.joinpath("page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        css=folder.joinpath("page.css").read_text(encoding="utf-8"),
         body="\n".join(part for part in body if part),
         figures=script_json({figure.name: figure.variants for figure in drawn}),
         plotly=get_plotlyjs(),
-        script=page.joinpath("page.js").read_text(encoding="utf-8"),
+        script=folder.joinpath("page.js").read_text(encoding="utf-8"),
     )
 
 

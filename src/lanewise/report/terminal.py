@@ -65,7 +65,7 @@ class PlainDisplay(Display):
         if progress.standings:
             first = progress.standings[0]
             score = f"{progress.metric} {progress.kind.words(first.score)}"
-            facts.append(f"ahead: {first.candidate} ({score}, loss {loss_words(first.loss)})")
+            facts.append(f"ahead: {first.name or first.candidate} ({score}, loss {loss_words(first.loss)})")
         self.console.print(Text(", ".join(facts)), soft_wrap=True)
 
 
@@ -132,15 +132,16 @@ def leaders(standings: list[Standing], metric: str, width: int, kind: ScoreKind 
     """
     kind = kind or ScoreKind()
     table = _table()
-    table.add_column("#", justify="right", no_wrap=True)
+    named = any(one.name for one in standings)
+    table.add_column("recipe" if named else "#", justify="left" if named else "right", no_wrap=True)
     table.add_column(metric, justify="right", no_wrap=True)
     if width >= NARROW:
         table.add_column("loss", justify="right", no_wrap=True)
         table.add_column("run", justify="right", no_wrap=True)
     # Not marked as unbreakable, so that it is the one column to give way; its cells stay on one line by themselves.
-    table.add_column("recipe")
+    table.add_column("" if named else "recipe")
     for place, one in enumerate(standings):
-        cells: list[str | Text] = [str(one.candidate), kind.words(one.score)]
+        cells: list[str | Text] = [one.name or str(one.candidate), kind.words(one.score)]
         if width >= NARROW:
             cells += [loss_words(one.loss), f"{one.progress:.0%}"]
         style = "dim" if not one.live else "bold" if place == 0 else ""
@@ -226,4 +227,6 @@ def _left(seconds: float | None) -> list[str]:
 
 
 def _field(progress: Progress) -> str:
+    if not progress.drops:
+        return f"{counted(progress.drawn, 'recipe')}, to the end"
     return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"

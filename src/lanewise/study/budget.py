@@ -180,7 +180,7 @@ def reserve(total: float, estimate: Estimate, rate: float, confirming: Confirmin
 
 
 def size_of_generation(left: float, estimate: Estimate, rate: float, number: int, generations: int) -> int:
-    """How many candidates generation `number` gets of what is `left` for the race; 0 ends it.
+    """How many candidates generation `number`, from 0 on, gets of what is `left` for the race; 0 ends it.
 
     The generations planned share evenly what is left; after them come more while there is something left. Candidates
     that cost next to nothing beside the smallest generation, because calls are what takes time, come along.
@@ -199,8 +199,10 @@ def size_of_generation(left: float, estimate: Estimate, rate: float, number: int
         counts = range(MOST_OF_A_GENERATION, LEAST_CANDIDATES - 1, -1)
         return next((n for n in counts if rate * estimate.generation(n) <= share), 0)
 
-    least = rate * estimate.generation(LEAST_CANDIDATES)
-    return fitting(min(left, max(left / max(1, generations - number), NEXT_TO_NOTHING * least)))
+    least = NEXT_TO_NOTHING * rate * estimate.generation(LEAST_CANDIDATES)
+    share = max(left / max(1, generations - number), least)
+    # There is always a first.
+    return fitting(min(left, share) if number else share)
 
 
 def least_budget(estimate: Estimate, rate: float, confirming: Confirming) -> float:

@@ -90,6 +90,22 @@ def read(path: Path) -> Snapshot | None:
     return (safetensors.torch.load(content), data) if data.pop("format") == FORMAT else None
 
 
+def header(path: Path) -> dict[str, Any] | None:
+    """The plain data of the checkpoint in the file `path`, or None where there is none; its tensors are not read.
+
+    Whether it is whole is not known by this.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > path.stat().st_size:
+                return None
+            found = json.loads(json.loads(file.read(length))["__metadata__"][META])
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
+        return None
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
 class Keeps(Keeper):
     """Writes what `snapshot` returns, at most every `every` seconds, and never for more than its share of the time."""
 

@@ -19,7 +19,9 @@ from scipy import stats
 from lanewise.study import critical
 from lanewise.study.statistics import TRIMMED, Interval
 
-DRAWS = 20_000
+DRAWS = 10_000
+STEPS = np.linspace(0.0005, 0.9995, 1000)
+"""Of a probability, between which its quantiles are interpolated."""
 UNLIKE = 0.05
 """Error rate at which one candidate's spread over repeats is held to be greater than that of the others."""
 
@@ -47,8 +49,10 @@ class RowScores:
     @property
     def means(self) -> np.ndarray:
         """The mean in each repeat, float [candidates, repeats]."""
-        counts = np.bincount(self.repeat)
-        return np.stack([np.bincount(self.repeat, one) for one in self.values]) / counts
+        order = np.argsort(self.repeat, kind="stable")
+        _, starts, counts = np.unique(self.repeat[order], return_index=True, return_counts=True)
+        found: np.ndarray = np.add.reduceat(self.values[..., order], starts, axis=-1) / counts
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +63,8 @@ class PairedMeans:
         mean: float [candidates]; only differences count. run: covariance of the means over new runs [candidates,
             candidates]. rows: the same over new rows, as far as repeats share rows.
         least_run: what `run` would be if all runs were equally good, and only rows differed.
-        freedom: degrees of freedom of each candidate's `run`, float [candidates]. row_freedom: of `rows`.
+        freedom: degrees of freedom of each candidate's `run`, float [candidates].
+        row_noise: of what `rows` was estimated from; None where it is a multiple of `run`.
         repeats: how many. distinct_rows: how many the comparison rests on; None if that is not known.
     """
 
@@ -68,20 +73,27 @@ class PairedMeans:
     rows: np.ndarray
     least_run: np.ndarray
     freedom: np.ndarray
-    row_freedom: float
+    row_noise: "RowNoise | None"
     repeats: int
     distinct_rows: int | None = None
 
     def spread(self, one: int, other: int) -> tuple[float, float]:
         """(standard error of the difference of two means, its degrees of freedom, after Satterthwaite)."""
         run, rows = (_of_difference(part, one, other) for part in (self.run, self.rows))
-        if run + rows <= 0:
+        if self.row_noise is not None:
+            # Chance makes some pairs look as if no row had its favourite; then the pairs together are believed.
+            within = _of_difference(self.row_noise.within, one, other)
+            rows = max(rows, self.row_noise.shared * float(self.row_noise.persistence) * within)
+        # Candidates that are one and the same differ by rounding alone.
+        if run + rows <= 1e-12 * float(np.trace(self.run + self.rows)):
             return 0.0, critical.MOST_FREEDOM
         # Few repeats can be alike by chance. Then the variance comes out small; it must not seem well known, too.
         likely = max(run, _of_difference(self.least_run, one, other))
         lone = min(self.freedom[one], self.freedom[other])
-        freedom = (likely + rows) ** 2 / (likely**2 / lone + rows**2 / self.row_freedom)
-        return float(np.sqrt(run + rows)), float(freedom)
+        if self.row_noise is None:
+            return float(np.sqrt(run + rows)), float(lone)
+        uncertain = likely**2 / lone + self.row_noise.uncertainty(one, other)
+        return float(np.sqrt(run + rows)), float((likely + rows) ** 2 / uncertain)
 
     def difference(self, one: int, other: int, bound: float) -> Interval:
         """`one` minus `other`, as wide as `bound` standard errors to either side."""
@@ -99,11 +111,13 @@ def paired_means(
 ) -> PairedMeans:
     """What the scores of candidates in the same repeats tell of their differences.
 
-    With the scores of single rows the two errors are told apart. Without, all spread is taken for the runs', and what
-    the repeats share is allowed for as Nadeau and Bengio do: the variance is multiplied by 1/R + overlap, not 1/R.
+    With the scores of single rows the two errors are told apart, and the spread over repeats is estimated from all
+    candidates together: a few repeats of one pair say little. What is taken to be alike is how much the repeats spread
+    beside what the rows alone would give. A candidate that spreads more than the others (by an F test at 5%, corrected)
+    is set apart with its own.
 
-    The spread over repeats is estimated from all candidates together, as far as it can be: a few repeats of one pair
-    say little. A candidate that spreads more than the others (by an F test at 5%, corrected) is set apart with its own.
+    Without rows, every pair has its own spread, all of it is taken for the runs', and what the repeats share is allowed
+    for as Nadeau and Bengio do: the variance is multiplied by 1/R + overlap, not 1/R.
 
     Args:
         scores: greater is better, finite, float [candidates, repeats], at least 2 of both; the same repeats for all.
@@ -129,31 +143,86 @@ def paired_means(
             # Winsorised: what is cut counts as the last that is not.
             centred = np.clip(centred, ordered[:, cut, None], ordered[:, -cut - 1, None])
         kept = repeats - 2 * cut
-        # The sum of squares of the winsorised over its freedom, as (h - 1) of a trimmed mean's variance.
+        # Of winsorised values over their freedom, as a trimmed mean's variance is.
         scale = (repeats - 1) / (kept * (kept - 1)) if cut else 1 / repeats
-        run, freedom = _run_covariance(centred, np.eye(candidates), kept - 1, heavy_tails, _rounding(count))
+        run = np.cov(centred) + (0.0 if count is None else 1 / (12 * count**2)) * np.eye(candidates)
+        freedom = np.full(candidates, kept - 1.0)
+        distinct = None if count is None or not overlap else round(count * (1 + 1 / overlap))
         return PairedMeans(
-            mean, run * scale, run * overlap * scale * repeats, 0 * run, freedom, float(freedom.min()), repeats,
-            None if count is None or not overlap else round(count * (1 + 1 / overlap)),
+            mean, run * scale, run * overlap * scale * repeats, 0 * run, freedom, None, repeats, distinct
         )  # fmt: skip
-    observations = len(rows.repeat)
+    return means_of(scores, row_noise(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class RowNoise:
+    """How scores of single rows vary inside repeats; `values` with more axes in front give arrays with those, too.
+
+    Attributes:
+        within: covariance over the rows of a repeat, float [candidates, candidates]. between: the part of it that stays
+            from repeat to repeat. shared: of a repeat's rows, how far any two repeats have them in common, as the share
+            of `between` that the mean over many repeats keeps. size: rows of a repeat. distinct: different rows in all.
+        persistence: `between` as a share of `within`, over the differences of all pairs. pairs: of observations of one
+            row in two repeats. shared_rows: rows with such pairs, those with more counting the more.
+    """
+
+    within: np.ndarray
+    between: np.ndarray
+    shared: float
+    size: float
+    distinct: int
+    persistence: np.ndarray
+    pairs: float
+    shared_rows: float
+
+    def uncertainty(self, one: int, other: int) -> float:
+        """Half the variance of the estimate `shared * between` of a difference: its square over its freedom.
+
+        A product of two observations of a row varies by within^2 + between^2; what the products of a row have in
+        common, 2 between^2, is averaged over rows, the rest over pairs.
+        """
+        if not self.pairs:
+            return 0.0
+        within, between = (_of_difference(part, one, other) for part in (self.within, self.between))
+        rest = max(0.0, within**2 - between**2) / self.pairs
+        return float(self.shared**2 * (between**2 / self.shared_rows + rest / 2))
+
+
+def row_noise(rows: RowScores) -> RowNoise:
+    """The moments of row scores that need every row."""
+    observations, repeats = len(rows.repeat), int(rows.repeat.max()) + 1
     size = observations / repeats
-    centred = rows.values - rows.means[:, rows.repeat]
-    within = centred @ centred.T / (observations - repeats)
-    _, place, times = np.unique(rows.row, return_inverse=True, return_counts=True)
+    centred = rows.values - rows.means[..., rows.repeat]
+    squares = centred @ np.swapaxes(centred, -1, -2)
+    order = np.argsort(rows.row, kind="stable")
+    _, starts, times = np.unique(rows.row[order], return_index=True, return_counts=True)
+    between = np.zeros_like(squares)
     # Pairs of observations of one row in two repeats: their products know of the row alone.
-    pairs = float((times * (times - 1)).sum())
-    shared = pairs / (repeats * (repeats - 1) * size**2)
-    of_row = np.stack([np.bincount(place, one) for one in centred])
-    between = np.zeros_like(within)
+    weights = (times * (times - 1)).astype(np.float64)
+    pairs = weights.sum()
+    shared = float(pairs / (repeats * (repeats - 1) * size**2))
     if pairs:
-        lost_by_centring = 1 - 2 / size + shared
-        between = _no_less_than_none((of_row @ of_row.T - centred @ centred.T) / pairs / max(lost_by_centring, 0.1))
-    run, freedom = _run_covariance(scores, within / size, repeats - 1, False, _rounding(size))
-    of_rows = shared * between
+        of_row = np.add.reduceat(centred[..., order], starts, axis=-1)
+        lost_by_centring = max(0.1, 1 - 2 / size + shared)
+        between = (of_row @ np.swapaxes(of_row, -1, -2) - squares) / pairs / lost_by_centring
+    shared_rows = float(pairs**2 / (weights**2).sum()) if pairs else 0.0
+    within = squares / (observations - repeats)
+    whole = _over_pairs(within)
+    lasting = np.divide(_over_pairs(between), whole, out=np.zeros_like(whole), where=whole > 0)
+    return RowNoise(
+        within, _no_less_than_none(between), shared, size, len(times), np.clip(lasting, 0, 1), float(pairs) / 2,
+        shared_rows,
+    )  # fmt: skip
+
+
+def means_of(scores: np.ndarray, noise: RowNoise) -> PairedMeans:
+    """`paired_means` of scores [candidates, repeats] whose rows vary as `noise` says."""
+    repeats = scores.shape[1]
+    shape, of_rows = noise.within / noise.size, noise.shared * noise.between
+    run, freedom = _run_covariance(scores, shape, 1 / (12 * noise.size**2))
     return PairedMeans(
-        scores.mean(axis=1), run / repeats, of_rows, (within / size - of_rows) / repeats, freedom,
-        max(1.0, len(times) - 1.0), repeats, len(times),
+        scores.mean(axis=1), run / repeats, of_rows, (shape - of_rows) / repeats, freedom,
+        noise, repeats, noise.distinct,
     )  # fmt: skip
 
 
@@ -161,20 +230,21 @@ def with_best(means: PairedMeans, best: int) -> list[Interval]:
     """Best minus each other candidate, in their order without `best`; all 95% intervals hold together.
 
     The best is chosen by these very scores, so it is as if every candidate had been compared with every other: Tukey
-    and Kramer's intervals for all pairs. A difference of two that are equal is declared in 5% of studies at most.
+    and Kramer's intervals for all pairs; where every pair has a spread of its own, Bonferroni's. A difference of two
+    that are equal is declared in 5% of studies at most.
     """
     found = []
     for other in range(len(means.mean)):
         if other != best:
-            bound = critical.all_pairs(len(means.mean), means.spread(best, other)[1])
-            found.append(means.difference(best, other, bound))
+            found.append(means.difference(best, other, _bound_of_pairs(means, best, other)))
     return found
 
 
 def with_reference(means: PairedMeans, reference: int) -> list[Interval]:
     """Each other candidate minus `reference`, in their order without it; all 95% intervals hold together.
 
-    For a reference that was named before anything was scored: Dunnett's intervals, narrower than those of all pairs.
+    For a reference that was named before anything was scored: Dunnett's intervals, narrower than those of all pairs;
+    where every pair has a spread of its own, Bonferroni's.
     """
     others = [at for at in range(len(means.mean)) if at != reference]
     whole = means.run + means.rows
@@ -185,15 +255,30 @@ def with_reference(means: PairedMeans, reference: int) -> list[Interval]:
     correlation = float(min(0.5, correlations.min())) if len(others) > 1 else 0.0
     found = []
     for other in others:
-        bound = critical.one_to_many(len(others), means.spread(other, reference)[1], correlation)
+        freedom = means.spread(other, reference)[1]
+        if means.row_noise is None:
+            bound = critical.each_alone(len(others), freedom)
+        else:
+            bound = critical.one_to_many(len(others), freedom, correlation)
         found.append(means.difference(other, reference, bound))
     return found
+
+
+def lead_of(one: np.ndarray, other: np.ndarray) -> Interval:
+    """A 95% interval for `one` minus `other`, two candidates that were settled before these rows were scored.
+
+    Args:
+        one, other: scores of the same rows in the same runs, finite, float [repeats, rows], at least 2 of both.
+    """
+    rows = RowScores.crossed(np.stack([one, other]))
+    means = paired_means(rows.means, rows=rows)
+    return means.difference(0, 1, critical.each_alone(1, means.spread(0, 1)[1]))
 
 
 def chances_of_best(means: PairedMeans) -> np.ndarray:
     """The probability that each candidate has the greatest expected score, float [candidates], sum 1.
 
-    The share of 20,000 draws of all differences to the one that leads, from the normal distribution with the variances
+    The share of 10,000 draws of all differences to the one that leads, from the normal distribution with the variances
     of `paired_means`, made wider by their degrees of freedom (Student's t): the posterior of a flat prior.
     The draws are the same in every call.
     """
@@ -206,36 +291,36 @@ def chances_of_best(means: PairedMeans) -> np.ndarray:
     errors = draws - draws[:, leader, None]
     for other in range(len(means.mean)):
         freedom = means.spread(leader, other)[1]
-        errors[:, other] /= np.sqrt(stats.chi2.ppf(share, freedom) / freedom)
+        errors[:, other] /= np.interp(share, STEPS, np.sqrt(stats.chi2.ppf(STEPS, freedom) / freedom))
     drawn = means.mean - means.mean[leader] + errors
     # Candidates that never differ share what they win.
-    won = drawn >= drawn.max(axis=1, keepdims=True)
+    alike = 1e-6 * float(np.sqrt(np.trace(means.run + means.rows)))
+    won = drawn >= drawn.max(axis=1, keepdims=True) - alike
     found: np.ndarray = (won / won.sum(axis=1, keepdims=True)).mean(axis=0)
     return found
 
 
-def _run_covariance(
-    scores: np.ndarray, shape: np.ndarray, freedom: int, by_median: bool, rounding: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _run_covariance(scores: np.ndarray, shape: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
     """(covariance of a single repeat's scores, its freedom by candidate), of the form of `shape`, in size as measured.
 
     Args:
-        freedom: that a candidate alone has. rounding: the least variance that is believed.
+        rounding: the least variance that is believed: scores that are shares of few rows can be alike by chance.
     """
     candidates, repeats = scores.shape
-    kept = list(range(candidates))
+    kept, freedom = list(range(candidates)), repeats - 1
     while True:
         share = 1 / len(kept)
-        middle = np.zeros(scores.shape[1]) if by_median else scores[kept].mean(axis=0)
         weights = np.eye(candidates)
         weights[:, kept] -= share
         # What each candidate's deviation from the mean of those kept would vary by, if `shape` were its covariance.
         expected = np.einsum("ca,ab,cb->c", weights, shape, weights)
-        deviations = scores - middle
+        deviations = scores - scores[kept].mean(axis=0)
         deviations = deviations - deviations.mean(axis=1, keepdims=True)
         squares = (deviations**2).sum(axis=1) / (repeats - 1)
         total = expected[kept].sum()
-        ratio = np.divide(squares, expected, out=np.ones(candidates), where=expected > 1e-12 * max(total, 1e-300))
+        # Candidates that are one and the same differ by rounding alone.
+        least = 1e-9 * float(np.trace(shape))
+        ratio = np.divide(squares, expected, out=np.ones(candidates), where=expected > least)
         if len(kept) < 3:
             break
         rest = {k: squares[kept].sum() - squares[k] for k in kept}
@@ -246,11 +331,18 @@ def _run_covariance(
             break
         kept.remove(worst)
     sizes, freedoms = ratio, np.full(candidates, float(freedom))
-    if total > 0:
+    if total > least:
         sizes[kept] = max(squares[kept].sum(), rounding * (len(kept) - 1)) / total
     freedoms[kept] = (len(kept) - 1) * freedom
     roots = np.sqrt(sizes)
     return shape * roots[:, None] * roots[None, :], freedoms
+
+
+def _bound_of_pairs(means: PairedMeans, one: int, other: int) -> float:
+    candidates, freedom = len(means.mean), means.spread(one, other)[1]
+    if means.row_noise is None:
+        return critical.each_alone(candidates * (candidates - 1) // 2, freedom)
+    return critical.all_pairs(candidates, freedom)
 
 
 @lru_cache(maxsize=256)
@@ -259,9 +351,10 @@ def _unlike(candidates: int, freedom: int) -> float:
     return float(stats.f.ppf(1 - UNLIKE / candidates, freedom, (candidates - 2) * freedom))
 
 
-def _rounding(count: float | None) -> float:
-    """The variance that rounding to whole rows adds: scores that are shares of `count` rows can be alike by chance."""
-    return 0.0 if count is None else 1 / (12 * count**2)
+def _over_pairs(covariance: np.ndarray) -> np.ndarray:
+    """The sum of the variances of all differences."""
+    candidates = covariance.shape[-1]
+    return np.asarray(candidates * np.trace(covariance, axis1=-2, axis2=-1) - covariance.sum(axis=(-2, -1)))
 
 
 def _of_difference(covariance: np.ndarray, one: int, other: int) -> float:
@@ -271,7 +364,7 @@ def _of_difference(covariance: np.ndarray, one: int, other: int) -> float:
 def _no_less_than_none(covariance: np.ndarray) -> np.ndarray:
     """The covariance without the parts that came out below zero by chance."""
     values, vectors = np.linalg.eigh(covariance)
-    found: np.ndarray = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    found: np.ndarray = (vectors * np.maximum(values, 0.0)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
     return found
 
 
@@ -307,14 +400,13 @@ def to_settle(means: PairedMeans, winner: int, other: int) -> Settling:
     seen = abs(float(means.mean[winner] - means.mean[other]))
     if seen == 0:
         return Settling()
-    reserve, candidates = float(stats.norm.ppf(POWER)), len(means.mean)
+    reserve = float(stats.norm.ppf(POWER))
 
     def settled(repeats: int) -> bool:
         grown = (repeats - 1) / (means.repeats - 1)
         fewer = means.repeats / repeats
         more = replace(means, run=means.run * fewer, least_run=means.least_run * fewer, freedom=means.freedom * grown)
-        error, freedom = more.spread(winner, other)
-        return (critical.all_pairs(candidates, freedom) + reserve) * error <= seen
+        return (_bound_of_pairs(more, winner, other) + reserve) * more.spread(winner, other)[0] <= seen
 
     if settled(MOST_REPEATS):
         low, high = means.repeats - 1, MOST_REPEATS
@@ -324,6 +416,6 @@ def to_settle(means: PairedMeans, winner: int, other: int) -> Settling:
         return Settling(repeats=max(1, high - means.repeats))
     if means.distinct_rows is None:
         return Settling()
-    error, freedom = means.spread(winner, other)
-    times = ((critical.all_pairs(candidates, freedom) + reserve) * error / seen) ** 2
+    error = means.spread(winner, other)[0]
+    times = ((_bound_of_pairs(means, winner, other) + reserve) * error / seen) ** 2
     return Settling(rows=round((times - 1) * means.distinct_rows) if 1 < times <= MOST_TIMES_ROWS else None)

@@ -88,8 +88,8 @@ def reach_verdict(
     zeros = cohort.zeros()
     finalists = tuple(replace(one, zeros=zeros[numbers.index(one.candidate)]) for one in finalists)
     # The one use of the test data: winner and runner-up are settled, nothing is chosen by it.
-    tested = [finalist.candidate for finalist in finalists[:2]]
-    tested += [baseline] if baseline is not None and baseline not in tested else []
+    given = [] if baseline is None else [baseline]
+    tested = dict.fromkeys([*(finalist.candidate for finalist in finalists[:2]), *given])
     rows = {numbers[at]: found for at, found in cohort.test_rows(map(numbers.index, tested)).items()}
     test = intervals_on_test_rows(rows, finalists, kind, baseline)
     costs = engine.costs

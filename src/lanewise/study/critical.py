@@ -52,6 +52,15 @@ def one_to_many(comparisons: int, freedom: float, correlation: float = 0.5, conf
     return _critical("one", comparisons, least, _grid(freedom), confidence)
 
 
+def each_alone(comparisons: int, freedom: float, confidence: float = CONFIDENCE) -> float:
+    """For comparisons of which each has an estimate of spread of its own: Bonferroni's bound, whatever they are.
+
+    >>> round(each_alone(1, 10.0), 2), round(each_alone(6, 7.0), 2)
+    (2.23, 3.64)
+    """
+    return float(stats.t.ppf(1 - (1 - confidence) / (2 * comparisons), freedom))
+
+
 def _grid(freedom: float) -> float:
     """`freedom` rounded down by 6% at most, so that few values are ever worked out."""
     kept = min(max(freedom, 1.0), MOST_FREEDOM)
@@ -61,7 +70,7 @@ def _grid(freedom: float) -> float:
 
 @lru_cache(maxsize=1)
 def _nodes() -> tuple[np.ndarray, np.ndarray]:
-    """Points in (-1, 1) and weights of Gauss and Legendre's integration; finding them takes longer than using them."""
+    """Gauss and Legendre's, for integrals from -1 to 1."""
     return np.polynomial.legendre.leggauss(NODES)
 
 

@@ -1,15 +1,12 @@
 """The folder of a run: what is in it, and who may write there."""
 
 import contextlib
-import io
 import itertools
 import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.files import reason, remove_partial, write_whole
@@ -54,8 +51,11 @@ class RunFolder:
             raise InputError(f"--out {path}: cannot be written to: {reason(error)}") from None
 
     @classmethod
-    def reopened(cls, path: Path) -> "RunFolder":
+    def reopened(cls, path: Path, command: str = "resume") -> "RunFolder":
         """The folder of a run that is to go on, or that is finished; nothing in it is changed yet.
+
+        Args:
+            command: that asks for it, named in what is raised.
 
         Raises:
             InputError: there is no run of this version.
@@ -64,18 +64,20 @@ class RunFolder:
         folder.path, folder.resumes, folder.begun, folder._made = path, True, True, []
         try:
             if not path.is_dir():
-                raise InputError(f"resume {path}: no such folder; must be the folder of a run, such as runs/race-001")
+                raise InputError(
+                    f"{command} {path}: no such folder; must be the folder of a run, such as runs/race-001"
+                )
             if not (path / MARK).is_file():
-                raise InputError(f"resume {path}: holds no run: there is no {MARK} in it")
+                raise InputError(f"{command} {path}: holds no run: there is no {MARK} in it")
         except (OSError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"resume {path}: cannot be read: {reason(error)}") from None
+            raise InputError(f"{command} {path}: cannot be read: {reason(error)}") from None
         found = folder.settings().get("lanewise")
         if found != FORMAT:
             raise InputError(
-                f"resume {path}: was begun by another version of Lanewise, which wrote format {found!r}; "
-                f"this one resumes format {FORMAT}"
+                f"{command} {path}: was begun by another version of Lanewise, which wrote format {found!r}; "
+                f"this one {command}s format {FORMAT}"
             )
         return folder
 
@@ -88,6 +90,11 @@ class RunFolder:
     def space(self) -> Path:
         """The space that was raced."""
         return self.path / "space.yaml"
+
+    @property
+    def baseline(self) -> Path:
+        """The recipe that is confirmed in any case; there where the user gave one."""
+        return self.path / "baseline.yaml"
 
     @property
     def engine(self) -> Path:
@@ -110,9 +117,14 @@ class RunFolder:
         return self.path / "best.yaml"
 
     @property
-    def curves(self) -> Path:
-        """The learning curves of all candidates."""
-        return self.path / "curves.npz"
+    def traces(self) -> Path:
+        """What every lane did; see `lanewise.study.traces`."""
+        return self.path / "traces.parquet"
+
+    @property
+    def candidates(self) -> Path:
+        """What became of every candidate, with its recipe; see `lanewise.study.traces`."""
+        return self.path / "candidates.parquet"
 
     @property
     def report(self) -> Path:
@@ -132,6 +144,11 @@ class RunFolder:
     def settings(self) -> dict[str, Any]:
         """What `run.json` holds."""
         return read_json(self.path / MARK, f"{self.path / MARK}")
+
+    @property
+    def asked(self) -> str:
+        """What the run is: `race`, or the question asked of given recipes."""
+        return str(self.settings().get("asked", "race"))
 
     def resume_command(self) -> str:
         """The command that goes on with this run; a model or data of the user's own must be given again."""
@@ -188,7 +205,8 @@ class RunFolder:
         """Remove what a run that never got going has made: its few files, its folder and new folders above that."""
         if self.begun:
             logs = [f"{self.database.name}{end}" for end in ("-wal", "-shm")]
-            for name in (MARK, self.space.name, self.engine.name, self.decided.name, self.database.name, *logs):
+            paths = (self.space, self.baseline, self.engine, self.decided, self.database)
+            for name in (MARK, *(path.name for path in paths), *logs):
                 (self.path / name).unlink(missing_ok=True)
         for folder in self._made:
             with contextlib.suppress(OSError):
@@ -200,10 +218,20 @@ class RunFolder:
         self.write_json(MARK, settings)
         self.write_space(space, task)
 
-    def write_space(self, space: Recipe, task: dict[str, str]) -> None:
-        """`space.yaml`, unless it is there already."""
+    def write_question(self, settings: dict[str, Any]) -> None:
+        """What was asked of given recipes, which takes the place of a space: `run.json`, which makes it a run."""
+        self.begun = True
+        self.write_json(MARK, settings)
+
+    def write_space(self, space: Recipe, task: dict[str, str]) -> bool:
+        """`space.yaml`, unless it is there already; whether what is there now is this space."""
+        text = dump(space, task)
         if not self.space.exists():
-            write_whole(self.space, dump(space, task))
+            write_whole(self.space, text)
+            return True
+        with contextlib.suppress(OSError, ValueError):
+            return self.space.read_text(encoding="utf-8") == text
+        return False
 
     def write_json(self, name: str, data: dict[str, Any]) -> None:
         """A JSON file, whole or not at all."""
@@ -219,12 +247,6 @@ class RunFolder:
     def write_plans(self, plans: Mapping[str, Plan]) -> None:
         """`engine.json`: the plans by structure."""
         self.write_json(self.engine.name, {key: plan.to_dict() for key, plan in plans.items()})
-
-    def write_curves(self, curves: dict[str, np.ndarray]) -> None:
-        """The learning curves, columns of equal length, as `curves.npz`."""
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **curves)  # type: ignore[arg-type]
-        write_whole(self.curves, buffer.getvalue())
 
 
 def is_leftover(path: Path) -> bool:
@@ -258,6 +280,6 @@ def plans_of(data: Mapping[str, Any], where: str) -> dict[str, Plan]:
     return {key: Plan.from_dict(plan, where) for key, plan in data.items()}
 
 
-def fresh_path(parent: Path = DEFAULT_PARENT) -> Path:
-    """The first of `race-001`, `race-002`, ... in `parent` that is not there yet."""
-    return next(path for number in itertools.count(1) if not (path := parent / f"race-{number:03d}").exists())
+def fresh_path(parent: Path = DEFAULT_PARENT, what: str = "race") -> Path:
+    """The first of `race-001`, `race-002`, ... in `parent` that is not there yet; `what` is run in it."""
+    return next(path for number in itertools.count(1) if not (path := parent / f"{what}-{number:03d}").exists())

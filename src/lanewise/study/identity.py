@@ -14,6 +14,7 @@ import torch
 
 from lanewise.data import BUILT_IN, Source
 from lanewise.data.fingerprint import fingerprint
+from lanewise.data.iterable_rows import IterableRows
 from lanewise.data.nested import branches, leaves
 from lanewise.data.openml import PREFIX
 from lanewise.errors import InputError
@@ -23,6 +24,8 @@ from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump
 from lanewise.study.folder import FORMAT
 from lanewise.task import Task
+
+SAMPLED, SAMPLED_ROWS = "sampled x", 8
 
 
 def described(
@@ -58,6 +61,7 @@ def described(
         "baseline": None if baseline is None else dump(baseline),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(engine.device),
+        "precision": engine.precision,
         "threads": engine.threads,
         "plans": None if plans is None else {key: plan.to_dict() for key, plan in plans.items()},
         "checkpoint_every": every,
@@ -102,8 +106,21 @@ def data_checksums(source: Source) -> dict[str, str]:
     found |= fingerprint((f"split.{name}[{at // 2}]", rows) for at, (name, rows) in enumerate(pairs))
     if splitter.folds is not None or not splitter.stratify:
         found["split"] = f"{splitter.folds or 'no'} folds, {'by class' if splitter.stratify else 'at random'}"
-    # Rows that are read from elsewhere are not all read for this; their number and targets tell most changes.
-    return found | {"rows": str(len(source))}
+    # Rows that are read from elsewhere are not all read for this: number, targets and a few rows tell most changes.
+    return found | {"rows": str(len(source))} | sampled(source)
+
+
+def sampled(source: Source) -> dict[str, str]:
+    """Shape, type and checksum of some rows that are read from elsewhere, if reading them again gives the same."""
+    if source.reader is None or not source.reader.replayable:
+        return {}
+    rows = len(source.reader)
+    # Rows that come in an order of their own are read up to the last one wanted.
+    index = torch.arange(min(rows, SAMPLED_ROWS))
+    if not isinstance(source.reader, IterableRows):
+        index = index * rows // len(index)
+    x, _ = source.reader.take(index)
+    return fingerprint(zip(branches(SAMPLED, x), leaves(x), strict=True))
 
 
 def model_checksums(task: Task) -> dict[str, str] | None:
@@ -125,6 +142,9 @@ def check_unchanged(recorded: Mapping[str, Any], task: Task, where: str) -> None
         if known is None or found is None:
             continue
         different = [name for name in {**known, **found} if known.get(name) != found.get(name)]
+        if not any(name.startswith(SAMPLED) for name in known):
+            # A record of before rows were sampled.
+            different = [name for name in different if not name.startswith(SAMPLED)]
         if different:
             name = different[0]
             raise InputError(

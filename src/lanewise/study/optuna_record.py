@@ -20,7 +20,7 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy import delete, insert, select
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -57,7 +57,7 @@ class StudyRecord:
 
     def __init__(self, where: Path | str, name: str = OWN_NAME) -> None:
         self.path = where if isinstance(where, Path) else None
-        self.shown = str(where) if isinstance(where, Path) else shown_url(where)
+        self.shown = str(where) if isinstance(where, Path) else parsed(where).render_as_string(hide_password=True)
         self._written: dict[int, Written] = {}
         if self.path is not None:
             with self._writing():
@@ -112,7 +112,7 @@ class StudyRecord:
     def _change(self, session: Session, trials: dict[int, FrozenTrial]) -> None:
         """The state of trials that are there already, by their id."""
         for row in session.scalars(select(models.TrialModel).where(models.TrialModel.trial_id.in_(trials))):
-            trial = trials[row.trial_id]
+            trial = trials[int(row.trial_id)]
             row.state, row.datetime_complete = trial.state, trial.datetime_complete
 
     def _empty(self, session: Session) -> None:
@@ -162,8 +162,8 @@ def additions(trials: Sequence[FrozenTrial], new: set[int], written: dict[int, W
             found[models.TrialValueModel].append(own | {"objective": 0, "value": value, "value_type": kind_of})
         for step in trial.intermediate_values.keys() - there.steps:
             model = models.TrialIntermediateValueModel
-            value, kind_of = model.intermediate_value_to_stored_repr(trial.intermediate_values[step])
-            row = {"step": step, "intermediate_value": value, "intermediate_value_type": kind_of}
+            score, kind_of_score = model.intermediate_value_to_stored_repr(trial.intermediate_values[step])
+            row = {"step": step, "intermediate_value": score, "intermediate_value_type": kind_of_score}
             found[model].append(own | row)
         for key in sorted(trial.user_attrs.keys() - there.attributes):
             row = {"key": key, "value_json": json.dumps(trial.user_attrs[key])}
@@ -186,15 +186,16 @@ def opened(url: str, shown: str) -> RDBStorage:
         raise InputError(f"{where}: cannot be used: {deepest(error)}") from None
 
 
-def shown_url(url: str) -> str:
-    """`url` without its password.
+def parsed(url: str) -> URL:
+    """The parts of `url`.
 
     Raises:
         InputError: it is no URL of a database.
     """
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        return make_url(url)
     except (SQLAlchemyError, ValueError):
+        # Without the text, which may hold a password.
         raise InputError(
             "storage: is not the URL of a database; must be such as postgresql://user@host/name or "
             "sqlite:////folder/file.db"

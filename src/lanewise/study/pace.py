@@ -7,7 +7,6 @@ from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine, Prepared
 from lanewise.lanes.plan import OVERHEAD_LANES, Survivors
 from lanewise.study.budget import (
-    LEAST_CANDIDATES,
     Budget,
     Confirming,
     Estimate,
@@ -28,6 +27,8 @@ MOST_OVERHEAD = 1000
 """Lanes; timings scatter, and a wide block may by chance have been timed no slower than a narrow one."""
 FINISH_SECONDS = 3.0
 """Kept for what follows the last step of a race with a record: test rows, verdict, report and files."""
+NEARLY_ENOUGH = 1.5
+"""Times a budget in time that the smallest race may take and is run all the same."""
 SURE = 0.02
 """Share of the work to be done before the time left is told."""
 
@@ -83,18 +84,31 @@ class Pace:
             at_best = rate / FIRST_RATE if self.budget.timed else rate
             least = self._spent() + self._finish() + least_budget(estimate, at_best, confirming)
             if least > self.budget.amount:
-                folds = f" on {confirming.least[1]} fresh repeats"
-                raise InputError(
-                    f"budget = {self.budget.text!r}: must be at least {self.budget.words(least)} here, for the "
-                    f"smallest race: 2 candidates in {self.settings.repeats} repeats, and confirming them{folds}"
-                )
+                self._too_small(least, confirming.least[1])
         left = self._left() - reserve(self.budget.amount, estimate, rate, confirming)
         size = size_of_generation(left, estimate, rate, number, self.settings.generations)
         if number:
             return {"candidates": size}
         # On record because it is measured: whoever goes on with the race estimates by the same.
         overhead = {"overhead_lanes": round(self._overhead())} if self.budget.timed else {}
-        return {"candidates": size or LEAST_CANDIDATES} | overhead
+        return {"candidates": size} | overhead
+
+    def _too_small(self, least: float, repeats: int) -> None:
+        """Say that the smallest race costs `least`, more than the budget.
+
+        Raises:
+            InputError: unless it is nearly enough; getting ready takes longer on a busy machine, and is done by now.
+        """
+        assert self.budget is not None
+        smallest = f"2 candidates in {self.settings.repeats} repeats, confirmed on {repeats} fresh ones"
+        words = self.budget.words(least)
+        if not self.budget.timed or least > NEARLY_ENOUGH * self.budget.amount:
+            raise InputError(
+                f"budget = {self.budget.text!r}: must be at least {words} here for the smallest race: {smallest}"
+            )
+        self.engine.note(
+            f"the smallest race takes about {words} here, more than the budget of {self.budget.text}: {smallest}"
+        )
 
     def confirmation(self, available: int) -> tuple[int, int]:
         """(finalists, repeats) of the confirmation, where `available` candidates finished the race."""

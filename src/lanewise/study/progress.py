@@ -1,6 +1,6 @@
 """What a study tells whoever watches it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lanewise.recipe import Recipe
@@ -16,6 +16,7 @@ class Standing:
 
     Attributes:
         score: mean metric over repeats at the last evaluation, in the metric's own direction. live: still in the race.
+        name: of a recipe that has one; others are called by their number.
     """
 
     candidate: int
@@ -24,6 +25,7 @@ class Standing:
     loss: float
     score: float
     live: bool
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Progress:
     Attributes:
         phase: what is going on, in words. done: share of the expected lane-steps, 0 to 1. seconds_left: an estimate,
         or None before there is one. standings: the leading candidates, best first. metric: the name of their scores.
-        kind: of those scores.
+        kind: of those scores. drops: whether recipes leave on the way.
     """
 
     phase: str
@@ -44,6 +46,7 @@ class Progress:
     standings: list[Standing] = field(default_factory=list)
     metric: str = "score"
     kind: ScoreKind = field(default_factory=ScoreKind)
+    drops: bool = True
 
 
 class Observer:
@@ -56,8 +59,8 @@ class Observer:
         """The study has come further."""
 
 
-def standings(pool: Iterable[Candidate], kind: ScoreKind) -> list[Standing]:
-    """The leading candidates of `pool`, best first."""
+def standings(pool: Iterable[Candidate], kind: ScoreKind, names: Sequence[str] = ()) -> list[Standing]:
+    """The leading candidates of `pool`, best first; `names` are those of candidates 0, 1, ... if they have any."""
     # Those that came furthest lead: a loss in the middle of a run says little beside one at its end.
     ranked = sorted((c for c in pool if c.scored), key=lambda c: (c.left_at is not None, *standing(c)))
     return [
@@ -68,6 +71,7 @@ def standings(pool: Iterable[Candidate], kind: ScoreKind) -> list[Standing]:
             c.loss,
             kind.turned(c.score),
             c.left_at is None,
+            names[c.number] if names else "",
         )
         for c in ranked[:LEADERS]
     ]

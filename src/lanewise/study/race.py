@@ -20,14 +20,17 @@ from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.plan import Plan
 from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.recipe import Recipe
+from lanewise.recipe_file import save
 from lanewise.study import identity, record
 from lanewise.study.budget import Budget
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
 from lanewise.study.decisions import Decisions
+from lanewise.study.drawing import Drawing
 from lanewise.study.folder import RunFolder, read_plans
 from lanewise.study.generation import leave_at_rung, tell, trainable, usable
+from lanewise.study.importance import importance
 from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
 from lanewise.study.progress import Observer, Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
@@ -48,8 +51,9 @@ class Study:
     Args:
         task: model, data, objective. space: a recipe with ranges. settings: what to do.
         folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
-        observer: told how it goes. device, threads, plans: see `Engine`.
+        observer: told how it goes. device, threads, precision, plans: see `Engine`.
         every: seconds between two checkpoints, at least; 0 for one after every few steps.
+        drawing: how candidates are drawn and where that is recorded; by default with TPE, in the folder.
         baseline: a recipe that is confirmed beside the finalists and compared with the winner; its number is the next
             after those drawn.
         clock: seconds from any start; what a budget in time is decided by.
@@ -68,9 +72,11 @@ class Study:
         folder: RunFolder | None = None,
         observer: Observer | None = None,
         device: str = "cpu",
+        precision: str = "float32",
         threads: int | None = None,
         plans: dict[str, Plan] | None = None,
         every: float = EVERY,
+        drawing: Drawing | None = None,
         baseline: Recipe | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -81,6 +87,8 @@ class Study:
             most = Allowed(2, settings.candidates or math.inf, integer=True, optional=True)
             check_number("finalists", settings.finalists, most)
             settings.check_folds(task.source.splitter.folds)
+        self.drawing = drawing or Drawing()
+        self.drawing.check(space, settings.seed, settings.candidates)
         self.task, self.space, self.settings, self.folder = task, space, settings, folder
         self.observer = observer or Observer()
         self.baseline, self.clock = baseline, clock
@@ -90,13 +98,15 @@ class Study:
         self._every, self._plans = every, plans
         replayed = read_plans(folder.engine) if folder and folder.resumes and folder.engine.exists() else None
         self.engine = Engine(
-            task, settings.seed, device=device, threads=threads, plans=plans, note=self.observer.note,
-            replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
+            task, settings.seed, device=device, threads=threads, precision=precision, plans=plans,
+            note=self.observer.note, replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
         )  # fmt: skip
         # A batch larger than the data is a user's mistake, to be found before anything is written.
         size = space.batch_size
         for rows in size.extremes() if isinstance(size, Variable) else (size,):
             self.engine.feed(replace(space, batch_size=int(rows)), 0)
+        for recipe in self.drawing.enqueue:
+            self.engine.check(recipe)
         if baseline is not None:
             check_baseline(baseline, self.engine)
         self.candidates: list[Candidate] = []
@@ -111,7 +121,7 @@ class Study:
             self.elapsed,
             folder.decisions() if folder else Decisions(),
             sum(epochs) / len(epochs),
-            expected_survivors(RUNGS if settings.rule != "none" else ()),
+            expected_survivors(RUNGS if settings.rule != "none" else (), settings.rule),
             self._timed,
             task.source.splitter.folds or 1,
             int(baseline is not None),
@@ -166,7 +176,8 @@ class Study:
         folder = self.folder
         found = self._last_checkpoint(folder) if folder and folder.resumes else None
         if folder and folder.resumes:
-            folder.write_space(self.space, self.task.names)
+            if not folder.write_space(self.space, self.task.names):
+                self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
         elif folder:
             self._write_settings(folder)
         sampler = self._sampler(found[1] if found else None)
@@ -182,7 +193,9 @@ class Study:
                     if stage:
                         self._race(self._begin(stage), sampler)
                 stage = self._finalists()
-            self.verdict = self._confirm(self._begin(stage))
+            found_best = self._confirm(self._begin(stage))
+            trials = sampler.study.get_trials(deepcopy=False)
+            self.verdict = replace(found_best, importance=importance(trials, self.settings.seed))
         finally:
             sampler.close()
 
@@ -209,7 +222,10 @@ class Study:
         about = identity.described(
             self.task, self.space, self.settings, self.engine, self._plans, self._every, self.baseline
         )
+        about["drawing"] = self.drawing.to_dict()
         folder.write_settings(about, self.space, self.task.names)
+        if self.baseline is not None:
+            save(self.baseline, folder.baseline)
         if about["model_checksums"] is None:
             self.observer.note("initial weights differ from call to call of the model: so would a run that is resumed")
 
@@ -224,11 +240,9 @@ class Study:
 
     def _sampler(self, data: dict[str, Any] | None) -> Sampler:
         """A new sampler, or the one that the run's last checkpoint tells of."""
-        folder, seed = self.folder, self.settings.seed
-        if folder is None or not folder.resumes:
-            return Sampler(self.space, seed, folder.database if folder else None)
-        journal, recipes = (data["journal"], data["recipes"]) if data else ([], [])
-        return Sampler.replayed(self.space, seed, folder.database, journal, recipes)
+        resumed = (data or {}) if self.folder and self.folder.resumes else None
+        database = self.folder.database if self.folder else None
+        return self.drawing.sampler_for(self.space, self.settings.seed, database, resumed)
 
     def _snapshot(self, sampler: Sampler) -> Snapshot:
         assert self._stage is not None

@@ -11,6 +11,7 @@ from lanewise.study.comparison import (
     RowScores,
     Settling,
     chances_of_best,
+    lead_of,
     paired_means,
     to_settle,
     with_best,
@@ -150,10 +151,12 @@ def intervals_on_test_rows(
         )
 
     def lead(other: int) -> Interval | None:
-        with np.errstate(invalid="ignore"):
-            paired = winner - rows[other]
-        both = paired[np.isfinite(paired).all(axis=1)]
-        return score_interval(both, fraction=False) if len(both) > 1 else None
+        both = np.isfinite(winner).all(axis=1) & np.isfinite(rows[other]).all(axis=1)
+        if both.sum() < 2:
+            return None
+        if winner.shape[1] == 1:
+            return score_interval(winner[both] - rows[other][both], fraction=False)
+        return lead_of(winner[both], rows[other][both])
 
     return Tested(
         score_interval(kind.turned(sound), kind.fraction),

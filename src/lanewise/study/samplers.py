@@ -96,7 +96,7 @@ def sampler_for(
     if kind == "cmaes":
         # An update waits for as many as its population; half a generation is there even when some diverged.
         return CmaEsSampler(
-            seed=drawn, popsize=max(3, size // 2), consider_pruned_trials=True, warn_independent_sampling=False
+            seed=drawn, popsize=max(4, size // 2), consider_pruned_trials=True, warn_independent_sampling=False
         )
     if kind == "qmc":
         # One sequence through all generations: each goes on where the one before has ended.
@@ -144,7 +144,8 @@ def points(space: Recipe) -> Iterator[dict[str, Any]]:
                 values = variable.options
             else:
                 raise InputError(
-                    f"sampler = 'grid': {name} = {variable} has no points; write them: choice({expression_of(variable)})"
+                    f"sampler = 'grid': {name} = {variable} has no points; write them: "
+                    f"choice({expression_of(variable)})"
                 )
             at = following[len(taken)] if len(taken) < len(following) else 0  # noqa: B023
             taken.append((at, len(values)))  # noqa: B023
@@ -171,7 +172,7 @@ def expression_of(variable: Variable) -> str:
 def quiet() -> Iterator[None]:
     """Keep Optuna's log lines and its notes on experimental features out of the user's terminal."""
     level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.WARNING)
+    optuna.logging.set_verbosity(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -109,8 +109,8 @@ class Sampler:
             raise InputError(
                 f"Optuna {optuna.__version__} draws other recipes than those recorded; install the version in run.json"
                 if sampler.own is None
-                else "the sampler draws other recipes than those recorded; give the one that the race began with, as it "
-                "was then"
+                else "the sampler draws other recipes than those recorded; give the one that the race began with, "
+                "as it was then"
             )
         from lanewise.study.optuna_record import StudyRecord, remove_database, remove_log
 

@@ -76,7 +76,8 @@ def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Int
 
     Wilson's interval with as many rows as would give an independent sample the variance that `crossed_interval` finds:
     near 1 a fraction's spread is seen too seldom for the plain interval, which then covers far less than it says.
-    Where no spread is seen at all, the M rows count, every run as the same.
+    Where no spread is seen at all, the M rows count, every run as the same. From few wrong rows the variance is not
+    known well, so that case counts like one wrong row beside those that are seen.
 
     Args:
         values: scores of the same rows in each run, float [R, M], R and M at least 2.
@@ -91,7 +92,10 @@ def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Int
     if variance == 0:
         count, quantile = float(values.shape[1]), float(stats.norm.ppf((1 + confidence) / 2))
     else:
-        count = min(max(mean * (1 - mean), 1e-12) / variance, float(values.size))
+        rows = float(values.shape[1])
+        wrong = min(mean, 1 - mean) * rows
+        seen = wrong / (wrong + 1)
+        count = 1 / (seen * variance / max(mean * (1 - mean), 1e-12) + (1 - seen) / rows)
         quantile = float(stats.t.ppf((1 + confidence) / 2, freedom))
     shrunk = 1 + quantile**2 / count
     centre = (mean + quantile**2 / (2 * count)) / shrunk

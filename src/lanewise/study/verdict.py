@@ -9,6 +9,7 @@ from lanewise.errors import InputError, one_line
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
 from lanewise.study.comparison import Settling
+from lanewise.study.importance import Importance
 from lanewise.study.score_kind import ScoreKind, plain_numbers
 from lanewise.study.statistics import Interval, middle_of
 
@@ -65,6 +66,7 @@ class Verdict:
         metric: its name. kind: what its scores are; those given here are in the metric's own direction.
         candidates: how many were drawn. lane_steps: steps summed over lanes and repeats, cool-downs and confirmation
         included. seconds: `total`, `train` (exactly those steps), `compile`, `trials`. engine: plans by structure.
+        importance: of the settings in this race, most first; none where there were too few candidates to say.
         baseline: the recipe that the user gave, or None.
     """
 
@@ -78,6 +80,7 @@ class Verdict:
     engine: dict[str, Any] = field(default_factory=dict)
     kind: ScoreKind = field(default_factory=ScoreKind)
     baseline: Baseline | None = None
+    importance: tuple[Importance, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(self.sentences())
@@ -130,6 +133,7 @@ class Verdict:
             "lane_steps": self.lane_steps,
             "seconds": self.seconds,
             "engine": self.engine,
+            "importance": [one.to_dict() for one in self.importance],
         }
 
     @classmethod
@@ -154,7 +158,9 @@ class Verdict:
             # Records without these are older than metrics that are no fractions.
             kind = ScoreKind(data.get("greater_is_better", True), data.get("fraction", True))
             rest = {name: data[name] for name in ("metric", "candidates", "lane_steps", "seconds", "engine")}
-            return cls(finalists, test, difference, **rest, kind=kind, baseline=_baseline(data.get("baseline")))
+            mattered = tuple(Importance(**one) for one in data.get("importance", []))
+            known = _baseline(data.get("baseline"))
+            return cls(finalists, test, difference, **rest, kind=kind, baseline=known, importance=mattered)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a verdict: {one_line(error)}") from None
 
@@ -187,7 +193,7 @@ class Verdict:
                 f"{chance_words(winner.chance)}."
             )
         if same and (advice := self.indistinguishable[0].settling):
-            lines.append(settling_words(advice, self.indistinguishable[0].candidate))
+            lines.append(settling_words(advice, winner.candidate, self.indistinguishable[0].candidate))
         return [*lines, *self._on_baseline(), *self._on_far_out()]
 
     def _on_test_rows(self, it: str, other: str, gap: Interval | None) -> str:
@@ -261,18 +267,21 @@ def chance_words(chance: float) -> str:
     return f"{chance:.0%}" if chance >= 0.01 else "under 1%"
 
 
-def settling_words(advice: Settling, other: int) -> str:
-    """What would tell the winner from candidate `other`."""
+def settling_words(advice: Settling, winner: int, other: int) -> str:
+    """What would tell candidate `winner` from candidate `other`."""
     if advice.repeats is not None:
         more = "1 more repeat" if advice.repeats == 1 else f"{advice.repeats:,} more repeats"
         return f"If its lead over candidate {other} is as large as it seems, about {more} would settle it."
     if advice.rows is not None:
         rows = float(f"{advice.rows:.2g}")
         return (
-            f"More repeats will not tell it from candidate {other}: the rows limit it. About {rows:,.0f} more rows "
-            "would, if its lead is as large as it seems."
+            f"More repeats will not tell candidate {winner} from candidate {other}: the rows limit it. About "
+            f"{rows:,.0f} more rows would, if its lead is as large as it seems."
         )
-    return f"No reasonable number of repeats or rows would tell it from candidate {other}: they are too much alike."
+    return (
+        f"No reasonable number of repeats or rows would tell candidate {winner} from candidate {other}: they are too "
+        "much alike."
+    )
 
 
 def _baseline(data: dict[str, Any] | None) -> Baseline | None:

@@ -1,0 +1,211 @@
+"""Questions about given recipes in one call: which is best, what each technique is worth, which value suits."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lanewise.errors import InputError, one_line
+from lanewise.recipe import Recipe
+from lanewise.recipe_file import read
+from lanewise.study.ablation import Ablation
+from lanewise.study.ablation_answer import AblationAnswer
+from lanewise.study.checkpoint import EVERY
+from lanewise.study.compared import Comparison, ComparisonAnswer
+from lanewise.study.folder import RunFolder, plans_of, read_json, read_plans
+from lanewise.study.progress import Observer
+from lanewise.study.question import Answer, Question
+from lanewise.study.settings import with_overrides
+from lanewise.study.side_by_side import SideBySide, SideBySideSettings
+from lanewise.study.sweep import Sweep, SweepAnswer
+from lanewise.task import Task
+
+QUESTIONS: dict[str, Any] = {question.asked: question for question in (Comparison, Ablation, Sweep)}
+ANSWERS: dict[str, Any] = {answer.asked: answer for answer in (ComparisonAnswer, AblationAnswer, SweepAnswer)}
+
+GivenRecipe = Recipe | str | os.PathLike[str]
+
+
+class Result:
+    """An answer, with what it was found by.
+
+    Attributes:
+        run: the engine, the settings, and all learning curves.
+    """
+
+    def __init__(self, run: SideBySide) -> None:
+        self.run = run
+
+    @property
+    def answer(self) -> Answer:
+        """What was found: `ComparisonAnswer`, `AblationAnswer` or `SweepAnswer`."""
+        return self.run.answer
+
+    @property
+    def best(self) -> Recipe:
+        """The recipe to go on with; of an ablation, the one that was taken apart."""
+        return self.answer.best
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers as plain data, as `verdict.json` holds them."""
+        return self.answer.to_dict()
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report, one HTML file that needs nothing else, and return its path."""
+        # Plotly takes a second to import, and only reports need it.
+        from lanewise.report import answers
+
+        if Path(path).is_dir():
+            raise InputError(f"{path}: is a folder; must be a file")
+        answers.write(self.run, Path(path))
+        return Path(path)
+
+    def __str__(self) -> str:
+        return str(self.answer)
+
+    def __repr__(self) -> str:
+        return f"{type(self.run.question).__name__}({' '.join(self.answer.sentences())!r})"
+
+
+def compare(
+    task: Task,
+    recipes: Mapping[str, GivenRecipe] | Sequence[tuple[str, GivenRecipe]],
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    **options: Any,
+) -> Result:
+    """Which of `recipes` is best on `task`, how sure that is, and which others cannot be told from it.
+
+    All are trained to the end on the same repeats, which no race with this seed has used; the test rows stay untouched.
+
+    Args:
+        task: model, data, objective.
+        recipes: name -> recipe, or the path of its YAML file; at least two. Their lengths and structures may differ.
+        epochs, batch_size: replace those of every recipe.
+        **options: repeats (8, or as many as the data has folds), seed, out (a new folder for the record and the
+            report), checkpoint_every, device, precision, threads, engine, observer: as for `lanewise.race`.
+
+    Raises:
+        InputError: anything that cannot be compared; nothing has been written then.
+    """
+    pairs = list(recipes.items()) if isinstance(recipes, Mapping) else list(recipes)
+    named = [(name, _recipe(str(name), given, epochs, batch_size)) for name, given in pairs]
+    return _ask(task, Comparison(named), **options)
+
+
+def ablate(
+    task: Task,
+    recipe: GivenRecipe,
+    *,
+    pairs: bool = True,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    **options: Any,
+) -> Result:
+    """What each technique of `recipe` is worth on `task`, alone and in pairs.
+
+    Args:
+        recipe: or the path of its YAML file.
+        pairs: take pairs of techniques away, too, to see which act together.
+        task, epochs, batch_size, **options: as for `compare`.
+    """
+    return _ask(task, Ablation(_recipe("recipe", recipe, epochs, batch_size), pairs), **options)
+
+
+def sweep(
+    task: Task,
+    recipe: GivenRecipe,
+    field: str,
+    values: Any,
+    *,
+    points: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    **options: Any,
+) -> Result:
+    """Which value of one field suits `recipe` on `task` best.
+
+    Args:
+        recipe: or the path of its YAML file.
+        field: by the name that a race's sampler gives it: `l2`, `momentum`, `lr`, `lr.schedule`, `lr.cosine.warmup`.
+        values: a list, or a range such as `lanewise.log(1e-6, 0.1)`, of which `points` values are taken (9 by default);
+            or the text of either.
+        task, epochs, batch_size, **options: as for `compare`. For folds: `lanewise.load(..., folds=5)`.
+    """
+    return _ask(task, Sweep(_recipe("recipe", recipe, epochs, batch_size), field, values, points), **options)
+
+
+def _recipe(where: str, given: Any, epochs: int | None, batch_size: int | None) -> Any:
+    if isinstance(given, (str, os.PathLike)):
+        given = read(given)[0]
+    return with_overrides(given, epochs, batch_size) if isinstance(given, Recipe) else given
+
+
+def _ask(
+    task: Task,
+    question: Question,
+    *,
+    repeats: int | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = EVERY,
+    device: str = "cpu",
+    precision: str = "float32",
+    threads: int | None = None,
+    engine: str | os.PathLike[str] | None = None,
+    observer: Observer | None = None,
+) -> Result:
+    if not isinstance(task, Task):
+        raise InputError(f"task is a {type(task).__name__}: must be a lanewise.Task(model, data)")
+    plans = read_plans(Path(engine)) if engine is not None else None
+    settings = SideBySideSettings(repeats, seed)
+    folder = RunFolder(Path(out)) if out is not None else None
+    run = None
+    try:
+        run = SideBySide(
+            task, question, settings, folder=folder, observer=observer, device=device, precision=precision,
+            threads=threads, plans=plans, every=checkpoint_every,
+        )  # fmt: skip
+        return finished(run)
+    except BaseException as error:
+        # What was stopped can go on as soon as there is a record; what failed before its first step would fail again.
+        failed = isinstance(error, Exception) and (run is None or not run.engine.costs.lane_steps)
+        if folder and (failed or not folder.begun):
+            folder.discard()
+        raise
+
+
+def finished(run: SideBySide) -> Result:
+    """Run to the answer, with the report where there is a folder for it."""
+    result = Result(run)
+    run.run(result.report)
+    return result
+
+
+def resumed(folder: RunFolder, task: Task, recorded: Mapping[str, Any], observer: Observer | None) -> Result:
+    """Go on with a run that answers a question; `recorded` is its `run.json`, `task` the one it had."""
+    where = f"resume {folder.path}"
+    try:
+        known = {
+            "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
+            "device": recorded["device"],
+            "precision": recorded.get("precision", "float32"),
+            "threads": recorded["threads"],
+            "every": recorded["checkpoint_every"],
+        }
+        question = QUESTIONS[recorded["asked"]].from_dict(recorded["question"], where)
+        settings = SideBySideSettings(**recorded["settings"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{where}: run.json is damaged: {one_line(error)}") from None
+    return finished(SideBySide(task, question, settings, folder=folder, observer=observer, **known))
+
+
+def read_answer(folder: RunFolder) -> Answer:
+    """The answer of a finished run."""
+    where = str(folder.verdict)
+    data = read_json(folder.verdict, where)
+    if data.get("asked") not in ANSWERS:
+        raise InputError(f"{where}: asked = {data.get('asked')!r}: must be one of {', '.join(ANSWERS)}")
+    answer: Answer = ANSWERS[data["asked"]].from_dict(data, where)
+    return answer

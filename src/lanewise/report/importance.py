@@ -1,0 +1,61 @@
+"""What mattered in a study, as a section of the report."""
+
+from lanewise.report.markup import figure_block, quiet, section
+from lanewise.report.plots import Figure, Json, axis, layout, plain
+from lanewise.report.words import counted
+from lanewise.study.race import Study
+
+
+def what_mattered(study: Study, drawn: list[Figure]) -> str:
+    """The settings by their importance; nothing where there were too few candidates to say."""
+    if not study.verdict.importance:
+        return ""
+    figure = bars(study)
+    drawn.append(figure)
+    return section(
+        "What mattered",
+        figure_block(figure),
+        quiet(
+            "Importance (PED-ANOVA, by Optuna) compares how a setting is distributed among the better quarter of the "
+            "candidates with how it is distributed among all. It says which settings told them apart in this race, not "
+            "which value is best, and nothing about values outside the space. Settings are taken one by one, so two "
+            "that matter only together show little; and the sampler drew more and more from where it had seen good "
+            "ones, which hides what it settled early."
+        ),
+    )
+
+
+def bars(study: Study) -> Figure:
+    """One bar for each setting, the most important on top; pale where chance alone could have made it."""
+    found = study.verdict.importance[::-1]
+    clear = [one.name for one in reversed(found) if one.beyond_chance]
+    names = [plain(one.name) for one in found]
+    title = {
+        0: "No setting stands out from chance",
+        1: f"{clear[0] if clear else ''} mattered",
+    }.get(len(clear), f"{', '.join(clear[:-1])} and {clear[-1] if clear else ''} mattered")
+    data: list[Json] = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "x": [float(f"{100 * one.share:.4g}") for one in found],
+            "y": names,
+            "marker": {"color": ["--c1" if one.beyond_chance else "--c1@0.3" for one in found]},
+            "customdata": [
+                f"{counted(one.candidates, 'candidate')}{'' if one.beyond_chance else '; chance alone could do this'}"
+                for one in found
+            ],
+            "hovertemplate": "<b>%{y}</b><br>%{x:.0f}% of the importance<br>%{customdata}<extra></extra>",
+        }
+    ]
+    height = 80 + 28 * len(found)
+    shown = layout(height, xaxis=axis("share of the importance, %", grid=True, rangemode="tozero"), yaxis=axis())
+    return Figure(
+        "importance",
+        title,
+        "Pale bars are no longer than they came out in one of 20 tries with the places dealt out at random; of "
+        "settings without influence one in 21 is not pale.",
+        height,
+        {"": {"data": data, "layout": shown}},
+        wide=False,
+    )

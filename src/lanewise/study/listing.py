@@ -1,0 +1,113 @@
+"""The runs in a folder, each in short: read from its files, which stay as they are."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lanewise.errors import InputError
+from lanewise.study.checkpoint import header
+from lanewise.study.folder import FORMAT, LOCK, MARK, RunFolder, read_json
+from lanewise.study.lock import is_held
+from lanewise.study.score_kind import ScoreKind
+from lanewise.study.verdict import Verdict
+
+FINISHED, RUNNING, STOPPED, DAMAGED, OTHER = "finished", "running", "stopped", "damaged", "another version"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in short.
+
+    Attributes:
+        state: finished, running (a process is at it now), stopped (`lanewise resume` goes on), damaged or another
+            version. done: share of the race at its last checkpoint, 0 to 1. problem: what is wrong with one that is
+            damaged. candidates: drawn so far. winner: its number. score: of the winner on test rows, in the metric's
+            own direction. fraction: whether that is a share. begun: when, in ISO 8601. asked: `race`, or the question
+            asked of given recipes. found: its answer in short, on validation rows.
+    """
+
+    run: str
+    state: str
+    done: float = 0.0
+    problem: str | None = None
+    data: str | None = None
+    model: str | None = None
+    candidates: int | None = None
+    winner: int | None = None
+    metric: str | None = None
+    score: float | None = None
+    fraction: bool = True
+    begun: str | None = None
+    asked: str = "race"
+    found: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `--json`."""
+        return asdict(self)
+
+
+def runs_in(folder: Path) -> list[Summary]:
+    """All runs in `folder`, or `folder` itself if it is one, the oldest first.
+
+    Raises:
+        InputError: there is no such folder, or it cannot be read.
+    """
+    try:
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder; must be a run, or a folder with runs in it, such as runs")
+        paths = [folder] if (folder / MARK).exists() else [path for path in folder.iterdir() if (path / MARK).exists()]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from None
+    return sorted(map(summary, paths), key=lambda one: (one.begun or "", one.run))
+
+
+def summary(path: Path) -> Summary:
+    """The run in `path` in short; one that cannot be read is said to be damaged."""
+    run = str(path)
+    try:
+        known = read_json(path / MARK, MARK)
+        if known.get("lanewise") != FORMAT:
+            return Summary(run, OTHER, problem=f"format {known.get('lanewise')!r}", begun=_begun(known, path))
+        about: dict[str, Any] = {name: str(known[name]) for name in ("data", "model") if known.get(name) is not None}
+        begun = _begun(known, path)
+        folder = RunFolder.reopened(path)
+        about["asked"] = folder.asked
+        if folder.finished and folder.asked != "race":
+            data = read_json(folder.verdict, folder.verdict.name)
+            metric = data["metric"]
+            return Summary(run, FINISHED, 1.0, None, **about, metric=metric, begun=begun, found=_answer(data))
+        if folder.finished:
+            verdict = Verdict.from_dict(read_json(folder.verdict, folder.verdict.name), folder.verdict.name)
+            score = verdict.test.mean if math.isfinite(verdict.test.mean) else None
+            return Summary(
+                run, FINISHED, 1.0, None, **about, candidates=verdict.candidates,
+                winner=verdict.finalists[0].candidate, metric=verdict.metric, score=score,
+                fraction=verdict.kind.fraction, begun=begun,
+            )  # fmt: skip
+        state = RUNNING if is_held(path / LOCK) else STOPPED
+        newest = next(filter(None, map(header, folder.checkpoints.paths())), None) or {}
+        drawn = len(newest.get("candidates", [])) if folder.asked == "race" else None
+        done = newest.get("done", 0.0)
+        return Summary(run, state, float(done), None, **about, candidates=drawn, begun=begun)
+    except InputError as error:
+        return Summary(run, DAMAGED, problem=str(error))
+    except (OSError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        return Summary(run, DAMAGED, problem=f"{type(error).__name__}: {error}")
+
+
+def _answer(data: Mapping[str, Any]) -> str:
+    """The answer to a question about recipes, from its `verdict.json`, in short."""
+    best = data["recipe"] if data["asked"] == "ablate" else data["recipes"][0]
+    score = ScoreKind(data["greater_is_better"], data["fraction"]).words(best["score"]["mean"])
+    name = {"sweep": f"{data.get('field')} = {best['name']}", "ablate": "whole"}.get(data["asked"], best["name"])
+    return f"{name}: validation {data['metric']} {score}"
+
+
+def _begun(known: Mapping[str, Any], path: Path) -> str:
+    """When the run began; by its first file where that is not on record."""
+    if isinstance(known.get("begun"), str):
+        return datetime.fromisoformat(known["begun"]).isoformat(timespec="seconds")
+    return datetime.fromtimestamp((path / MARK).stat().st_mtime, UTC).isoformat(timespec="seconds")

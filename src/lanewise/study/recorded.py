@@ -1,0 +1,80 @@
+"""A candidate as the record of its race has it, finished or not: its recipe, and how its lanes went."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.errors import InputError
+from lanewise.recipe import Recipe
+from lanewise.recipe_file import load
+from lanewise.study import traces
+from lanewise.study.folder import RunFolder, read_json
+from lanewise.study.score_kind import ScoreKind
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A candidate on record.
+
+    Attributes:
+        recipe: by which it was trained. last: where its lane of the repeat asked for was evaluated last, as (progress,
+            validation loss, metric in its own direction); None where it has no lane in that repeat.
+    """
+
+    recipe: Recipe
+    last: tuple[float, float, float] | None = None
+
+
+def candidate_of(folder: RunFolder, number: int, repeat: int, kind: ScoreKind) -> Recorded:
+    """The candidate `number` of the race in `folder`, with its lane of `repeat`.
+
+    Args:
+        kind: of the metric's scores, which checkpoints hold turned.
+
+    Raises:
+        InputError: it is not on record, or the record is damaged.
+    """
+    if folder.finished:
+        return _of_tables(folder, number, repeat)
+    return _of_checkpoint(folder, number, repeat, kind)
+
+
+def winner_of(folder: RunFolder) -> int:
+    """The candidate that won the race in `folder`; `InputError` where it has not come to a verdict."""
+    if not folder.finished:
+        raise InputError(f"{folder.path}: is not finished, so nobody has won yet; name a candidate: --candidate 0")
+    found = read_json(folder.verdict, str(folder.verdict)).get("winner_candidate")
+    if not isinstance(found, int):
+        raise InputError(f"{folder.verdict}: does not hold a verdict: winner_candidate = {found!r}")
+    return found
+
+
+def _of_tables(folder: RunFolder, number: int, repeat: int) -> Recorded:
+    rows = {row["candidate"]: row for row in traces.read(folder.candidates).to_pylist()}
+    if number not in rows:
+        raise _unknown(folder, number, len(rows))
+    recipe, _ = load(rows[number]["recipe"], f"{folder.candidates}, candidate {number}")
+    lane = list(traces.points(folder.traces, number, repeat))
+    return Recorded(recipe, (lane[-1].progress, lane[-1].validation_loss, lane[-1].metric) if lane else None)
+
+
+def _of_checkpoint(folder: RunFolder, number: int, repeat: int, kind: ScoreKind) -> Recorded:
+    found = folder.checkpoints.newest(lambda note: None)
+    recipes = found[1]["recipes"] if found else []
+    if not 0 <= number < len(recipes):
+        raise _unknown(folder, number, len(recipes))
+    assert found is not None
+    recipe, _ = load(recipes[number], f"{folder.path}, candidate {number}")
+    last = None
+    for which in ("candidates", "confirmed"):
+        for one in found[1][which]:
+            points = dict(one["curves"]).get(repeat) if one["number"] == number else None
+            if points:
+                progress, _, loss, metric = points[-1]
+                last = (progress, loss, float(kind.turned(np.float64(metric))))
+    return Recorded(recipe, last)
+
+
+def _unknown(folder: RunFolder, number: int, count: int) -> InputError:
+    there = f"must be an integer in [0, {count - 1}]" if count else "there is none on record yet"
+    return InputError(f"candidate = {number}: {there}, in {folder.path}")

@@ -1,0 +1,235 @@
+"""Every rule of the race: budget, order of candidates, missing scores; and what ours is worth on known curves."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lanewise.errors import InputError
+from lanewise.study.racing import RULES, expected_share, expected_survivors, replay
+from lanewise.study.racing.budget import affordable, spent
+from lanewise.study.racing.evidence import agreement, normal_scores, reliability, weights
+from tests.study.curve_families import FAMILIES
+
+DECIDING = [name for name in RULES if name != "none"]
+# Ours and the cut never spend more than they may; halving and its likes round up at each rung, the median rule down.
+ROUNDS_UP = {"lanewise": 0, "cut": 0, "median": 0, "halving": 1, "hyperband": 1}
+
+plans = st.one_of(
+    st.lists(st.integers(1, 31), min_size=1, max_size=6, unique=True).map(sorted),
+    st.just(list(range(1, 32, 2))),
+    st.just([1]),
+    st.just([31]),
+)
+
+
+def field(candidates: int, repeats: int, seed: int, points: list[int]) -> np.ndarray:
+    """Curves of one of the families at these points of 32, and at the end."""
+    family = list(FAMILIES.values())[seed % len(FAMILIES)]
+    return family(candidates, repeats, seed)[0][[*(at - 1 for at in points), 31]]
+
+
+@pytest.mark.parametrize("name", DECIDING)
+@settings(max_examples=12, deadline=None)
+@given(plans, st.floats(0.03, 1.0), st.integers(1, 40), st.integers(1, 3), st.integers(0, 10_000))
+def test_the_budget_is_honoured_whatever_the_rungs(
+    name: str, points: list[int], compute: float, candidates: int, repeats: int, seed: int
+) -> None:
+    # What diverged between two rungs leaves no trace of when; here it is scored, and bad.
+    curves, rungs = np.nan_to_num(field(candidates, repeats, seed, points), nan=1e6), [at / 32 for at in points]
+    _, cost = replay(name, curves, rungs, compute)
+    # Everybody runs up to the first rung, and one candidate to the end, in each bracket of Hyperband.
+    brackets = max(1, sum(rung < compute for rung in rungs)) if name == "hyperband" else 1
+    least = rungs[0] + (1 - rungs[0]) / candidates
+    assert cost <= max(compute, least) + (ROUNDS_UP[name] * len(rungs) + brackets - 1) / candidates + 1e-9
+
+
+@pytest.mark.parametrize("name", ["lanewise", "cut", "halving", "hyperband"])
+@pytest.mark.parametrize("points", [[2, 4, 8, 16], list(range(2, 32, 2)), [3], [1, 30], [4, 5, 20]])
+@pytest.mark.parametrize("compute", [0.15, 1 / 3, 0.5, 0.9])
+def test_the_whole_budget_is_spent(name: str, points: list[int], compute: float) -> None:
+    curves = FAMILIES["steady"](240, 1, 3)[0][[*(at - 1 for at in points), 31]]
+    _, cost = replay(name, curves, [at / 32 for at in points], compute)
+    assert cost == pytest.approx(max(compute, points[0] / 32), abs=0.012 if name != "halving" else 0.03)
+
+
+@pytest.mark.parametrize("name", RULES)
+@given(
+    st.integers(1, 5), st.integers(1, 12), st.integers(1, 3), st.floats(0.05, 1), st.integers(0, 999), st.floats(0, 0.6)
+)
+@settings(max_examples=15, deadline=None)
+def test_some_of_the_live_stay_whatever_is_missing(
+    name: str, rungs: int, candidates: int, repeats: int, compute: float, seed: int, missing: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    scores = generator.normal(size=(rungs, candidates, repeats))
+    scores[generator.uniform(size=scores.shape) < missing] = np.nan
+    live = np.flatnonzero(generator.uniform(size=candidates) < 0.7)
+    live = live if len(live) else np.array([candidates - 1])
+    kept = RULES[name](scores, np.arange(1, 8) / 8, live, compute)
+    assert len(kept)
+    assert set(kept.tolist()) <= set(live.tolist())
+    assert kept.tolist() == sorted(set(kept.tolist()))
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if name != "hyperband"])
+def test_the_order_of_the_candidates_does_not_matter(name: str) -> None:
+    curves, generator = field(24, 2, 0, [2, 4, 8, 16]), np.random.default_rng(1)
+    for _ in range(5):
+        order = generator.permutation(24)
+        one = replay(name, curves, [1 / 16, 1 / 8, 1 / 4, 1 / 2], 0.4)
+        other = replay(name, curves[:, order], [1 / 16, 1 / 8, 1 / 4, 1 / 2], 0.4)
+        assert (order[other[0]], other[1]) == pytest.approx(one)
+
+
+def test_hyperband_depends_on_the_place_of_a_candidate() -> None:
+    scores = np.arange(8.0).reshape(1, 8, 1)
+    assert RULES["hyperband"](scores, np.array([0.1, 0.4]), np.arange(8), 0.5).tolist() == [0, 1, 2, 3, 5, 7]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_unit_of_the_score_does_not_matter(name: str) -> None:
+    curves = field(24, 2, 4, [2, 4, 8, 16])
+    one = replay(name, curves, [1 / 16, 1 / 8, 1 / 4, 1 / 2], 0.4)
+    assert replay(name, 7 * curves - 300, [1 / 16, 1 / 8, 1 / 4, 1 / 2], 0.4) == pytest.approx(one)
+
+
+@pytest.mark.parametrize("name", ["lanewise", "cut", "halving", "hyperband"])
+def test_with_one_repeat_only_the_ranks_count(name: str) -> None:
+    curves = field(24, 1, 4, [2, 4, 8, 16])
+    one = replay(name, curves, [1 / 16, 1 / 8, 1 / 4, 1 / 2], 0.4)
+    assert replay(name, np.exp(curves / 50), [1 / 16, 1 / 8, 1 / 4, 1 / 2], 0.4) == pytest.approx(one)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_equal_candidates_are_not_all_dropped(name: str) -> None:
+    picked, cost = replay(name, np.ones((4, 10, 3)), [0.1, 0.2, 0.4], 0.4)
+    assert 0 <= picked < 10
+    assert cost >= 0.3
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_single_candidate_runs_to_the_end(name: str) -> None:
+    assert replay(name, np.ones((3, 1, 1)), [0.1, 0.2], 0.05) == (0, 1.0)
+
+
+@pytest.mark.parametrize("name", DECIDING)
+def test_those_without_a_score_leave_before_those_with_one(name: str) -> None:
+    scores = np.array([[[1.0], [2.0], [3.0], [4.0]], [[np.nan], [5.0], [np.nan], [9.0]]])
+    kept = RULES[name](scores, np.array([0.1, 0.2]), np.arange(4), 0.6)
+    assert set(kept.tolist()) <= {1, 3}
+
+
+def test_ours_averages_rungs_that_repeats_show_to_be_noisy() -> None:
+    generator = np.random.default_rng(0)
+    truth = np.arange(16.0)[None, :, None]
+    noisy = truth + 12 * generator.normal(size=(4, 16, 2))
+    quiet = weights(np.array([0.25, 0.5, 0.75]), 0.02)
+    loud = weights(np.array([0.25, 0.5, 0.75]), 0.8)
+    assert quiet[-1] / quiet.sum() > 0.8 > 0.6 > loud[-1] / loud.sum()
+    assert reliability(noisy[0]) < 0.8 < reliability(truth[0] + generator.normal(size=(16, 2)))
+
+
+def test_agreement_is_freed_of_the_noise_that_repeats_show() -> None:
+    generator = np.random.default_rng(5)
+    scores = np.arange(40.0)[None, :, None] + 15 * generator.normal(size=(3, 40, 3))
+    raw = agreement(scores.mean(axis=2, keepdims=True))[0]
+    assert raw < agreement(scores)[0]
+    assert agreement(scores)[1] == 40
+    assert agreement(scores[:1])[1] == 0
+
+
+def test_normal_scores_by_hand() -> None:
+    assert normal_scores(np.array([3.0, 1.0])) == pytest.approx([0.67449, -0.67449], abs=1e-5)
+    assert normal_scores(np.array([np.nan, np.nan])).tolist() == [0, 0]
+
+
+def test_what_was_spent_is_read_from_what_is_missing() -> None:
+    scores = np.full((3, 5, 1), np.nan)
+    scores[0, :4], scores[1, :3], scores[2, 0] = 1, 1, 1
+    # 0 is live at 0.5; 1 and 2 were last seen at 0.25, 3 at 0.125; 4 never, and is charged up to the first rung.
+    assert spent(scores, np.array([0.125, 0.25, 0.5]), np.array([0])) == pytest.approx(0.5 + 2 * 0.25 + 0.125 + 0.125)
+
+
+def test_at_least_one_is_afforded_when_nothing_is_left() -> None:
+    assert affordable(5, np.array([0.5, 0.75]), -1.0, np.array([2.0, 1.0])) == 1
+    assert affordable(5, np.array([0.5]), 0.2, np.ones(1)) == 1
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_a_race_will_cost_is_known_before(rule: str) -> None:
+    rungs = [0.125, 0.25, 0.5]
+    stages = expected_survivors(rungs, rule)
+    assert [length for _, length in stages] == [0.125, 0.125, 0.25, 0.5]
+    shares = [share for share, _ in stages]
+    assert shares[0] == 1
+    assert shares == sorted(shares, reverse=True)
+    cost = sum(share * length for share, length in stages)
+    # The median rule may leave something unspent.
+    assert (cost == 1) if rule == "none" else (0.2 if rule == "median" else 0.47) <= cost <= 0.52
+    assert expected_share(stages) == pytest.approx(cost + 0.03 * sum(shares[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rungs": [0.5, 0.25]}, "rungs = "),
+        ({"rungs": []}, "rungs = "),
+        ({"rungs": [0.5]}, "curves of shape"),
+        ({"compute": 0.0}, "compute = 0.0"),
+        ({"rule": "best"}, "rule = 'best': must be one of lanewise, "),
+        ({"curves": np.full((3, 4, 1), np.nan)}, "every candidate diverged"),
+    ],
+)
+def test_replay_refuses_what_it_cannot_use(change: dict[str, object], message: str) -> None:
+    arguments = {"rule": "cut", "curves": np.ones((3, 4, 1)), "rungs": [0.25, 0.5], "compute": 0.5} | change
+    with pytest.raises(InputError, match=message):
+        replay(**arguments)  # type: ignore[arg-type]
+
+
+def regret(rule: str, family: str, compute: float, races: int = 50) -> tuple[float, float]:
+    """(mean regret, mean share spent) of a rule over races of 32 with one repeat at 1/16, 1/8, 1/4 and 1/2."""
+    lost, spending = [], []
+    for seed in range(races):
+        curves, points = FAMILIES[family](32, 1, seed)
+        at = [1, 3, 7, 15, 31]
+        picked, cost = replay(rule, curves[at], points[at[:-1]].tolist(), compute)
+        lost.append(curves[-1, picked, 0] - np.nanmin(curves[-1]))
+        spending.append(cost)
+    return float(np.mean(lost)), float(np.mean(spending))
+
+
+@pytest.mark.parametrize("compute", [3 / 16, 1 / 3])
+def test_ours_loses_less_than_halving_where_the_middle_misleads(compute: float) -> None:
+    halving, equal = regret("halving", "power laws", compute)
+    ours, cost = regret("lanewise", "power laws", equal)
+    assert cost <= equal
+    assert ours < 0.75 * halving
+
+
+def test_ours_loses_less_than_one_cut_where_later_rungs_tell_more() -> None:
+    cut, equal = regret("cut", "overfitting", 3 / 16)
+    ours, _ = regret("lanewise", "overfitting", equal)
+    assert ours < 0.95 * cut
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_the_same_every_time_and_as_it_says(family: str) -> None:
+    curves, points = FAMILIES[family](5, 2, 7)
+    again, _ = FAMILIES[family](5, 2, 7)
+    assert np.array_equal(curves, again, equal_nan=True)
+    assert curves.shape == (len(points), 5, 2)
+    assert points[-1] == 1
+    assert not np.array_equal(curves, FAMILIES[family](5, 2, 8)[0])
+
+
+def test_the_page_on_the_rules_names_all_and_its_code_runs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "racing.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z]+)` \|", text, flags=re.MULTILINE)) == set(RULES)
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "racing.md", "exec"), {})
