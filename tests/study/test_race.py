@@ -388,7 +388,7 @@ def test_candidates_of_several_structures_race_together(space: Recipe) -> None:
         ({"finalists": 1}, r"finalists = 1: must be an integer in \[2, inf\)"),
         ({"confirm": 1}, r"confirm = 1: must be an integer in \[2, inf\)"),
         ({"seed": -1}, r"seed = -1: must be an integer in \[0, inf\)"),
-        ({"rule": "best"}, "rule = 'best': must be one of halving, none"),
+        ({"rule": "best"}, "rule = 'best': must be one of lanewise, cut, halving, hyperband, median, none"),
     ],
 )
 def test_settings_out_of_range_are_refused(given: dict[str, Any], message: str) -> None:

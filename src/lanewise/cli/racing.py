@@ -30,6 +30,7 @@ from lanewise.cli.options import (
 )
 from lanewise.cli.printing import print_answer, print_found
 from lanewise.cli.stopping import resumable
+from lanewise.study.racing import DEFAULT, RULES
 
 
 def race(
@@ -57,7 +58,7 @@ def race(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     seed: Seed = 0,
-    rule: Annotated[str, typer.Option(help="Who leaves early: halving, or none to train all to the end.")] = "halving",
+    rule: Annotated[str, typer.Option(help=f"Who leaves early: {', '.join(RULES)} (which keeps all).")] = DEFAULT,
     generations: Annotated[int, typer.Option(help="The sampler learns from each for the next.")] = 3,
     finalists: Annotated[int | None, typer.Option(help="How many are confirmed: a quarter, 2 to 6.")] = None,
     confirm: Annotated[

@@ -78,7 +78,7 @@ class Cohort:
         engine: runs them. recipes: one for each candidate. repeats: indices of the study's repeats.
         runs_to_come: how many runs of this size are to be expected; compiling must pay over all of them.
         survivors: how the lanes will become fewer, see `lanewise.lanes.plan.Survivors`.
-        rungs: the progress at which `worth` will be asked for.
+        rungs: the progress at which `worth` will be asked for; those at which lanes are not evaluated are left out.
 
     Attributes:
         curves: (candidate, repeat position) -> list of (progress, training loss, validation loss, metric).
@@ -94,13 +94,14 @@ class Cohort:
         survivors: Survivors = ((1.0, 1.0),),
         rungs: Sequence[float] = (),
     ) -> None:
-        self.engine, self.recipes, self.repeats, self.rungs = engine, list(recipes), list(repeats), tuple(rungs)
+        self.engine, self.recipes, self.repeats = engine, list(recipes), list(repeats)
         self.live = list(range(len(self.recipes)))
         self.curves: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
         self.diverged: dict[tuple[int, int], int] = {}
         self.progress = 0.0
         self.keeper = Keeper()
         self.evaluation_points = evaluation_points(max(recipe.epochs for recipe in self.recipes))
+        self.rungs = tuple(rung for rung in rungs if rung in self.evaluation_points)
         structures: dict[str, list[int]] = {}
         for candidate, recipe in enumerate(self.recipes):
             structures.setdefault(str(recipe.structure()), []).append(candidate)

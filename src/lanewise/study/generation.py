@@ -8,7 +8,7 @@ from lanewise.errors import InputError
 from lanewise.lanes.cohort import Scores
 from lanewise.lanes.engine import Engine
 from lanewise.study.candidate import Candidate, rung_scores
-from lanewise.study.racing import COMPUTE, RULES
+from lanewise.study.racing import RULES, compute_for
 from lanewise.study.sampling import Sampler
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
@@ -69,7 +69,7 @@ def leave_at_rung(
     worth = rung_scores(cohort.worth(stage.last), kind.fraction)
     stage.rungs = np.concatenate([stage.rungs, worth[None]])
     live = np.array(cohort.live)
-    kept = RULES[rule](stage.rungs, np.array(rungs), live, COMPUTE)
+    kept = RULES[rule](stage.rungs, np.array(rungs), live, compute_for(rungs))
     for at in live:
         sampler.report(stage.own[at].number, len(stage.rungs), float(worth[at].mean()))
         if at not in kept:

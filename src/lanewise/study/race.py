@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lanewise.errors import InputError, WriteError
 from lanewise.lanes.checkpoint import restore
-from lanewise.lanes.cohort import Cohort
+from lanewise.lanes.cohort import Cohort, evaluation_points
 from lanewise.lanes.engine import Costs, Engine
 from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.plan import Plan
@@ -114,6 +114,7 @@ class Study:
         self.confirm = settings.confirm
         self.verdict: Verdict
         self.keeper = Keeper()
+        self._rungs = RUNGS if settings.rule != "none" else ()
         epochs = space.epochs.extremes() if isinstance(space.epochs, Variable) else (space.epochs,)
         self.pace = Pace(
             settings,
@@ -121,7 +122,7 @@ class Study:
             self.elapsed,
             folder.decisions() if folder else Decisions(),
             sum(epochs) / len(epochs),
-            expected_survivors(RUNGS if settings.rule != "none" else (), settings.rule),
+            expected_survivors([rung for rung in self._rungs if rung in evaluation_points(max(epochs))], settings.rule),
             self._timed,
             task.source.splitter.folds or 1,
             int(baseline is not None),
@@ -293,7 +294,7 @@ class Study:
             range(settings.repeats),
             runs / (len(own) * settings.repeats),
             survivors,
-            RUNGS if settings.rule != "none" else (),
+            self._rungs,
         )
         self._phase = f"race, generation {generation + 1}{self.pace.of_generations()}"
         return Stage(generation, own, cohort, np.full((0, len(own), settings.repeats), np.nan))

@@ -9,7 +9,7 @@ from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe import Recipe
 from lanewise.study.budget import Budget
-from lanewise.study.racing import RULES
+from lanewise.study.racing import DEFAULT, RULES
 
 CANDIDATES = 48
 MOST_FINALISTS = 6
@@ -32,7 +32,7 @@ class RaceSettings:
     candidates: int | None = None
     repeats: int = 3
     generations: int = 3
-    rule: str = "halving"
+    rule: str = DEFAULT
     finalists: int | None = None
     confirm: int = 8
     seed: int = 0

@@ -4,7 +4,7 @@ from lanewise.study.racing.expected import expected_share, expected_survivors
 from lanewise.study.racing.fixed import cut, halving, hyperband, kept_share, median, none
 from lanewise.study.racing.lanewise_rule import lanewise
 from lanewise.study.racing.replay import replay
-from lanewise.study.racing.rule import COMPUTE, RUNGS, Rule, ranked
+from lanewise.study.racing.rule import COMPUTE, RUNGS, Rule, compute_for, ranked
 from lanewise.study.racing.table import DEFAULT, RULES
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "RULES",
     "RUNGS",
     "Rule",
+    "compute_for",
     "cut",
     "expected_share",
     "expected_survivors",

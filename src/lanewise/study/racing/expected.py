@@ -4,24 +4,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lanewise.study.racing.rule import COMPUTE
+from lanewise.study.racing.rule import compute_for
 from lanewise.study.racing.table import RULES
 
 FIELD, REPEATS = 64, 3
 
 
 def expected_survivors(
-    rungs: Sequence[float], rule: str = "halving", compute: float = COMPUTE
+    rungs: Sequence[float], rule: str = "halving", compute: float | None = None
 ) -> list[tuple[float, float]]:
     """(share of the candidates, share of the steps) of each stage of a race by `rule` with these rungs.
 
-    Rules that decide by the scores are asked about a field of 64 with three repeats, whose rungs correlate by 0.7.
+    `compute` is that of a race with such rungs by default. Rules that decide by the scores are asked about a field of 64
+    with three repeats, whose rungs correlate by 0.7.
 
-    >>> expected_survivors([]), [round(share, 3) for share, _ in expected_survivors([0.25, 0.5])]
+    >>> expected_survivors([]), [round(share, 3) for share, _ in expected_survivors([0.25, 0.5], compute=0.5)]
     ([(1.0, 1.0)], [1.0, 0.5, 0.25])
     >>> [share for share, _ in expected_survivors([0.25, 0.5], "none")]
     [1.0, 1.0, 1.0]
     """
+    compute = compute_for(rungs) if compute is None else compute
     generator = np.random.default_rng(0)
     progress, live, shares = np.array(rungs), np.arange(FIELD), [1.0]
     seen = np.full((0, FIELD, REPEATS), np.nan)
