@@ -38,7 +38,7 @@ SPACE = Recipe(
     batch_size=16,
     epochs=2,
 )
-SETTINGS = RaceSettings(candidates=6, repeats=2, generations=2, finalists=3, confirm=2, seed=1)
+SETTINGS = RaceSettings(candidates=6, repeats=2, generations=2, rule="halving", finalists=3, confirm=2, seed=1)
 STEPS = 8
 """Of a run: 72 training rows are 4 batches of 16 an epoch."""
 FILES = [

@@ -15,7 +15,7 @@ def expected_survivors(
 ) -> list[tuple[float, float]]:
     """(share of the candidates, share of the steps) of each stage of a race by `rule` with these rungs.
 
-    `compute` is that of a race with such rungs by default. Rules that decide by the scores are asked about a field of 64
+    `compute` is by default that of a race with such rungs. Rules that decide by the scores are asked of a field of 64
     with three repeats, whose rungs correlate by 0.7.
 
     >>> expected_survivors([]), [round(share, 3) for share, _ in expected_survivors([0.25, 0.5], compute=0.5)]
