@@ -18,9 +18,8 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Find the training recipe that suits a model and its data.",
 )  # fmt: skip
-for command in (race, resume, compare, ablate, sweep, train, show):
-    app.command()(command)
-app.command("list")(list_runs)
+for command in (race, resume, list_runs, compare, ablate, sweep, train, show):
+    app.command(command.__name__.removesuffix("_runs"))(command)
 
 
 def show_version(asked: bool) -> None:

@@ -65,7 +65,7 @@ class Costs:
     """What a study has cost so far.
 
     Attributes:
-        lane_steps: steps summed over lanes and repeats, cool-downs and confirmation included. lane_epochs: the same
+        lane_steps: steps summed over lanes and repeats, confirmation included. lane_epochs: the same
             steps in epochs.
         train: wall seconds of exactly those steps, with batch gathering and update, without compiling and trials.
         compile: wall seconds spent compiling. trials: wall seconds spent on finding the fastest way.

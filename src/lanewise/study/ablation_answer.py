@@ -154,10 +154,10 @@ class AblationAnswer(Answer):
     def rate_sentence(self, tried: Tried) -> str:
         """What became of the learning rate without a technique."""
         low, high = min(tried.factors), max(tried.factors)
-        span = f"of {len(tried.factors)} rates from {low:g} to {high:g} times its own"
-        edge = "; a rate beyond may be better still" if tried.at_the_edge and tried.best != 1 else ""
-        own = "its own is the best" if tried.best == 1 else f"{tried.best:g} times it is the best"
-        return f"Without {tried.technique}, {own} {span}{edge}."
+        edge = "; one beyond may be better still" if tried.at_the_edge and tried.best != 1 else ""
+        best = "the recipe's own" if tried.best == 1 else f"{tried.best:g} times its own"
+        rates = f"{len(tried.factors)} rates from {low:g} to {high:g} times that of the recipe"
+        return f"Without {tried.technique}, the best of {rates} is {best}{edge}."
 
     def _with(self, verdict: str) -> list[Worth]:
         return [worth for worth in self.worths if worth.verdict == verdict]

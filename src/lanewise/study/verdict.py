@@ -64,7 +64,7 @@ class Verdict:
         difference: winner minus runner-up on the test rows, above zero where the winner is better, also where less of
             the metric is; None where the winner is the only finalist, or too few repeats of both came to a score.
         metric: its name. kind: what its scores are; those given here are in the metric's own direction.
-        candidates: how many were drawn. lane_steps: steps summed over lanes and repeats, cool-downs and confirmation
+        candidates: how many were drawn. lane_steps: steps summed over lanes and repeats, confirmation
         included. seconds: `total`, `train` (exactly those steps), `compile`, `trials`. engine: plans by structure.
         importance: of the settings in this race, most first; none where there were too few candidates to say.
         baseline: the recipe that the user gave, or None.
