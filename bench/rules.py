@@ -1,9 +1,9 @@
 """What each rule of the race loses and spends, replayed on synthetic families of curves and on recorded curves.
 
-`python -m bench rules [--curves FILE.npz ...] [--no-families] [--compute 1/3] [--rungs 1/16,1/8,1/4,1/2] [--fields 200]
+`python -m bench rules [--curves FILE ...] [--no-families] [--compute 1/3] [--rungs 1/16,1/8,1/4,1/2] [--fields 200]
 [--candidates 32] [--repeats 1]`
 
-FILE is what a race leaves (`curves.npz` of `lanewise race --rule none`), or one with `progress`, with scores float
+FILE is the `traces.parquet` of a `lanewise race --rule none`, or an .npz with `progress`, with scores float
 [rung, candidate, repeat] as `raw_error`, `raw_loss`, `cool_error`, `cool_loss`, and those at the end as `end_error`,
 `end_loss`. Halving is given `compute`; since it rounds up, every other rule is given what halving spent on average, so
 that all compare at equal compute. Regret: the score at the end of the rule's pick minus the best of the field, in the
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.rounds import machine, revision
+from lanewise.study import traces
 from lanewise.study.racing import RULES, replay
 from tests.study.curve_families import FAMILIES
 
@@ -26,21 +27,29 @@ BASIS = "halving"
 
 def recorded(path: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(name, curves [point, candidate, repeat], their progress) of everything scored in a file."""
-    data, stem = np.load(path), Path(path).stem if Path(path).stem != "curves" else Path(path).parent.name
-    if "candidate" in data:
-        keep = data["confirmation"] == 0
-        at, candidate, repeat = (data[name][keep] for name in ("progress", "candidate", "repeat"))
-        points = np.unique(at)
-        for name in ("validation_loss", "metric"):
-            curves = np.full((len(points), int(candidate.max()) + 1, int(repeat.max()) + 1), np.nan)
-            score = data[name][keep] if name == "validation_loss" else 1 - data[name][keep]
-            curves[np.searchsorted(points, at), candidate.astype(int), repeat.astype(int)] = 100 * score
-            yield f"{stem} {name.replace('metric', 'error')}", curves, points
+    if path.endswith(".parquet"):
+        yield from raced(Path(path))
         return
+    data, stem = np.load(path), Path(path).stem
     for kind in ("raw", "cool"):
         for name in ("error", "loss"):
             curves = np.concatenate([data[f"{kind}_{name}"], data[f"end_{name}"][None]])
             yield f"{stem} {kind} {name}", 100 * curves, np.append(data["progress"], 1.0)
+
+
+def raced(path: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """The same of the traces that a race left."""
+    rows = [row for row in traces.read(path).to_pylist() if row["phase"] == traces.RACE]
+    points = np.unique([row["progress"] for row in rows])
+    most = [max(row[name] for row in rows) + 1 for name in ("candidate", "repeat")]
+    for name, score in (
+        ("loss", lambda row: row["validation_loss"]),
+        ("error", lambda row: 1 - row["metric"]),
+    ):
+        curves = np.full((len(points), *most), np.nan)
+        for row in rows:
+            curves[np.searchsorted(points, row["progress"]), row["candidate"], row["repeat"]] = 100 * score(row)
+        yield f"{path.parent.name} {name}", curves, points
 
 
 def fields(curves: np.ndarray, count: int, candidates: int, repeats: int) -> Iterator[np.ndarray]:

@@ -14,22 +14,28 @@ from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
 
 
+def checked(drawn: Sequence[Candidate], engine: Engine) -> tuple[list[Candidate], dict[int, InputError]]:
+    """(those of `drawn` that can be trained, why each other one cannot, by its number)."""
+    found: list[Candidate] = []
+    refused: dict[int, InputError] = {}
+    for candidate in drawn:
+        try:
+            engine.check(candidate.recipe)
+            found.append(candidate)
+        except InputError as error:
+            refused[candidate.number] = error
+    return found, refused
+
+
 def trainable(drawn: Sequence[Candidate], engine: Engine) -> list[Candidate]:
     """Those of `drawn` that can be trained.
 
     Raises:
         InputError: none of them can.
     """
-    refused: list[InputError] = []
-    found = []
-    for candidate in drawn:
-        try:
-            engine.check(candidate.recipe)
-            found.append(candidate)
-        except InputError as error:
-            refused.append(error)
+    found, refused = checked(drawn, engine)
     if not found:
-        raise refused[0]
+        raise next(iter(refused.values()))
     return found
 
 
@@ -41,22 +47,18 @@ def usable(
     Raises:
         InputError: none of the first generation can be trained.
     """
-    refused: list[InputError] = []
-    found = []
+    found, refused = checked(drawn, engine)
+    if not refused:
+        return found
     for candidate in drawn:
-        try:
-            engine.check(candidate.recipe)
-            found.append(candidate)
-        except InputError as error:
-            refused.append(error)
+        if candidate.number in refused:
             candidate.left_at = 0.0
             sampler.tell(candidate.number, None, diverged=False)
-    if refused:
-        sampler.write()
-    if refused and not found and not drawn[0].number:
-        raise refused[0]
-    if refused:
-        note(f"{len(refused)} of {len(drawn)} recipes drawn cannot be trained: {refused[0]}")
+    sampler.write()
+    first = next(iter(refused.values()))
+    if not found and not drawn[0].number:
+        raise first
+    note(f"{len(refused)} of {len(drawn)} recipes drawn cannot be trained: {first}")
     return found
 
 
