@@ -8,9 +8,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from lanewise.coupling import coupled
 from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, Part, expression
-from lanewise.parts.rules import RULES
+from lanewise.parts.rules import RULES, SGD, Adam
 from lanewise.parts.schedules import SCHEDULES, Exponential, Linear, Piecewise, Schedule, product, sequence
 from lanewise.ranges import choice, integer, log, uniform
 from lanewise.recipe import Recipe
@@ -142,12 +143,24 @@ def rules(space: bool) -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def pairs(draw: st.DrawFn) -> dict[str, Any]:
+    """A rule and a decay that are drawn together, so small that both kinds of decay allow it."""
+    product, ratio = draw(intervals(Allowed(low=1e-9, high=1.0))), draw(intervals(Allowed(low=1.0, high=1e9)))
+    rate = coupled(product, ratio)
+    rules = choice(SGD(lr=rate), Adam(lr=rate * Linear())) if draw(st.booleans()) else SGD(lr=Linear() * rate)
+    decay, other = draw(st.permutations(["l2", "decay"]))
+    return {"rule": rules, decay: coupled() * Linear() if draw(st.booleans()) else coupled(), other: 0.0}
+
+
+@st.composite
 def recipes(draw: st.DrawFn, space: bool = False) -> Recipe:
     """A recipe, or a space."""
     given: dict[str, Any] = {"rule": draw(rules(space))}
     for item in fields(Recipe):
         if item.name != "rule" and draw(st.integers(0, 3)) == 0:
             given[item.name] = draw(field_values(Recipe, item.name, 1, space))
+    if space and draw(st.integers(0, 3)) == 0:
+        given |= draw(pairs())
     # Weights are averaged one way.
     if given.get("ema") is not None:
         given.pop("average_from", None)

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "src" / "lanewise"
 LAYERS = (
     ("errors", "files"),
     ("parts",),
-    ("ranges", "language", "recipe", "recipe_file", "spaces"),
+    ("ranges", "coupling", "language", "recipe", "recipe_file", "spaces"),
     ("data",),
     ("objectives",),
     ("models",),

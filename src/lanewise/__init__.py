@@ -5,6 +5,7 @@ from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
 from lanewise.bridges.torch_schedule import LRScheduler
 from lanewise.comparing import ablate, compare, sweep
+from lanewise.coupling import coupled
 from lanewise.data import load
 from lanewise.errors import InputError
 from lanewise.parts.dropout import Dropout
@@ -105,6 +106,7 @@ __all__ = [
     "classic",
     "compare",
     "convert_norm",
+    "coupled",
     "fold_norm",
     "freeze_norm",
     "integer",

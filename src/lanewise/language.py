@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
+from lanewise.coupling import coupled
 from lanewise.errors import InputError
 from lanewise.parts.rules import RULES
 from lanewise.parts.schedules import SCHEDULES, product, sequence
@@ -28,6 +29,7 @@ WORDS: dict[str, Callable[..., Any]] = {
     "log": log,
     "integer": integer,
     "choice": choice,
+    "coupled": coupled,
 }
 CONSTANTS: dict[str, Any] = {
     **{option: option for item in fields(Recipe) for option in item.metadata.get("words", ())},

@@ -7,6 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
+from lanewise.coupling import (
+    CoupledDecay,
+    CoupledRate,
+    check_coupling,
+    decay_of,
+    nearest,
+    rate_and_decay,
+    rate_of,
+    scale,
+)
 from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, Part, Value, Variable, check_number, expression, numeric, word
 from lanewise.parts.rules import SGD, Rule
@@ -90,8 +100,11 @@ class Recipe(Part):
     epochs: int = numeric(20, low=1, integer=True)
 
     def __post_init__(self) -> None:
+        check_coupling(self)
         super().__post_init__()
-        if "independent" in (self.decay_by.extremes() if isinstance(self.decay_by, Variable) else (self.decay_by,)):
+        kinds = self.decay_by.extremes() if isinstance(self.decay_by, Variable) else (self.decay_by,)
+        independent = "independent" in kinds
+        if independent:
             check_number("Recipe.decay", self.decay, INDEPENDENT_DECAY)
         if self.ema is not None and self.average_from is not None:
             raise InputError(
@@ -101,6 +114,9 @@ class Recipe(Part):
         for rule in self.rule.extremes() if isinstance(self.rule, Variable) else (self.rule,):
             if not isinstance(rule, Rule):
                 raise InputError(f"Recipe.rule = {rule!r}: must be an update rule such as sgd(lr=0.1)")
+            if independent and decay_of(self) == "decay" and (rate := rate_of(rule)):
+                for _, decay in rate.corners():
+                    check_number(f"{rate}: Recipe.decay", decay, INDEPENDENT_DECAY)
 
     @property
     def is_space(self) -> bool:
@@ -147,15 +163,32 @@ def variables(space: Recipe) -> Iterator[tuple[str, Variable]]:
     yield from _named(space).values()
 
 
-def choose(space: Recipe, pick: Callable[[str, Variable], Any]) -> Recipe:
-    """The recipe in which `pick(name, variable)` has chosen every range and choice that applies."""
-    named = _named(space)
+Pair = tuple[float, float]
+"""A rate and its decay."""
+
+
+def choose(
+    space: Recipe, pick: Callable[[str, Variable], Any], pair: Callable[[float, float], Pair] = rate_and_decay
+) -> Recipe:
+    """The recipe in which `pick(name, variable)` has chosen every range and choice that applies.
+
+    Args:
+        pair: (rate, decay) of a product and a ratio.
+    """
+    named, drawn = _named(space), dict[str, float]()
 
     def chosen(value: Any, path: tuple[Any, ...]) -> Any:
         if isinstance(value, Choice):
             option = pick(*named[path])
             written = [expression(each) for each in value.options]
             return chosen(option, (*path, written.index(expression(option))))
+        if isinstance(value, CoupledRate):
+            numbers = (chosen(getattr(value, inner), (*path, inner)) for inner in ("product", "ratio"))
+            # Rules come first in a recipe, and the rate in a rule.
+            rate, drawn["decay"] = pair(*numbers)
+            return rate
+        if isinstance(value, CoupledDecay):
+            return drawn["decay"]
         if isinstance(value, Variable):
             return pick(*named[path])
         if isinstance(value, Product):
@@ -175,9 +208,14 @@ def choose(space: Recipe, pick: Callable[[str, Variable], Any]) -> Recipe:
 def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
     """By name what must be chosen in `space` to get `recipe`; None if no choice gives it.
 
-    The inverse of `choose`, which calls the names; a choice is given as the option that stands in the space.
+    The inverse of `choose`, which calls the names; a choice is given as the option that stands in the space. A product
+    and a ratio are those of the recipe's rate and decay, as near as rounding allows.
     """
     named, picked = _named(space), dict[str, Any]()
+    # The rule of the space that is looked at, and the one in its place.
+    rules: list[tuple[Rule, Rule]] = []
+    # Of the recipe, where they were drawn together.
+    pair: list[Pair] = []
 
     def fits(value: Any, found: Any, path: tuple[Any, ...]) -> bool:
         if isinstance(value, Choice):
@@ -186,18 +224,45 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
                     picked[named[path][0]] = option
                     return True
             return False
+        if isinstance(value, CoupledRate):
+            own = decay_of(rules[-1][0])
+            rate, decay = (
+                scale(found),
+                scale(getattr(rules[-1][1], own) if own else getattr(recipe, decay_of(space) or "")),
+            )
+            if isinstance(found, Product) or not (rate and decay and rate > 0 and decay > 0):
+                return False
+            pair[:] = [(rate, decay)]
+            numbers = ((value.product, rate * decay, "product"), (value.ratio, rate / decay, "ratio"))
+            return all(comes_near(inner, number, (*path, name)) for inner, number, name in numbers)
+        if isinstance(value, CoupledDecay):
+            return not isinstance(found, Product) and scale(found) is not None
         if isinstance(value, Variable):
             picked[named[path][0]] = found
             return value.holds(found)
         if isinstance(value, Product):
             return isinstance(found, Product) and same_length(value.factors, found.factors, (*path, "factors"))
         if isinstance(value, Part):
+            if isinstance(value, Rule):
+                rules.append((value, found))
             return type(value) is type(found) and all(
                 fits(getattr(value, item.name), getattr(found, item.name), (*path, item.name)) for item in fields(value)
             )
         if isinstance(value, tuple):
             return isinstance(found, tuple) and same_length(value, found, path)
         return bool(value == found) and isinstance(value, bool) == isinstance(found, bool)
+
+    def comes_near(value: Any, number: float, path: tuple[Any, ...]) -> bool:
+        if isinstance(value, Choice):
+            for at, option in enumerate(value.options):
+                if comes_near(option, number, (*path, at)):
+                    picked[named[path][0]] = option
+                    return True
+            return False
+        inside = nearest(value, number)
+        if inside is not None and isinstance(value, Variable):
+            picked[named[path][0]] = inside
+        return inside is not None
 
     def same_length(values: tuple[Any, ...], found: tuple[Any, ...], path: tuple[Any, ...]) -> bool:
         pairs = zip(values, found, strict=False)
@@ -212,14 +277,14 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
         used[name] = picked[name]
         return picked[name]
 
-    return used if choose(space, pick) == recipe else None
+    return used if choose(space, pick, lambda product, ratio: pair[-1]) == recipe else None
 
 
 def _named(space: Recipe) -> dict[tuple[Any, ...], tuple[str, Variable]]:
     """(name, variable) of everything that is not chosen yet, by its structural path."""
     named: dict[tuple[Any, ...], tuple[str, Variable]] = {}
     taken: dict[tuple[Any, ...], str] = {}
-    for path, variable, name in _walk(space, (), ""):
+    for path, variable, name in _walk(space, (), "", ""):
         taken[path] = _unique(name, taken)
         named[path] = taken[path], variable
     return named
@@ -230,30 +295,38 @@ def _unique(name: str, taken: dict[tuple[Any, ...], str]) -> str:
     return next(candidate for candidate in candidates if candidate not in taken.values())
 
 
-def _walk(value: Any, path: tuple[Any, ...], name: str) -> Iterator[tuple[tuple[Any, ...], Variable, str]]:
+def _walk(value: Any, path: tuple[Any, ...], name: str, decay: str) -> Iterator[tuple[tuple[Any, ...], Variable, str]]:
     """(structural path, variable, name) of all variables below `value`.
 
     Names read as a person would say them: `lr` for the number in `log(...) * choice(...)`, `lr.schedule` for the
-    choice beside it, `lr.polynomial.power` for a range inside one of its options.
+    choice beside it, `lr.polynomial.power` for a range inside one of its options, `lr * l2` for the product of a rate
+    and the decay that is coupled to it, which is called `decay`.
     """
-    if isinstance(value, Variable):
+    if isinstance(value, CoupledRate):
+        yield from _walk(value.product, (*path, "product"), f"{name} * {decay}", decay)
+        yield from _walk(value.ratio, (*path, "ratio"), f"{name} / {decay}", decay)
+    elif isinstance(value, CoupledDecay):
+        return
+    elif isinstance(value, Variable):
         is_schedule = isinstance(value, Choice) and value.of_schedules
         yield path, value, f"{name}.schedule" if is_schedule else name
         for index, option in enumerate(value.options if isinstance(value, Choice) else ()):
             inner = _dotted(name, option.name) if isinstance(option, Rule) else name
-            yield from _walk(option, (*path, index), inner)
+            yield from _walk(option, (*path, index), inner, decay)
     elif isinstance(value, (Product, Sequence)):
         inside = "factors" if isinstance(value, Product) else "parts"
         for index, part in enumerate(getattr(value, inside)):
-            yield from _walk(part, (*path, inside, index), name)
+            yield from _walk(part, (*path, inside, index), name, decay)
     elif isinstance(value, Part):
         inner = _dotted(name, value.name) if isinstance(value, Schedule) else name
+        partner = (decay_of(value) if isinstance(value, (Rule, Recipe)) else None) or decay
         for item in fields(value):
             here = "" if item.name == "rule" and isinstance(getattr(value, "rule", None), Rule) else item.name
-            yield from _walk(getattr(value, item.name), (*path, item.name), _dotted(inner, here) if here else inner)
+            called = _dotted(inner, here) if here else inner
+            yield from _walk(getattr(value, item.name), (*path, item.name), called, partner)
     elif isinstance(value, tuple):
         for index, item in enumerate(value):
-            yield from _walk(item, (*path, index), f"{name}.{index + 1}")
+            yield from _walk(item, (*path, index), f"{name}.{index + 1}", decay)
 
 
 def _dotted(*words: str) -> str:

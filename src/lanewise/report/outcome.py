@@ -1,5 +1,6 @@
 """What became of every candidate, and in which settings candidates differ: what leaderboard and figures are made of."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -108,8 +109,9 @@ def settings_that_differ(recipes: Sequence[Recipe], space: Recipe) -> list[Setti
 
     A number that follows a schedule gives two: the schedule's shape, and the number at its peak.
     """
-    # The last word of "sgd.lr" or "dropout#2" is the field's name.
-    log = {name.split(".")[-1].split("#")[0] for name, variable in variables(space) if isinstance(variable, Log)}
+    # The last word of "sgd.lr" or "dropout#2" is the field's name; of "lr * l2" both are.
+    named = (name.split(".")[-1].split("#")[0] for name, variable in variables(space) if isinstance(variable, Log))
+    log = {word for name in named for word in re.split(r" [*/] ", name)}
     found = [_words("rule", [rule_words(recipe.rule) for recipe in recipes])]
     for name in dict.fromkeys(item.name for recipe in recipes for item in timed_fields(recipe.rule)):
         found += _number(name, [getattr(recipe.rule, name, None) for recipe in recipes], name in log)
