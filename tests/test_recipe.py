@@ -204,6 +204,7 @@ def test_lanes_whose_numbers_differ_share_a_structure(change: dict[str, Any]) ->
         {"rule": Adam()},
         {"rule": Lion()},
         {"rule": GradientDescent()},
+        {"width": 32},
         {"batch_size": 32},
         {"epochs": 3},
         {"dropout": None},

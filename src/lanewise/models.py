@@ -1,10 +1,13 @@
 """Models by name: two small reference models, and the user's own factory `package.module:factory`.
 
+A factory is called without arguments, or with the `width` that a recipe gives.
+
 The reference models are plain `nn.Sequential`. Their dropout rate is 0 and their batch norm momentum torch's 0.1: the
 recipe's numbers replace both. Layers in front of a batch norm have no bias, since its true gradient is zero there.
 """
 
 import importlib
+import inspect
 import math
 import pickle
 import random
@@ -26,7 +29,8 @@ from lanewise.data.nested import Inputs, shapes
 from lanewise.errors import InputError, one_line
 from lanewise.objectives import Objective, run_model
 
-Factory: TypeAlias = Callable[[], nn.Module]
+Factory: TypeAlias = Callable[..., nn.Module]
+"""Called without arguments, or with `width=64`."""
 
 BUILT_IN = {"mlp": (128,), "cnn": (16, 32)}
 """Models known by name and the sizes they have by default; a recipe file may record these names."""
@@ -37,7 +41,7 @@ LARGEST = 65_536
 
 
 def build(name: str, input_shape: Sequence[int], outputs: int) -> Factory:
-    """A factory, called without arguments after seeding, of the model `name`.
+    """A factory, called after seeding without arguments or with a `width`, of the model `name`.
 
     Args:
         name: `mlp` or `mlp:256,256` (units of each hidden layer), `cnn` or `cnn:16,32` (channels of each block), or
@@ -53,12 +57,25 @@ def build(name: str, input_shape: Sequence[int], outputs: int) -> Factory:
     if kind in BUILT_IN:
         sizes = parse_sizes(name, rest) if colon else BUILT_IN[kind]
         if kind == "mlp":
-            return partial(mlp, math.prod(input_shape), sizes, outputs)
+            return partial(sized, mlp, math.prod(input_shape), sizes, outputs)
         check_image(name, input_shape, len(sizes))
-        return partial(cnn, tuple(input_shape), sizes, outputs)
+        return partial(sized, cnn, tuple(input_shape), sizes, outputs)
     if not kind or not rest:
         raise InputError(f"model {name!r} is unknown: must be {ALLOWED}")
     return partial(call, name, find(name, kind, rest))
+
+
+def sized(
+    make: Callable[..., nn.Module], row: Any, sizes: Sequence[int], outputs: int, width: int | None = None
+) -> nn.Module:
+    """`make(row, sizes, outputs)`, the sizes in the same proportion with `width` as the first of them.
+
+    >>> [layer.out_features for layer in sized(mlp, 64, (256, 128), 10, width=9) if isinstance(layer, nn.Linear)]
+    [9, 4, 10]
+    """
+    if width is not None:
+        sizes = tuple(max(1, round(width * size / sizes[0])) for size in sizes)
+    return make(row, sizes, outputs)
 
 
 def parse_sizes(name: str, text: str) -> tuple[int, ...]:
@@ -146,7 +163,7 @@ def generator_states(device: torch.device) -> list[bytes]:
     return [*(state.numpy().tobytes() for state in found), repr(random.getstate()).encode(), pickle.dumps(numpy)]
 
 
-def find(name: str, module_name: str, attribute: str) -> Callable[[], Any]:
+def find(name: str, module_name: str, attribute: str) -> Callable[..., Any]:
     """The user's factory; `name` is for messages."""
     try:
         with current_folder_first():
@@ -182,17 +199,39 @@ def candidates(module: ModuleType) -> str:
     return f"it has {', '.join(sorted(own)[:12])}" if own else "it defines no function or class"
 
 
-def call(name: str, factory: Callable[[], Any]) -> nn.Module:
+def call(name: str, factory: Callable[..., Any], width: int | None = None) -> nn.Module:
     """The model that the user's `factory` returns."""
+    if width is not None and not takes_width(factory):
+        raise InputError(
+            f"width = {width}: the model {name!r} takes none; its function must have an argument of that name, such as "
+            "def make_net(width=64)"
+        )
+    given = {} if width is None else {"width": width}
     try:
         # The factory may import modules of its own folder when it runs.
         with current_folder_first():
-            model = factory()
+            model = factory(**given)
+    except InputError:
+        raise
     except Exception as error:
-        raise InputError(f"model {name!r}: called without arguments, it raised {one_line(error)}") from error
+        how = "without arguments" if width is None else f"with width={width}"
+        raise InputError(f"model {name!r}: called {how}, it raised {one_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"model {name!r}: returned a {type(model).__name__}; must return a torch.nn.Module")
     return model
+
+
+def takes_width(factory: Callable[..., Any]) -> bool:
+    """Whether `factory` can be called with `width=64`.
+
+    >>> takes_width(lambda width=8: None), takes_width(lambda **sizes: None), takes_width(lambda: None)
+    (True, True, False)
+    """
+    try:
+        inspect.signature(factory).bind_partial(width=1)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @contextmanager

@@ -77,11 +77,12 @@ def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
     write_whole(Path(path), safetensors.torch.save(weights, {INDEX: json.dumps(index)}))
 
 
-def load_model(path: str | os.PathLike[str], model: Callable[[], nn.Module]) -> Predictor:
+def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) -> Predictor:
     """The model that `lanewise train --save` wrote.
 
     Args:
-        model: the function that makes a new one, as given to the race; the recipe's normalisation is put into it.
+        model: the function that makes a new one, as given to the race; it is called with the recipe's width if that has
+            one, and the recipe's normalisation is put into it.
 
     Raises:
         InputError: no such file, another format, or weights that do not fit the model.
@@ -104,7 +105,7 @@ def load_model(path: str | os.PathLike[str], model: Callable[[], nn.Module]) -> 
         raise InputError(f"{where}: no such file") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise InputError(f"{where}: is none that lanewise train --save wrote ({one_line(error)})") from error
-    made = models.call(getattr(model, "__name__", type(model).__name__), model)
+    made = models.call(getattr(model, "__name__", type(model).__name__), model, recipe.width)
     changed = adapted(made, recipe, example)
     kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     try:

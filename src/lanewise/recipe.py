@@ -28,6 +28,10 @@ INDEPENDENT_DECAY = Allowed(0.0, 1.0, timed=True)
 """More than 1 would turn weights over: they are multiplied by 1 - decay."""
 
 
+LARGEST_WIDTH = 65_536
+"""A larger number is a slip of the finger."""
+
+
 def check_names(where: str, value: Any) -> None:
     """Raise `InputError` unless `value` is None or a tuple of names."""
     if value is None:
@@ -68,10 +72,12 @@ class Recipe(Part):
         average_from: fraction of the run after which weights are averaged evenly, in [0, 1); none is off.
         early_stopping: a duration such as "25%", "3ep" or "200st": training ends once the validation loss has not
             improved for so long, and the weights of the best evaluation count in place of the last; none is off.
+        width: units of the model's first hidden layer, or channels of its first convolution, the others in proportion;
+            a model of one's own is called with it as `width`; none builds the model as it is.
         batch_size: rows per batch. epochs: passes over the training rows.
 
     Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`,
-    `early_stopping`, `batch_size` and `epochs`.
+    `early_stopping`, `width`, `batch_size` and `epochs`.
     """
 
     name: ClassVar[str] = "recipe"
@@ -96,6 +102,7 @@ class Recipe(Part):
     ema: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
     average_from: float | None = numeric(None, low=0, high=1, high_open=True, optional=True)
     early_stopping: Any = duration(None, positive=True, optional=True)
+    width: int | None = numeric(None, low=1, high=LARGEST_WIDTH, integer=True, optional=True)
     batch_size: int = numeric(64, low=1, integer=True)
     epochs: int = numeric(20, low=1, integer=True)
 
@@ -143,7 +150,8 @@ class Recipe(Part):
     def structure(self) -> tuple[Any, ...]:
         """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
         flags = tuple((f.name, getattr(self.rule, f.name)) for f in fields(self.rule) if not _is_timed(f))
-        apart = ("rule", "average_from", "early_stopping")
+        # Plans are kept by this: those of a version that knew no width are found where there is none.
+        apart = ("rule", "average_from", "early_stopping", *["width"] * (self.width is None))
         own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart and not _is_timed(f))
         return (self.rule.name, flags, own, (*self.numbers(), *["average_from"] * (self.average_from is not None)))
 

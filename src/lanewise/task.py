@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -38,8 +39,9 @@ class Task:
 
     Args:
         model: built-in name (`mlp`, `mlp:256,256`, `cnn`, `cnn:32,64`), `package.module:factory`, or a function
-            that returns a new `nn.Module`; it is called without arguments after the global generators of torch, NumPy
-            and Python are seeded. A batch whose inputs are a tuple or a dict gives it several arguments.
+            that returns a new `nn.Module`; it is called without arguments, or with the `width` of a recipe that has
+            one, after the global generators of torch, NumPy and Python are seeded. A batch whose inputs are a tuple or
+            a dict gives it several arguments.
         data: whatever `lanewise.data.load` takes: `"digits"`, a path, or arrays `(x, y)`.
         objective: `classification`, `regression`, `next token`, or a function `objective(model, batch)` that returns
             the loss, or (loss, {name: metric}), each 0-d or one a row; by default what suits the targets. The batch
@@ -55,7 +57,7 @@ class Task:
 
     def __init__(
         self,
-        model: str | Callable[[], nn.Module],
+        model: str | Callable[..., nn.Module],
         data: Any,
         objective: str | Callable[..., Any] | None = None,
         *,
@@ -75,7 +77,7 @@ class Task:
             self.factory = models.build(model, *self._shapes(model))
         elif callable(model):
             name = getattr(model, "__name__", type(model).__name__)
-            self.factory = lambda: models.call(name, model)
+            self.factory = partial(models.call, name, model)
         else:
             raise InputError(f"model: {model!r} is neither a name nor a function that returns a torch.nn.Module")
         built_in = isinstance(model, str) and model.partition(":")[0] in models.BUILT_IN
@@ -145,10 +147,17 @@ class Task:
             "class_weights": getattr(objective, "weights", None) and list(getattr(objective, "weights", ())),
         }
 
-    def new_model(self, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """A new model with the initial weights that follow from `seed`; all generators are left as they were."""
+    def new_model(self, seed: int, dtype: torch.dtype = torch.float32, width: int | None = None) -> nn.Module:
+        """A new model with the initial weights that follow from `seed`; all generators are left as they were.
+
+        Args:
+            width: of a recipe.
+
+        Raises:
+            InputError: the user's function fails, takes no width, or returns no module.
+        """
         with models.seeded(seed):
-            return self.factory().to(dtype)
+            return (self.factory() if width is None else self.factory(width=width)).to(dtype)
 
     def check_model(self) -> str:
         """Build the model once and raise `InputError` unless its output fits the targets; returns its description."""

@@ -110,7 +110,7 @@ def train(
     steps = recipe.epochs * feed.steps_per_epoch
     table = tabulate_recipe(recipe, steps, feed.steps_per_epoch, count)
     task.check_recipe(recipe)
-    initial, first = task.new_model(rows.weight_seed, dtype), feed.example()
+    initial, first = task.new_model(rows.weight_seed, dtype, recipe.width), feed.example()
     # Whatever a lane of this recipe would be refused for, with the name of the layer.
     step = LaneStep(initial, recipe, task.objective, take(first.x, 0), take(first.y, 0))
     model = adapted(initial, recipe, step.example).to(where).train()

@@ -132,6 +132,7 @@ NORM_ROWS = (
     variant_row(
         "average_from", ({"average_from": 0.5}, {"average_from": 0.0}, {"average_from": 0.9}), {"average_from": None}
     ),
+    variant_row("width", MOMENTA, {"width": None}, width=5, dropout=0.2),
     variant_row("batch_size", RATES, {"batch_size": BATCH}, batch_size=5, epochs=7),
     variant_row("epochs", RATES, {"epochs": EPOCHS}, epochs=11),
 )

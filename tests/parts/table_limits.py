@@ -59,6 +59,7 @@ NUMBERS: dict[str, dict[str, str]] = {
         "accumulate": "[1, inf) fixed integer",
         "ema": "[0, 1) optional",
         "average_from": "[0, 1) fixed optional",
+        "width": "[1, 65536] fixed integer optional",
         "batch_size": "[1, inf) fixed integer",
         "epochs": "[1, inf) fixed integer",
     },

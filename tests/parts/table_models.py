@@ -16,10 +16,10 @@ from lanewise.parts.stochastic_depth import StochasticDepth
 FEATURES, HIDDEN, CHANNELS, SIDE, CLASSES = 6, 12, 4, 5, 4
 
 
-def perceptron(norm: Callable[[int], nn.Module] = nn.BatchNorm1d, bias: bool = False) -> nn.Module:
+def perceptron(norm: Callable[[int], nn.Module] = nn.BatchNorm1d, bias: bool = False, width: int = HIDDEN) -> nn.Module:
     """Dense, norm, ReLU, dropout, dense. Without a bias in front of batch norm: its gradient would be rounding."""
-    first = nn.Linear(FEATURES, HIDDEN, bias=bias)
-    return nn.Sequential(first, norm(HIDDEN), nn.ReLU(), nn.Dropout(0.25), nn.Linear(HIDDEN, CLASSES))
+    first = nn.Linear(FEATURES, width, bias=bias)
+    return nn.Sequential(first, norm(width), nn.ReLU(), nn.Dropout(0.25), nn.Linear(width, CLASSES))
 
 
 def layered() -> nn.Module:
@@ -121,7 +121,7 @@ def plain_model(model: str, recipe: Any) -> nn.Module:
     if recipe.ghost is not None:
         return build(lambda channels: InTurn(channels, recipe.ghost))
     if recipe.norm == "own":
-        return MODELS[model]()
+        return MODELS[model](**({} if recipe.width is None else {"width": recipe.width}))
     if recipe.norm == "identity":
         return build(lambda channels: nn.Identity(), bias=True)
     if recipe.norm == "batch":

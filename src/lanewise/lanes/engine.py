@@ -143,9 +143,9 @@ class Engine:
             self._repeats[index] = Repeat.draw(self.held, self.seed, index)
         return self._repeats[index]
 
-    def new_model(self, index: int) -> torch.nn.Module:
-        """The model with the initial weights of repeat `index`."""
-        return self.task.new_model(self.repeat(index).weight_seed, self.dtype)
+    def new_model(self, index: int, width: int | None = None) -> torch.nn.Module:
+        """The model with the initial weights of repeat `index`, as wide as a recipe says."""
+        return self.task.new_model(self.repeat(index).weight_seed, self.dtype, width)
 
     def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None, channels_last: bool = False) -> Feed:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
@@ -176,7 +176,7 @@ class Engine:
 
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.example()
-        model, batch = self.new_model(feed.repeat.index), (take(chunk.x, 0), take(chunk.y, 0))
+        model, batch = self.new_model(feed.repeat.index, recipe.width), (take(chunk.x, 0), take(chunk.y, 0))
         return LaneStep(model, recipe, self.task.objective, *batch, self.precision)
 
     def prepare(
@@ -212,7 +212,7 @@ class Engine:
         survivors: Survivors,
         seconds: float | None,
     ) -> Prepared:
-        model = self.new_model(index)
+        model = self.new_model(index, recipe.width)
         step = self._step(recipe, self.feed(recipe, index))
         feed = self.feed(recipe, index, step)
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
