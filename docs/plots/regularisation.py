@@ -154,7 +154,35 @@ def squared_errors(axes: Axes) -> None:
     axes.legend()
 
 
+def width(axes: Axes) -> None:
+    """Ridge regression on random ReLU features: 100 noisy rows to fit, 1,000 to validate on, means of 40 draws."""
+    generator = torch.Generator().manual_seed(0)
+    widths = (5, 10, 20, 40, 60, 80, 90, 100, 110, 125, 150, 200, 300, 400)
+    errors = torch.zeros(3, len(widths), dtype=torch.float64)
+    strengths = (0.003, 0.1, 3.0)
+    for _ in range(40):
+        x = torch.randn(1100, 20, generator=generator, dtype=torch.float64)
+        slope = torch.randn(20, generator=generator, dtype=torch.float64) / 20**0.5
+        y = (x @ slope).tanh() + 0.3 * torch.randn(1100, generator=generator, dtype=torch.float64)
+        features = torch.randn(20, max(widths), generator=generator, dtype=torch.float64)
+        for at, units in enumerate(widths):
+            hidden = (x @ features[:, :units]).relu()
+            fit, valid = hidden[:100], hidden[100:]
+            for row, strength in enumerate(strengths):
+                square = fit.T @ fit + strength * torch.eye(units, dtype=torch.float64)
+                weights = torch.linalg.solve(square, fit.T @ y[:100])
+                errors[row, at] += (valid @ weights - y[100:]).square().mean() / 40
+    for row, strength in enumerate(strengths):
+        axes.plot(widths, errors[row], label=f"lambda {strength:g}")
+    axes.set_xscale("log")
+    axes.set_ylim(0, 3)
+    axes.set_xlabel("width; 100 rows to fit")
+    axes.set_ylabel("validation error$^2$")
+    axes.legend()
+
+
 PLOTS: dict[str, Plot] = {
+    "width": width,
     "l2": l2,
     "l1": l1,
     "elastic-net": elastic_net,
