@@ -1,6 +1,7 @@
 """Small races whose records are compared: what a resumed run must have in common with one that was never killed."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ SPACE = Recipe(
     epochs=2,
 )
 SETTINGS = RaceSettings(candidates=8, repeats=2, generations=2, finalists=3, confirm=2, seed=5)
+
+
+def shared_url(folder: Path) -> str:
+    """A database that several studies share: a file in `folder`, or the one that LANEWISE_TEST_STORAGE names."""
+    return os.environ.get("LANEWISE_TEST_STORAGE") or f"sqlite:///{folder / 'shared.db'}"
 
 
 def rows(seed: int = 5) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from lanewise.study.progress import Observer, Progress
 from lanewise.study.samplers import quiet
 from lanewise.study.sampling import OUTSIDE, Sampler
 from lanewise.task import Task
-from tests.study.records import model, rows
+from tests.study.records import model, rows, shared_url
 
 SPACE = Recipe(
     rule=choice(SGD(lr=log(1e-2, 1.0), momentum=0.9), AdamW(lr=log(1e-3, 1e-1))),
@@ -65,8 +65,8 @@ def trials(url: str, name: str) -> list[Any]:
     return [(t.state, t.params, t.value, t.intermediate_values, t.user_attrs) for t in found]
 
 
-def test_a_race_with_everything_of_ones_own_goes_on_to_the_same_end(tmp_path: Path) -> None:
-    task, url = Task(model, rows()), f"sqlite:///{tmp_path / 'shared.db'}"
+def test_a_race_in_a_shared_database_with_a_sampler_of_ones_own_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    task, url = Task(model, rows()), shared_url(tmp_path)
     given = SETTINGS | {"engine": engine(tmp_path), "sampler": own, "enqueue": list(MINE), "checkpoint_every": 0}
     whole = lw.race(task, SPACE, out=tmp_path / "whole", storage=url, **given)
     assert [c.recipe for c in whole.study.candidates[:2]] == list(MINE)
@@ -75,8 +75,8 @@ def test_a_race_with_everything_of_ones_own_goes_on_to_the_same_end(tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         lw.race(task, SPACE, out=tmp_path / "cut", storage=url, observer=Stops(), **given)
     with pytest.raises(InputError, match=r"its sampler, tests.study.test_drawing_race.own, is your own"):
-        lw.resume(tmp_path / "cut", task)
-    again = lw.resume(tmp_path / "cut", task, sampler=own)
+        lw.resume(tmp_path / "cut", task, storage=url)
+    again = lw.resume(tmp_path / "cut", task, sampler=own, storage=url)
     assert again.winner == whole.winner
     assert [c.recipe for c in again.study.candidates] == [c.recipe for c in whole.study.candidates]
 

@@ -372,6 +372,11 @@ def test_a_new_race_does_not_take_the_folder_of_an_unfinished_one(cut: dict[str,
         ({}, "lanewise resume {run}"),
         ({"model_built_in": False, "model_given": "a.b:make"}, "lanewise resume {run} --model a.b:make"),
         ({"data_built_in": False, "data_given": "/a b/c.npz"}, "lanewise resume {run} --data '/a b/c.npz'"),
+        (
+            {"drawing": {"storage": "postgresql://me@host/races", "password": True}},
+            "lanewise resume {run} --storage postgresql://me:PASSWORD@host/races",
+        ),
+        ({"drawing": {"storage": "postgresql://me@host/races", "password": False}}, "lanewise resume {run}"),
     ],
 )
 def test_the_command_that_resumes_names_what_must_be_given_again(

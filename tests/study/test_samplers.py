@@ -1,6 +1,8 @@
 """Every sampler by name: a seed draws the same again, and the replay of a killed race goes on as if never stopped."""
 
 import json
+import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from lanewise.study import samplers
 from lanewise.study.drawing import Drawing
 from lanewise.study.samplers import SAMPLERS, check_sampler, grid, quiet
 from lanewise.study.sampling import OUTSIDE, Sampler, Shared
+from tests.study.records import shared_url
 from tests.study.test_sampling import SPACE, trials_of
 
 POINTS = Recipe(
@@ -196,7 +199,7 @@ def test_a_replay_knows_what_was_enqueued(tmp_path: Path) -> None:
     sampler = drawing.sampler_for(SPACE, 0, tmp_path / "study.db", None)
     drawn = sampler.ask(3, 0)
     data = json.loads(json.dumps({"journal": sampler.journal, "recipes": sampler.texts}))
-    recorded = Drawing.recorded(json.loads(json.dumps(drawing.to_dict())), "resume x")
+    recorded = Drawing.recorded(json.loads(json.dumps(drawing.to_dict())), "resume x", storage=url)
     assert recorded == drawing
     for killed in (data, {}):
         again = recorded.sampler_for(SPACE, 0, tmp_path / "study.db", killed)
@@ -217,14 +220,16 @@ def test_more_than_are_raced_cannot_be_enqueued() -> None:
         Drawing(enqueue=(INSIDE, OUT, OUT)).check(SPACE, 0, 2)
 
 
-def studies_of(url: str) -> dict[str, int]:
+def studies_of(url: str, *names: str) -> dict[str, int]:
+    """The number of trials of every study called so in the database, in which there may be others."""
     with quiet():
-        return {study.study_name: study.n_trials for study in optuna.get_all_study_summaries(url)}
+        found = {study.study_name: study.n_trials for study in optuna.get_all_study_summaries(url)}
+    return {name: found[name] for name in names}
 
 
 def test_a_shared_database_holds_many_studies_and_a_replay_replaces_its_own(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'shared.db'}"
-    other = Sampler(SPACE, 1, Shared(url, "other"))
+    url, name = shared_url(tmp_path), f"other-{uuid.uuid4()}"
+    other = Sampler(SPACE, 1, Shared(url, name))
     other.ask(3, 0)
     told(other, 0, 3)
     other.write()
@@ -237,19 +242,19 @@ def test_a_shared_database_holds_many_studies_and_a_replay_replaces_its_own(tmp_
     data = json.loads(json.dumps({"journal": sampler.journal, "recipes": sampler.texts}))
     sampler.ask(2, 1)
     sampler.close()
-    assert studies_of(url) == {"other": 3, drawing.study: 6}
+    assert studies_of(url, name, str(drawing.study)) == {name: 3, drawing.study: 6}
     before = [(t.state, t.params, t.value, t.intermediate_values) for t in sampler.study.trials[:4]]
 
-    recorded = Drawing.recorded(json.loads(json.dumps(drawing.to_dict())), "resume x")
+    recorded = Drawing.recorded(json.loads(json.dumps(drawing.to_dict())), "resume x", storage=url)
     again = recorded.sampler_for(SPACE, 0, tmp_path / "study.db", data)
-    assert studies_of(url) == {"other": 3, drawing.study: 4}
+    assert studies_of(url, name, str(drawing.study)) == {name: 3, drawing.study: 4}
     with quiet():
         found = optuna.load_study(study_name=str(drawing.study), storage=url).trials
     assert [(t.state, t.params, t.value, t.intermediate_values) for t in found] == before
     again.ask(1, 1)
     again.close()
     other.close()
-    assert studies_of(url) == {"other": 3, drawing.study: 5}
+    assert studies_of(url, name, str(drawing.study)) == {name: 3, drawing.study: 5}
     assert not (tmp_path / "study.db").exists()
 
 
@@ -257,7 +262,7 @@ def test_a_shared_database_holds_many_studies_and_a_replay_replaces_its_own(tmp_
     ("url", "why"),
     [
         ("no url", "storage: is not the URL of a database; must be such as postgresql://"),
-        ("nosuch://me:secret@host/x", "the driver for such a database is not installed"),
+        ("nosuch://me:secret@host/x", "must be a database such as postgresql://.*there is no driver by this name"),
         ("sqlite:////no/such/folder/x.db", "cannot be reached: unable to open database file"),
     ],
 )
@@ -266,6 +271,17 @@ def test_a_database_that_is_none_is_one_line_without_a_password(url: str, why: s
         Drawing.asked(storage=url).sampler_for(SPACE, 0, None, None)
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("driver", "package"),
+    [("psycopg", r"'lanewise\[postgresql\]'"), ("psycopg2", "psycopg2-binary"), ("asyncmy", "asyncmy")],
+)
+def test_a_missing_driver_is_named(driver: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dialect = "mysql" if driver == "asyncmy" else "postgresql"
+    monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(InputError, match=rf"needs the package {driver}, which is not installed: pip install {package}"):
+        Drawing.asked(storage=f"{dialect}+{driver}://me:secret@host/x").sampler_for(SPACE, 0, None, None)
 
 
 def test_no_record_holds_a_password() -> None:

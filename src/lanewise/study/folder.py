@@ -159,6 +159,10 @@ class RunFolder:
         for name in ("model", "data"):
             if not known.get(f"{name}_built_in"):
                 words += [f"--{name}", str(known[f"{name}_given"])]
+        drawing = known.get("drawing") or {}
+        if drawing.get("password"):
+            user, _, rest = str(drawing["storage"]).partition("@")
+            words += ["--storage", f"{user}:PASSWORD@{rest}"]
         return shlex.join(words)
 
     def _refusal(self) -> str:

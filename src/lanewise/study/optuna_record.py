@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy import delete, insert, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from lanewise.errors import InputError, WriteError
@@ -29,6 +29,11 @@ from lanewise.study.samplers import quiet
 
 OWN_NAME = "race"
 """Of the study in a run's own file; in a shared database every run has another."""
+
+
+EXAMPLES = "postgresql://user@host/name or sqlite:////folder/file.db"
+PACKAGES = {"psycopg": "'lanewise[postgresql]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""What to install for a driver whose package is not called like its module."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +182,16 @@ def opened(url: str, shown: str) -> RDBStorage:
     try:
         with quiet():
             return RDBStorage(url)
-    except (ImportError, SQLAlchemyError) as error:
-        missing = isinstance(error, ImportError) or type(error).__name__ == "NoSuchModuleError"
-        if missing:
-            raise InputError(f"{where}: the driver for such a database is not installed: {deepest(error)}") from None
+    except ImportError as error:
+        # What Optuna raises is another one, with the driver's own behind it.
+        name = getattr(error.__cause__ or error, "name", None) or "its driver"
+        package = PACKAGES.get(name, name)
+        raise InputError(f"{where}: needs the package {name}, which is not installed: pip install {package}") from None
+    except NoSuchModuleError as error:
+        raise InputError(
+            f"{where}: must be a database such as {EXAMPLES}: there is no driver by this name: {deepest(error)}"
+        ) from None
+    except SQLAlchemyError as error:
         raise InputError(f"{where}: cannot be reached: {deepest(error)}") from None
     except (optuna.exceptions.StorageInternalError, RuntimeError) as error:
         raise InputError(f"{where}: cannot be used: {deepest(error)}") from None
@@ -196,10 +207,7 @@ def parsed(url: str) -> URL:
         return make_url(url)
     except (SQLAlchemyError, ValueError):
         # Without the text, which may hold a password.
-        raise InputError(
-            "storage: is not the URL of a database; must be such as postgresql://user@host/name or "
-            "sqlite:////folder/file.db"
-        ) from None
+        raise InputError(f"storage: is not the URL of a database; must be such as {EXAMPLES}") from None
 
 
 def deepest(error: BaseException) -> str:
