@@ -199,7 +199,7 @@ def test_a_replay_knows_what_was_enqueued(tmp_path: Path) -> None:
     sampler = drawing.sampler_for(SPACE, 0, tmp_path / "study.db", None)
     drawn = sampler.ask(3, 0)
     data = json.loads(json.dumps({"journal": sampler.journal, "recipes": sampler.texts}))
-    recorded = Drawing.recorded(json.loads(json.dumps(drawing.to_dict())), "resume x", storage=url)
+    recorded = Drawing.recorded(json.loads(json.dumps(drawing.to_dict())), "resume x")
     assert recorded == drawing
     for killed in (data, {}):
         again = recorded.sampler_for(SPACE, 0, tmp_path / "study.db", killed)
