@@ -107,8 +107,8 @@ class Sampler:
             calls[what](*arguments)
         if sampler.texts != list(recorded):
             raise InputError(
-                f"Optuna {optuna.__version__} draws other recipes than those recorded; install the version that run.json "
-                "names, or undo what was changed in its space or seed"
+                f"Optuna {optuna.__version__} draws other recipes than those recorded; install the version that "
+                "run.json names, or undo what was changed in its space or seed"
                 if sampler.own is None
                 else "the sampler draws other recipes than those recorded; give the one that the race began with, "
                 "as it was then"
