@@ -30,7 +30,7 @@ durations = st.one_of(
 def numbers(allowed: Allowed) -> st.SearchStrategy[Any]:
     """Plain numbers that a field accepts."""
     if allowed.integer:
-        return st.integers(int(allowed.low), 10**6)
+        return st.integers(int(allowed.low), int(min(allowed.high, 10**6)))
     low, high = (None if math.isinf(end) else float(end) for end in (allowed.low, allowed.high))
     floats = st.floats(
         low, high, exclude_min=allowed.low_open, exclude_max=allowed.high_open, allow_nan=False, allow_infinity=False
