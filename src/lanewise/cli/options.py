@@ -97,8 +97,8 @@ class EngineOptions:
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     """`command` as Typer reads it: a parameter that is a dataclass becomes an option for each of its fields."""
     signature = inspect.signature(command)
-    types: dict[str, Any] = {name: one.annotation for name, one in signature.parameters.items()}
-    groups = {name: kind for name, kind in types.items() if is_dataclass(kind)}
+    types = {name: one.annotation for name, one in signature.parameters.items()}
+    groups: dict[str, Any] = {name: kind for name, kind in types.items() if is_dataclass(kind)}
     spread: list[inspect.Parameter] = []
     for name, one in signature.parameters.items():
         spread += [
