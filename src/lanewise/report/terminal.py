@@ -223,10 +223,10 @@ def _line(text: str, style: str = "") -> Text:
 def _left(seconds: float | None) -> list[str]:
     if seconds is None:
         return []
-    return [f"about {time_words(seconds)} left" if seconds >= 1 else "nearly done"]
+    return [f"about {time_words(seconds)} left" if seconds >= 1 else "less than 1 s left"]
 
 
 def _field(progress: Progress) -> str:
     if not progress.drops:
-        return f"{counted(progress.drawn, 'recipe')}, to the end"
+        return f"{counted(progress.drawn, 'recipe')}, all to the end"
     return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"

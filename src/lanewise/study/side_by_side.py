@@ -142,12 +142,14 @@ class SideBySide(Run[Answer]):
             assert phase is not None
             self.done.append(Trained.from_dict(one, tensors, f"done.{number}", phase))
         phase = self.question.phase(self.done)
+        if phase is None:
+            self.observer.note("resuming: everything is trained; what is missing is the record")
         if phase is None or data["cohort"] is None:
             return None
         stage = self._begun(phase)
         restore(stage.cohort, dict(tensors), data["cohort"])
         stage.own, stage.last = list(candidates_from(data["own"], phase)), last_scores_of(data)
-        self.observer.note(f"resuming {phase.title}, {stage.cohort.progress:.0%} of its steps evaluated")
+        self.observer.note(f"resuming at {stage.cohort.progress:.0%} of this phase: {phase.title}")
         return stage
 
     @property
