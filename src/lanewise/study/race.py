@@ -194,7 +194,7 @@ class Study(Run[Verdict]):
             stage = self._stage_of([self.candidates[number] for number in data["own"]], generation)
         restore(stage.cohort, tensors, data["cohort"])
         stage.rungs, stage.last = rungs_of(data, len(stage.cohort.repeats)), last_scores_of(data)
-        self.observer.note(f"resuming at {stage.cohort.progress:.0%} of this phase: {self._phase}")
+        self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {self._phase}")
         return stage
 
     def _generation(self, sampler: Sampler, generation: int, size: int) -> Stage | None:

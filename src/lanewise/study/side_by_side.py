@@ -149,7 +149,7 @@ class SideBySide(Run[Answer]):
         stage = self._begun(phase)
         restore(stage.cohort, dict(tensors), data["cohort"])
         stage.own, stage.last = list(candidates_from(data["own"], phase)), last_scores_of(data)
-        self.observer.note(f"resuming at {stage.cohort.progress:.0%} of this phase: {phase.title}")
+        self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {phase.title}")
         return stage
 
     @property
