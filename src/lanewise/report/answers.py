@@ -14,7 +14,7 @@ from lanewise.report.commands import task_options, train_command
 from lanewise.report.html import page
 from lanewise.report.markup import Cell, chips, code_block, figure_block, quiet, section, table, tiles
 from lanewise.report.plots import Figure
-from lanewise.report.words import counted, describe, lead_unit, lead_words, score_words, short, time_words
+from lanewise.report.words import TIMES, counted, describe, lead_unit, lead_words, score_words, short, time_words
 from lanewise.study.ablation import Ablation
 from lanewise.study.ablation_answer import AblationAnswer, Tried
 from lanewise.study.compared import Compared, ComparisonAnswer
@@ -198,10 +198,10 @@ def _rates(answer: AblationAnswer) -> str:
 
     def cells(tried: Tried) -> list[Cell]:
         words = [
-            f"{factor:g}×: {ground.kind.words(ground.kind.turned(score)) if isfinite(score) else 'diverged'}"
+            f"{TIMES}{factor:g}: {ground.kind.words(ground.kind.turned(score)) if isfinite(score) else 'diverged'}"
             for factor, score in zip(tried.factors, tried.scores, strict=True)
         ]
-        return [Cell(tried.technique), Cell(f"{tried.best:g}×"), Cell(" · ".join(words), wrap=True)]
+        return [Cell(tried.technique), Cell(f"{TIMES}{tried.best:g}"), Cell(" · ".join(words), wrap=True)]
 
     heads = [("without", False), ("best rate", True), ("tried", False)]
     told = quiet(" ".join(map(answer.rate_sentence, answer.tried)))
