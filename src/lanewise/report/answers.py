@@ -282,7 +282,7 @@ def again(run: SideBySide) -> str:
     words = command(run)
     if words is None:
         return section(
-            "Run it again", quiet(f"It takes the same recipes, given to lanewise {run.question.asked}. {fixed}")
+            "Run it again", quiet(f"Give the same recipes to lanewise {run.question.asked}, on the same data. {fixed}")
         )
     return section("Run it again", code_block(shlex.join(words)), quiet(fixed))
 
