@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lanewise.lanes.streams import stream_seed
@@ -97,6 +96,9 @@ def place(trial: FrozenTrial) -> tuple[int, float] | None:
 
 def measured(study: optuna.Study, places: np.ndarray) -> dict[str, float]:
     """The importance of every setting for coming to a low place, one place for each trial."""
+    # It brings scikit-learn's forests, which take a second to import.
+    from optuna.importance import PedAnovaImportanceEvaluator
+
     evaluator = PedAnovaImportanceEvaluator(target_quantile=BETTER)
     with warnings.catch_warnings():
         # It warns that a low target counts as better, which is meant.
