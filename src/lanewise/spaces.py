@@ -12,8 +12,8 @@ def classic() -> Recipe:
     """The techniques of the textbooks: six schedules with and without warm-up, rate, momentum, L2, L1, dropout.
 
     The rate spans three decades because its best value moves with momentum and schedule; penalties start so low
-    that the lowest draws amount to none. Rate and L2 are drawn one by one: by their product and ratio (`coupled`) neither
-    random draws nor TPE came nearer the best (`python -m bench coordinates`).
+    that the lowest draws amount to none. Rate and L2 are drawn one by one: by their product and ratio (`coupled`)
+    neither random draws nor TPE came nearer the best (`python -m bench coordinates`).
     """
     schedule = choice(
         Constant(),
