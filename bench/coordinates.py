@@ -102,8 +102,8 @@ def told(what: str, both: np.ndarray, unit: str, each: str) -> None:
     )
 
 
-def main(seeds: int = 4, races: int = 20) -> None:
-    """Measure and print."""
+def main(seeds: int = 4, races: int = 20, epochs: int = 20) -> None:
+    """Measure and print; runs of `epochs` passes over the training rows."""
     print(
         f"Rate and L2 against their product and ratio, perceptron with batch norm on digits\n{machine()}; {revision()}"
     )
@@ -112,7 +112,7 @@ def main(seeds: int = 4, races: int = 20) -> None:
     try:
         hits = []
         for seed in range(seeds):
-            drawn = pairs(seed)
+            drawn = [[replace(recipe, epochs=epochs) for recipe in recipes] for recipes in pairs(seed)]
             accuracy, _ = trained(engine, drawn[0] + drawn[1], range(REPEATS * seed, REPEATS * (seed + 1)))
             near = (accuracy >= accuracy.max() - NEAR).reshape(2, PAIRS)
             hits.append(near)
@@ -122,12 +122,14 @@ def main(seeds: int = 4, races: int = 20) -> None:
         for seed in range(races):
             start = 1000 + seed * (REPEATS + FRESH)
             repeats, fresh = range(start, start + REPEATS), range(start + REPEATS, start + REPEATS + FRESH)
-            both = [raced(engine, make(), seed, repeats) for make in SPACES.values()]
+            both = [raced(engine, replace(make(), epochs=epochs), seed, repeats) for make in SPACES.values()]
             best = max(accuracy.max() for _, accuracy in both)
             learnt = CANDIDATES - generation_sizes(CANDIDATES, GENERATIONS)[-1]
             last.append([(accuracy[learnt:] >= best - NEAR).mean() for _, accuracy in both])
             accuracy, _ = trained(engine, [recipes[accuracy.argmax()] for recipes, accuracy in both], fresh)
             picks.append(accuracy)
+        if not races:
+            return
         told("draws of TPE's last generation near the best", np.array(last).T, "%", "races")
         told("accuracy of the pick on fresh repeats", np.array(picks).T, "%", "races")
     finally:
