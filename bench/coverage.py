@@ -94,8 +94,8 @@ def analysed(rows: RowScores) -> Iterator[tuple[np.ndarray, PairedMeans]]:
     """(scores [candidates, repeats], what the verdict makes of them) of each study."""
     scores, noise = rows.means, row_noise(rows)
     for at, one in enumerate(scores):
-        lasting = noise.persistence[at]
-        own = replace(noise, within=noise.within[at], between=noise.between[at], persistence=lasting)
+        of_one = {name: getattr(noise, name)[at] for name in ("within", "between", "persistence", "error")}
+        own = replace(noise, **of_one)
         yield one, means_of(one, own)
 
 

@@ -17,13 +17,15 @@ import numpy as np
 from scipy import stats
 
 from lanewise.study import critical
+from lanewise.study.pooling import how_alike
 from lanewise.study.statistics import TRIMMED, Interval
 
 DRAWS = 10_000
 STEPS = np.linspace(0.0005, 0.9995, 1000)
 """Of a probability, between which its quantiles are interpolated."""
-UNLIKE = 0.05
-"""Error rate at which one candidate's spread over repeats is held to be greater than that of the others."""
+UNLIKE = 0.01
+"""Error rate at which one candidate's spread over repeats is held to be greater than that of the others. Whoever is set
+apart by chance makes the others look steadier than they are, so it must happen seldom."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,6 @@ class PairedMeans:
     Attributes:
         mean: float [candidates]; only differences count. run: covariance of the means over new runs [candidates,
             candidates]. rows: the same over new rows, as far as repeats share rows.
-        least_run: what `run` would be if all runs were equally good, and only rows differed.
         freedom: degrees of freedom of each candidate's `run`, float [candidates].
         row_noise: of what `rows` was estimated from; None where it is a multiple of `run`.
         repeats: how many. distinct_rows: how many the comparison rests on; None if that is not known.
@@ -71,14 +72,13 @@ class PairedMeans:
     mean: np.ndarray
     run: np.ndarray
     rows: np.ndarray
-    least_run: np.ndarray
     freedom: np.ndarray
     row_noise: "RowNoise | None"
     repeats: int
     distinct_rows: int | None = None
 
     def spread(self, one: int, other: int) -> tuple[float, float]:
-        """(standard error of the difference of two means, its degrees of freedom, after Satterthwaite)."""
+        """(standard error of the difference of two means, its degrees of freedom: see `critical.freedom_of_sum`)."""
         run, rows = (_of_difference(part, one, other) for part in (self.run, self.rows))
         if self.row_noise is not None:
             # Chance makes some pairs look as if no row had its favourite; then the pairs together are believed.
@@ -87,13 +87,13 @@ class PairedMeans:
         # Candidates that are one and the same differ by rounding alone.
         if run + rows <= 1e-12 * float(np.trace(self.run + self.rows)):
             return 0.0, critical.MOST_FREEDOM
-        # Few repeats can be alike by chance. Then the variance comes out small; it must not seem well known, too.
-        likely = max(run, _of_difference(self.least_run, one, other))
         lone = min(self.freedom[one], self.freedom[other])
         if self.row_noise is None:
             return float(np.sqrt(run + rows)), float(lone)
-        uncertain = likely**2 / lone + self.row_noise.uncertainty(one, other)
-        return float(np.sqrt(run + rows)), float((likely + rows) ** 2 / uncertain)
+        # The rows' part can be small and badly known: what counts is its error beside the whole.
+        error = self.row_noise.squared_error(one, other)
+        known = 2 * (run + rows) ** 2 / error if error > 0 else critical.MOST_FREEDOM
+        return float(np.sqrt(run + rows)), critical.freedom_of_sum(run, float(lone), rows, known)
 
     def difference(self, one: int, other: int, bound: float) -> Interval:
         """`one` minus `other`, as wide as `bound` standard errors to either side."""
@@ -149,7 +149,7 @@ def paired_means(
         freedom = np.full(candidates, kept - 1.0)
         distinct = None if count is None or not overlap else round(count * (1 + 1 / overlap))
         return PairedMeans(
-            mean, run * scale, run * overlap * scale * repeats, 0 * run, freedom, None, repeats, distinct
+            mean, run * scale, run * overlap * scale * repeats, freedom, None, repeats, distinct
         )  # fmt: skip
     return means_of(scores, row_noise(rows))
 
@@ -162,8 +162,8 @@ class RowNoise:
         within: covariance over the rows of a repeat, float [candidates, candidates]. between: the part of it that stays
             from repeat to repeat. shared: of a repeat's rows, how far any two repeats have them in common, as the share
             of `between` that the mean over many repeats keeps. size: rows of a repeat. distinct: different rows in all.
-        persistence: `between` as a share of `within`, over the differences of all pairs. pairs: of observations of one
-            row in two repeats. shared_rows: rows with such pairs, those with more counting the more.
+        persistence: `between` as a share of `within`, over the differences of all pairs. error: the squared error of
+            the variance `between` of a difference, for the mean of all pairs.
     """
 
     within: np.ndarray
@@ -172,20 +172,14 @@ class RowNoise:
     size: float
     distinct: int
     persistence: np.ndarray
-    pairs: float
-    shared_rows: float
+    error: np.ndarray
 
-    def uncertainty(self, one: int, other: int) -> float:
-        """Half the variance of the estimate `shared * between` of a difference: its square over its freedom.
-
-        A product of two observations of a row varies by within^2 + between^2; what the products of a row have in
-        common, 2 between^2, is averaged over rows, the rest over pairs.
-        """
-        if not self.pairs:
-            return 0.0
-        within, between = (_of_difference(part, one, other) for part in (self.within, self.between))
-        rest = max(0.0, within**2 - between**2) / self.pairs
-        return float(self.shared**2 * (between**2 / self.shared_rows + rest / 2))
+    def squared_error(self, one: int, other: int) -> float:
+        """Of the variance `shared * between` of a difference."""
+        count = len(self.within)
+        mean = float(_over_pairs(self.within)) / (count * (count - 1) / 2)
+        size = _of_difference(self.within, one, other) / mean if mean > 0 else 1.0
+        return float(self.shared**2 * self.error) * size**2
 
 
 def row_noise(rows: RowScores) -> RowNoise:
@@ -198,20 +192,20 @@ def row_noise(rows: RowScores) -> RowNoise:
     _, starts, times = np.unique(rows.row[order], return_index=True, return_counts=True)
     between = np.zeros_like(squares)
     # Pairs of observations of one row in two repeats: their products know of the row alone.
-    weights = (times * (times - 1)).astype(np.float64)
-    pairs = weights.sum()
+    pairs = (times * (times - 1)).sum()
     shared = float(pairs / (repeats * (repeats - 1) * size**2))
+    centred = centred[..., order]
+    inside, lasting = how_alike(centred, starts)
+    lost_by_centring = max(0.1, 1 - 2 / size + shared)
     if pairs:
-        of_row = np.add.reduceat(centred[..., order], starts, axis=-1)
-        lost_by_centring = max(0.1, 1 - 2 / size + shared)
+        of_row = np.add.reduceat(centred, starts, axis=-1)
         between = (of_row @ np.swapaxes(of_row, -1, -2) - squares) / pairs / lost_by_centring
-    shared_rows = float(pairs**2 / (weights**2).sum()) if pairs else 0.0
-    within = squares / (observations - repeats)
+    within = inside.moved(squares / (observations - repeats))
     whole = _over_pairs(within)
-    lasting = np.divide(_over_pairs(between), whole, out=np.zeros_like(whole), where=whole > 0)
+    stays = np.divide(_over_pairs(between), whole, out=np.zeros_like(whole), where=whole > 0)
+    between = _no_less_than_none(lasting.moved(between))
     return RowNoise(
-        within, _no_less_than_none(between), shared, size, len(times), np.clip(lasting, 0, 1), float(pairs) / 2,
-        shared_rows,
+        within, between, shared, size, len(times), np.clip(stays, 0, 1), lasting.error / lost_by_centring**2
     )  # fmt: skip
 
 
@@ -221,8 +215,7 @@ def means_of(scores: np.ndarray, noise: RowNoise) -> PairedMeans:
     shape, of_rows = noise.within / noise.size, noise.shared * noise.between
     run, freedom = _run_covariance(scores, shape, 1 / (12 * noise.size**2))
     return PairedMeans(
-        scores.mean(axis=1), run / repeats, of_rows, (shape - of_rows) / repeats, freedom,
-        noise, repeats, noise.distinct,
+        scores.mean(axis=1), run / repeats, of_rows, freedom, noise, repeats, noise.distinct
     )  # fmt: skip
 
 
@@ -405,7 +398,7 @@ def to_settle(means: PairedMeans, winner: int, other: int) -> Settling:
     def settled(repeats: int) -> bool:
         grown = (repeats - 1) / (means.repeats - 1)
         fewer = means.repeats / repeats
-        more = replace(means, run=means.run * fewer, least_run=means.least_run * fewer, freedom=means.freedom * grown)
+        more = replace(means, run=means.run * fewer, freedom=means.freedom * grown)
         return (_bound_of_pairs(more, winner, other) + reserve) * more.spread(winner, other)[0] <= seen
 
     if settled(MOST_REPEATS):

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import stats
 
+from lanewise.study.critical import MOST_FREEDOM, freedom_of_sum
+
 CONFIDENCE = 0.95
 TRIMMED = 0.2
 """Share of the repeats at either end that does not count where a score has no bounds."""
@@ -33,8 +35,8 @@ def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Inte
     """Interval for the expected value over new runs AND new rows, from every row scored in every run.
 
     With runs r and rows m as crossed random factors, Y = mu + a_r + b_m + e_rm, the variance of the grand mean is
-    estimated by (MS_runs + MS_rows - MS_rest) / (R M), with degrees of freedom after Satterthwaite. An interval over
-    runs alone would cover the expected score on these very rows only.
+    estimated by (MS_runs + MS_rows - MS_rest) / (R M), with the degrees of freedom of `critical.freedom_of_sum`. An
+    interval over runs alone would cover the expected score on these very rows only.
 
     Args:
         values: scores of the same rows in each run, float [R, M]: 0 or 1 for accuracy, or paired differences.
@@ -67,8 +69,11 @@ def crossed_variance(values: np.ndarray) -> tuple[float, float, float]:
     total = max(ms_runs + ms_rows - ms_rest, ms_runs, ms_rows)
     if total == 0:
         return float(mean), 0.0, float(runs - 1)
-    weight = ms_runs**2 / (runs - 1) + ms_rows**2 / (rows - 1) + ms_rest**2 / ((runs - 1) * (rows - 1))
-    return float(mean), float(total / (runs * rows)), float(max(total**2 / weight, runs - 1))
+    # What the rows add is known from many of them; only its error beside the whole counts.
+    error = ms_rows**2 / (rows - 1) + ms_rest**2 / ((runs - 1) * (rows - 1))
+    known = total**2 / error if error > 0 else MOST_FREEDOM
+    freedom = freedom_of_sum(min(ms_runs, total), runs - 1, total - min(ms_runs, total), known)
+    return float(mean), float(total / (runs * rows)), freedom
 
 
 def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
