@@ -35,7 +35,7 @@ def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Inte
     """Interval for the expected value over new runs AND new rows, from every row scored in every run.
 
     With runs r and rows m as crossed random factors, Y = mu + a_r + b_m + e_rm, the variance of the grand mean is
-    estimated by (MS_runs + MS_rows - MS_rest) / (R M), with the degrees of freedom of `critical.freedom_of_sum`. An
+    estimated by (MS_runs + max(0, MS_rows - MS_rest)) / (R M), with the degrees of freedom of `critical.freedom_of_sum`. An
     interval over runs alone would cover the expected score on these very rows only.
 
     Args:
@@ -65,14 +65,15 @@ def crossed_variance(values: np.ndarray) -> tuple[float, float, float]:
     ms_runs = rows * np.sum(by_run**2) / (runs - 1)
     ms_rows = runs * np.sum(by_row**2) / (rows - 1)
     ms_rest = np.sum(rest**2) / ((runs - 1) * (rows - 1))
-    # Never below what either factor alone says: the difference of mean squares can come out too small by chance.
-    total = max(ms_runs + ms_rows - ms_rest, ms_runs, ms_rows)
+    # What rows add to all runs alike can come out below zero by chance; it is never less than none.
+    of_rows = max(0.0, ms_rows - ms_rest)
+    total = ms_runs + of_rows
     if total == 0:
         return float(mean), 0.0, float(runs - 1)
     # What the rows add is known from many of them; only its error beside the whole counts.
     error = ms_rows**2 / (rows - 1) + ms_rest**2 / ((runs - 1) * (rows - 1))
     known = total**2 / error if error > 0 else MOST_FREEDOM
-    freedom = freedom_of_sum(min(ms_runs, total), runs - 1, total - min(ms_runs, total), known)
+    freedom = freedom_of_sum(ms_runs, runs - 1, of_rows, known)
     return float(mean), float(total / (runs * rows)), freedom
 
 
