@@ -11,15 +11,16 @@ these with more noise of the seeds, or of the rows.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
+from bench import coverage_grid
 from bench.equal_studies import Magnitudes
 from bench.rounds import machine, revision
-from lanewise.study.comparison import PairedMeans, RowScores, lead_of, means_of, row_noise, with_best
+from bench.studies import analysed, declared
+from lanewise.study.comparison import RowScores, lead_of
 from lanewise.study.statistics import fraction_interval, resampled_interval
 
 POOL, TEST, SHARE = 1438, 359, 0.25
@@ -88,23 +89,6 @@ class Simulation:
 
     def _normal(self, *shape: int) -> np.ndarray:
         return self.generator.standard_normal(shape, dtype=np.float32)
-
-
-def analysed(rows: RowScores) -> Iterator[tuple[np.ndarray, PairedMeans]]:
-    """(scores [candidates, repeats], what the verdict makes of them) of each study."""
-    scores, noise = rows.means, row_noise(rows)
-    for at, one in enumerate(scores):
-        of_one = {name: getattr(noise, name)[at] for name in ("within", "between", "persistence", "error")}
-        own = replace(noise, **of_one)
-        yield one, means_of(one, own)
-
-
-def declared(means: PairedMeans) -> list[int]:
-    """The best and the candidates that the verdict calls worse than it; empty if there are none."""
-    best = int(means.mean.argmax())
-    others = [at for at in range(len(means.mean)) if at != best]
-    worse = [at for at, interval in zip(others, with_best(means, best), strict=True) if interval.low > 0]
-    return [best, *worse] if worse else []
 
 
 def declared_by_means(scores: np.ndarray) -> bool:
@@ -185,4 +169,5 @@ def main() -> None:
     """Simulate and print."""
     print(f"Simulated studies, {machine()}; {revision()}\n{MEASURED}")
     equal_candidates()
+    coverage_grid.main(STUDIES, INTERVALS)
     power()

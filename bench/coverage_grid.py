@@ -5,9 +5,9 @@ Of candidate c, repeat r and row m the score is
     run[c, r] + common[m] + own[c, m] + rest[c, r, m]                     ("normal")
 
 all normal, or whether that exceeds a bound ("accuracy"), or minus exp(1.2 times it, divided by its standard deviation
-within a run; the run's part apart) ("loss": heavy tails). Seed noise is given as a multiple of what rows give the mean of
-one repeat: 5 ("seeds"), 1 ("both") or 0.05 ("rows"). Rows differ for good (own 1, rest 0.3) or anew in every run (own 0.2,
-rest 1). Repeats score the same rows, a quarter of a pool each ("splits"), or the folds of one pool.
+within a run; the run's part apart) ("loss": heavy tails). Seed noise is given as a multiple of what rows give the mean
+of one repeat: 5 ("seeds"), 1 ("both") or 0.05 ("rows"). Rows differ for good (own 1, rest 0.3) or anew in every run
+(own 0.2, rest 1). Repeats score the same rows, a quarter of a pool each ("splits"), or the folds of one pool.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from math import sqrt
 import numpy as np
 from scipy import stats
 
-from lanewise.study.comparison import RowScores, lead_of, paired_means, with_best
+from bench.studies import analysed, declared
+from lanewise.study.comparison import RowScores, lead_of
 from lanewise.study.statistics import score_interval
 
 SEEDS = {"seeds": 5.0, "both": 1.0, "rows": 0.05}
@@ -45,7 +46,9 @@ class Cell:
 
     def __str__(self) -> str:
         kind = self.kind if isinstance(self.kind, str) else f"accuracy {self.kind:g}"
-        words = f"{kind:14}{self.candidates:>3}{self.repeats:>4}{self.size:>7}  {self.layout:7}{self.seeds:6}{self.rows:9}"
+        words = (
+            f"{kind:14}{self.candidates:>3}{self.repeats:>4}{self.size:>7}  {self.layout:7}{self.seeds:6}{self.rows:9}"
+        )
         return words + (f"one {self.unlike:g}x" if self.unlike != 1 else "")
 
     def placed(self, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -96,11 +99,8 @@ class Cell:
         done = wrong = held = leads = 0
         while done < studies:
             values, repeat, row, expected = self.drawn(generator, at_once)
-            for one in values:
-                rows = RowScores(one, repeat, row)
-                means = paired_means(rows.means, rows=rows)
-                best = int(means.mean.argmax())
-                wrong += any(interval.low > 0 for interval in with_best(means, best))
+            for one, (_, means) in zip(values, analysed(RowScores(values, repeat, row)), strict=True):
+                wrong += bool(declared(means))
                 if self.layout == "same" and done < intervals:
                     first, second = one[:2].reshape(2, self.repeats, self.size).astype(np.float64)
                     score, lead = score_interval(first, isinstance(self.kind, float)), lead_of(first, second)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_PAIRS = 200
+MOST_PAIRS = 60
 """Of many candidates so many pairs are enough to know how pairs scatter."""
 
 
@@ -21,17 +21,11 @@ class Alike:
 
     Attributes:
         by_chance: the share of the pairs' scatter that is the error of measuring, from 0 to 1; 1 where there is one
-            pair. lone: the squared error of one pair's variance, the mean over pairs. pooled: that of their mean.
+            pair. error: the squared error of one pair's variance, the mean over pairs.
     """
 
     by_chance: np.ndarray
-    lone: np.ndarray
-    pooled: np.ndarray
-
-    @property
-    def error(self) -> np.ndarray:
-        """The squared error of a variance that was moved by `by_chance`; never taken for less than it may be."""
-        return np.asarray(self.by_chance * self.pooled + (1 - self.by_chance) * self.lone)
+    error: np.ndarray
 
     def moved(self, covariance: np.ndarray) -> np.ndarray:
         """`covariance` [candidates, candidates], moved towards one variance and one correlation for all.
@@ -89,23 +83,19 @@ class _Scatter:
         self.weights, self.whole = weights, float(weights.sum())
         self.means: list[np.ndarray] = []
         self.errors: list[np.ndarray] = []
-        self.sum: np.ndarray | float = 0.0
 
     def add(self, of_rows: np.ndarray) -> None:
         mean, error = self._mean(of_rows)
         self.means.append(mean)
         self.errors.append(error)
-        self.sum = self.sum + of_rows
 
     def found(self) -> Alike:
-        pairs = len(self.means)
-        lone = np.mean(self.errors, axis=0)
-        pooled = self._mean(np.asarray(self.sum) / pairs)[1]
-        if pairs == 1:
-            return Alike(np.ones_like(lone), lone, lone)
+        error = np.mean(self.errors, axis=0)
+        if len(self.means) == 1:
+            return Alike(np.ones_like(error), error)
         scatter = np.var(self.means, axis=0, ddof=1)
-        share = np.divide(lone, scatter, out=np.ones_like(scatter), where=scatter > 0)
-        return Alike(np.minimum(share, 1.0), lone, pooled)
+        share = np.divide(error, scatter, out=np.ones_like(scatter), where=scatter > 0)
+        return Alike(np.minimum(share, 1.0), error)
 
     def _mean(self, of_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(the mean, its squared error)."""

@@ -35,8 +35,8 @@ def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Inte
     """Interval for the expected value over new runs AND new rows, from every row scored in every run.
 
     With runs r and rows m as crossed random factors, Y = mu + a_r + b_m + e_rm, the variance of the grand mean is
-    estimated by (MS_runs + max(0, MS_rows - MS_rest)) / (R M), with the degrees of freedom of `critical.freedom_of_sum`. An
-    interval over runs alone would cover the expected score on these very rows only.
+    estimated by (MS_runs + max(0, MS_rows - MS_rest)) / (R M), with the degrees of freedom of
+    `critical.freedom_of_sum`. An interval over runs alone would cover the expected score on these very rows only.
 
     Args:
         values: scores of the same rows in each run, float [R, M]: 0 or 1 for accuracy, or paired differences.
