@@ -91,7 +91,7 @@ def freedom_of_sum(first: float, first_freedom: float, second: float, second_fre
 def _student() -> tuple[np.ndarray, np.ndarray]:
     """(freedoms, 97.5% quantiles of Student's t)."""
     freedoms = np.geomspace(1.0, MOST_FREEDOM, 4001)
-    return freedoms, stats.t.ppf((1 + CONFIDENCE) / 2, freedoms)
+    return freedoms, np.asarray(stats.t.ppf((1 + CONFIDENCE) / 2, freedoms))
 
 
 def _grid(freedom: float) -> float:
