@@ -4,6 +4,8 @@ Candidates' expected accuracies are drawn from a normal distribution about that 
 measured there (see `bench.coverage`). Said: the mean chance given to the winner. Right: how often it is the best.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
 from bench.coverage import MEASURED, Simulation
@@ -38,7 +40,7 @@ def chances() -> None:
                         right.append(means.mean.argmax() == truth.argmax())
                 claims, held = np.array(said), np.array(right)
                 cells = []
-                for low, high in zip(BINS, BINS[1:], strict=False):
+                for low, high in pairwise(BINS):
                     inside = (claims > low) & (claims <= high)
                     if inside.any():
                         cells.append(f"({claims[inside].mean():.0%}, {held[inside].mean():.0%}, {inside.sum()})")
@@ -48,17 +50,15 @@ def chances() -> None:
 
 def settling() -> None:
     """How often as many more repeats as are advised do settle it."""
-    print(
-        f"\nTies of the best two in {TIES} studies, each tried {AGAIN} times with as many repeats as were advised, at most"
-    )
-    print(f"{MOST_REPEATS}: share settled if the lead seen is the true one, and with the true lead (either way)")
+    print(f"\nTies of the best two in {TIES} studies, each tried {AGAIN} times with as many repeats as were advised,")
+    print(f"at most {MOST_REPEATS}: share settled if the lead seen is the true one; with the true lead (either way)")
     for candidates, repeats in ((2, 3), (4, 3), (4, 8)):
         for points in (0.4, 1.0):
             generator = np.random.default_rng(1)
             advised, if_seen, if_true = [], [], []
             for number in range(TIES):
                 truth = expected(generator, candidates, points)
-                ((_, means),) = analysed(Simulation(MEASURED, repeats, number).studies(0, 1, truth)[0])
+                ((_, means),) = analysed(Simulation(MEASURED, repeats, number, splits=1).studies(0, 1, truth)[0])
                 best, second = (int(at) for at in np.argsort(-means.mean)[:2])
                 place = second - (second > best)
                 if with_best(means, best)[place].low > 0:
@@ -70,13 +70,13 @@ def settling() -> None:
                 seen = truth.copy()
                 seen[second] = seen[best] - (means.mean[best] - means.mean[second])
                 for of, found in ((seen, if_seen), (truth, if_true)):
-                    again = Simulation(MEASURED, repeats + more, 1000 + number).studies(0, AGAIN, of)[0]
+                    again = Simulation(MEASURED, repeats + more, 1000 + number, splits=1).studies(0, AGAIN, of)[0]
                     for _, later in analysed(again):
                         interval = with_best(later, best)[place]
                         found.append(interval.low > 0 if of is seen else interval.excludes_zero)
             print(
                 f"{candidates} candidates, {repeats} repeats, {points} points apart: {len(advised)} advised (median "
-                f"{np.median(advised):.0f} more), settled {np.mean(if_seen):.0%}, with the true lead {np.mean(if_true):.0%}",
+                f"{np.median(advised):.0f} more), settled {np.mean(if_seen):.0%}; {np.mean(if_true):.0%}",
                 flush=True,
             )
 

@@ -56,13 +56,13 @@ class Sizes:
 class Simulation:
     """Studies of candidates whose expected scores are known."""
 
-    def __init__(self, given: Magnitudes, repeats: int, seed: int) -> None:
+    def __init__(self, given: Magnitudes, repeats: int, seed: int, splits: int = SPLITS) -> None:
         self.sizes, self.repeats = Sizes.of(given), repeats
         self.generator = np.random.default_rng(seed)
         self.valid = round(SHARE * POOL)
         self.splits = [
             np.concatenate([self.generator.permutation(POOL)[: self.valid] for _ in range(repeats)])
-            for _ in range(SPLITS)
+            for _ in range(splits)
         ]
         self.repeat = np.repeat(np.arange(repeats), self.valid)
 
@@ -75,7 +75,7 @@ class Simulation:
         """
         bound = stats.norm.ppf(expected).astype(np.float32)
         run = self.sizes.run * self._normal(count, len(expected), self.repeats)
-        rows = self.splits[number % SPLITS]
+        rows = self.splits[number % len(self.splits)]
         score = self._rows(count, len(expected), POOL)[:, :, rows]
         score += bound[:, None] + run[:, :, self.repeat]
         score += self.sizes.rest * self._normal(*score.shape)
