@@ -413,9 +413,9 @@ def to_settle(means: PairedMeans, winner: int, other: int) -> Settling:
     """How many more repeats, or rows, would tell `winner` from `other`, more likely than not.
 
     Needed: (c + 0.84) standard errors within the difference seen, c being the bound of `with_best` for so many repeats:
-    a power of 80%, were the errors as estimated. Ties are advised on where errors came out small, so it is less: 50% to
-    95% in simulations where the lead seen is the true one, and 25% to 85% with the true lead, because leads seen are
-    the luckiest (`python -m bench coverage`).
+    a power of 80%, were the errors as estimated. Ties are advised on where errors came out small, so it is less: 55% to
+    80% in simulations where the lead seen is the true one, and 26% to 76% with the true lead, because leads seen are
+    the luckiest (`python -m bench calibration`).
     """
     seen = abs(float(means.mean[winner] - means.mean[other]))
     if seen == 0:
