@@ -250,6 +250,29 @@ def test_heavy_tails_do_not_spoil_the_error_rate(freedom: float) -> None:
     assert 0.005 <= wrong / STUDIES <= MOST_WRONG
 
 
+def test_losses_on_the_same_rows_in_every_repeat_keep_the_error_rate() -> None:
+    # Of repeats that share all rows the means alone say nothing of other rows: by them 75% were declared.
+    generator, wrong = np.random.default_rng(8), 0
+    for _ in range(200):
+        values = generator.standard_normal((3, 1, 100)) + 0.3 * generator.standard_normal((3, 6, 100))
+        rows = RowScores.crossed(-np.exp(values))
+        means = paired_means(rows.means, 1 / 3, rows.sound, heavy_tails=True)
+        wrong += any(lead.low > 0 for lead in with_best(means, int(means.mean.argmax())))
+    assert wrong / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+
+
+def test_repeats_that_diverged_or_lie_far_out_tell_nothing_of_rows() -> None:
+    values = np.random.default_rng(9).standard_normal((2, 5, 20))
+    values[0, 1, 3] = np.nan
+    values[1, 2] *= 1e6
+    sound = RowScores.crossed(values).sound
+    assert sound is not None
+    assert sound.values.reshape(2, 3, 20).tolist() == values[:, [0, 3, 4]].tolist()
+    assert np.unique(sound.repeat).tolist() == [0, 1, 2]
+    values[:, :4] = np.nan
+    assert RowScores.crossed(values).sound is None
+
+
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1)])
 def test_one_candidate_or_one_repeat_cannot_be_compared(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 2 candidates and 2 repeats"):

@@ -27,6 +27,7 @@ NODES_OF_CHANCE = (np.arange(60) + 0.5) / 60
 PRIOR_OF_TAU = 2.0
 """In standard errors: the median, before anything is seen, of how far expected scores lie apart. With the noise of
 digits and candidates 0.1 to 1 points apart, claims are right on average: too high below 0.2 points, too low above."""
+FAR_OUT = 100.0
 UNLIKE = 0.01
 """Error rate at which one candidate's spread over repeats is held to be greater than that of the others. Whoever is set
 apart by chance makes the others look steadier than they are, so it must happen seldom."""
@@ -59,6 +60,27 @@ class RowScores:
         _, starts, counts = np.unique(self.repeat[order], return_index=True, return_counts=True)
         found: np.ndarray = np.add.reduceat(self.values[..., order], starts, axis=-1) / counts
         return found
+
+    @property
+    def sound(self) -> "RowScores | None":
+        """The repeats in which all scores are finite and vary as in others; None where there are fewer than two.
+
+        Left out is a repeat in which a candidate's variance is 100 times that in its median repeat.
+        """
+        finite = self._of(np.unique(self.repeat[~np.isfinite(self.values).all(axis=0)]))
+        if finite is None:
+            return None
+        variances = RowScores((finite.values - finite.means[:, finite.repeat]) ** 2, finite.repeat, finite.row).means
+        usual = np.median(variances, axis=1, keepdims=True)
+        return finite._of(np.flatnonzero((variances > FAR_OUT * usual).any(axis=0)))
+
+    def _of(self, gone: np.ndarray) -> "RowScores | None":
+        """All but the repeats `gone`, numbered anew."""
+        if not len(gone):
+            return self
+        kept = ~np.isin(self.repeat, gone)
+        repeats, numbers = np.unique(self.repeat[kept], return_inverse=True)
+        return RowScores(self.values[:, kept], numbers, self.row[kept]) if len(repeats) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,12 +148,13 @@ def paired_means(
 
     Args:
         scores: greater is better, finite, float [candidates, repeats], at least 2 of both; the same repeats for all.
-        overlap: validation rows divided by training rows of a repeat; of no account where `rows` are given.
-        rows: of which `scores` are the means. count: rows in each repeat, if scores are shares of them, where `rows`
-            are not given.
+        overlap: validation rows divided by training rows of a repeat; of no account where `rows` are given without
+            `heavy_tails`. rows: of which `scores` are the means. count: rows in each repeat, if scores are shares of
+            them, where `rows` are not given.
         heavy_tails: of scores without bounds a single repeat can outweigh all others; then the highest and lowest
             fifth of each candidate's repeats do not count (trimmed means, with Tukey and McLaughlin's variances),
-            each repeat counted from its median candidate. Not with `rows`.
+            each repeat counted from its median candidate. Every pair has its own spread then, too, and `rows` serve
+            where they show that repeats share more than `overlap` allows for, as where all validate on the same.
 
     Sources: Searle, Casella, McCulloch, "Variance Components", 1992, section 4.4; Nadeau and Bengio, "Inference for the
     generalization error", 2003; Tukey and McLaughlin, "Less vulnerable confidence and significance procedures", 1963.
@@ -139,7 +162,7 @@ def paired_means(
     candidates, repeats = scores.shape
     if candidates < 2 or repeats < 2:
         raise ValueError(f"scores of shape {scores.shape}: a comparison needs at least 2 candidates and 2 repeats")
-    if rows is None:
+    if rows is None or heavy_tails:
         cut = int(TRIMMED * repeats) if heavy_tails else 0
         centred = scores - np.median(scores, axis=0) if heavy_tails else scores
         ordered = np.sort(centred, axis=1)
@@ -153,8 +176,14 @@ def paired_means(
         run = np.cov(centred) + (0.0 if count is None else 1 / (12 * count**2)) * np.eye(candidates)
         freedom = np.full(candidates, kept - 1.0)
         distinct = None if count is None or not overlap else round(count * (1 + 1 / overlap))
+        of_rows = run * overlap * scale * repeats
+        if rows is not None:
+            noise = row_noise(rows)
+            measured = noise.shared * noise.between
+            if _over_pairs(measured) > _over_pairs(of_rows):
+                of_rows, distinct = measured, noise.distinct
         return PairedMeans(
-            mean, run * scale, run * overlap * scale * repeats, freedom, None, repeats, distinct
+            mean, run * scale, of_rows, freedom, None, repeats, distinct
         )  # fmt: skip
     return means_of(scores, row_noise(rows))
 
