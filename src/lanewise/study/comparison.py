@@ -140,7 +140,7 @@ def paired_means(
     With the scores of single rows the two errors are told apart, and the spread over repeats is estimated from all
     candidates together: a few repeats of one pair say little. How the pairs differ in what rows give is believed as far
     as it is more than chance, see `pooling`. What is taken to be alike is how much the repeats spread
-    beside what the rows alone would give. A candidate that spreads more than the others (by an F test at 5%, corrected)
+    beside what the rows alone would give. A candidate that spreads more than the others (by an F test at 1%, corrected)
     is set apart with its own.
 
     Without rows, every pair has its own spread, all of it is taken for the runs', and what the repeats share is allowed
