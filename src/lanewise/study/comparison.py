@@ -93,6 +93,7 @@ class PairedMeans:
         freedom: degrees of freedom of each candidate's `run`, float [candidates].
         row_noise: of what `rows` was estimated from; None where it is a multiple of `run`.
         repeats: how many. distinct_rows: how many the comparison rests on; None if that is not known.
+        row_freedom: degrees of freedom of `rows` where `row_noise` is None; None where they are those of `run`.
     """
 
     mean: np.ndarray
@@ -102,6 +103,7 @@ class PairedMeans:
     row_noise: "RowNoise | None"
     repeats: int
     distinct_rows: int | None = None
+    row_freedom: float | None = None
 
     def spread(self, one: int, other: int) -> tuple[float, float]:
         """(standard error of the difference of two means, its degrees of freedom: see `critical.freedom_of_sum`)."""
@@ -115,7 +117,10 @@ class PairedMeans:
             return 0.0, critical.MOST_FREEDOM
         lone = min(self.freedom[one], self.freedom[other])
         if self.row_noise is None:
-            return float(np.sqrt(run + rows)), float(lone)
+            freedom = float(lone)
+            if self.row_freedom is not None:
+                freedom = critical.freedom_of_sum(run, freedom, rows, self.row_freedom)
+            return float(np.sqrt(run + rows)), freedom
         # The rows' part can be small and badly known: what counts is its error beside the whole.
         error = self.row_noise.uncertainty(one, other)
         known = (run + rows) ** 2 / error if error > 0 else critical.MOST_FREEDOM
@@ -176,15 +181,13 @@ def paired_means(
         run = np.cov(centred) + (0.0 if count is None else 1 / (12 * count**2)) * np.eye(candidates)
         freedom = np.full(candidates, kept - 1.0)
         distinct = None if count is None or not overlap else round(count * (1 + 1 / overlap))
-        of_rows = run * overlap * scale * repeats
+        of_rows, row_freedom = run * overlap * scale * repeats, None
         if rows is not None:
             noise = row_noise(rows)
             measured = noise.shared * noise.between
             if _over_pairs(measured) > _over_pairs(of_rows):
-                of_rows, distinct = measured, noise.distinct
-        return PairedMeans(
-            mean, run * scale, of_rows, freedom, None, repeats, distinct
-        )  # fmt: skip
+                of_rows, distinct, row_freedom = measured, noise.distinct, noise.shared_rows
+        return PairedMeans(mean, run * scale, of_rows, freedom, None, repeats, distinct, row_freedom)
     return means_of(scores, row_noise(rows))
 
 
