@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from lanewise.study import critical
 from lanewise.study.pooling import how_alike
@@ -339,7 +339,7 @@ def chances_of_best(means: PairedMeans) -> np.ndarray:
     errors = np.maximum(errors, 1e-18 * np.trace(means.run + means.rows) + np.finfo(np.float64).tiny)
     seen = means.mean @ basis
     freedom = means.spread(int(order[0]), int(order[1]))[1]
-    size = (freedom / stats.chi2.ppf(NODES_OF_CHANCE, freedom))[:, None, None]
+    size = (freedom / scipy.stats.chi2.ppf(NODES_OF_CHANCE, freedom))[:, None, None]
     tau = PRIOR_OF_TAU * np.sqrt(errors.mean()) * np.tan(np.pi / 2 * NODES_OF_CHANCE)[None, :, None]
     whole = size * errors + tau**2
     likely = -0.5 * (np.log(whole) + seen**2 / whole).sum(axis=-1).ravel()
@@ -403,7 +403,7 @@ def _bound_of_pairs(means: PairedMeans, one: int, other: int) -> float:
 @lru_cache(maxsize=256)
 def _unlike(candidates: int, freedom: int) -> float:
     """How many times the others' variance the greatest of `candidates` may be by chance."""
-    return float(stats.f.ppf(1 - UNLIKE / candidates, freedom, (candidates - 2) * freedom))
+    return float(scipy.stats.f.ppf(1 - UNLIKE / candidates, freedom, (candidates - 2) * freedom))
 
 
 def _over_pairs(covariance: np.ndarray) -> np.ndarray:
@@ -452,7 +452,7 @@ def to_settle(means: PairedMeans, winner: int, other: int) -> Settling:
     seen = abs(float(means.mean[winner] - means.mean[other]))
     if seen == 0:
         return Settling()
-    reserve = float(stats.norm.ppf(POWER))
+    reserve = float(scipy.stats.norm.ppf(POWER))
 
     def settled(repeats: int) -> bool:
         grown = (repeats - 1) / (means.repeats - 1)

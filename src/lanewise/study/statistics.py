@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from lanewise.study.critical import MOST_FREEDOM, freedom_of_sum
 
@@ -50,7 +50,7 @@ def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Inte
     mean, variance, freedom = crossed_variance(values)
     if variance == 0:
         return Interval(mean, mean, mean, len(values))
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance))
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance))
     return Interval(mean, mean - half, mean + half, len(values))
 
 
@@ -96,13 +96,13 @@ def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Int
     """
     mean, variance, freedom = crossed_variance(values)
     if variance == 0:
-        count, quantile = float(values.shape[1]), float(stats.norm.ppf((1 + confidence) / 2))
+        count, quantile = float(values.shape[1]), float(scipy.stats.norm.ppf((1 + confidence) / 2))
     else:
         rows = float(values.shape[1])
         wrong = min(mean, 1 - mean) * rows
         seen = wrong / (wrong + 1)
         count = 1 / (seen * variance / max(mean * (1 - mean), 1e-12) + (1 - seen) / rows)
-        quantile = float(stats.t.ppf((1 + confidence) / 2, freedom))
+        quantile = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))
     shrunk = 1 + quantile**2 / count
     centre = (mean + quantile**2 / (2 * count)) / shrunk
     half = quantile / shrunk * np.sqrt(mean * (1 - mean) / count + quantile**2 / (4 * count**2))
@@ -148,7 +148,7 @@ def resampled_interval(differences: np.ndarray, overlap: float, confidence: floa
     if runs < 2:
         raise ValueError(f"{runs} run(s): an interval needs at least 2")
     mean, variance = differences.mean(), differences.var(ddof=1)
-    half = stats.t.ppf((1 + confidence) / 2, runs - 1) * np.sqrt(variance * (1 / runs + overlap))
+    half = scipy.stats.t.ppf((1 + confidence) / 2, runs - 1) * np.sqrt(variance * (1 / runs + overlap))
     return Interval(float(mean), float(mean - half), float(mean + half), runs)
 
 
