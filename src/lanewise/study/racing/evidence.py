@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import rankdata
+import scipy
 
 STAYS, CHANGES, NOISE = 0.45, 0.45, 0.1
 """Parts of the variance of a normal score: what a candidate keeps for the whole run, what changes along the run, and
@@ -20,13 +20,13 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
     result = np.zeros(len(values))
     if known.any():
-        result[known] = ndtri((rankdata(values[known]) - 0.5) / known.sum())
+        result[known] = ndtri((scipy.stats.rankdata(values[known]) - 0.5) / known.sum())
     return result
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's rank correlation; 0 where one of them is constant."""
-    a, b = rankdata(a), rankdata(b)
+    a, b = scipy.stats.rankdata(a), scipy.stats.rankdata(b)
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 0 else 0.0
