@@ -9,8 +9,8 @@ FILE is the `traces.parquet` of a `lanewise race --rule none`, or an .npz: eithe
 candidate, repeat], lower is better, such as curves published elsewhere. `--rungs all` puts a rung at every point.
 
 Halving is given `compute`; since it rounds up, every other rule is given what halving spent on average, so
-that all compare at equal compute. "best cut" is the single cut that lost least over these fields, of cuts at each of the
-rungs: chosen in hindsight, so nobody can run it. Regret: the score at the end of the rule's pick minus the best of the
+that all compare at equal compute. "best cut" is the single cut that lost least over these fields, of cuts at each of
+the rungs: chosen in hindsight, so nobody can run it. Regret: the score at the end of the rule's pick minus the best of the
 field, in hundredths of the unit of the curves (points of error, hundredths of a loss). Cool-downs are not counted.
 """
 
@@ -82,7 +82,7 @@ def regrets(
     rule: str | Rule, races: list[np.ndarray], points: np.ndarray, rungs: list[float], compute: float
 ) -> tuple[np.ndarray, float]:
     """(regret in each race, share of the compute spent on average)."""
-    at = sorted({int(np.argmin(np.abs(points - rung))) for rung in rungs} - {len(points) - 1}) + [len(points) - 1]
+    at = [*sorted({int(np.argmin(np.abs(points - rung))) for rung in rungs} - {len(points) - 1}), len(points) - 1]
     lost, spent = [], []
     for race in races:
         picked, cost = replay(rule, race[at], [float(points[one]) for one in at[:-1]], compute)

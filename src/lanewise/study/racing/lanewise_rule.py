@@ -3,7 +3,7 @@
 import numpy as np
 
 from lanewise.study.racing.budget import affordable, spent
-from lanewise.study.racing.evidence import agreement, outlook
+from lanewise.study.racing.evidence import agreement, means, outlook
 from lanewise.study.racing.rule import sound
 
 UNKNOWN = 0.75
@@ -11,6 +11,8 @@ UNKNOWN = 0.75
 LEAST, RANGE = 0.4, 0.8
 """The exponent where the order is all new, and what is added where it is the same. Chosen, as all numbers here, on the
 families of curves of the tests and on recorded curves (bench/NOTES.md, Rules)."""
+SPARED = 3
+"""For so many places given by what candidates promise now, one is given by the first rung."""
 
 
 def lanewise(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: float) -> np.ndarray:
@@ -19,9 +21,10 @@ def lanewise(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute
     The numbers kept from here on are planned as m t^-q at progress t, with m such that the race spends what is left of
     its budget. q = 0 is one early cut; a large q keeps many now, to be judged by scores that are closer to the end.
     q = LEAST + RANGE r, with r the rank correlation between now and half the progress, freed of the noise that paired
-    repeats show, see `evidence.agreement`: where rungs agree, the next is worth waiting for; where they do not, no later
-    rung can be trusted much more than this one. Who stays is decided by the score and by its fall of late, see
-    `evidence.outlook`.
+    repeats show, see `evidence.agreement`: where rungs agree, the next is worth waiting for; where they do not, no
+    later rung can be trusted much more than this one. Three of four places go to those whose score and its fall of late
+    promise most, see `evidence.outlook`; the fourth to the best at the first rung, since the middle of a run may
+    mislead about what decay is still to bring.
 
     The plan is made anew at every rung, so budget that divergence or rounding left over is spent.
 
@@ -34,7 +37,8 @@ def lanewise(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute
     left = compute * scores.shape[1] - spent(scores, progress, live)
     ahead = progress[at:]
     count = affordable(len(here), ahead, left, ahead ** -exponent(scores, progress))
-    order = np.argsort(outlook(scores, progress, here), kind="stable")
+    promised, first = ranks(outlook(scores, progress, here)), ranks(means(scores[0][here]))
+    order = np.argsort(np.minimum(promised, SPARED * first + 0.5), kind="stable")
     return np.sort(here[order[:count]])
 
 
@@ -48,3 +52,11 @@ def exponent(scores: np.ndarray, progress: np.ndarray) -> float:
     found = agreement(scores, progress)
     return UNKNOWN if np.isnan(found) else LEAST + RANGE * max(0.0, found)
 
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """1 for the lowest value and so on, NaN last; equal ones in the order given.
+
+    >>> ranks(np.array([0.5, np.nan, 0.2, 0.5])).tolist()
+    [2, 4, 1, 3]
+    """
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable") + 1
