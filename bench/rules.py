@@ -10,8 +10,8 @@ candidate, repeat], lower is better, such as curves published elsewhere. `--rung
 
 Halving is given `compute`; since it rounds up, every other rule is given what halving spent on average, so
 that all compare at equal compute. "best cut" is the single cut that lost least over these fields, of cuts at each of
-the rungs: chosen in hindsight, so nobody can run it. Regret: the score at the end of the rule's pick minus the best of the
-field, in hundredths of the unit of the curves (points of error, hundredths of a loss). Cool-downs are not counted.
+the rungs: chosen in hindsight, so nobody can run it. Regret: the score at the end of the rule's pick minus the best of
+the field, in points of error for the families, in hundredths of the unit for files. Cool-downs are not counted.
 """
 
 import argparse
