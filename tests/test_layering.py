@@ -29,6 +29,7 @@ LAYERS = (
     ("train",),
     ("predictor",),
     ("cluster",),
+    ("runs",),
     ("comparing",),
     ("api",),
     ("lanewise",),

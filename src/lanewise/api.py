@@ -5,27 +5,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lanewise.comparing import Result, read_answer, resumed
+from lanewise.comparing import Result, read_answer, recorded_question
 from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.openml import PREFIX
-from lanewise.errors import InputError, WriteError, one_line
+from lanewise.errors import InputError, one_line
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import load, read
+from lanewise.runs import Outcome, UnrecordedError, begin, check_task, finished, recorded_options, undamaged
 from lanewise.spaces import SPACES
 from lanewise.study.checkpoint import EVERY
 from lanewise.study.drawing import Drawing
-from lanewise.study.folder import RunFolder, plans_of, read_json, read_plans
+from lanewise.study.folder import RunFolder, read_json
 from lanewise.study.identity import check_unchanged
 from lanewise.study.progress import Observer
 from lanewise.study.race import Study
 from lanewise.study.samplers import OwnSampler
 from lanewise.study.settings import RaceSettings, with_overrides
+from lanewise.study.side_by_side import SideBySide
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task, check_recorded
 
+__all__ = ["Race", "UnrecordedError", "race", "resume"]
 
-class Race:
+
+class Race(Outcome):
     """A finished race.
 
     Attributes:
@@ -33,7 +37,7 @@ class Race:
     """
 
     def __init__(self, study: Study) -> None:
-        self.study = study
+        self.study = self.run = study
 
     @property
     def winner(self) -> Recipe:
@@ -45,30 +49,13 @@ class Race:
         """What was found, how sure it is, and what it cost."""
         return self.study.verdict
 
-    def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write the report, one HTML file that needs nothing else, and return its path."""
-        # Plotly takes a second to import, and only reports need it.
+    def _write(self, path: Path) -> None:
         from lanewise.report import html
 
-        if Path(path).is_dir():
-            raise InputError(f"{path}: is a folder; must be a file")
-        html.write(self.study, Path(path))
-        return Path(path)
+        html.write(self.study, path)
 
     def __repr__(self) -> str:
         return f"Race({' '.join(self.verdict.sentences())!r})"
-
-
-class UnrecordedError(WriteError):
-    """A race came to its verdict, but its record or its report cannot be written.
-
-    Attributes:
-        race: the race, with its verdict.
-    """
-
-    def __init__(self, message: str, race: Race) -> None:
-        super().__init__(message)
-        self.race = race
 
 
 def race(
@@ -117,8 +104,7 @@ def race(
         InputError: anything that cannot be raced; nothing has been written then.
         UnrecordedError: the race has its verdict, and the disk no room for it; `resume` writes what is missing.
     """
-    if not isinstance(task, Task):
-        raise InputError(f"task is a {type(task).__name__}: must be a lanewise.Task(model, data)")
+    check_task(task)
     unknown = sorted(set(settings) - set(RaceSettings.__dataclass_fields__))
     if unknown:
         allowed = ", ".join(RaceSettings.__dataclass_fields__)
@@ -126,32 +112,11 @@ def race(
     chosen = with_overrides(find_space(space), epochs, batch_size)
     asked = RaceSettings.of_task(task.source.splitter.folds, settings)
     known = find_baseline(baseline)
-    plans = read_plans(Path(engine)) if engine is not None else None
     drawing = Drawing.asked(sampler, find_recipes(enqueue), storage, None if out is None else Path(out))
-    folder = RunFolder(Path(out)) if out is not None else None
-    study = None
-    try:
-        study = Study(
-            task,
-            chosen,
-            asked,
-            folder=folder,
-            observer=observer,
-            device=device,
-            precision=precision,
-            threads=threads,
-            plans=plans,
-            every=checkpoint_every,
-            drawing=drawing,
-            baseline=known,
-        )
-        return finished(study)
-    except BaseException as error:
-        # What was stopped can go on as soon as there is a record; what failed before its first step would fail again.
-        failed = isinstance(error, Exception) and (study is None or not study.engine.costs.lane_steps)
-        if folder and (failed or not folder.begun):
-            folder.discard()
-        raise
+    return begin(
+        lambda options: Race(Study(task, chosen, asked, drawing=drawing, baseline=known, **options)), out, engine,
+        observer=observer, device=device, precision=precision, threads=threads, every=checkpoint_every,
+    )  # fmt: skip
 
 
 def resume(
@@ -184,23 +149,20 @@ def resume(
     where = f"resume {folder}"
     task = task or recorded_task(recorded, where)
     check_unchanged(recorded, task, where)
+    with undamaged(where):
+        options = recorded_options(recorded, where) | {"folder": reopened, "observer": observer}
+        if asked != "race":
+            question, few = recorded_question(recorded, where)
+        else:
+            space, settings = load(recorded["space"], where)[0], RaceSettings(**recorded["settings"])
+            baseline = None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0]
+            drawing = Drawing.recorded(recorded.get("drawing", {}), where, sampler, storage)
     if asked != "race":
-        return resumed(reopened, task, recorded, observer)
-    try:
-        known = {
-            "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
-            "device": recorded["device"],
-            # Runs recorded before there was a choice have none.
-            "precision": recorded.get("precision", "float32"),
-            "threads": recorded["threads"],
-            "every": recorded["checkpoint_every"],
-            "baseline": None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0],
-        }
-        space, settings = load(recorded["space"], where)[0], RaceSettings(**recorded["settings"])
-        known["drawing"] = Drawing.recorded(recorded.get("drawing", {}), where, sampler, storage)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{where}: run.json is damaged: {one_line(error)}") from None
-    return finished(Study(task, space, settings, folder=reopened, observer=observer, **known))
+        for name, given in (("sampler", sampler), ("storage", storage)):
+            if given is not None:
+                raise InputError(f"{where}: {name}: goes with a race; this run is of lanewise {asked}, which has none")
+        return finished(Result(SideBySide(task, question, few, **options)))
+    return finished(Race(Study(task, space, settings, drawing=drawing, baseline=baseline, **options)))
 
 
 def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = None, data: str | None = None) -> Task:
@@ -246,22 +208,6 @@ def read_verdict(folder: RunFolder) -> Verdict:
     """The verdict of a finished run."""
     where = str(folder.verdict)
     return Verdict.from_dict(read_json(folder.verdict, where), where)
-
-
-def finished(study: Study) -> Race:
-    """Run `study` to its end, with the report where there is a folder for it."""
-    found = Race(study)
-    try:
-        study.run(found.report)
-    except WriteError as error:
-        if hasattr(study, "verdict"):
-            raise UnrecordedError(str(error), found) from None
-        raise
-    except InputError as error:
-        if study.folder is None or not study.engine.costs.lane_steps:
-            raise
-        raise InputError(f"{error} (what was tried is on record in {study.folder.path})") from None
-    return found
 
 
 def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import read
+from lanewise.runs import Outcome, begin, check_task
 from lanewise.study.ablation import Ablation
 from lanewise.study.ablation_answer import AblationAnswer
 from lanewise.study.checkpoint import EVERY
 from lanewise.study.compared import Comparison, ComparisonAnswer
-from lanewise.study.folder import RunFolder, plans_of, read_json, read_plans
+from lanewise.study.folder import RunFolder, read_json
 from lanewise.study.progress import Observer
 from lanewise.study.question import Answer, Question
 from lanewise.study.settings import with_overrides
@@ -26,12 +27,14 @@ ANSWERS: dict[str, Any] = {answer.asked: answer for answer in (ComparisonAnswer,
 GivenRecipe = Recipe | str | os.PathLike[str]
 
 
-class Result:
+class Result(Outcome):
     """An answer, with what it was found by.
 
     Attributes:
         run: the engine, the settings, and all learning curves.
     """
+
+    run: SideBySide
 
     def __init__(self, run: SideBySide) -> None:
         self.run = run
@@ -50,15 +53,10 @@ class Result:
         """All numbers as plain data, as `verdict.json` holds them."""
         return self.answer.to_dict()
 
-    def report(self, path: str | os.PathLike[str]) -> Path:
-        """Write the report, one HTML file that needs nothing else, and return its path."""
-        # Plotly takes a second to import, and only reports need it.
+    def _write(self, path: Path) -> None:
         from lanewise.report import answers
 
-        if Path(path).is_dir():
-            raise InputError(f"{path}: is a folder; must be a file")
-        answers.write(self.run, Path(path))
-        return Path(path)
+        answers.write(self.run, path)
 
     def __str__(self) -> str:
         return str(self.answer)
@@ -156,49 +154,18 @@ def _ask(
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
 ) -> Result:
-    if not isinstance(task, Task):
-        raise InputError(f"task is a {type(task).__name__}: must be a lanewise.Task(model, data)")
-    plans = read_plans(Path(engine)) if engine is not None else None
+    check_task(task)
     settings = SideBySideSettings(repeats, seed)
-    folder = RunFolder(Path(out)) if out is not None else None
-    run = None
-    try:
-        run = SideBySide(
-            task, question, settings, folder=folder, observer=observer, device=device, precision=precision,
-            threads=threads, plans=plans, every=checkpoint_every,
-        )  # fmt: skip
-        return finished(run)
-    except BaseException as error:
-        # What was stopped can go on as soon as there is a record; what failed before its first step would fail again.
-        failed = isinstance(error, Exception) and (run is None or not run.engine.costs.lane_steps)
-        if folder and (failed or not folder.begun):
-            folder.discard()
-        raise
+    return begin(
+        lambda options: Result(SideBySide(task, question, settings, **options)), out, engine, observer=observer,
+        device=device, precision=precision, threads=threads, every=checkpoint_every,
+    )  # fmt: skip
 
 
-def finished(run: SideBySide) -> Result:
-    """Run to the answer, with the report where there is a folder for it."""
-    result = Result(run)
-    run.run(result.report)
-    return result
-
-
-def resumed(folder: RunFolder, task: Task, recorded: Mapping[str, Any], observer: Observer | None) -> Result:
-    """Go on with a run that answers a question; `recorded` is its `run.json`, `task` the one it had."""
-    where = f"resume {folder.path}"
-    try:
-        known = {
-            "plans": None if (plans := recorded["plans"]) is None else plans_of(plans, where),
-            "device": recorded["device"],
-            "precision": recorded.get("precision", "float32"),
-            "threads": recorded["threads"],
-            "every": recorded["checkpoint_every"],
-        }
-        question = QUESTIONS[recorded["asked"]].from_dict(recorded["question"], where)
-        settings = SideBySideSettings(**recorded["settings"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{where}: run.json is damaged: {one_line(error)}") from None
-    return finished(SideBySide(task, question, settings, folder=folder, observer=observer, **known))
+def recorded_question(recorded: Mapping[str, Any], where: str) -> tuple[Question, SideBySideSettings]:
+    """What a run that is no race was asked, by its `run.json`."""
+    question: Question = QUESTIONS[recorded["asked"]].from_dict(recorded["question"], where)
+    return question, SideBySideSettings(**recorded["settings"])
 
 
 def read_answer(folder: RunFolder) -> Answer:

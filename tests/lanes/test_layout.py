@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from lanewise.lanes.compiled import Fused, capture, overwrite
 from lanewise.lanes.layout import drop_idle_views, feature_major, gains, groups
-from lanewise.lanes.program import Fused, capture, overwrite, train_program
+from lanewise.lanes.program import train_program
 from lanewise.lanes.step import LaneStep
 from lanewise.recipe import Recipe
 from lanewise.task import Classification

@@ -1,5 +1,6 @@
 """Recipes side by side: scored as alone, recorded, resumed, and answered."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -12,8 +13,10 @@ import pytest
 
 import lanewise as lw
 from lanewise import files
+from lanewise.cli.stopping import resumable
 from lanewise.comparing import read_answer
-from lanewise.errors import InputError
+from lanewise.errors import InputError, WriteError
+from lanewise.lanes.cohort import Cohort
 from lanewise.parts.rules import SGD
 from lanewise.parts.schedules import Cosine
 from lanewise.recipe import Recipe
@@ -80,6 +83,56 @@ def test_a_finished_run_is_read_again(cut: tuple[str, list[Path]]) -> None:
     assert answer.to_dict()["asked"] == asked
     with pytest.raises(InputError, match=r"is finished: .*validation rows"):
         lw.resume(folders[-1], task())
+
+
+def test_an_answer_whose_report_has_no_room_is_not_lost(
+    cut: tuple[str, list[Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, (*places, whole) = cut
+    run = Path(shutil.copytree(places[-2], tmp_path / "run"))
+
+    def full(*_: Any) -> None:
+        raise WriteError("report.html: cannot be written: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lanewise.report.answers.write", full)
+        with pytest.raises(InputError, match=r"report.html: .*; once that is mended"), resumable(run, as_json=True):
+            lw.resume(run, task())
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["asked"] == asked
+    assert not (run / "verdict.json").exists(), "or nobody could write the report any more"
+    monkeypatch.setattr(Cohort, "advance", lambda *_: pytest.fail("everything is trained"))
+    answer = lw.resume(run, task()).to_dict()  # type: ignore[union-attr]
+    assert answer["recipe" if asked == "ablate" else "recipes"] == shown["recipe" if asked == "ablate" else "recipes"]
+    assert (run / "report.html").exists()
+    assert (run / "traces.parquet").read_bytes() == (whole / "traces.parquet").read_bytes()
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_it(cut: tuple[str, list[Path]], tmp_path: Path) -> None:
+    asked, (*_, whole) = cut
+    folder, write, left = RunFolder(tmp_path / "run"), files.os.replace, [8]
+
+    def filling(source: str, target: Path) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise OSError(28, "No space left on device")
+        write(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files.os, "replace", filling)
+        with pytest.raises(WriteError, match=r"checkpoints/.*: cannot be written: No space left on device"):
+            run_of(QUESTIONS[asked](), STRUCTURES[asked], folder).run()
+    assert folder.checkpoints.newest(pytest.fail) is not None
+    lw.resume(folder.path, task())
+    there, expected = on_record(folder.path), on_record(whole)
+    assert there.pop("files") == sorted([*expected.pop("files"), "report.html"])
+    assert there == expected
+
+
+def test_what_only_a_race_has_is_refused(cut: tuple[str, list[Path]]) -> None:
+    asked, folders = cut
+    with pytest.raises(InputError, match=f"storage: goes with a race; this run is of lanewise {asked}"):
+        lw.resume(folders[-2], task(), storage="sqlite:///x.db")
 
 
 def test_scores_are_those_of_the_recipe_trained_alone() -> None:

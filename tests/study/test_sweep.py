@@ -68,6 +68,13 @@ def test_the_largest_within_one_standard_error_is_taken_by_its_value_not_its_pla
     assert largest_within(scores[[1, 3]], [0.001, 1.0])[0] == 0.001
 
 
+@pytest.mark.parametrize(("least", "said"), [(0.0, False), (1e-4, True)])
+def test_a_best_value_at_the_end_is_pointed_out_where_some_lie_beyond(least: float, said: bool) -> None:
+    answer = run_of(Sweep(RECIPE, "l2", [least, 10.0]), [RECIPE]).run()
+    assert float(answer.compared[0].scored.name) == least  # type: ignore[attr-defined]
+    assert ("The best is the least value tried" in str(answer)) == said
+
+
 def test_folds_validate_on_every_row_once() -> None:
     data = lw.load((task().source.x, task().source.y), folds=3)
     folded = lw.Task(task().factory, data)

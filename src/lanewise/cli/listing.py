@@ -24,7 +24,7 @@ def list_runs(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the runs of a folder: their state, what was raced, and the winner's score on the test rows."""
+    """List the runs of a folder: their state, what was trained, and the best recipe found with its score."""
     found = [] if folder is None and not Path("runs").exists() else runs_in(folder or Path("runs"))
     if as_json:
         print(json.dumps([one.to_dict() for one in found], indent=2))
@@ -40,13 +40,13 @@ def list_runs(
 
 def table_of(found: list[Summary], width: int) -> Table:
     """The runs as a table for a terminal of `width` columns."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", border_style="dim")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", border_style="dim")
     table.add_column("run", overflow="fold")
     table.add_column("state", overflow="fold")
     table.add_column("data", overflow="ellipsis", no_wrap=True)
     table.add_column("model", overflow="ellipsis", no_wrap=True)
     table.add_column("drawn", justify="right", no_wrap=True)
-    table.add_column("winner on test rows", overflow="fold")
+    table.add_column("result", overflow="fold")
     if width >= WIDE:
         table.add_column("begun", no_wrap=True)
     for one in found:
@@ -70,10 +70,10 @@ def drawn_words(one: Summary) -> str:
 
 
 def score_words(one: Summary) -> str:
-    """`17: accuracy 97.5%`."""
+    """`17: test accuracy 97.5%`."""
     if one.found is not None:
         return one.found
     if one.winner is None:
         return ""
     score = "none" if one.score is None else ScoreKind(fraction=one.fraction).words(one.score)
-    return f"{one.winner}: {one.metric} {score}"
+    return f"{one.winner}: test {one.metric} {score}"

@@ -1,6 +1,9 @@
-"""Options that several commands share, and the task that they name."""
+"""Options that several commands share, alone or in groups, and the task that they name."""
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,66 +12,108 @@ import typer
 from lanewise.errors import InputError
 from lanewise.task import Task
 
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="digits (race: the default), a table, a folder of IDX files or pictures, an .npz file with x and y, or "
-        "openml:NAME."
-    ),
-]
-Target = Annotated[str | None, typer.Option(help="A table's column to learn, or class, number, tokens or none.")]
-Split = Annotated[str | None, typer.Option(help="class, random or time; by class where there are classes.")]
-Groups = Annotated[str | None, typer.Option(help="A table's column; rows with one value in it stay together.")]
-Time = Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")]
-Folds = Annotated[int | None, typer.Option(help="K folds: every K repeats validate on all rows once.")]
-Model = Annotated[
-    str | None,
-    typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),
-]
-Objective = Annotated[
-    str | None,
-    typer.Option(help="classification, regression or next token: what the targets suggest, unless they do not."),
-]
-Metric = Annotated[
-    str | None,
-    typer.Option(
-        help="What recipes are compared by: accuracy, top-5 accuracy or cross entropy; R2, squared error or absolute "
-        "error; token accuracy or cross entropy."
-    ),
-]
-ClassWeights = Annotated[
-    str | None, typer.Option(help="Of each class in the loss: balanced, or one number > 0 for each, such as 1,2,0.5.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
 Device = Annotated[str, typer.Option(help="A torch device.")]
 Precision = Annotated[
     str, typer.Option(help="Of the forward pass: float32, or bfloat16 on hardware that is faster in it.")
 ]
-Threads = Annotated[int | None, typer.Option(help="Processors to use; all by default.")]
 Seed = Annotated[int, typer.Option(help="Every split, weight, order and mask follows from it.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, instead of the recipe's own.")]
 BatchSize = Annotated[int | None, typer.Option(help="Rows per step, instead of the recipe's own.")]
-
+AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
 Storage = Annotated[
     str | None, typer.Option(help="postgresql://user@host/name: a database for Optuna's record, shared with others.")
 ]
 
 
-def task_of(
-    recorded: Mapping[str, str], data: str | None, model: str | None, aims: Mapping[str, str | None], **loading: Any
-) -> Task:
-    """The task that the options name; `recorded` names the data and the model that are not given.
+@dataclass(frozen=True)
+class TaskOptions:
+    """The options that name a task."""
 
-    Args:
-        aims: the options objective, metric and class_weights.
-        loading: what `lanewise.data.load` takes beside the data: target, split, groups, time, folds.
-    """
-    from lanewise.data import load
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="digits (race: the default), a table, a folder of IDX files or pictures, an .npz file with x and y, "
+            "or openml:NAME."
+        ),
+    ] = None
+    target: Annotated[str | None, typer.Option(help="A table's column to learn, or class, number, tokens or none.")] = (
+        None
+    )
+    split: Annotated[str | None, typer.Option(help="class, random or time; by class where there are classes.")] = None
+    groups: Annotated[str | None, typer.Option(help="A table's column; rows with one value in it stay together.")] = (
+        None
+    )
+    time: Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")] = None
+    folds: Annotated[int | None, typer.Option(help="K folds: every K repeats validate on all rows once.")] = None
+    model: Annotated[
+        str | None,
+        typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),
+    ] = None
+    objective: Annotated[
+        str | None,
+        typer.Option(help="classification, regression or next token: what the targets suggest, unless they do not."),
+    ] = None
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What recipes are compared by: accuracy, top-5 accuracy or cross entropy; R2, squared error or "
+            "absolute error; token accuracy or cross entropy."
+        ),
+    ] = None
+    class_weights: Annotated[
+        str | None,
+        typer.Option(help="Of each class in the loss: balanced, or one number > 0 for each, such as 1,2,0.5."),
+    ] = None
 
-    source = load(recorded["data"] if data is None else data, **loading)
-    weights = class_weights_of(aims["class_weights"])
-    model = recorded["model"] if model is None else model
-    return Task(model, source, aims["objective"], metric=aims["metric"], class_weights=weights)
+    def task(self, recorded: Mapping[str, str], where: object = "") -> Task:
+        """The task they name; `recorded`, from the recipe file `where`, names the data and the model not given."""
+        from lanewise.data import load
+
+        for name in ("data", "model"):
+            if getattr(self, name) is None and name not in recorded:
+                raise InputError(
+                    f"{where}: names no {name} (a recipe file names no code to import); give it with --{name}"
+                )
+        loading = {name: getattr(self, name) for name in ("target", "split", "groups", "time", "folds")}
+        source = load(recorded["data"] if self.data is None else self.data, **loading)
+        model = recorded["model"] if self.model is None else self.model
+        weights = class_weights_of(self.class_weights)
+        return Task(model, source, self.objective, metric=self.metric, class_weights=weights)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The options that say how lanes are run, and how often that is written down."""
+
+    device: Device = "cpu"
+    precision: Precision = "float32"
+    threads: Annotated[int | None, typer.Option(help="Processors to use; all by default.")] = None
+    engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None
+    checkpoint_every: Annotated[
+        float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
+    ] = 5.0
+
+
+def with_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """`command` as Typer reads it: a parameter that is a dataclass becomes an option for each of its fields."""
+    signature = inspect.signature(command)
+    types = {name: one.annotation for name, one in signature.parameters.items()}
+    groups: dict[str, Any] = {name: kind for name, kind in types.items() if is_dataclass(kind)}
+    spread: list[inspect.Parameter] = []
+    for name, one in signature.parameters.items():
+        spread += [
+            inspect.Parameter(field.name, one.KEYWORD_ONLY, default=field.default, annotation=field.type)
+            for field in (fields(groups[name]) if name in groups else ())
+        ] or [one.replace(kind=one.KEYWORD_ONLY)]
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        command(**given)
+
+    called.__signature__ = signature.replace(parameters=spread)  # type: ignore[attr-defined]
+    return called
 
 
 def class_weights_of(text: str | None) -> str | list[float] | None:

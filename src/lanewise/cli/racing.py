@@ -9,41 +9,23 @@ from lanewise.cli.console import stderr
 from lanewise.cli.options import (
     AsJson,
     BatchSize,
-    ClassWeights,
-    Data,
-    Device,
+    EngineOptions,
     Epochs,
-    Folds,
-    Groups,
-    Metric,
-    Model,
-    Objective,
-    Precision,
     Seed,
-    Split,
     Storage,
-    Target,
-    Threads,
-    Time,
+    TaskOptions,
     recorded_names,
-    task_of,
-)
-from lanewise.cli.printing import print_answer, print_found
+    with_groups,
+)  # fmt: skip
+from lanewise.cli.printing import print_found
 from lanewise.cli.stopping import resumable
 from lanewise.study.racing import DEFAULT, RULES
 
 
+@with_groups
 def race(
-    data: Data = None,
-    target: Target = None,
-    split: Split = None,
-    groups: Groups = None,
-    time: Time = None,
-    folds: Folds = None,
-    model: Model = None,
-    objective: Objective = None,
-    metric: Metric = None,
-    class_weights: ClassWeights = None,
+    *,
+    task: TaskOptions,
     space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
     candidates: Annotated[
         int | None, typer.Option(help="Recipes to draw from the space; 48 without a budget.", show_default=False)
@@ -68,13 +50,7 @@ def race(
         Path | None, typer.Option(help="A recipe file; confirmed beside the finalists and compared with the winner.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
-    device: Device = "cpu",
-    precision: Precision = "float32",
-    threads: Threads = None,
-    engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None,
-    checkpoint_every: Annotated[
-        float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
-    ] = 5.0,
+    how: EngineOptions,
     sampler: Annotated[str, typer.Option(help="Who draws them: tpe, gp, cmaes, qmc, random or grid.")] = "tpe",
     enqueue: Annotated[
         list[Path] | None, typer.Option(help="A recipe's YAML file, to be raced first; may be given several times.")
@@ -90,13 +66,13 @@ def race(
     from lanewise.report import terminal
     from lanewise.study.folder import fresh_path
 
-    recorded = {"model": "mlp", "data": "digits"} | recorded_names(space)
-    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
-    task = task_of(recorded, data, model, aims, target=target, split=split, groups=groups, time=time, folds=folds)
+    on = task.task({"model": "mlp", "data": "digits"} | recorded_names(space))
+    # By default they follow from the data.
+    options = vars(how) | {name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None}
     folder = out or fresh_path()
     with resumable(folder, as_json), terminal.observer(stderr) as observer:
         found = api.race(
-            task,
+            on,
             space,
             candidates=candidates,
             budget=budget,
@@ -107,18 +83,12 @@ def race(
             epochs=epochs,
             batch_size=batch_size,
             out=folder,
-            device=device,
-            precision=precision,
-            threads=threads,
-            engine=engine,
-            checkpoint_every=checkpoint_every,
             observer=observer,
             sampler=sampler,
             enqueue=enqueue or [],
             storage=storage,
             baseline=baseline,
-            # By default they follow from the data.
-            **{name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None},
+            **options,
         )
     print_found(found.verdict, folder, as_json)
 
@@ -148,15 +118,9 @@ def resume(
     if folder.finished:
         folder.tidy()
         stderr.print(f"{run} is finished.", markup=False)
-        if folder.asked == "race":
-            print_found(api.read_verdict(folder), run, as_json)
-        else:
-            print_answer(read_answer(folder), run, as_json)
+        print_found(api.read_verdict(folder) if folder.asked == "race" else read_answer(folder), run, as_json)
         return
     task = api.recorded_task(folder.settings(), f"resume {run}", model, data)
     with resumable(run, as_json), terminal.observer(stderr) as observer:
         found = api.resume(run, task, observer=observer, storage=storage)
-    if isinstance(found, Result):
-        print_answer(found.answer, run, as_json)
-    else:
-        print_found(found.verdict, run, as_json)
+    print_found(found.answer if isinstance(found, Result) else found.verdict, run, as_json)

@@ -11,7 +11,7 @@ from typing import NoReturn
 import typer
 
 from lanewise.cli.console import stderr
-from lanewise.cli.printing import print_verdict
+from lanewise.cli.printing import print_words
 from lanewise.errors import InputError, WriteError
 
 STOPPED = 130
@@ -21,9 +21,9 @@ STOPPED = 130
 def resumable(path: Path, as_json: bool) -> Iterator[None]:
     """Stop at Ctrl-C and at SIGTERM with exit status 130 and the command that goes on with the run in `path`.
 
-    A verdict for which the disk has no room is printed before that is said.
+    What was found, where the disk has no room for it, is printed before that is said.
     """
-    from lanewise.api import UnrecordedError
+    from lanewise.runs import UnrecordedError
 
     # What a background job ignores stays ignored.
     heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
@@ -48,7 +48,7 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
         raise typer.Exit(STOPPED) from None
     except WriteError as error:
         if isinstance(error, UnrecordedError):
-            print_verdict(error.race.verdict, as_json)
+            print_words(error.found, as_json)
         command = resume_command(path)
         raise InputError(f"{error}; once that is mended, go on with: {command}" if command else str(error)) from None
     finally:

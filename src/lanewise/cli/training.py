@@ -4,28 +4,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lanewise.cli.console import stderr
-from lanewise.cli.options import (
-    BatchSize,
-    ClassWeights,
-    Data,
-    Device,
-    Epochs,
-    Folds,
-    Groups,
-    Metric,
-    Model,
-    Objective,
-    Precision,
-    Split,
-    Target,
-    Time,
-    task_of,
-)
+from lanewise.cli.options import BatchSize, Device, Epochs, Precision, TaskOptions, with_groups
 from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
 from lanewise.recipe import Recipe
@@ -42,24 +26,14 @@ class Asked:
     on_record: str = ""
 
 
-def of_file(
-    path: Path,
-    seed: int,
-    data: str | None,
-    model: str | None,
-    aims: dict[str, str | None],
-    loading: dict[str, Any],
-) -> Asked:
-    """The recipe in the file `path`; `aims` and `loading` are what `task_of` takes."""
+def of_file(path: Path, seed: int, given: TaskOptions) -> Asked:
+    """The recipe in the file `path`."""
     from lanewise.recipe_file import read
     from lanewise.task import check_recorded
 
     found, recorded = read(path)
     check_recorded(recorded, str(path))
-    for name, given in (("data", data), ("model", model)):
-        if given is None and name not in recorded:
-            raise InputError(f"{path}: names no {name} (a recipe file names no code to import); give it with --{name}")
-    return Asked(task_of(recorded, data, model, aims, **loading), found, seed)
+    return Asked(given.task(recorded, path), found, seed)
 
 
 def of_run(
@@ -101,20 +75,12 @@ def of_run(
     return Asked(task, found.recipe, seed, said)
 
 
+@with_groups
 def train(
     recipe: Annotated[
         Path, typer.Argument(help="A recipe file, such as the best.yaml of a race; or the folder of a race.")
     ],
-    data: Data = None,
-    target: Target = None,
-    split: Split = None,
-    groups: Groups = None,
-    time: Time = None,
-    folds: Folds = None,
-    model: Model = None,
-    objective: Objective = None,
-    metric: Metric = None,
-    class_weights: ClassWeights = None,
+    given: TaskOptions,
     save: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -145,16 +111,14 @@ def train(
     if save:
         check_writable(save)
     torch.set_num_threads(threads)
-    aims = {"objective": objective, "metric": metric, "class_weights": class_weights}
-    loading = {"target": target, "split": split, "groups": groups, "time": time, "folds": folds}
     if recipe.is_dir():
-        said = {"seed": seed, **aims, **loading}
-        settled = [f"--{name.replace('_', '-')}" for name, given in said.items() if given is not None]
-        asked = of_run(recipe, candidate, repeat, data, model, settled)
+        said = {"seed": seed, **vars(given), "data": None, "model": None}
+        settled = [f"--{name.replace('_', '-')}" for name, value in said.items() if value is not None]
+        asked = of_run(recipe, candidate, repeat, given.data, given.model, settled)
     elif candidate is not None:
         raise InputError(f"--candidate {candidate}: {recipe} is no folder; must be that of a race")
     else:
-        asked = of_file(recipe, seed or 0, data, model, aims, loading)
+        asked = of_file(recipe, seed or 0, given)
     task, found = asked.task, with_overrides(asked.recipe, epochs, batch_size)
     if asked.on_record:
         stderr.print(asked.on_record, markup=False)

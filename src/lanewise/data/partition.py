@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.data.stratified import stratified
 from lanewise.errors import InputError
 
 TRIES = 100
@@ -47,12 +48,8 @@ def divided(labels: Tensor | None, rows: int, seed: int, fraction: float) -> Spl
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
         return Split(order[validating:].sort().values, order[:validating].sort().values)
     check_counts(labels, validating, fraction)
-    # Imported here because scikit-learn takes longer to import than the rest of the package but torch.
-    from sklearn.model_selection import StratifiedShuffleSplit
-
-    splitter = StratifiedShuffleSplit(n_splits=1, test_size=validating, random_state=seed)
-    train, valid = next(splitter.split(np.zeros(rows), labels.numpy()))
-    return Split(torch.from_numpy(np.sort(train)), torch.from_numpy(np.sort(valid)))
+    train, valid = stratified(labels.numpy(), validating, seed)
+    return Split(torch.from_numpy(train), torch.from_numpy(valid))
 
 
 def check_counts(labels: Tensor, validating: int, fraction: float) -> None:

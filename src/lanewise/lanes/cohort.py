@@ -22,7 +22,7 @@ from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
 from lanewise.lanes.reestimation import reestimated, rows_to_take
-from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, scored
+from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, merged, scored
 from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
 
@@ -475,12 +475,14 @@ class Cohort:
     ) -> Found:
         """Scores of `rows`; batch norm's statistics are taken `anew`, as they always are of averaged weights."""
         prepared = group.prepared
+        if prepared.plan.packed:
+            blocks = merged(blocks, prepared.workers.count)
         if prepared.step.normed and (anew or prepared.step.averages):
             epochs = prepared.step.recipe.epochs
             taken = rows_to_take(epochs, len(pack.feed.repeat.split.train), len(evaluation_points(epochs)))
             taken = RUNG_ROWS if anew else taken
             blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks, taken)
-        return scored(prepared, pack.feed, blocks, rows, group.lane_rows, pack.width, test)
+        return scored(prepared, pack.feed, blocks, rows, group.lane_rows, test)
 
 
 def _standing(pack: Pack, states: list[list[Tensor]] | None = None) -> list[Lanes]:

@@ -23,6 +23,11 @@ class _Tensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live, self.peak = 0, 0
         self._known: set[int] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would import its compiler in order to tell it to leave this mode alone.
+        return False
+
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):

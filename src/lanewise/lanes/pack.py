@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.lanes.compiled import Fused
 from lanewise.lanes.feed import Chunk, Feed
 from lanewise.lanes.numbers import stack_tables
-from lanewise.lanes.program import Fused, Program
+from lanewise.lanes.program import Program
 from lanewise.models import seeded
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -
     losses = []
     with torch.no_grad():
         if isinstance(program, Fused):
-            state, program = program.own(state), program.step
+            return program.stretch(state, [rows, *chunk.leaves])
         for at in range(len(chunk)):
             with seeded(chunk.seeds[at]) if chunk.seeds else contextlib.nullcontext():
                 *state, loss = program(*state, rows[at], *chunk.step(at))

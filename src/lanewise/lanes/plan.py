@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
 
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.channels_last import channels_last
+from lanewise.lanes.compiled import Uncompiled
 from lanewise.lanes.feed import Chunk
 from lanewise.lanes.memory import USABLE, available_bytes, peak_bytes
+from lanewise.lanes.native import compiler
 from lanewise.lanes.pack import advance
-from lanewise.lanes.program import Program, capture, compile_mark, fused, has_compiler, train_program
+from lanewise.lanes.program import Program, train_program
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import Workers, available_threads
 
@@ -32,9 +33,8 @@ Python's lock between calls then. With 4, 8 and 16 lanes of the digits perceptro
 microseconds a lane-step were seen on a quiet machine, and 40 to 55, 37 to 39 and 23 on a shared one."""
 NARROWEST_PACK = 2
 """A pack of one lane rounds differently from all wider ones, so packs are padded to two."""
-COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 10.0, 3.0
-"""What compiling costs, with Inductor's cache on the disk empty and filled: 8 to 16 and 2 to 3 seconds on two cores,
-of which importing Inductor takes 1.5 to 2."""
+COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 10.0, 0.5
+"""What compiling costs, and loading what was compiled before, on two cores."""
 EXPECTED_SAVING = 0.75
 """Share of the eager time that compiling is taken to save. It saves 85 to 92% with small models, whose time is mostly
 calls; larger ones save less, but train for so long that compiling them is tried in any case."""
@@ -191,47 +191,40 @@ def check_draws(plan: Plan, step: LaneStep) -> None:
         )
 
 
-def program_of(plan: Plan, trial: Trial, graph: GraphModule | None = None) -> tuple[Program, float]:
+def program_of(plan: Plan, trial: Trial, uncompiled: Uncompiled | None = None) -> tuple[Program, float]:
     """The program of a plan that is already decided, and the seconds it took to compile.
 
     Args:
-        graph: what `captured` gave, where it has been called; it is changed.
+        uncompiled: what `uncompiled_of` gave, where it has been called.
     """
     if not plan.compiled:
         return train_program(trial.step, plan.packed, native=True, images_last=plan.channels_last), 0.0
-    trial = trial.laid_for(plan)
     begun = time.perf_counter()
-    program = fused(graph or captured(plan, trial), trial.examples(plan.width))
-    program(*trial.examples(plan.width))
+    program = (uncompiled or uncompiled_of(plan, trial)).compiled()
+    program(*trial.laid_for(plan).examples(plan.width))
     return program, time.perf_counter() - begun
 
 
-def captured(plan: Plan, trial: Trial) -> GraphModule:
-    """The graph of a plan's program."""
-    # Made before the graph is captured, or the copying of the model would be captured too.
+def uncompiled_of(plan: Plan, trial: Trial) -> Uncompiled:
+    """What there is to compile for a plan."""
+    # Made before its operations are written down, or the copying of the model would be among them.
     trial.step.model("train")
-    trial = trial.laid_for(plan)
     program = train_program(trial.step, plan.packed, images_last=plan.channels_last)
-    return capture(program, trial.examples(plan.width))
+    return Uncompiled(program, trial.laid_for(plan).examples(plan.width), plan.threads)
 
 
-def compile_seconds_to_expect(graph: GraphModule, examples: Sequence[Tensor]) -> float:
-    """What compiling will cost: less where Inductor has this very graph in its cache."""
-    return CACHED_COMPILE_SECONDS if compile_mark(graph, examples).exists() else COMPILE_SECONDS
-
-
-def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, GraphModule | None]:
-    """Why `plan` is not to be compiled where that saves `saving` seconds; else the graph to compile."""
-    if not has_compiler():
+def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, Uncompiled | None]:
+    """Why `plan` is not to be compiled where that saves `saving` seconds; else what there is to compile."""
+    if not compiler():
         return "the fastest way without a C++ compiler, of which none was found", None
     if saving < CACHED_COMPILE_SECONDS:
-        # Not even worth the second that capturing the graph takes, to ask whether Inductor knows it.
-        return f"compiling would cost about {CACHED_COMPILE_SECONDS:.0f} s at least and save {saving:.0f} s", None
-    graph = captured(plan, trial)
-    price = compile_seconds_to_expect(graph, trial.laid_for(plan).examples(plan.width))
+        # Not even worth a step, to learn whether it has been compiled before.
+        return f"compiling would cost about {CACHED_COMPILE_SECONDS:.1f} s at least and save {saving:.1f} s", None
+    uncompiled = uncompiled_of(plan, trial)
+    price = CACHED_COMPILE_SECONDS if uncompiled.is_kept else COMPILE_SECONDS
     if saving < price:
         return f"compiling would cost about {price:.0f} s and save {saving:.0f} s", None
-    return "", graph
+    return "", uncompiled
 
 
 def crowding() -> float:
@@ -391,11 +384,11 @@ def choose_plan(
         if seconds is not None:
             saving = seconds * MOST_COMPILING / crowding() - compile_seconds
         try:
-            unpaid, graph = not_worth_compiling(fused_plan, trial, saving)
-            if graph is None:
+            unpaid, uncompiled = not_worth_compiling(fused_plan, trial, saving)
+            if uncompiled is None:
                 why = why if plan.compiled else unpaid
                 continue
-            fused_program, took = program_of(fused_plan, trial, graph)
+            fused_program, took = program_of(fused_plan, trial, uncompiled)
             compile_seconds += took
             fused_cost = timed(fused_plan, fused_program)
             if fused_cost < cost:

@@ -1,5 +1,6 @@
 """Scores of a pack's lanes on given rows, in calls that fit into memory."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,30 +11,56 @@ from torch import Tensor
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Prepared
 from lanewise.lanes.feed import Feed
+from lanewise.lanes.pack import grouped, padded
+from lanewise.lanes.plan import EAGER_WIDTH, NARROWEST_PACK
 from lanewise.lanes.stopping import Lanes
 from lanewise.models import seeded
 
-EVALUATED_LANE_ROWS = 4096
-"""Rows times lanes that one evaluation call holds: bounds its memory."""
+EVALUATED_LANE_ROWS, USUAL_LANES = 4096, 16
+"""Rows times lanes that one evaluation call holds, where blocks have as many lanes as usual: bounds its memory."""
 LEAST_BATCHES = 32
 """Parts of the rows where an objective scores whole batches: intervals take them for rows."""
+
+MERGED_BYTES = 32 * 2**20
+"""Blocks whose states take more together are not copied into wider ones to be scored: large models gain nothing."""
+SPILL = 1.25
+"""A part may be this many times too large, rather than leave a small one over."""
 
 Found = tuple[dict[int, np.ndarray], dict[int, np.ndarray]]
 """Losses and metrics by candidate, float64 [rows] each."""
 
 
+def merged(blocks: Sequence[Lanes], workers: int) -> list[Lanes]:
+    """The lanes of narrow `blocks` in wide ones, one for each worker: what a call costs at least is paid less often."""
+    lanes = sum(len(block.candidates) for block in blocks)
+    width = max(NARROWEST_PACK, min(EAGER_WIDTH, math.ceil(lanes / workers)))
+    states = sum(leaf.numel() * leaf.element_size() for block in blocks for leaf in block.state)
+    if len(blocks) <= math.ceil(lanes / width) or states > MERGED_BYTES:
+        return list(blocks)
+    leaves = [torch.cat(parts) for parts in zip(*(block.own_state for block in blocks), strict=True)]
+    row = torch.cat([block.row[:, : len(block.candidates)] for block in blocks], dim=1)
+    candidates = [candidate for block in blocks for candidate in block.candidates]
+    found = []
+    for group in grouped(range(lanes), width):
+        places = padded(group, NARROWEST_PACK)
+        state = [leaf[places] for leaf in leaves]
+        found.append(Lanes(tuple(candidates[at] for at in group), state, row[:, places]))
+    return found
+
+
 def scored(
-    prepared: Prepared, feed: Feed, blocks: Sequence[Lanes], rows: Tensor, lane_rows: int, width: int, test: bool
+    prepared: Prepared, feed: Feed, blocks: Sequence[Lanes], rows: Tensor, lane_rows: int, test: bool = False
 ) -> Found:
     """(losses, metrics) of `rows` of the pool, or of the test data, for the lanes of all `blocks`.
 
     An objective that scores whole batches gives one loss and one metric for each batch of nearly one size instead.
 
     Args:
-        lane_rows: rows times lanes that one call may hold. width: lanes of the widest block.
+        lane_rows: rows times lanes that one call holds, if the blocks have 16 lanes.
     """
-    # No more rows than four batches either: training shows that a batch fits into memory.
-    size = max(1, min(lane_rows // width, 4 * feed.batch_size))
+    # No more rows than four batches either: training shows that a batch fits into memory. How wide the blocks are does
+    # not matter, or it would show in the last bits.
+    size = max(1, min(lane_rows // USUAL_LANES, 4 * feed.batch_size))
     parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
 
     def score(block: Lanes, leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -59,8 +86,8 @@ def scored(
 
 
 def evaluated_parts(rows: Tensor, size: int, by_row: bool) -> tuple[Tensor, ...]:
-    """`rows` in parts of at most `size`; for scores of whole batches, in at least 32 parts of nearly one size."""
+    """`rows` in parts of about `size`; for scores of whole batches, in at least 32 parts of nearly one size."""
     if by_row:
-        return torch.split(rows, size)
+        return torch.tensor_split(rows, math.ceil(len(rows) / (SPILL * size)))
     count = max(-(-len(rows) // size), min(len(rows), LEAST_BATCHES))
     return torch.tensor_split(rows, count)

@@ -20,6 +20,7 @@ from lanewise.errors import InputError, one_line
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.batch import BatchLayout, micro_batches
 from lanewise.lanes.channels_last import IMAGE_AXES
+from lanewise.lanes.dynamo import leave_out_dynamo
 from lanewise.lanes.listening import heard, listening
 from lanewise.lanes.numbers import AVERAGING, number_names
 from lanewise.lanes.precision import autocast, widen_outputs, widened
@@ -40,6 +41,8 @@ from lanewise.parts.norm import exponential_average
 from lanewise.parts.penalties import decayed, penalty_gradient, proximal_l1
 from lanewise.parts.roles import penalised, roles
 from lanewise.recipe import Recipe
+
+leave_out_dynamo()
 
 
 class Bound(nn.Module):

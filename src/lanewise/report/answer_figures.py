@@ -66,7 +66,7 @@ def rows_figure(
         ]  # fmt: skip
         labels.append(
             {"text": plain(row.label), "xref": "paper", "x": 0, "xanchor": "left", "y": at, "yanchor": "bottom",
-             "yshift": 6, "showarrow": False}
+             "yshift": 6, "showarrow": False, "bgcolor": "--page"}
         )  # fmt: skip
     ends = [unit * end for row in rows for end in (row.interval.low, row.interval.high, *row.singles)]
     low, high = (min([*ends, 0.0]), max([*ends, 0.0])) if sides else (min(ends), max(ends))

@@ -14,7 +14,7 @@ from lanewise.report.commands import task_options, train_command
 from lanewise.report.html import page
 from lanewise.report.markup import Cell, chips, code_block, figure_block, quiet, section, table, tiles
 from lanewise.report.plots import Figure
-from lanewise.report.words import counted, describe, lead_unit, lead_words, score_words, short, time_words
+from lanewise.report.words import TIMES, counted, describe, lead_unit, lead_words, score_words, short, time_words
 from lanewise.study.ablation import Ablation
 from lanewise.study.ablation_answer import AblationAnswer, Tried
 from lanewise.study.compared import Compared, ComparisonAnswer
@@ -38,19 +38,21 @@ def write(run: SideBySide, path: Path) -> None:
 
 def render(run: SideBySide) -> str:
     """The report as the text of one HTML page."""
-    answer, drawn = run.answer, list[Figure]()
+    answer, drawn, others = run.answer, list[Figure](), ""
+    title = headline(answer)
     if isinstance(answer, ComparisonAnswer):
-        title, body = headline(answer), comparison(answer, drawn)
+        body, others = comparison(answer, drawn), other_recipes(answer)
     elif isinstance(answer, AblationAnswer):
-        title, body = headline(answer), ablation(answer, drawn)
+        body = ablation(answer, drawn)
     else:
         assert isinstance(answer, SweepAnswer)
-        title, body = headline(answer), swept(answer, drawn)
+        body = swept(answer, drawn)
     ground = answer.ground
     parts = [
         opening(answer, title),
         *body,
         best_recipe(answer, run.task),
+        others,
         costs.costs_of(run.engine, run.model_description, ground.seconds, ground.lane_steps, ground.engine),
         again(run),
         f'<footer class="quiet">Written by Lanewise on {datetime.now():%d %B %Y at %H:%M}.</footer>',
@@ -107,19 +109,21 @@ def _facts(answer: Answer) -> list[tuple[str, str]]:
 
 
 def comparison(answer: ComparisonAnswer, drawn: list[Figure]) -> list[str]:
-    """The recipes beside each other, then each in full."""
+    """The recipes beside each other."""
     figure = answer_figures.lead_figure(answer)
     drawn.append(figure)
     rows = [(_row_class(one), _compared_cells(one, answer.ground)) for one in answer.compared]
     heads = _compared_heads("recipe", answer.ground)
+    return [section("How sure is it?", figure_block(figure), table(heads, rows), intro=_on_what(answer))]
+
+
+def other_recipes(answer: ComparisonAnswer) -> str:
+    """Those that are not the best, each in full."""
     full = [
         f"<h3>{escape(one.scored.name)}</h3>{code_block(dump(one.scored.recipe).rstrip())}"
         for one in answer.compared[1:]
     ]
-    return [
-        section("How sure is it?", figure_block(figure), table(heads, rows), intro=_on_what(answer)),
-        section("The other recipes", *full),
-    ]
+    return section("The other recipes", *full)
 
 
 def swept(answer: SweepAnswer, drawn: list[Figure]) -> list[str]:
@@ -194,16 +198,16 @@ def _rates(answer: AblationAnswer) -> str:
 
     def cells(tried: Tried) -> list[Cell]:
         words = [
-            f"{factor:g} times: {ground.kind.words(ground.kind.turned(score)) if isfinite(score) else 'diverged'}"
+            f"{TIMES}{factor:g}: {ground.kind.words(ground.kind.turned(score)) if isfinite(score) else 'diverged'}"
             for factor, score in zip(tried.factors, tried.scores, strict=True)
         ]
-        return [Cell(tried.technique), Cell(f"{tried.best:g} times"), Cell(" · ".join(words), wrap=True)]
+        return [Cell(tried.technique), Cell(f"{TIMES}{tried.best:g}"), Cell(" · ".join(words), wrap=True)]
 
     heads = [("without", False), ("best rate", True), ("tried", False)]
     told = quiet(" ".join(map(answer.rate_sentence, answer.tried)))
     intro = (
         "The recipe's rate was chosen together with all of its techniques. Where one that has much to do with the rate "
-        "is gone, others were tried, on repeats of their own; the best was then trained on the repeats above."
+        "is gone, multiples of it were tried, on repeats of their own; the best was then trained on the repeats above."
     )
     return section("Rates without them", table(heads, [("", cells(one)) for one in answer.tried]), told, intro=intro)
 
@@ -278,7 +282,7 @@ def again(run: SideBySide) -> str:
     words = command(run)
     if words is None:
         return section(
-            "Run it again", quiet(f"It takes the same recipes, given to lanewise {run.question.asked}. {fixed}")
+            "Run it again", quiet(f"Give the same recipes to lanewise {run.question.asked}, on the same data. {fixed}")
         )
     return section("Run it again", code_block(shlex.join(words)), quiet(fixed))
 

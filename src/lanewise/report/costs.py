@@ -40,7 +40,7 @@ def costs_of(
     each = 1e6 * seconds["train"] / lane_steps if lane_steps else 0.0
     held = engine.held
     facts = [
-        ("training steps", f"{lane_steps:,} over all lanes and repeats, {each:.0f} microseconds each"),
+        ("training steps", f"{lane_steps:,} over all lanes and repeats, {each:,.0f} microseconds each"),
         ("machine", f"{processor()}, {counted(os.cpu_count() or 1, 'hardware thread')}"),
         ("used", f"{engine.device}, {counted(engine.threads, 'thread')}"),
         ("model", model_description),

@@ -12,7 +12,7 @@ from lanewise.files import write_whole
 from lanewise.parts.schedules.plot import draw
 
 FORMATS = (".png", ".svg")
-NARROWEST = 30
+NARROWEST, TICKS = 30, 5
 
 
 def in_terminal(table: NDArray[np.float64], title: str, width: int) -> str:
@@ -23,6 +23,9 @@ def in_terminal(table: NDArray[np.float64], title: str, width: int) -> str:
     plotext.title(title)
     plotext.xlabel("step")
     plotext.plot(list(range(len(table))), table.tolist())
+    # The library's own marks lie between two steps.
+    steps = sorted({round(step) for step in np.linspace(0, len(table) - 1, TICKS)})
+    plotext.xticks(steps, [f"{step:,}" for step in steps])
     # The library ends each line with a code that resets colours, of which there are none.
     return str(plotext.uncolorize(plotext.build()))
 

@@ -1,5 +1,6 @@
 """The pieces of HTML that the report is built of. Text is escaped here; what is already markup is called so."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -49,8 +50,9 @@ def chips(phrases: Iterable[str]) -> str:
 
 
 def code_block(text: str) -> str:
-    """Text to be copied as it stands."""
-    return f'<div class="code"><button class="copy" type="button">Copy</button><pre>{escape(text)}</pre></div>'
+    """Text to be copied as it stands; lines break between options of a command, not after their hyphens."""
+    whole = re.sub(r"(?<!\S)--\S+", r'<span class="option">\g<0></span>', escape(text))
+    return f'<div class="code"><button class="copy" type="button">Copy</button><pre>{whole}</pre></div>'
 
 
 def definitions(facts: Iterable[tuple[str, str]]) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.recipe_file import dump
-from lanewise.report.words import counted, describe, lead_unit, loss_words, score_words, time_words
+from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_words, time_words
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
@@ -206,9 +206,8 @@ def _lead(finalist: Finalist, verdict: Verdict, with_interval: bool) -> tuple[st
     lead = finalist.difference
     if lead is None:
         return "", place_words(finalist, verdict)
-    mean, low, high = verdict.kind.difference_words([lead.mean, lead.low, lead.high])
-    lead_words = f"{mean} ({low} to {high})" if with_interval else mean
-    return lead_words, place_words(finalist, verdict)
+    mean, low, high = lead_words(lead, verdict.kind)
+    return f"{mean} ({low} to {high})" if with_interval else mean, place_words(finalist, verdict)
 
 
 def _table() -> Table:
@@ -223,10 +222,10 @@ def _line(text: str, style: str = "") -> Text:
 def _left(seconds: float | None) -> list[str]:
     if seconds is None:
         return []
-    return [f"about {time_words(seconds)} left" if seconds >= 1 else "nearly done"]
+    return [f"about {time_words(seconds)} left" if seconds >= 1 else "less than 1 s left"]
 
 
 def _field(progress: Progress) -> str:
     if not progress.drops:
-        return f"{counted(progress.drawn, 'recipe')}, to the end"
+        return f"{counted(progress.drawn, 'recipe')}, all to the end"
     return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"

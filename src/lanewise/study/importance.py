@@ -1,5 +1,7 @@
 """What mattered: how far each setting told the better candidates of a study from the others, by Optuna's measure."""
 
+import importlib
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lanewise.lanes.streams import stream_seed
@@ -40,6 +41,11 @@ class Importance:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `verdict.json`."""
         return asdict(self)
+
+
+def import_ahead() -> None:
+    """Begin to import what `importance` needs, for which there is time while lanes train without Python's lock."""
+    threading.Thread(target=importlib.import_module, args=("optuna.importance",), daemon=True).start()
 
 
 def importance(trials: Sequence[FrozenTrial], seed: int) -> tuple[Importance, ...]:
@@ -97,6 +103,9 @@ def place(trial: FrozenTrial) -> tuple[int, float] | None:
 
 def measured(study: optuna.Study, places: np.ndarray) -> dict[str, float]:
     """The importance of every setting for coming to a low place, one place for each trial."""
+    # It brings scikit-learn's forests, which take a second to import; see `import_ahead`.
+    from optuna.importance import PedAnovaImportanceEvaluator
+
     evaluator = PedAnovaImportanceEvaluator(target_quantile=BETTER)
     with warnings.catch_warnings():
         # It warns that a low target counts as better, which is meant.

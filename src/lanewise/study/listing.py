@@ -70,7 +70,8 @@ def summary(path: Path) -> Summary:
     try:
         known = read_json(path / MARK, MARK)
         if known.get("lanewise") != FORMAT:
-            return Summary(run, OTHER, problem=f"format {known.get('lanewise')!r}", begun=_begun(known, path))
+            problem = f"has format {known.get('lanewise')!r}; this version of Lanewise reads format {FORMAT}"
+            return Summary(run, OTHER, problem=problem, begun=_begun(known, path))
         about: dict[str, Any] = {name: str(known[name]) for name in ("data", "model") if known.get(name) is not None}
         begun = _begun(known, path)
         folder = RunFolder.reopened(path)
@@ -102,8 +103,8 @@ def _answer(data: Mapping[str, Any]) -> str:
     """The answer to a question about recipes, from its `verdict.json`, in short."""
     best = data["recipe"] if data["asked"] == "ablate" else data["recipes"][0]
     score = ScoreKind(data["greater_is_better"], data["fraction"]).words(best["score"]["mean"])
-    name = {"sweep": f"{data.get('field')} = {best['name']}", "ablate": "whole"}.get(data["asked"], best["name"])
-    return f"{name}: validation {data['metric']} {score}"
+    name = {"sweep": f"{data.get('field')} = {best['name']}: ", "ablate": ""}.get(data["asked"], f"{best['name']}: ")
+    return f"{name}validation {data['metric']} {score}"
 
 
 def _begun(known: Mapping[str, Any], path: Path) -> str:

@@ -1,41 +1,34 @@
 """The race: draw candidates, train them side by side, drop the hopeless, confirm the finalists, give the verdict."""
 
-import contextlib
 import math
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from torch import Tensor
 
-from lanewise.errors import InputError, WriteError
+from lanewise.errors import InputError
 from lanewise.lanes.checkpoint import restore
 from lanewise.lanes.cohort import Cohort, evaluation_points
-from lanewise.lanes.engine import Costs, Engine
-from lanewise.lanes.keeper import Keeper
-from lanewise.lanes.plan import Plan
 from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import save
 from lanewise.study import identity, record
 from lanewise.study.budget import Budget
 from lanewise.study.candidate import Candidate
-from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
+from lanewise.study.checkpoint import Snapshot
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
 from lanewise.study.decisions import Decisions
 from lanewise.study.drawing import Drawing
-from lanewise.study.folder import RunFolder, read_plans
+from lanewise.study.folder import RunFolder
 from lanewise.study.generation import leave_at_rung, tell, trainable, usable
-from lanewise.study.importance import importance
+from lanewise.study.importance import import_ahead, importance
 from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
-from lanewise.study.progress import Observer, Progress, standings
+from lanewise.study.progress import Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
+from lanewise.study.run import Run, RunOptions
 from lanewise.study.sampling import Sampler
-from lanewise.study.score_kind import ScoreKind
 from lanewise.study.settings import RaceSettings
 from lanewise.study.stage import Stage, candidates_of, last_scores_of, rungs_of, snapshot
 from lanewise.study.verdict import Verdict
@@ -45,23 +38,22 @@ PILOTS = 8
 """Recipes drawn to find one whose steps can be timed before the first generation of a race by time."""
 
 
-class Study:
+class Study(Run[Verdict]):
     """One race from the first draw to the verdict.
 
     Args:
-        task: model, data, objective. space: a recipe with ranges. settings: what to do.
-        folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
-        observer: told how it goes. device, threads, precision, plans: see `Engine`.
-        every: seconds between two checkpoints, at least; 0 for one after every few steps.
+        space: a recipe with ranges. settings: what to do.
         drawing: how candidates are drawn and where that is recorded; by default with TPE, in the folder.
         baseline: a recipe that is confirmed beside the finalists and compared with the winner; its number is the next
             after those drawn.
-        clock: seconds from any start; what a budget in time is decided by.
+        task, **options: see `Run`; a budget in time is decided by its clock.
 
     Attributes:
         candidates: all that were drawn, in order. confirmed: the finalists on fresh repeats, and the baseline.
-        confirm: how many fresh repeats that are. kind: of the metric's scores. verdict: what was found.
+        confirm: how many fresh repeats that are. verdict: what was found.
     """
+
+    settings: RaceSettings
 
     def __init__(
         self,
@@ -69,38 +61,21 @@ class Study:
         space: Recipe,
         settings: RaceSettings,
         *,
-        folder: RunFolder | None = None,
-        observer: Observer | None = None,
-        device: str = "cpu",
-        precision: str = "float32",
-        threads: int | None = None,
-        plans: dict[str, Plan] | None = None,
-        every: float = EVERY,
         drawing: Drawing | None = None,
         baseline: Recipe | None = None,
-        clock: Callable[[], float] = time.perf_counter,
+        **options: Unpack[RunOptions],
     ) -> None:
         if not space.is_space:
             raise InputError("space: there is nothing to choose, every value is fixed; train it with: lanewise train")
-        check_number("checkpoint_every", every, Allowed(0.0))
+        folder = options.get("folder")
         if not (folder and folder.resumes):
             most = Allowed(2, settings.candidates or math.inf, integer=True, optional=True)
             check_number("finalists", settings.finalists, most)
             settings.check_folds(task.source.splitter.folds)
         self.drawing = drawing or Drawing()
         self.drawing.check(space, settings.seed, settings.candidates)
-        self.task, self.space, self.settings, self.folder = task, space, settings, folder
-        self.observer = observer or Observer()
-        self.baseline, self.clock = baseline, clock
-        self.begun = clock()
-        self.model_description = task.check_model()
-        self.kind = ScoreKind.of(task.objective.metric)
-        self._every, self._plans = every, plans
-        replayed = read_plans(folder.engine) if folder and folder.resumes and folder.engine.exists() else None
-        self.engine = Engine(
-            task, settings.seed, device=device, threads=threads, precision=precision, plans=plans,
-            note=self.observer.note, replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
-        )  # fmt: skip
+        super().__init__(task, settings, **options)
+        self.space, self.baseline = space, baseline
         # A batch larger than the data is a user's mistake, to be found before anything is written.
         size = space.batch_size
         for rows in size.extremes() if isinstance(size, Variable) else (size,):
@@ -113,7 +88,6 @@ class Study:
         self.confirmed: list[Candidate] = []
         self.confirm = settings.confirm
         self.verdict: Verdict
-        self.keeper = Keeper()
         self._rungs = RUNGS if settings.rule != "none" else ()
         epochs = space.epochs.extremes() if isinstance(space.epochs, Variable) else (space.epochs,)
         self.pace = Pace(
@@ -128,81 +102,44 @@ class Study:
             int(baseline is not None),
             FINISH_SECONDS if folder else 0.0,
         )
-        self._stage: Stage | None = None
         self._phase = ""
         self._done = 0.0
 
-    def run(self, report: Callable[[Path], object] | None = None) -> Verdict:
-        """Run the whole race and return the verdict; the record is complete in the folder afterwards.
+    def _about(self) -> list[str]:
+        held = self.engine.held
+        rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
+        return [
+            f"{self.task.model_name} on {self.task.source.name}: {rows}",
+            f"model: {self.model_description}",
+            *about_rounds(self.settings, self.task.source.splitter.folds),
+        ]
 
-        Args:
-            report: writes the report of this study, its verdict found, to a path; called before the run counts as
-                finished.
-        """
-        with self.folder.held() if self.folder else contextlib.nullcontext():
-            held = self.engine.held
-            rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
-            self.observer.note(f"{self.task.model_name} on {self.task.source.name}: {rows}")
-            self.observer.note(f"model: {self.model_description}")
-            for line in about_rounds(self.settings, self.task.source.splitter.folds):
-                self.observer.note(line)
-            wait = True
-            try:
-                self._run_stages()
-            except KeyboardInterrupt:
-                # Workers may be in the middle of seconds of work, of which nothing will be kept.
-                wait = False
-                raise
-            finally:
-                self.engine.close(wait)
-            if self.folder:
-                self._record(self.folder, report)
-        return self.verdict
+    def _write_results(self, folder: RunFolder) -> None:
+        record.write_results(folder, self.task, self.candidates, self.confirmed, self.verdict)
 
-    def _record(self, folder: RunFolder, report: Callable[[Path], object] | None) -> None:
-        """Write what stays of the race, the report too."""
-        try:
-            record.write_results(folder, self.task, self.candidates, self.confirmed, self.verdict)
-            if report is not None:
-                report(folder.report)
-            record.finish(folder, self.verdict)
-        except WriteError:
-            # Who goes on with the run has then nothing left to train; there may be room for this, which is small.
-            with contextlib.suppress(WriteError):
-                self.keeper.save()
-            raise
-
-    def _run_stages(self) -> None:
+    def _train(self) -> Verdict:
         """Run all stages: generations of the race, then the confirmation; from the last checkpoint on, if any."""
-        folder = self.folder
-        found = self._last_checkpoint(folder) if folder and folder.resumes else None
-        if folder and folder.resumes:
-            if not folder.write_space(self.space, self.task.names):
-                self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
-        elif folder:
-            self._write_settings(folder)
+        folder, found = self.folder, self._last_checkpoint()
+        if folder and folder.resumes and not folder.write_space(self.space, self.task.names):
+            self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
         sampler = self._sampler(found[1] if found else None)
         try:
             stage = self._restored(*found, sampler) if found else None
-            if folder:
-                self.keeper = Keeps(folder.checkpoints, lambda: self._snapshot(sampler), self._every)
+            self._keep(lambda: self._snapshot(sampler))
             if stage is None or stage.generation is not None:
                 if stage:
-                    self._race(self._begin(stage), sampler)
+                    self._race(stage, sampler)
                 while size := self.pace.next_size():
                     stage = self._generation(sampler, len(self.pace.sizes) - 1, size)
                     if stage:
-                        self._race(self._begin(stage), sampler)
+                        self._race(stage, sampler)
                 stage = self._finalists()
-            found_best = self._confirm(self._begin(stage))
+            found_best = self._confirm(stage)
             trials = sampler.study.get_trials(deepcopy=False)
             self.verdict = replace(found_best, importance=importance(trials, self.settings.seed))
         finally:
             sampler.close()
-
-    def elapsed(self) -> float:
-        """Seconds spent on the race so far, in all its processes."""
-        return self.clock() - self.begun
+        return self.verdict
 
     def _timed(self) -> tuple[float, float]:
         """(seconds of an epoch of one more lane in a block, lanes that a call costs as much as beside its lanes).
@@ -219,7 +156,7 @@ class Study:
         lane, overhead = timed_steps(prepared)
         return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
 
-    def _write_settings(self, folder: RunFolder) -> None:
+    def _write_settings(self, folder: RunFolder) -> dict[str, Any]:
         about = identity.described(
             self.task, self.space, self.settings, self.engine, self._plans, self._every, self.baseline
         )
@@ -227,17 +164,7 @@ class Study:
         folder.write_settings(about, self.space, self.task.names)
         if self.baseline is not None:
             save(self.baseline, folder.baseline)
-        if about["model_checksums"] is None:
-            self.observer.note("initial weights differ from call to call of the model: so would a run that is resumed")
-
-    def _last_checkpoint(self, folder: RunFolder) -> Snapshot | None:
-        found = folder.checkpoints.newest(self.observer.note)
-        changed = identity.changes(folder.settings(), self.engine)
-        if changed:
-            self.observer.note(f"last bits may differ from those of a run never stopped: {'; '.join(changed)}")
-        if found is None:
-            self.observer.note("resuming from the start: there is no whole checkpoint")
-        return found
+        return about
 
     def _sampler(self, data: dict[str, Any] | None) -> Sampler:
         """A new sampler, or the one that the run's last checkpoint tells of."""
@@ -252,8 +179,8 @@ class Study:
 
     def _restored(self, tensors: dict[str, Tensor], data: dict[str, Any], sampler: Sampler) -> Stage:
         """The stage that the race was in when the checkpoint was written; everything else is set as it was then."""
-        self.engine.costs = Costs(**data["costs"])
-        self.begun, self._done = self.clock() - data["seconds"], data.get("done", 0.0)
+        self._restore_costs(data)
+        self._done = data.get("done", 0.0)
         self.candidates = candidates_of(data, "candidates", sampler.recipes)
         generation = data["generation"]
         drawn = Counter(candidate.generation for candidate in self.candidates)
@@ -267,12 +194,7 @@ class Study:
             stage = self._stage_of([self.candidates[number] for number in data["own"]], generation)
         restore(stage.cohort, tensors, data["cohort"])
         stage.rungs, stage.last = rungs_of(data, len(stage.cohort.repeats)), last_scores_of(data)
-        self.observer.note(f"resuming {self._phase}, {stage.cohort.progress:.0%} of its steps evaluated")
-        return stage
-
-    def _begin(self, stage: Stage) -> Stage:
-        self._stage = stage
-        stage.cohort.keeper = self.keeper
+        self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {self._phase}")
         return stage
 
     def _generation(self, sampler: Sampler, generation: int, size: int) -> Stage | None:
@@ -302,26 +224,14 @@ class Study:
     def _race(self, stage: Stage, sampler: Sampler) -> None:
         """Train a generation to the end; at each rung some leave, and at the end the sampler is told of all."""
         cohort, rule, rungs = stage.cohort, self.settings.rule, stage.cohort.rungs
-        for progress in cohort.evaluation_points:
-            if progress <= cohort.progress:
-                continue
-            if not cohort.live:
-                break
-            cohort.advance(progress)
-            stage.evaluate()
-            self._show()
+        import_ahead()
+        for progress in self._evaluations(stage):
             assert stage.last is not None
             # A candidate that diverged in one repeat has no mean, so its lanes give up their places in all.
             cohort.keep([at for at in cohort.live if np.isfinite(stage.last.loss[at]).all()])
             if progress in rungs and progress < 1 and cohort.live:
                 leave_at_rung(stage, progress, rungs, rule, sampler, self.kind)
-            self._keep()
         tell(stage.own, sampler, self.kind)
-
-    def _keep(self) -> None:
-        """Write a checkpoint if it is time for one."""
-        if self.keeper.due():
-            self.keeper.save()
 
     def _finalists(self) -> Stage:
         """The best of those that finished the race, at the start of their confirmation."""
@@ -341,13 +251,8 @@ class Study:
         return Stage(None, self.confirmed, cohort, np.full((0, len(self.confirmed), self.confirm), np.nan))
 
     def _confirm(self, stage: Stage) -> Verdict:
-        for progress in stage.cohort.evaluation_points:
-            if progress <= stage.cohort.progress:
-                continue
-            stage.cohort.advance(progress)
-            stage.evaluate()
-            self._show()
-            self._keep()
+        for _ in self._evaluations(stage):
+            pass
         drawn = len(self.candidates)
         baseline = None if self.baseline is None else drawn
         return reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)

@@ -18,9 +18,3 @@ def write_results(
     traces.write(traces.traces(phases, verdict.kind), folder.traces)
     traces.write(traces.table_of(candidates, confirmed, verdict.kind), folder.candidates)
     save(verdict.winner, folder.best, task.names)
-
-
-def finish(folder: RunFolder, verdict: Verdict) -> None:
-    """Write `verdict.json`, by which the run counts as finished, and remove what only an unfinished one needs."""
-    folder.write_json(folder.verdict.name, verdict.to_dict())
-    folder.checkpoints.remove()

@@ -90,9 +90,10 @@ class SweepAnswer(Answer):
                 f"The largest value within one standard error ({unit}) of the best is {self.within}: take it where "
                 "the simpler model is to have the benefit of the doubt (Breiman and others, 1984)."
             )
-        numbers = self.numbers
-        if numbers and float(parse(first.scored.name)) in (min(numbers), max(numbers)):
-            side = "least" if float(parse(first.scored.name)) == min(numbers) else "largest"
+        numbers, best = self.numbers, first.scored.name
+        # Below 0 no field has a value.
+        if numbers and float(parse(best)) in (min(numbers), max(numbers)) and float(parse(best)):
+            side = "least" if float(parse(best)) == min(numbers) else "largest"
             lines.append(f"The best is the {side} value tried; one beyond it may be better still.")
         return lines
 

@@ -1,0 +1,192 @@
+"""What a race and a question about given recipes have in common: engine, folder, checkpoints, and how a run ends."""
+
+import contextlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, TypedDict, TypeVar
+
+from lanewise.errors import WriteError
+from lanewise.lanes.engine import Costs, Engine
+from lanewise.lanes.keeper import Keeper
+from lanewise.lanes.plan import Plan
+from lanewise.parts.part import Allowed, check_number
+from lanewise.study import identity
+from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
+from lanewise.study.folder import RunFolder, read_plans
+from lanewise.study.progress import Observer
+from lanewise.study.question import Answer
+from lanewise.study.score_kind import ScoreKind
+from lanewise.study.stage import Stage
+from lanewise.study.verdict import Verdict
+from lanewise.task import Task
+
+Found = TypeVar("Found", bound=Verdict | Answer)
+
+
+class RunOptions(TypedDict, total=False):
+    """What every run takes by name, see `Run`."""
+
+    folder: RunFolder | None
+    observer: Observer | None
+    device: str
+    precision: str
+    threads: int | None
+    plans: dict[str, Plan] | None
+    every: float
+    clock: Callable[[], float]
+
+
+class Run(ABC, Generic[Found]):
+    """Recipes trained stage by stage to find something out, from the first step or from the last checkpoint.
+
+    Args:
+        task: model, data, objective. settings: a dataclass with a `seed`.
+        folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
+        observer: told how it goes. device, precision, threads, plans: see `Engine`.
+        every: seconds between two checkpoints, at least; 0 for one after every few steps.
+        clock: seconds from any start.
+
+    Attributes:
+        engine: trains the lanes. kind: of the metric's scores. begun: when by the clock, the time of all processes
+            counted. keeper: writes the checkpoints. found: None until the end.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: Any,
+        *,
+        folder: RunFolder | None = None,
+        observer: Observer | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
+        threads: int | None = None,
+        plans: dict[str, Plan] | None = None,
+        every: float = EVERY,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        check_number("checkpoint_every", every, Allowed(0.0))
+        self.task, self.settings, self.folder, self.clock = task, settings, folder, clock
+        self.observer = observer or Observer()
+        self.begun = clock()
+        self.model_description = task.check_model()
+        self.kind = ScoreKind.of(task.objective.metric)
+        self._every, self._plans = every, plans
+        replayed = read_plans(folder.engine) if folder and folder.resumes and folder.engine.exists() else None
+        self.engine = Engine(
+            task, settings.seed, device=device, threads=threads, precision=precision, plans=plans,
+            note=self.observer.note, replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
+        )  # fmt: skip
+        self.keeper = Keeper()
+        self.found: Found | None = None
+        self._stage: Stage | None = None
+
+    def run(self, report: Callable[[Path], object] | None = None) -> Found:
+        """Train everything and return what was found; the record is complete in the folder afterwards.
+
+        Args:
+            report: writes the report, what was found being known, to a path; called before the run counts as finished.
+        """
+        with self.folder.held() if self.folder else contextlib.nullcontext():
+            for line in self._about():
+                self.observer.note(line)
+            wait = True
+            try:
+                self.found = found = self._train()
+            except KeyboardInterrupt:
+                # Workers may be in the middle of seconds of work, of which nothing will be kept.
+                wait = False
+                raise
+            finally:
+                self.engine.close(wait)
+            if self.folder:
+                self._record(self.folder, found, report)
+        return found
+
+    @abstractmethod
+    def _about(self) -> list[str]:
+        """What to note before the first step."""
+
+    @abstractmethod
+    def _train(self) -> Found:
+        """Train everything, from `_last_checkpoint` on, and say what was found."""
+
+    @abstractmethod
+    def _write_settings(self, folder: RunFolder) -> dict[str, Any]:
+        """Make the new `folder` that of a run; returns what `run.json` holds."""
+
+    @abstractmethod
+    def _write_results(self, folder: RunFolder) -> None:
+        """Write the traces and the best recipe."""
+
+    @abstractmethod
+    def _show(self) -> None:
+        """Tell the observer how far it has come."""
+
+    def elapsed(self) -> float:
+        """Seconds spent on the run so far, in all its processes."""
+        return self.clock() - self.begun
+
+    def _last_checkpoint(self) -> Snapshot | None:
+        """The checkpoint to go on from, if any; a new folder gets its record first."""
+        folder = self.folder
+        if folder is None:
+            return None
+        if not folder.resumes:
+            if self._write_settings(folder)["model_checksums"] is None:
+                self.observer.note(
+                    "initial weights differ from call to call of the model: so would a run that is resumed"
+                )
+            return None
+        found = folder.checkpoints.newest(self.observer.note)
+        changed = identity.changes(folder.settings(), self.engine)
+        if changed:
+            self.observer.note(f"last bits may differ from those of a run never stopped: {'; '.join(changed)}")
+        if found is None:
+            self.observer.note("resuming from the start: there is no whole checkpoint")
+        return found
+
+    def _restore_costs(self, data: Mapping[str, Any]) -> None:
+        """Count the time and the work of the processes before this one, which a checkpoint tells of, too."""
+        self.engine.costs = Costs(**data["costs"])
+        self.begun = self.clock() - data["seconds"]
+
+    def _keep(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Write checkpoints of what `snapshot` returns from now on, where there is a folder for them."""
+        if self.folder:
+            self.keeper = Keeps(self.folder.checkpoints, snapshot, self._every)
+
+    def _evaluations(self, stage: Stage) -> Iterator[float]:
+        """Train `stage` from where it is to the end; yields the progress at which it has just been evaluated.
+
+        A checkpoint, where it is time for one, holds what was made of the evaluation.
+        """
+        self._stage = stage
+        stage.cohort.keeper = self.keeper
+        for progress in stage.cohort.evaluation_points:
+            if progress <= stage.cohort.progress:
+                continue
+            if not stage.cohort.live:
+                break
+            stage.cohort.advance(progress)
+            stage.evaluate()
+            self._show()
+            yield progress
+            if self.keeper.due():
+                self.keeper.save()
+
+    def _record(self, folder: RunFolder, found: Found, report: Callable[[Path], object] | None) -> None:
+        """Write what stays of the run, the report too; `verdict.json` comes last and says that it is finished."""
+        try:
+            self._write_results(folder)
+            if report is not None:
+                report(folder.report)
+            folder.write_json(folder.verdict.name, found.to_dict())
+            folder.checkpoints.remove()
+        except WriteError:
+            # Who goes on with the run has then nothing left to train; there may be room for this, which is small.
+            with contextlib.suppress(WriteError):
+                self.keeper.save()
+            raise
