@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 
 from bench import (
+    calibration,
     candidate_step,
     coordinates,
     coverage,
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "time-to-answer": time_to_answer.main,
     "races": races.main,
     "coverage": coverage.main,
+    "calibration": calibration.main,
     "equal-studies": equal_studies.main,
     "rules": rules.main,
     "places": places.main,
@@ -44,7 +46,7 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "races": races.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "coordinates", "coverage", "equal-studies", "peers")
+BY_NAME_ONLY = ("races", "coordinates", "coverage", "calibration", "equal-studies", "peers")
 """What takes minutes or half an hour, or needs an environment of its own."""
 
 

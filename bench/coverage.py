@@ -11,15 +11,16 @@ these with more noise of the seeds, or of the rows.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
+from bench import coverage_grid
 from bench.equal_studies import Magnitudes
 from bench.rounds import machine, revision
-from lanewise.study.comparison import PairedMeans, RowScores, lead_of, means_of, row_noise, with_best
+from bench.studies import analysed, declared
+from lanewise.study.comparison import RowScores, lead_of
 from lanewise.study.statistics import fraction_interval, resampled_interval
 
 POOL, TEST, SHARE = 1438, 359, 0.25
@@ -55,13 +56,13 @@ class Sizes:
 class Simulation:
     """Studies of candidates whose expected scores are known."""
 
-    def __init__(self, given: Magnitudes, repeats: int, seed: int) -> None:
+    def __init__(self, given: Magnitudes, repeats: int, seed: int, splits: int = SPLITS) -> None:
         self.sizes, self.repeats = Sizes.of(given), repeats
         self.generator = np.random.default_rng(seed)
         self.valid = round(SHARE * POOL)
         self.splits = [
             np.concatenate([self.generator.permutation(POOL)[: self.valid] for _ in range(repeats)])
-            for _ in range(SPLITS)
+            for _ in range(splits)
         ]
         self.repeat = np.repeat(np.arange(repeats), self.valid)
 
@@ -74,7 +75,7 @@ class Simulation:
         """
         bound = stats.norm.ppf(expected).astype(np.float32)
         run = self.sizes.run * self._normal(count, len(expected), self.repeats)
-        rows = self.splits[number % SPLITS]
+        rows = self.splits[number % len(self.splits)]
         score = self._rows(count, len(expected), POOL)[:, :, rows]
         score += bound[:, None] + run[:, :, self.repeat]
         score += self.sizes.rest * self._normal(*score.shape)
@@ -88,23 +89,6 @@ class Simulation:
 
     def _normal(self, *shape: int) -> np.ndarray:
         return self.generator.standard_normal(shape, dtype=np.float32)
-
-
-def analysed(rows: RowScores) -> Iterator[tuple[np.ndarray, PairedMeans]]:
-    """(scores [candidates, repeats], what the verdict makes of them) of each study."""
-    scores, noise = rows.means, row_noise(rows)
-    for at, one in enumerate(scores):
-        lasting = noise.persistence[at]
-        own = replace(noise, within=noise.within[at], between=noise.between[at], persistence=lasting)
-        yield one, means_of(one, own)
-
-
-def declared(means: PairedMeans) -> list[int]:
-    """The best and the candidates that the verdict calls worse than it; empty if there are none."""
-    best = int(means.mean.argmax())
-    others = [at for at in range(len(means.mean)) if at != best]
-    worse = [at for at, interval in zip(others, with_best(means, best), strict=True) if interval.low > 0]
-    return [best, *worse] if worse else []
 
 
 def declared_by_means(scores: np.ndarray) -> bool:
@@ -185,4 +169,5 @@ def main() -> None:
     """Simulate and print."""
     print(f"Simulated studies, {machine()}; {revision()}\n{MEASURED}")
     equal_candidates()
+    coverage_grid.main(STUDIES, INTERVALS)
     power()

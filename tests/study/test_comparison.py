@@ -118,9 +118,28 @@ def test_equal_candidates_are_told_apart_as_seldom_as_stated(
         wrong += any(lead.low > 0 for lead in with_best(means, int(means.mean.argmax())))
         error, freedom = means.spread(0, 1)
         held += abs(means.mean[0] - means.mean[1]) <= stats.t.ppf(0.975, freedom) * error
-    # Freedom after Satterthwaite is an approximation: of 3 repeats in which the runs differ much, 6% are declared.
-    assert 0.01 <= wrong / STUDIES <= MOST_WRONG + (0.015 if repeats == 3 else 0)
+    assert 0.01 <= wrong / STUDIES <= MOST_WRONG
     assert 0.92 <= held / STUDIES <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("studies", "candidates", "run", "own", "rest"),
+    [(1000, 2, 0.67, 1.0, 0.3), (400, 12, 0.67, 1.0, 0.3), (400, 12, 0.007, 0.2, 1.0)],
+    ids=["seeds, two", "seeds, many", "rows, many"],
+)
+def test_few_rows_in_few_repeats_keep_the_error_rate(
+    studies: int, candidates: int, run: float, own: float, rest: float
+) -> None:
+    # 60 rows that all of 3 repeats share. Before pairs were taken together, and by Satterthwaite's freedom, about 8%,
+    # 8% and 1.6% were declared of these.
+    generator, wrong = np.random.default_rng(0), 0
+    for _ in range(studies):
+        values = own * generator.standard_normal((candidates, 1, 60))
+        values = values + run * generator.standard_normal((candidates, 3, 1))
+        values = values + rest * generator.standard_normal((candidates, 3, 60))
+        means = of(RowScores.crossed(values))
+        wrong += any(lead.low > 0 for lead in with_best(means, int(means.mean.argmax())))
+    assert 0.025 <= wrong / studies <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / studies)
 
 
 def test_an_unlike_candidate_does_not_spoil_the_error_rate() -> None:
@@ -162,29 +181,34 @@ def test_a_lead_on_test_rows_covers_new_runs_and_new_rows() -> None:
     assert 0.93 <= held / STUDIES <= 0.97
 
 
-def test_the_chance_of_the_best_of_two_is_student_s() -> None:
-    means = paired_means(np.array([[1.0, 2.0, 3.0, 2.5], [1.0, 1.0, 1.0, 3.0]]))
-    error, freedom = means.spread(0, 1)
-    expected = stats.t.cdf((means.mean[0] - means.mean[1]) / error, freedom)
-    assert chances_of_best(means) == pytest.approx([expected, 1 - expected], abs=0.01)
+def test_the_chance_of_the_best_of_two_worked_by_integration() -> None:
+    # Errors that are known: the difference of two is normal, and so is what is believed of it where tau is.
+    means = PairedMeans(np.array([0.03, 0.0]), 2e-4 * np.eye(2), np.zeros((2, 2)), np.full(2, 1e9), None, 5, 100)
+    taus = 2 * np.sqrt(2e-4) * np.tan(np.pi / 2 * (np.arange(20_000) + 0.5) / 20_000)
+    whole = 4e-4 + 2 * taus**2
+    likely = stats.norm.pdf(0.03, scale=np.sqrt(whole))
+    believed = 2 * taus**2 / whole
+    expected = np.average(stats.norm.cdf(0.03 * np.sqrt(believed / 4e-4)), weights=likely)
+    assert chances_of_best(means) == pytest.approx([expected, 1 - expected], abs=0.02)
     assert chances_of_best(means).tolist() == chances_of_best(means).tolist()
+    # A lead that is beyond doubt is not doubted.
+    assert chances_of_best(replace(means, mean=np.array([1.0, 0.0])))[0] > 0.999
 
 
-def test_chances_say_how_often_the_leader_is_the_best() -> None:
+@pytest.mark.parametrize(("apart", "most_off"), [(0.03, 0.12), (0.1, 0.08), (0.3, 0.08)])
+def test_chances_say_how_often_the_leader_is_the_best(apart: float, most_off: float) -> None:
+    # With nothing assumed of how far candidates lie apart they would claim 0.24 too much where it is little.
     generator, right, said = np.random.default_rng(5), 0, 0.0
-    for _ in range(80):
-        expected = 0.1 * generator.standard_normal(4)
+    for _ in range(150):
+        expected = apart * generator.standard_normal(4)
         means = of(simulated(generator, expected, 4, 0.05, 0.3, 1.0))
         right += means.mean.argmax() == expected.argmax()
         said += chances_of_best(means).max()
-    # Nothing is known before, by the chances; here differences are small, so the chances claim a little too much.
-    assert right / 80 == pytest.approx(said / 80, abs=0.15)
+    assert right / 150 == pytest.approx(said / 150, abs=most_off)
 
 
 def test_more_repeats_settle_what_they_can() -> None:
-    means = PairedMeans(
-        np.array([1.0, 0.0]), 2 * np.eye(2) / 4, np.zeros((2, 2)), np.zeros((2, 2)), np.full(2, 3.0), None, 4, 100
-    )
+    means = PairedMeans(np.array([1.0, 0.0]), 2 * np.eye(2) / 4, np.zeros((2, 2)), np.full(2, 3.0), None, 4, 100)
     advice = to_settle(means, 0, 1)
     # (1.96 + 0.84)^2 = 7.85 times the variance of a repeat, 4, is needed at least: 32, and a few for the freedom.
     assert advice.rows is None
@@ -195,9 +219,7 @@ def test_more_repeats_settle_what_they_can() -> None:
 
 
 def test_where_the_rows_limit_it_more_rows_are_asked_for() -> None:
-    means = PairedMeans(
-        np.array([1.0, 0.0]), 0.01 * np.eye(2), 0.5 * np.eye(2), np.zeros((2, 2)), np.full(2, 1e9), None, 4, 100
-    )
+    means = PairedMeans(np.array([1.0, 0.0]), 0.01 * np.eye(2), 0.5 * np.eye(2), np.full(2, 1e9), None, 4, 100)
     advice = to_settle(means, 0, 1)
     # The variance, 1.02, has to fall to 1 / 7.9.
     assert advice.repeats is None
@@ -226,6 +248,29 @@ def test_heavy_tails_do_not_spoil_the_error_rate(freedom: float) -> None:
         means = paired_means(generator.standard_t(freedom, (4, 8)), heavy_tails=True)
         wrong += any(lead.low > 0 for lead in with_best(means, int(means.mean.argmax())))
     assert 0.005 <= wrong / STUDIES <= MOST_WRONG
+
+
+def test_losses_on_the_same_rows_in_every_repeat_keep_the_error_rate() -> None:
+    # Of repeats that share all rows the means alone say nothing of other rows: by them 75% were declared.
+    generator, wrong = np.random.default_rng(8), 0
+    for _ in range(200):
+        values = generator.standard_normal((3, 1, 100)) + 0.3 * generator.standard_normal((3, 6, 100))
+        rows = RowScores.crossed(-np.exp(values))
+        means = paired_means(rows.means, 1 / 3, rows.sound, heavy_tails=True)
+        wrong += any(lead.low > 0 for lead in with_best(means, int(means.mean.argmax())))
+    assert 0.005 <= wrong / 200 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+
+
+def test_repeats_that_diverged_or_lie_far_out_tell_nothing_of_rows() -> None:
+    values = np.random.default_rng(9).standard_normal((2, 5, 20))
+    values[0, 1, 3] = np.nan
+    values[1, 2] *= 1e6
+    sound = RowScores.crossed(values).sound
+    assert sound is not None
+    assert sound.values.reshape(2, 3, 20).tolist() == values[:, [0, 3, 4]].tolist()
+    assert np.unique(sound.repeat).tolist() == [0, 1, 2]
+    values[:, :4] = np.nan
+    assert RowScores.crossed(values).sound is None
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (5, 1)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lanewise.study.critical import all_pairs, one_to_many
+from lanewise.study.critical import all_pairs, freedom_of_sum, one_to_many
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,22 @@ def test_freedom_between_those_worked_out_is_rounded_to_the_safe_side() -> None:
 
 def test_more_comparisons_need_more() -> None:
     assert one_to_many(1, 20.0) < one_to_many(3, 20.0) < one_to_many(3, 20.0, 0.0) < all_pairs(4, 20.0)
+
+
+@pytest.mark.parametrize(("freedom", "least", "most"), [(2, 0.034, 0.0535), (4, 0.041, 0.0505), (10, 0.045, 0.0505)])
+def test_a_sum_of_two_variances_misses_as_seldom_as_it_says(freedom: int, least: float, most: float) -> None:
+    # By integration over the variance that is known badly, `share` of the whole; the other is known. After Welch and
+    # Satterthwaite 7.8% would be missed where the freedom is 2.
+    middles = (np.arange(400) + 0.5) / 400
+    drawn = stats.chi2.ppf(middles, freedom) / freedom
+    for share in (1.0, 0.96, 0.93, 0.9, 0.8, 0.6, 0.5, 0.3, 0.1, 0.0):
+        first, second = share * drawn, 1 - share
+        found = np.array([freedom_of_sum(one, freedom, second, 1e4) for one in first])
+        missed = 2 * stats.norm.sf(stats.t.ppf(0.975, found) * np.sqrt(first + second)).mean()
+        assert least <= missed <= most, share
+
+
+def test_the_freedom_of_a_sum_lies_between_those_of_its_parts() -> None:
+    assert freedom_of_sum(1.0, 2.0, 0.0, 50.0) == pytest.approx(2.0, abs=1e-3)
+    assert freedom_of_sum(0.0, 2.0, 1.0, 50.0) == pytest.approx(50.0, rel=1e-3)
+    assert 2.0 < freedom_of_sum(1.0, 2.0, 1.0, 50.0) < freedom_of_sum(1.0, 2.0, 3.0, 50.0) < 50.0

@@ -211,15 +211,19 @@ def test_the_verdict_in_words() -> None:
         "too close to tell them apart.",
         "On fresh validation rows candidate 5 cannot be told from the winner, so it may be as good.",
         "The probability that candidate 3 is the best of the 3 confirmed is 62%.",
-        "If its lead over candidate 5 is as large as it seems, about 12 more repeats would settle it.",
+        "If its lead over candidate 5 is as large as it seems, about 12 more repeats would more likely than not "
+        "settle it.",
     ]
 
 
 @pytest.mark.parametrize(
     ("settling", "words"),
     [
-        (Settling(repeats=1), "about 1 more repeat would settle it."),
-        (Settling(rows=3456), "the rows limit it. About 3,500 more rows would, if its lead is as large as it seems."),
+        (Settling(repeats=1), "about 1 more repeat would more likely than not settle it."),
+        (
+            Settling(rows=3456),
+            "the rows limit it. About 3,500 more rows would more likely than not, if its lead is as large as it seems.",
+        ),
         (Settling(), "No reasonable number of repeats or rows would tell candidate 3 from candidate 5"),
     ],
 )

@@ -187,10 +187,16 @@ def settling_words(more: Settling, one: str, other: str) -> str:
     """What would tell two recipes apart."""
     if more.repeats is not None:
         count = "1 more repeat" if more.repeats == 1 else f"{more.repeats:,} more repeats"
-        return f"If the difference is as large as it seems, about {count} would tell {other} from {one}."
+        return (
+            f"If the difference is as large as it seems, about {count} would more likely than not tell {other} from "
+            f"{one}."
+        )
     if more.rows is not None:
         rows = float(f"{more.rows:.2g}")
-        return f"More repeats will not tell {other} from {one}: the rows limit it; about {rows:,.0f} more would."
+        return (
+            f"More repeats will not tell {other} from {one}: the rows limit it; about {rows:,.0f} more would more "
+            "likely than not."
+        )
     return f"No reasonable number of repeats or rows would tell {other} from {one}: they are too much alike."
 
 

@@ -74,7 +74,7 @@ def reach_verdict(
     assert scores is not None
     overlap, valid = overlap_of([engine.repeat(index).split for index in cohort.repeats])
     numbers = [candidate.number for candidate in stage.own]
-    single = cohort.valid_rows(range(len(numbers))) if kind.fraction else None
+    single = cohort.valid_rows(range(len(numbers)))
     finalists = rank_finalists(
         numbers,
         [candidate.recipe for candidate in stage.own],

@@ -21,7 +21,8 @@ class Sample:
     """Scores of recipes, greater is better, finite: what diverged has the worst.
 
     Attributes:
-        scores: float [recipes, repeats]. rows: the same row by row, for fractions that are scored by rows, else None.
+        scores: float [recipes, repeats]. rows: the same row by row, if they are scored by rows, else None; of metrics
+            that are no fractions without the repeats in which any diverged.
     """
 
     ground: Ground
@@ -42,7 +43,7 @@ class Sample:
                 raise InputError("metric: must be a finite number, and is for no recipe in any repeat")
             raise InputError("every recipe diverged in every repeat: none trains this model; lower the rates")
         if not kind.fraction:
-            return cls(ground, filled_below(metric))
+            return cls(ground, filled_below(metric), trained.rows and trained.rows.sound)
         # A run that diverged is right nowhere.
         worst = 0.0 if kind.greater_is_better else -1.0
         single = trained.rows

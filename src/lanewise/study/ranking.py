@@ -41,9 +41,9 @@ def rank_finalists(
             metrics see `filled_below`, and whoever diverged in fewer repeats comes first, whatever the scores.
         overlap: validation rows divided by training rows. rows: validation rows. kind: of the metric, by default a
             fraction.
-        single: of which `metric` are the means, if the metric scores rows, NaN where a run diverged; for fractions.
-            Other metrics have no bounds: of those the best and worst fifth of the repeats do not count, see
-            `paired_means`.
+        single: of which `metric` are the means, if the metric scores rows, NaN where a run diverged.
+            Metrics that are no fractions have no bounds: of those the best and worst fifth of the repeats do not count,
+            see `paired_means`.
 
     Raises:
         InputError: every finalist diverged in every repeat.
@@ -85,7 +85,8 @@ def paired(
 ) -> PairedMeans:
     """The candidates' means and how sure their differences are; arguments as in `rank_finalists`, NaN filled in."""
     if not kind.fraction:
-        return paired_means(filled_below(metric), overlap, heavy_tails=True)
+        sound = None if single is None else single.sound
+        return paired_means(filled_below(metric), overlap, sound, heavy_tails=True)
     # A run that diverged is right nowhere.
     worst = 0.0 if kind.greater_is_better else -1.0
     filled = np.nan_to_num(metric, nan=worst)

@@ -90,7 +90,7 @@ class SideBySide(Run[Answer]):
         assert stage.last is not None
         zeros = stage.cohort.zeros()
         shares = tuple(zeros.get(at, 0.0) for at in range(len(stage.own)))
-        found = stage.cohort.valid_rows(range(len(stage.own))) if self.kind.fraction else None
+        found = stage.cohort.valid_rows(range(len(stage.own)))
         return Trained(phase, stage.last, RowScores(*found) if found else None, shares, tuple(stage.own))
 
     def _begun(self, phase: Phase) -> Stage:

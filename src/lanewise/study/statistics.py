@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
+
+from lanewise.study.critical import MOST_FREEDOM, freedom_of_sum
 
 CONFIDENCE = 0.95
 TRIMMED = 0.2
@@ -33,8 +35,8 @@ def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Inte
     """Interval for the expected value over new runs AND new rows, from every row scored in every run.
 
     With runs r and rows m as crossed random factors, Y = mu + a_r + b_m + e_rm, the variance of the grand mean is
-    estimated by (MS_runs + MS_rows - MS_rest) / (R M), with degrees of freedom after Satterthwaite. An interval over
-    runs alone would cover the expected score on these very rows only.
+    estimated by (MS_runs + max(0, MS_rows - MS_rest)) / (R M), with the degrees of freedom of
+    `critical.freedom_of_sum`. An interval over runs alone would cover the expected score on these very rows only.
 
     Args:
         values: scores of the same rows in each run, float [R, M]: 0 or 1 for accuracy, or paired differences.
@@ -48,7 +50,7 @@ def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Inte
     mean, variance, freedom = crossed_variance(values)
     if variance == 0:
         return Interval(mean, mean, mean, len(values))
-    half = float(stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance))
+    half = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance))
     return Interval(mean, mean - half, mean + half, len(values))
 
 
@@ -63,12 +65,16 @@ def crossed_variance(values: np.ndarray) -> tuple[float, float, float]:
     ms_runs = rows * np.sum(by_run**2) / (runs - 1)
     ms_rows = runs * np.sum(by_row**2) / (rows - 1)
     ms_rest = np.sum(rest**2) / ((runs - 1) * (rows - 1))
-    # Never below what either factor alone says: the difference of mean squares can come out too small by chance.
-    total = max(ms_runs + ms_rows - ms_rest, ms_runs, ms_rows)
+    # What rows add to all runs alike can come out below zero by chance; it is never less than none.
+    of_rows = max(0.0, ms_rows - ms_rest)
+    total = ms_runs + of_rows
     if total == 0:
         return float(mean), 0.0, float(runs - 1)
-    weight = ms_runs**2 / (runs - 1) + ms_rows**2 / (rows - 1) + ms_rest**2 / ((runs - 1) * (rows - 1))
-    return float(mean), float(total / (runs * rows)), float(max(total**2 / weight, runs - 1))
+    # What the rows add is known from many of them; only its error beside the whole counts.
+    error = ms_rows**2 / (rows - 1) + ms_rest**2 / ((runs - 1) * (rows - 1))
+    known = total**2 / error if error > 0 else MOST_FREEDOM
+    freedom = freedom_of_sum(ms_runs, runs - 1, of_rows, known)
+    return float(mean), float(total / (runs * rows)), freedom
 
 
 def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
@@ -90,13 +96,13 @@ def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Int
     """
     mean, variance, freedom = crossed_variance(values)
     if variance == 0:
-        count, quantile = float(values.shape[1]), float(stats.norm.ppf((1 + confidence) / 2))
+        count, quantile = float(values.shape[1]), float(scipy.stats.norm.ppf((1 + confidence) / 2))
     else:
         rows = float(values.shape[1])
         wrong = min(mean, 1 - mean) * rows
         seen = wrong / (wrong + 1)
         count = 1 / (seen * variance / max(mean * (1 - mean), 1e-12) + (1 - seen) / rows)
-        quantile = float(stats.t.ppf((1 + confidence) / 2, freedom))
+        quantile = float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))
     shrunk = 1 + quantile**2 / count
     centre = (mean + quantile**2 / (2 * count)) / shrunk
     half = quantile / shrunk * np.sqrt(mean * (1 - mean) / count + quantile**2 / (4 * count**2))
@@ -142,7 +148,7 @@ def resampled_interval(differences: np.ndarray, overlap: float, confidence: floa
     if runs < 2:
         raise ValueError(f"{runs} run(s): an interval needs at least 2")
     mean, variance = differences.mean(), differences.var(ddof=1)
-    half = stats.t.ppf((1 + confidence) / 2, runs - 1) * np.sqrt(variance * (1 / runs + overlap))
+    half = scipy.stats.t.ppf((1 + confidence) / 2, runs - 1) * np.sqrt(variance * (1 / runs + overlap))
     return Interval(float(mean), float(mean - half), float(mean + half), runs)
 
 

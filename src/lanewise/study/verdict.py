@@ -271,12 +271,15 @@ def settling_words(advice: Settling, winner: int, other: int) -> str:
     """What would tell candidate `winner` from candidate `other`."""
     if advice.repeats is not None:
         more = "1 more repeat" if advice.repeats == 1 else f"{advice.repeats:,} more repeats"
-        return f"If its lead over candidate {other} is as large as it seems, about {more} would settle it."
+        return (
+            f"If its lead over candidate {other} is as large as it seems, about {more} would more likely than not "
+            "settle it."
+        )
     if advice.rows is not None:
         rows = float(f"{advice.rows:.2g}")
         return (
             f"More repeats will not tell candidate {winner} from candidate {other}: the rows limit it. About "
-            f"{rows:,.0f} more rows would, if its lead is as large as it seems."
+            f"{rows:,.0f} more rows would more likely than not, if its lead is as large as it seems."
         )
     return (
         f"No reasonable number of repeats or rows would tell candidate {winner} from candidate {other}: they are too "

@@ -1,7 +1,7 @@
 """What the scores so far say: how noisy a rung is, how well two rungs agree, and who is likely to end well."""
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 BACK = 0.5
 """A rung is compared with the last one at no more than this share of its progress: rungs that lie close together
@@ -21,7 +21,7 @@ def means(scores: np.ndarray) -> np.ndarray:
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's rank correlation; 0 where one of them is constant."""
-    a, b = rankdata(a), rankdata(b)
+    a, b = scipy.stats.rankdata(a), scipy.stats.rankdata(b)
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 0 else 0.0
