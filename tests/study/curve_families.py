@@ -150,6 +150,20 @@ def warm_up(candidates: int, repeats: int, seed: int) -> Curves:
     return observed(6 + slowed - bonus, repeats, generator, own=0.15, shared=0.4)
 
 
+def plateaus(candidates: int, repeats: int, seed: int) -> Curves:
+    """Curves that stay at chance until training takes hold, each at its time, as recurrent networks do; many never do.
+
+    What takes hold early ends a little better, so a rung is silent about all for whom it comes too soon.
+    """
+    generator = np.random.default_rng([seed, 9])
+    speed = generator.normal(size=candidates)
+    onset = 0.25 * np.exp(-0.8 * speed + 0.3 * generator.normal(size=candidates))
+    floor = 14 - 1.5 * speed + 3 * generator.gamma(1.0, 1.0, candidates)
+    t = POINTS[:, None]
+    fallen = 1 - np.exp(-np.maximum(0, t - onset) / 0.12)
+    return observed(50 - (50 - floor) * fallen, repeats, generator, own=0.3, shared=0.3)
+
+
 FAMILIES: dict[str, Family] = {
     "rates and schedules": rates_and_schedules,
     "high rates": high_rates,
@@ -159,4 +173,5 @@ FAMILIES: dict[str, Family] = {
     "heavy tails": heavy_tails,
     "wandering": wandering,
     "warm-up": warm_up,
+    "plateaus": plateaus,
 }

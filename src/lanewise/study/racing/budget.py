@@ -30,12 +30,11 @@ def affordable(live: int, ahead: np.ndarray, left: float, shape: np.ndarray) -> 
     >>> affordable(8, ahead, 3.0, np.array([1, 1])), affordable(8, ahead, 3.0, np.array([2, 1]))
     (4, 6)
     """
-    lengths = np.diff([*ahead, 1.0])
-    low, high = 0.0, live / float(shape[-1])
-    for _ in range(45):
-        middle = (low + high) / 2
-        cost = float(np.sum(lengths * np.clip(middle * shape, 1, live)))
-        low, high = (low, middle) if cost > left else (middle, high)
+    lengths, shape = np.diff([*ahead, 1.0]), np.asarray(shape, float)
+    # The cost of m x shape is linear in m between the points where a number reaches 1 or `live`.
+    bends = np.unique(np.concatenate([[0.0], 1 / shape, live / shape]))
+    costs = np.clip(bends[:, None] * shape, 1, live) @ lengths
+    low = float(np.interp(left, costs, bends))
     kept = min(float(live), low * float(shape[0]))
     if len(ahead) > 1:  # the rungs to come make up for what is rounded, up or down, unless nothing is left for them
         most = (left - (1 - ahead[1])) / lengths[0]

@@ -1,27 +1,22 @@
-"""What the scores so far say: how noisy a rung is, how well two rungs agree, who is ahead over all rungs seen."""
+"""What the scores so far say: how noisy a rung is, how well two rungs agree, and who is likely to end well."""
 
 import numpy as np
-from scipy.special import ndtri
 import scipy
 
-STAYS, CHANGES, NOISE = 0.45, 0.45, 0.1
-"""Parts of the variance of a normal score: what a candidate keeps for the whole run, what changes along the run, and
-what each rung draws anew where one repeat cannot tell it."""
-MEMORY = 1.5
-"""What changes along the run is forgotten over this many e-folds of progress, two doublings or so."""
+BACK = 0.5
+"""A rung is compared with the last one at no more than this share of its progress: rungs that lie close together
+agree, and fall, too little to tell."""
+GAIN = 0.3
+"""How much of its fall since then a candidate is credited with to come."""
+MOST_FALL = 4.0
+"""The most that counts as a fall, as a multiple of what lies between the median and the best of the live: else a spike
+that is over would lift a candidate over all."""
 
 
-def normal_scores(values: np.ndarray) -> np.ndarray:
-    """The values' ranks as quantiles of a normal distribution, so that only the order counts; NaN becomes 0.
-
-    >>> normal_scores(np.array([5.0, 100.0, np.nan, 6.0])).round(2).tolist()
-    [-0.97, 0.97, 0.0, 0.0]
-    """
-    known = ~np.isnan(values)
-    result = np.zeros(len(values))
-    if known.any():
-        result[known] = ndtri((scipy.stats.rankdata(values[known]) - 0.5) / known.sum())
-    return result
+def means(scores: np.ndarray) -> np.ndarray:
+    """The mean over repeats, float [..., candidate]; NaN where one is missing or the repeats cancel infinities."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(scores.mean(axis=-1))
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -52,46 +47,54 @@ def reliability(scores: np.ndarray) -> float:
     return float(repeats * mean / (1 + (repeats - 1) * mean))
 
 
-def agreement(scores: np.ndarray) -> tuple[float, int]:
-    """(rank correlation of the last rung with the first, how many candidates it rests on); (NaN, 0) if unknown.
+def earlier(progress: np.ndarray) -> int | None:
+    """The last of the rungs reached, at `progress`, that lies at `BACK` of the last one's progress or before.
+
+    >>> earlier(np.array([0.0625, 0.125, 0.25, 0.375, 0.5])), earlier(np.array([0.25, 0.375]))
+    (2, None)
+    """
+    before = np.flatnonzero(progress <= BACK * progress[-1] + 1e-9)
+    return int(before[-1]) if len(before) else None
+
+
+def agreement(scores: np.ndarray, progress: np.ndarray) -> float:
+    """The rank correlation of the last rung with that at half its progress, of those scored at both; NaN if unknown.
 
     What repeats show to be noise is allowed for: the correlation is divided by the two rungs' reliability.
 
-    >>> agreement(np.array([[[1.0], [2.0], [3.0], [4.0]], [[1.0], [2.0], [4.0], [3.0]]]))
-    (0.8, 4)
+    >>> rungs = np.array([[[1.0], [2.0], [3.0], [4.0]], [[1.0], [2.0], [4.0], [3.0]]])
+    >>> agreement(rungs, np.array([0.25, 0.5]))
+    0.8
     """
-    means = scores[[0, -1]].mean(axis=2)
-    both = ~np.isnan(means).any(axis=0)
-    if len(scores) < 2 or both.sum() < 4:
-        return np.nan, 0
-    found = correlation(*means[:, both])
-    noise = np.sqrt(reliability(scores[0][both]) * reliability(scores[-1][both]))
+    back = earlier(progress[: len(scores)])
+    if back is None:
+        return np.nan
+    then, now = scores[back], scores[-1]
+    both = ~np.isnan(means(then)) & ~np.isnan(means(now))
+    if both.sum() < 4:
+        return np.nan
+    found = correlation(means(then)[both], means(now)[both])
+    noise = np.sqrt(reliability(then[both]) * reliability(now[both]))
     if noise > 0:  # NaN with one repeat
         found /= max(noise, 0.3)
-    return float(np.clip(found, -1, 1)), int(both.sum())
+    return float(np.clip(found, -1, 1))
 
 
-def weights(progress: np.ndarray, noise: float) -> np.ndarray:
-    """What each rung's normal scores weigh in the expected normal score at the end of the run, float [rung].
+def outlook(scores: np.ndarray, progress: np.ndarray, live: np.ndarray) -> np.ndarray:
+    """What each live candidate promises for the end, lower is better: its score, less `GAIN` of its fall of late.
 
-    The normal scores of a candidate at progress s and t have covariance STAYS + CHANGES exp(-|ln s/t| / MEMORY), and
-    `noise` more where s = t; the weights are those of the conditional mean at t = 1. The last rung
-    weighs most; the others average its noise out.
+    The fall is that since half the progress, at most `MOST_FALL` (median - best) of the live. Who has risen is not
+    charged for it: a high rate may rise until it decays.
 
-    >>> weights(np.array([0.5]), 0.1).round(3)
-    array([0.733])
-    >>> weights(np.array([0.125, 0.25, 0.5]), 0.1).round(2)
-    array([0.11, 0.13, 0.57])
+    >>> rungs = np.array([[[9.0], [4.0], [6.0]], [[5.0], [4.0], [7.0]]])
+    >>> outlook(rungs, np.array([0.25, 0.5]), np.arange(3)).round(2)  # falls of 4, 0, none
+    array([3.8, 4. , 7. ])
     """
-    at = np.log(progress)
-    covariance = STAYS + CHANGES * np.exp(-np.abs(at[:, None] - at) / MEMORY) + noise * np.eye(len(at))
-    return np.linalg.solve(covariance, STAYS + CHANGES * np.exp(-np.abs(at) / MEMORY))
-
-
-def standing(scores: np.ndarray, progress: np.ndarray, live: np.ndarray) -> np.ndarray:
-    """The expected normal score at the end of each live candidate, lower is better, from all rungs seen."""
-    means = scores[:, live].mean(axis=2)
-    found = reliability(scores[-1][live])
-    noise = NOISE if np.isnan(found) else float(np.clip(1 - found, 0.02, 0.9))
-    seen = np.array([normal_scores(rung) for rung in means])
-    return np.asarray(weights(progress[: len(scores)], noise) @ seen)
+    now, back = means(scores[-1][live]), earlier(progress[: len(scores)])
+    known = now[np.isfinite(now)]
+    if back is None or not len(known):
+        return now
+    with np.errstate(invalid="ignore"):
+        fall = means(scores[back][live]) - now
+    most = MOST_FALL * (np.median(known) - known.min())
+    return now - GAIN * np.where(np.isnan(fall), 0, np.clip(fall, 0, most))

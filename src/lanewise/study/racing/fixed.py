@@ -106,11 +106,13 @@ def median(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: 
     Source: Golovin et al., "Google Vizier", 2017, section 3.2; there the others are trials that have ended.
     """
     here = live[sound(scores, live)]
-    means = scores[:, here].mean(axis=2)
-    known = ~np.isnan(means)
-    averages = np.where(known, means, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+    with np.errstate(invalid="ignore"):  # infinities of both signs cancel: NaN
+        means = scores[:, here].mean(axis=2)
+        known = ~np.isnan(means)
+        averages = np.where(known, means, 0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
+        middle = np.median(averages)
     tops = np.where(known, means, np.inf).min(axis=0)
-    kept = here[~(tops > np.median(averages))]
+    kept = here[~(tops > middle)]
     ahead = progress[len(scores) - 1 :]
     left = compute * scores.shape[1] - spent(scores, progress, live)
     most = affordable(len(here), ahead, left, 0.5 ** np.arange(len(ahead)))

@@ -34,11 +34,13 @@ def compute_for(rungs: Sequence[float]) -> float:
 
 def ranked(scores: np.ndarray, live: np.ndarray) -> np.ndarray:
     """The live candidates, best first by their mean over repeats at the last rung; those with a NaN come last."""
-    means = scores[-1][live].mean(axis=1)
+    with np.errstate(invalid="ignore"):  # infinities of both signs cancel: NaN
+        means = scores[-1][live].mean(axis=1)
     return live[np.argsort(np.where(np.isnan(means), np.inf, means), kind="stable")]
 
 
 def sound(scores: np.ndarray, live: np.ndarray) -> np.ndarray:
     """Which of `live` are scored in every repeat at the last rung, bool; all of them where none is."""
-    scored = ~np.isnan(scores[-1][live].mean(axis=1))
+    with np.errstate(invalid="ignore"):
+        scored = ~np.isnan(scores[-1][live].mean(axis=1))
     return scored if scored.any() else np.ones(len(live), bool)
