@@ -476,7 +476,7 @@ class Cohort:
         """Scores of `rows`; batch norm's statistics are taken `anew`, as they always are of averaged weights."""
         prepared = group.prepared
         if prepared.plan.packed:
-            blocks = merged(blocks, prepared.workers.count)
+            blocks = merged(blocks, len(rows), prepared.workers.count)
         if prepared.step.normed and (anew or prepared.step.averages):
             epochs = prepared.step.recipe.epochs
             taken = rows_to_take(epochs, len(pack.feed.repeat.split.train), len(evaluation_points(epochs)))

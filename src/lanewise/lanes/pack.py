@@ -163,13 +163,12 @@ class Pack:
             if not block.losses:
                 continue
             # Lane by lane in memory, or how a mean is added up would depend on how many lanes there are.
-            losses = torch.cat(block.losses).double().t().contiguous()
-            finite = torch.isfinite(losses)
+            losses = np.ascontiguousarray(torch.cat(block.losses).double().cpu().numpy().T)
+            finite = np.isfinite(losses)
             first = self.step - losses.shape[1]
-            for at, candidate in enumerate(block.candidates):
-                means[candidate] = float(losses[at].mean())
-                if candidate not in self.diverged and not bool(finite[at].all()):
-                    self.diverged[candidate] = first + int((~finite[at]).nonzero()[0])
+            means |= dict(zip(block.candidates, losses.mean(axis=1).tolist(), strict=True))
+            for at in np.flatnonzero(~finite.all(axis=1)):
+                self.diverged.setdefault(block.candidates[at], first + int(finite[at].argmin()))
             block.losses.clear()
         return means
 
@@ -179,7 +178,7 @@ def _gathered(lanes: Sequence[tuple[list[Tensor], int]]) -> list[Tensor]:
     return [torch.stack([leaves[leaf][at] for leaves, at in lanes]) for leaf in range(len(lanes[0][0]))]
 
 
-def grouped(items: Iterable[int], width: int) -> list[tuple[int, ...]]:
+def grouped(items: Iterable[T], width: int) -> list[tuple[T, ...]]:
     """`items` in groups of `width`, the last one maybe shorter."""
     listed = list(items)
     return [tuple(listed[at : at + width]) for at in range(0, len(listed), width)]

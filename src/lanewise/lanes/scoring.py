@@ -16,13 +16,15 @@ from lanewise.lanes.plan import EAGER_WIDTH, NARROWEST_PACK
 from lanewise.lanes.stopping import Lanes
 from lanewise.models import seeded
 
-EVALUATED_LANE_ROWS, USUAL_LANES = 4096, 16
+EVALUATED_LANE_ROWS, USUAL_LANES = 8192, 16
 """Rows times lanes that one evaluation call holds, where blocks have as many lanes as usual: bounds its memory."""
 LEAST_BATCHES = 32
 """Parts of the rows where an objective scores whole batches: intervals take them for rows."""
 
 MERGED_BYTES = 32 * 2**20
 """Blocks whose states take more together are not copied into wider ones to be scored: large models gain nothing."""
+SHARED_LANE_ROWS = 3000
+"""Rows times lanes for each worker below which one worker does it all."""
 SPILL = 1.25
 """A part may be this many times too large, rather than leave a small one over."""
 
@@ -30,22 +32,33 @@ Found = tuple[dict[int, np.ndarray], dict[int, np.ndarray]]
 """Losses and metrics by candidate, float64 [rows] each."""
 
 
-def merged(blocks: Sequence[Lanes], workers: int) -> list[Lanes]:
-    """The lanes of narrow `blocks` in wide ones, one for each worker: what a call costs at least is paid less often."""
+def merged(blocks: Sequence[Lanes], rows: int, workers: int) -> list[Lanes]:
+    """The lanes of narrow `blocks` in wide ones, so that what a call of `rows` rows costs at least is paid less often.
+
+    There is one for each worker, or fewer where that leaves little to each: eager calls share Python's lock.
+    """
     lanes = sum(len(block.candidates) for block in blocks)
-    width = max(NARROWEST_PACK, min(EAGER_WIDTH, math.ceil(lanes / workers)))
+    shared = min(workers, max(1, lanes * rows // SHARED_LANE_ROWS))
+    width = max(NARROWEST_PACK, min(EAGER_WIDTH, math.ceil(lanes / shared)))
     states = sum(leaf.numel() * leaf.element_size() for block in blocks for leaf in block.state)
     if len(blocks) <= math.ceil(lanes / width) or states > MERGED_BYTES:
         return list(blocks)
-    leaves = [torch.cat(parts) for parts in zip(*(block.own_state for block in blocks), strict=True)]
-    row = torch.cat([block.row[:, : len(block.candidates)] for block in blocks], dim=1)
-    candidates = [candidate for block in blocks for candidate in block.candidates]
-    found = []
-    for group in grouped(range(lanes), width):
-        places = padded(group, NARROWEST_PACK)
-        state = [leaf[places] for leaf in leaves]
-        found.append(Lanes(tuple(candidates[at] for at in group), state, row[:, places]))
-    return found
+    places = [(block, at) for block in blocks for at in range(len(block.candidates))]
+    return [_together(padded(group, NARROWEST_PACK), len(group)) for group in grouped(places, width)]
+
+
+def _together(places: Sequence[tuple[Lanes, int]], own: int) -> Lanes:
+    """One block of the lanes at `places`, (block, place in it) each, of which all but the first `own` pad it."""
+    stretches: list[tuple[Lanes, int, int]] = []
+    for block, at in places:
+        if stretches and stretches[-1][0] is block and stretches[-1][2] == at:
+            stretches[-1] = (block, stretches[-1][1], at + 1)
+        else:
+            stretches.append((block, at, at + 1))
+    leaves = zip(*(block.state for block, _, _ in stretches), strict=True)
+    state = [torch.cat([leaf[a:b] for leaf, (_, a, b) in zip(parts, stretches, strict=True)]) for parts in leaves]
+    row = torch.cat([block.row[:, a:b] for block, a, b in stretches], dim=1)
+    return Lanes(tuple(block.candidates[at] for block, at in places[:own]), state, row)
 
 
 def scored(
@@ -58,9 +71,9 @@ def scored(
     Args:
         lane_rows: rows times lanes that one call holds, if the blocks have 16 lanes.
     """
-    # No more rows than four batches either: training shows that a batch fits into memory. How wide the blocks are does
-    # not matter, or it would show in the last bits.
-    size = max(1, min(lane_rows // USUAL_LANES, 4 * feed.batch_size))
+    # No more rows than eight batches either: training shows that a batch fits into memory, with what its gradients
+    # take. How wide the blocks are does not matter, or it would show in the last bits.
+    size = max(1, min(lane_rows // USUAL_LANES, 8 * feed.batch_size))
     parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
 
     def score(block: Lanes, leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:

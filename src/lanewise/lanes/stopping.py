@@ -27,11 +27,6 @@ class Lanes:
     state: list[Tensor]
     row: Tensor
 
-    @property
-    def own_state(self) -> list[Tensor]:
-        """The state without the lanes that pad the block."""
-        return [leaf[: len(self.candidates)] for leaf in self.state]
-
 
 @dataclass(eq=False)
 class Stopping:
