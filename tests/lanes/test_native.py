@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
+from lanewise.lanes import compiled as compiled_module
 from lanewise.lanes import native
 from lanewise.lanes.compiled import Fused, Native, Uncompiled
 from lanewise.lanes.operations import operations
@@ -113,6 +114,19 @@ def test_another_process_finds_it_and_needs_no_compiler(
     losses, imported = shown.stdout.splitlines()
     assert losses == str(compiled.stretch(*inputs())[1].tolist())
     assert imported == "[]"
+
+
+def test_what_needs_python_is_compiled_just_in_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    monkeypatch.setattr(compiled_module, "compiled_ahead_of_time", lambda *_: None)
+    state, given = inputs(lanes=4)
+    uncompiled = Uncompiled(STEP, [*state, *(each[0] for each in given)])
+    assert not uncompiled.was_compiled
+    fused = uncompiled.compiled()
+    assert uncompiled.was_compiled
+    assert not uncompiled.is_kept
+    assert not isinstance(fused, Native)
+    torch.testing.assert_close(fused.stretch(state, given), by_hand(state, given))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF" + bytes(100)])

@@ -150,6 +150,15 @@ class Uncompiled:
         """Whether it need not be compiled."""
         return self._ahead and self.place.exists()
 
+    @property
+    def was_compiled(self) -> bool:
+        """Whether Inductor has compiled it just in time on this machine, and may have kept a part of its work."""
+        return self._mark.exists()
+
+    @property
+    def _mark(self) -> Path:
+        return self.place.with_suffix(".compiled")
+
     def compiled(self) -> Fused:
         """The compiled program."""
         size = len(self._operations[1]) - 1
@@ -163,7 +172,11 @@ class Uncompiled:
                 return self._native(keep(library, self.place))
         graph = capture(self.program, self.examples)
         overwrite(graph)
-        return Fused(compiled_just_in_time(graph, self.examples), self.examples, size)
+        fused = Fused(compiled_just_in_time(graph, self.examples), self.examples, size)
+        with contextlib.suppress(OSError):
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            self._mark.touch()
+        return fused
 
     def _native(self, path: Path) -> Native:
         made = self._operations[1]

@@ -33,8 +33,9 @@ Python's lock between calls then. With 4, 8 and 16 lanes of the digits perceptro
 microseconds a lane-step were seen on a quiet machine, and 40 to 55, 37 to 39 and 23 on a shared one."""
 NARROWEST_PACK = 2
 """A pack of one lane rounds differently from all wider ones, so packs are padded to two."""
-COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 10.0, 0.5
-"""What compiling costs, and loading what was compiled before, on two cores."""
+COMPILE_SECONDS, AGAIN_COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 15.0, 3.0, 0.5
+"""What compiling costs on two cores: for the first time 15 to 20 seconds, of which importing Inductor takes 3; just in
+time where Inductor has done it before; and loading a library."""
 EXPECTED_SAVING = 0.75
 """Share of the eager time that compiling is taken to save. It saves 85 to 92% with small models, whose time is mostly
 calls; larger ones save less, but train for so long that compiling them is tried in any case."""
@@ -221,7 +222,9 @@ def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, U
         # Not even worth a step, to learn whether it has been compiled before.
         return f"compiling would cost about {CACHED_COMPILE_SECONDS:.1f} s at least and save {saving:.1f} s", None
     uncompiled = uncompiled_of(plan, trial)
-    price = CACHED_COMPILE_SECONDS if uncompiled.is_kept else COMPILE_SECONDS
+    price = COMPILE_SECONDS
+    if uncompiled.is_kept or uncompiled.was_compiled:
+        price = CACHED_COMPILE_SECONDS if uncompiled.is_kept else AGAIN_COMPILE_SECONDS
     if saving < price:
         return f"compiling would cost about {price:.0f} s and save {saving:.0f} s", None
     return "", uncompiled
