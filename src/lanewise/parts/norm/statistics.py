@@ -45,7 +45,16 @@ def merged(a: Statistics, b: Statistics) -> Statistics:
 
 
 def of_channels(x: Tensor) -> Statistics:
-    """The statistics of one batch `x` [N, C, ...], in float64."""
-    values = x.transpose(0, 1).flatten(1).double()
-    var, mean = torch.var_mean(values, 1, correction=0)
-    return Statistics(values.shape[1], mean, var * values.shape[1])
+    """The statistics of one batch `x` [N, C, ...]: added up in float64, with distances in the precision of `x`.
+
+    >>> of_channels(torch.tensor([[0.0], [2.0], [4.0]])).squares.tolist()
+    [8.0]
+    """
+    values = x.transpose(0, 1).flatten(1)
+    values = values.to(torch.promote_types(values.dtype, torch.float32))
+    mean = values.mean(1, dtype=torch.float64)
+    # Four times as fast as in float64 throughout; what rounding the mean adds to the squares is taken off again.
+    middle = mean.to(values.dtype)
+    distances = values - middle[:, None]
+    squares = (distances * distances).sum(1, dtype=torch.float64)
+    return Statistics(values.shape[1], mean, squares - values.shape[1] * (mean - middle) ** 2)
