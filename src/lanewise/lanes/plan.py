@@ -27,10 +27,10 @@ EAGER_WIDTH = 32
 TRIAL_WIDTH = 8
 """Lanes of an eager pack when it is tried; wider ones are no slower a lane, and trials of large models stay short."""
 COMPILED_WIDTHS = (16, 8, 4)
-OVERHEAD_LANES = 4.0
-"""A call costs as much as this many lanes beside its lanes, more where processors are shared: two workers wait long for
-Python's lock between calls then. With 4, 8 and 16 lanes of the digits perceptron on two workers 28, 27 and 28
-microseconds a lane-step were seen on a quiet machine, and 40 to 55, 37 to 39 and 23 on a shared one."""
+OVERHEAD_LANES = 1.0
+"""A call costs as much as this many lanes beside its lanes. Since many steps run at a call and without Python's lock that
+is little: with 4, 8 and 16 lanes of the digits perceptron on two workers 31.5, 31.5 and 31.7 microseconds a lane-step
+were seen."""
 NARROWEST_PACK = 2
 """A pack of one lane rounds differently from all wider ones, so packs are padded to two."""
 COMPILE_SECONDS, AGAIN_COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 15.0, 3.0, 0.5

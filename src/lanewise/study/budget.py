@@ -78,7 +78,7 @@ def on_workers(plan: Plan, overhead: float = OVERHEAD_LANES) -> Load:
     >>> from lanewise.lanes.plan import Plan
     >>> load = on_workers(Plan(packed=True, compiled=True, width=16, workers=2, threads=1))
     >>> load(16, 2), load(17, 2), load(6, 3)
-    (20.0, 40.0, 40.0)
+    (17.0, 34.0, 34.0)
     """
 
     def load(lanes: int, repeats: int) -> float:
