@@ -187,7 +187,7 @@ def test_a_long_run_is_compiled(trial: Trial, tried: Tried) -> None:
 
 
 def test_compiling_pays_sooner_where_it_has_been_done_before(trial: Trial, tried: Tried) -> None:
-    # At 50 us a lane-step 75% are saved: 200,000 lane-steps save 7.5 s, less than 15 s and more than 0.5 s.
+    # At 50 us a lane-step 75% are saved: 200,000 lane-steps save 7.5 s, less than 10 s and more than 0.5 s.
     choice, _ = choose(trial, 200_000)
     assert not choice.plan.compiled
     place = plan_module.uncompiled_of(Plan(True, True, 8, 1, 1), trial).place
