@@ -28,14 +28,15 @@ TRIAL_WIDTH = 8
 """Lanes of an eager pack when it is tried; wider ones are no slower a lane, and trials of large models stay short."""
 COMPILED_WIDTHS = (16, 8, 4)
 OVERHEAD_LANES = 1.0
-"""A call costs as much as this many lanes beside its lanes. Since many steps run at a call and without Python's lock that
-is little: with 4, 8 and 16 lanes of the digits perceptron on two workers 31.5, 31.5 and 31.7 microseconds a lane-step
-were seen."""
+"""A call costs as much as this many lanes beside its lanes: little, for many steps run at a call and without Python's
+lock. With 4, 8 and 16 lanes of the digits perceptron on two workers 31.5, 31.5 and 31.7 microseconds a lane-step were
+seen."""
 NARROWEST_PACK = 2
 """A pack of one lane rounds differently from all wider ones, so packs are padded to two."""
 COMPILE_SECONDS, AGAIN_COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 10.0, 3.0, 0.5
-"""What compiling may cost on two cores: for the first time it takes 15 to 20 seconds, of which 10 are laid to this race,
-for the library serves all races to come; just in time where Inductor has done it before; and loading a library."""
+"""What compiling may cost on two cores. For the first time it takes 15 to 20 seconds, of which 10 are laid to this
+race, for the library serves all races to come; then just in time where Inductor has done it before; then loading a
+library."""
 EXPECTED_SAVING = 0.75
 """Share of the eager time that compiling is taken to save. It saves 85 to 92% with small models, whose time is mostly
 calls; larger ones save less, but train for so long that compiling them is tried in any case."""
