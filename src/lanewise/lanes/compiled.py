@@ -163,13 +163,15 @@ class Uncompiled:
         """The compiled program."""
         size = len(self._operations[1]) - 1
         if self._ahead:
-            with contextlib.suppress(OSError):
+            # Whatever cannot be loaded here is compiled just in time.
+            with contextlib.suppress(OSError, RuntimeError):
                 return self._native(self.place)
             graph = capture(self.program, self.examples)
             overwrite(graph)
             library = compiled_ahead_of_time(graph, self.examples, self.threads)
-            if library:
-                return self._native(keep(library, self.place))
+            with contextlib.suppress(OSError, RuntimeError):
+                if library:
+                    return self._native(keep(library, self.place))
         graph = capture(self.program, self.examples)
         overwrite(graph)
         fused = Fused(compiled_just_in_time(graph, self.examples), self.examples, size)

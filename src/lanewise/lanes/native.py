@@ -93,7 +93,7 @@ class Library:
         if create(ctypes.byref(self._program), ctypes.c_size_t(max(16, available_threads())), b"cpu", None):
             raise OSError(f"{path}: {self._error()}")
         self._run = ctypes.cast(self._library.AOTInductorModelContainerRun, ctypes.c_void_p)
-        torch_cpu = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        torch_cpu = ctypes.CDLL(str(next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"), "libtorch_cpu")))
         self._inputs = [
             (
                 (ctypes.c_int64 * len(one.shape))(*one.shape),
