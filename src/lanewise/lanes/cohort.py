@@ -22,7 +22,7 @@ from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
 from lanewise.lanes.reestimation import reestimated, rows_to_take
-from lanewise.lanes.scoring import EVALUATED_LANE_ROWS, Found, merged, scored
+from lanewise.lanes.scoring import Found, evaluated_lane_rows, merged, scored
 from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
 
@@ -64,7 +64,7 @@ class Group:
     plateaus: list[dict[int, Plateaus]]
     stopping: list[dict[int, Stopping]]
     averaged: dict[int, int]
-    lane_rows: int = EVALUATED_LANE_ROWS
+    lane_rows: int
 
 
 Convoy = list[tuple[Group, list[Pack]]]
@@ -124,7 +124,10 @@ class Cohort:
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]
         patience = {c: patience_of(self.recipes[c], total, plain.steps_per_epoch) for c in candidates}
         stopping = [{c: Stopping(steps) for c, steps in patience.items() if steps is not None} for _ in self.repeats]
-        return Group(prepared, packs, total, plateaus, stopping, averaged_steps(self.rungs, total))
+        averaged = averaged_steps(self.rungs, total)
+        return Group(
+            prepared, packs, total, plateaus, stopping, averaged, evaluated_lane_rows(prepared.step.holds_images)
+        )
 
     def _plateaus(self, candidates: list[int], total_steps: int, steps_per_epoch: int) -> dict[int, Plateaus]:
         every = {c: Plateaus.of(self.recipes[c], total_steps, steps_per_epoch) for c in candidates}
@@ -475,7 +478,7 @@ class Cohort:
     ) -> Found:
         """Scores of `rows`; batch norm's statistics are taken `anew`, as they always are of averaged weights."""
         prepared = group.prepared
-        if prepared.plan.packed:
+        if prepared.plan.packed and not prepared.step.holds_images:
             blocks = merged(blocks, len(rows), prepared.workers.count)
         if prepared.step.normed and (anew or prepared.step.averages):
             epochs = prepared.step.recipe.epochs

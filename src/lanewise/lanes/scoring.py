@@ -16,8 +16,7 @@ from lanewise.lanes.plan import EAGER_WIDTH, NARROWEST_PACK
 from lanewise.lanes.stopping import Lanes
 from lanewise.models import seeded
 
-EVALUATED_LANE_ROWS, USUAL_LANES = 8192, 16
-"""Rows times lanes that one evaluation call holds, where blocks have as many lanes as usual: bounds its memory."""
+USUAL_LANES = 16
 LEAST_BATCHES = 32
 """Parts of the rows where an objective scores whole batches: intervals take them for rows."""
 
@@ -30,6 +29,11 @@ SPILL = 1.25
 
 Found = tuple[dict[int, np.ndarray], dict[int, np.ndarray]]
 """Losses and metrics by candidate, float64 [rows] each."""
+
+
+def evaluated_lane_rows(images: bool) -> int:
+    """Rows times lanes that one evaluation call holds, where blocks have 16 lanes: bounds its memory."""
+    return 4096 if images else 8192
 
 
 def merged(blocks: Sequence[Lanes], rows: int, workers: int) -> list[Lanes]:
