@@ -159,7 +159,7 @@ def width(axes: Axes) -> None:
     generator = torch.Generator().manual_seed(0)
     widths = (5, 10, 20, 40, 60, 80, 90, 100, 110, 125, 150, 200, 300, 400)
     errors = torch.zeros(3, len(widths), dtype=torch.float64)
-    strengths = (0.003, 0.1, 3.0)
+    strengths = (0.01, 0.1, 3.0)
     for _ in range(40):
         x = torch.randn(1100, 20, generator=generator, dtype=torch.float64)
         slope = torch.randn(20, generator=generator, dtype=torch.float64) / 20**0.5
