@@ -225,13 +225,16 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
     # Of the recipe, where they were drawn together.
     pair: list[Pair] = []
 
+    def pick_option(choice: Choice, found: Any, path: tuple[Any, ...], matches: Callable[..., bool]) -> bool:
+        for at, option in enumerate(choice.options):
+            if matches(option, found, (*path, at)):
+                picked[named[path][0]] = option
+                return True
+        return False
+
     def fits(value: Any, found: Any, path: tuple[Any, ...]) -> bool:
         if isinstance(value, Choice):
-            for at, option in enumerate(value.options):
-                if fits(option, found, (*path, at)):
-                    picked[named[path][0]] = option
-                    return True
-            return False
+            return pick_option(value, found, path, fits)
         if isinstance(value, CoupledRate):
             own = decay_of(rules[-1][0])
             rate, decay = (
@@ -262,11 +265,7 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
 
     def comes_near(value: Any, number: float, path: tuple[Any, ...]) -> bool:
         if isinstance(value, Choice):
-            for at, option in enumerate(value.options):
-                if comes_near(option, number, (*path, at)):
-                    picked[named[path][0]] = option
-                    return True
-            return False
+            return pick_option(value, number, path, comes_near)
         inside = nearest(value, number)
         if inside is not None and isinstance(value, Variable):
             picked[named[path][0]] = inside

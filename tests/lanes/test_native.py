@@ -14,7 +14,7 @@ from torch.func import grad_and_value, vmap
 
 from lanewise.lanes import compiled as compiled_module
 from lanewise.lanes import native
-from lanewise.lanes.compiled import Fused, Native, Uncompiled
+from lanewise.lanes.compiled import Compiled, Fused, Native, Uncompiled
 from lanewise.lanes.operations import operations
 
 Made = Callable[..., list[Tensor]]
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def compiled(folder: Path) -> Fused:
+def compiled(folder: Path) -> Compiled:
     state, given = inputs()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
@@ -61,7 +61,7 @@ def compiled(folder: Path) -> Fused:
         return uncompiled.compiled()
 
 
-def test_a_stretch_is_its_steps_and_leaves_the_state_alone(compiled: Fused) -> None:
+def test_a_stretch_is_its_steps_and_leaves_the_state_alone(compiled: Compiled) -> None:
     state, given = inputs()
     before = [leaf.clone() for leaf in state]
     after, losses = compiled.stretch(state, given)
@@ -75,7 +75,7 @@ def test_a_stretch_is_its_steps_and_leaves_the_state_alone(compiled: Fused) -> N
     torch.testing.assert_close([one, loss], [by_hand(state, [each[:1] for each in given])[0][0], expected_losses[0]])
 
 
-def test_what_lies_otherwise_in_memory_is_the_same(compiled: Fused) -> None:
+def test_what_lies_otherwise_in_memory_is_the_same(compiled: Compiled) -> None:
     state, given = inputs()
     other = [given[0].t().contiguous().t(), given[1].transpose(0, 2).contiguous().transpose(0, 2), given[2]]
     turned = [state[0].t().contiguous().t(), state[1]]
@@ -85,7 +85,7 @@ def test_what_lies_otherwise_in_memory_is_the_same(compiled: Fused) -> None:
     assert all(map(torch.equal, [*after, losses], [*expected, expected_losses]))
 
 
-def test_other_shapes_are_refused(compiled: Fused) -> None:
+def test_other_shapes_are_refused(compiled: Compiled) -> None:
     state, given = inputs()
     with pytest.raises(AssertionError, match=r"compiled for \[5, 8, 3\] was given \[5, 7, 3\]"):
         compiled.stretch(state, [given[0], given[1][:, :7], given[2]])
@@ -107,7 +107,7 @@ print([name for name in ("torch._dynamo", "torch._inductor", "sympy") if name in
 
 
 def test_another_process_finds_it_and_needs_no_compiler(
-    compiled: Fused, folder: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: Compiled, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
     shown = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=True)
@@ -125,8 +125,21 @@ def test_what_needs_python_is_compiled_just_in_time(folder: Path, monkeypatch: p
     fused = uncompiled.compiled()
     assert uncompiled.was_compiled
     assert not uncompiled.is_kept
-    assert not isinstance(fused, Native)
+    assert isinstance(fused, Fused)
     torch.testing.assert_close(fused.stretch(state, given), by_hand(state, given))
+
+
+LIGHT = """
+import sys
+import lanewise.cli
+heavy = ("torch._dynamo", "torch._inductor", "sklearn", "scipy.stats", "scipy.optimize", "sqlalchemy", "plotly")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_starting_imports_nothing_that_takes_seconds() -> None:
+    shown = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
+    assert shown.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF" + bytes(100)])
@@ -145,7 +158,7 @@ def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     assert (kept.read_bytes(), [path.name for path in kept.parent.iterdir()]) == (b"code", ["kept.so"])
 
 
-def test_a_step_that_fails_says_why(compiled: Fused, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_fails_says_why(compiled: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(compiled, Native)
     library = compiled._library
     refused = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 2)(lambda *_: 1)

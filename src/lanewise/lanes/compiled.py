@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,49 +35,63 @@ AHEAD_OF_TIME = {
 }
 
 
-class Fused:
+class Compiled(ABC):
     """A compiled program. Called like any other, it leaves the state that it is given as it was.
 
     Inside, the new state is written over the old: a step then asks for less memory and moves less. So a stretch of
-    steps begins with `own`, a copy that each `step` after it overwrites.
+    steps begins with `own`, a copy that the steps overwrite.
 
     Args:
-        compiled: what Inductor made of an overwriting graph; it does not look at how its inputs lie in memory.
-        examples: inputs of one call, which tell how they must lie. size: how many of them are state.
+        examples: inputs of one call, which tell how they must lie in memory. size: how many of them are state.
     """
 
-    def __init__(self, compiled: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor], size: int) -> None:
-        self._compiled, self._size = compiled, size
+    def __init__(self, examples: Sequence[Tensor], size: int) -> None:
+        self._size = size
         self._layouts = [(example.shape, example.stride()) for example in examples]
 
     def own(self, state: Sequence[Tensor]) -> list[Tensor]:
         """A copy of `state` that may be overwritten."""
-        return [copied(leaf, *layout) for leaf, layout in zip(state, self._layouts, strict=False)]
+        return [copied(leaf, *place) for leaf, place in zip(state, self._layouts, strict=False)]
 
-    def step(self, *flat: Tensor) -> list[Tensor]:
-        """One call; the state among `flat`, which `own` or `step` gave, is overwritten and given back."""
-        state, given = flat[: self._size], flat[self._size :]
-        layouts = self._layouts[self._size :]
-        fit = [
-            value if (value.shape, value.stride()) == layout else copied(value, *layout)
-            for value, layout in zip(given, layouts, strict=True)
-        ]
-        return [*state, *self._compiled(*state, *fit)]
-
+    @abstractmethod
     def stretch(self, state: Sequence[Tensor], given: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """(new state, losses [steps, lanes]) of as many steps as `given`, tensors [steps, ...], have slices."""
-        losses, state = [], self.own(state)
-        for slices in zip(*(tensor.unbind() for tensor in given), strict=True):
-            *state, loss = self.step(*state, *slices)
-            losses.append(loss)
-        return state, torch.stack(losses)
 
     def __call__(self, *flat: Tensor) -> list[Tensor]:
         state, losses = self.stretch(flat[: self._size], [value.unsqueeze(0) for value in flat[self._size :]])
         return [*state, losses[0]]
 
 
-class Native(Fused):
+class Fused(Compiled):
+    """A program compiled just in time, called step by step.
+
+    Args:
+        compiled: what Inductor made of an overwriting graph; it does not look at how its inputs lie in memory.
+    """
+
+    def __init__(self, compiled: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor], size: int) -> None:
+        super().__init__(examples, size)
+        self._compiled = compiled
+
+    def step(self, *flat: Tensor) -> list[Tensor]:
+        """One call; the state among `flat`, which `own` or `step` gave, is overwritten and given back."""
+        state, given = flat[: self._size], flat[self._size :]
+        layouts = self._layouts[self._size :]
+        fit = [
+            value if (value.shape, value.stride()) == place else copied(value, *place)
+            for value, place in zip(given, layouts, strict=True)
+        ]
+        return [*state, *self._compiled(*state, *fit)]
+
+    def stretch(self, state: Sequence[Tensor], given: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        losses, state = [], self.own(state)
+        for slices in zip(*(tensor.unbind() for tensor in given), strict=True):
+            *state, loss = self.step(*state, *slices)
+            losses.append(loss)
+        return state, torch.stack(losses)
+
+
+class Native(Compiled):
     """A program compiled to a library. Its stretches do without Python, so that workers do not wait for one another.
 
     Args:
@@ -84,11 +99,10 @@ class Native(Fused):
     """
 
     def __init__(self, library: Library, examples: Sequence[Tensor], size: int, loss: Tensor) -> None:
-        super().__init__(lambda *flat: [], examples, size)
+        super().__init__(examples, size)
         self._library, self._loss = library, loss
 
     def stretch(self, state: Sequence[Tensor], given: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """As `Fused.stretch`."""
         state = self.own(state)
         steps, layouts = len(given[0]), self._layouts[self._size :]
         fit = [
@@ -159,7 +173,7 @@ class Uncompiled:
     def _mark(self) -> Path:
         return self.place.with_suffix(".compiled")
 
-    def compiled(self) -> Fused:
+    def compiled(self) -> Compiled:
         """The compiled program."""
         size = len(self._operations[1]) - 1
         if self._ahead:

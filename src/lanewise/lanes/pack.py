@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.lanes.compiled import Fused
+from lanewise.lanes.compiled import Compiled
 from lanewise.lanes.feed import Chunk, Feed
 from lanewise.lanes.numbers import stack_tables
 from lanewise.lanes.program import Program
@@ -67,7 +67,7 @@ def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -
     """(state, losses [steps, width]) after the steps of `chunk`; `state` itself is left as it was."""
     losses = []
     with torch.no_grad():
-        if isinstance(program, Fused):
+        if isinstance(program, Compiled):
             return program.stretch(state, [rows, *chunk.leaves])
         for at in range(len(chunk)):
             with seeded(chunk.seeds[at]) if chunk.seeds else contextlib.nullcontext():
