@@ -93,7 +93,8 @@ def race(
         sampler: draws the candidates: tpe, gp, cmaes, qmc, random or grid, an Optuna sampler, or a function that makes
             one for each generation from its seed.
         enqueue: recipes, or the paths of some, that are raced first; they count as candidates.
-        storage: the URL of a database that other studies share, for the record instead of `study.db`.
+        storage: the URL of a database that other studies share, for the record instead of `study.db`; or `env:NAME`
+            of an environment variable or `file:PATH` of a file that holds it.
         baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
             compared with the winner.
         **settings: fields of `lanewise.study.settings.RaceSettings`: candidates or budget, repeats, generations, rule,
@@ -134,7 +135,8 @@ def resume(
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
         observer: told how it goes; by default nobody is.
         sampler: the one of your own that the race began with, as it was then.
-        storage: the URL of the shared database that its record is in, where that takes a password.
+        storage: the URL of the shared database that its record is in, where that takes a password; or where it
+            stands, as for `race`.
 
     Raises:
         InputError: the folder holds no run that can go on with this task: none at all, one of another version, one

@@ -21,7 +21,11 @@ Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows,
 BatchSize = Annotated[int | None, typer.Option(help="Rows per step, instead of the recipe's own.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
 Storage = Annotated[
-    str | None, typer.Option(help="postgresql://user@host/name: a database for Optuna's record, shared with others.")
+    str | None,
+    typer.Option(
+        help="postgresql://user@host/name: a database for Optuna's record, shared with others. env:NAME or file:PATH "
+        "takes the URL from an environment variable or a file, so that no password is seen among the processes."
+    ),
 ]
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ class Drawing:
     Args:
         sampler: a name in `lanewise.study.samplers.SAMPLERS`, or what a sampler of the user's own is recorded as.
         own: that sampler. enqueue: recipes that are raced first, in this order.
-        storage: the URL of a shared database that takes the place of the run's own file. study: the name there.
+        storage: the URL of a shared database that takes the place of the run's own file, or where that stands; see
+            `lanewise.study.database_url`. study: the name there.
     """
 
     sampler: str = "tpe"
     own: OwnSampler | None = None
     enqueue: tuple[Recipe, ...] = ()
-    storage: str | None = None
+    # It may hold a password.
+    storage: str | None = field(default=None, repr=False)
     study: str | None = None
 
     def __post_init__(self) -> None:
@@ -54,11 +56,11 @@ class Drawing:
         kind = sampler if isinstance(sampler, str) else own_name(sampler)
         if storage is None:
             return cls(kind, own, tuple(enqueue))
-        if not isinstance(storage, str):
-            raise InputError(f"storage = {storage!r}: must be the URL of a database")
-        plain_url(storage)
+        from lanewise.study.database_url import DatabaseURL
+
+        url = DatabaseURL.of(storage)
         name = f"{folder.absolute().name if folder else 'race'}-{uuid.uuid4().hex[:8]}"
-        return cls(kind, own, tuple(enqueue), storage, name)
+        return cls(kind, own, tuple(enqueue), url.text, name)
 
     @classmethod
     def recorded(
@@ -85,15 +87,21 @@ class Drawing:
                 f"{where}: its record is in {url}, whose password is not on record; give it again: --storage URL"
             )
         enqueue = tuple(load(text, where)[0] for text in data.get("enqueue", []))
+        if storage is not None:
+            from lanewise.study.database_url import DatabaseURL
+
+            storage = DatabaseURL.of(storage).text
         return cls(kind, sampler, enqueue, storage or url, name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for `run.json`, without the password of a database."""
+        """Plain data for `run.json`, without the secrets in the URL of a database."""
         about = {"sampler": self.sampler, "enqueue": [dump(recipe) for recipe in self.enqueue], "study": self.study}
         if self.storage is None:
             return about
-        url, password = plain_url(self.storage)
-        return about | {"storage": url, "password": password}
+        from lanewise.study.database_url import DatabaseURL
+
+        url = DatabaseURL.of(self.storage)
+        return about | {"storage": url.recorded, "password": url.has_secrets}
 
     def check(self, space: Recipe, seed: int, candidates: int | None) -> None:
         """Raise `InputError` unless `candidates` of `space` can be drawn so, the enqueued ones among them."""
@@ -134,16 +142,3 @@ class Drawing:
                 sampler.enqueue(recipe)
         return sampler
 
-
-def plain_url(url: str) -> tuple[str, bool]:
-    """(`url` without its password, whether it had one).
-
-    Raises:
-        InputError: it is no URL of a database.
-    """
-    from lanewise.study.optuna_record import parsed
-
-    found = parsed(url)
-    # `URL.set(password=None)` would leave it.
-    without = found._replace(password=None)
-    return without.render_as_string(hide_password=False), found.password is not None

@@ -161,8 +161,8 @@ class RunFolder:
                 words += [f"--{name}", str(known[f"{name}_given"])]
         drawing = known.get("drawing") or {}
         if drawing.get("password"):
-            user, _, rest = str(drawing["storage"]).partition("@")
-            words += ["--storage", f"{user}:PASSWORD@{rest}"]
+            user, at, rest = str(drawing["storage"]).partition("@")
+            words += ["--storage", f"{user}:PASSWORD@{rest}" if at else "URL"]
         return shlex.join(words)
 
     def _refusal(self) -> str:

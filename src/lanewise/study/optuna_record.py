@@ -20,18 +20,17 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy import delete, insert, select
-from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from lanewise.errors import InputError, WriteError
+from lanewise.study.database_url import EXAMPLES, DatabaseURL
 from lanewise.study.samplers import quiet
 
 OWN_NAME = "race"
 """Of the study in a run's own file; in a shared database every run has another."""
 
 
-EXAMPLES = "postgresql://user@host/name or sqlite:////folder/file.db"
 PACKAGES = {"psycopg": "'lanewise[postgresql]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """What to install for a driver whose package is not called like its module."""
 
@@ -62,13 +61,14 @@ class StudyRecord:
 
     def __init__(self, where: Path | str, name: str = OWN_NAME) -> None:
         self.path = where if isinstance(where, Path) else None
-        self.shown = str(where) if isinstance(where, Path) else parsed(where).render_as_string(hide_password=True)
+        self._url = None if isinstance(where, Path) else DatabaseURL.of(where)
+        self.shown = str(where) if self._url is None else self._url.shown
         self._written: dict[int, Written] = {}
-        if self.path is not None:
+        if self._url is None:
             with self._writing():
                 self.storage = RDBStorage("sqlite://", engine_kwargs={"creator": self._connect})
         else:
-            self.storage = opened(str(where), self.shown)
+            self.storage = opened(self._url)
         with self._writing(), quiet():
             try:
                 self.study_id = self.storage.create_new_study([StudyDirection.MINIMIZE], name)
@@ -136,7 +136,8 @@ class StudyRecord:
         try:
             yield
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
-            raise WriteError(f"{self.path or self.shown}: cannot be written: {deepest(error)}") from None
+            said = deepest(error) if self._url is None else self._url.scrubbed(deepest(error))
+            raise WriteError(f"{self.path or self.shown}: cannot be written: {said}") from None
 
     def close(self) -> None:
         """Close all connections, after which a file is one whole file; the next use opens new ones."""
@@ -176,12 +177,12 @@ def additions(trials: Sequence[FrozenTrial], new: set[int], written: dict[int, W
     return found
 
 
-def opened(url: str, shown: str) -> RDBStorage:
-    """The database at `url`, called `shown` in messages, with Optuna's tables in it."""
-    where = f"storage = {shown!r}"
+def opened(url: DatabaseURL) -> RDBStorage:
+    """The database at `url`, with Optuna's tables in it."""
+    where = f"storage = {url.shown!r}"
     try:
         with quiet():
-            return RDBStorage(url)
+            return RDBStorage(url.text)
     except ImportError as error:
         # What Optuna raises is another one, with the driver's own behind it.
         name = getattr(error.__cause__ or error, "name", None) or "its driver"
@@ -189,25 +190,12 @@ def opened(url: str, shown: str) -> RDBStorage:
         raise InputError(f"{where}: needs the package {name}, which is not installed: pip install {package}") from None
     except NoSuchModuleError as error:
         raise InputError(
-            f"{where}: must be a database such as {EXAMPLES}: there is no driver by this name: {deepest(error)}"
+            f"{where}: must be a database such as {EXAMPLES}: there is no driver by this name: {url.scrubbed(deepest(error))}"
         ) from None
     except SQLAlchemyError as error:
-        raise InputError(f"{where}: cannot be reached: {deepest(error)}") from None
+        raise InputError(f"{where}: cannot be reached: {url.scrubbed(deepest(error))}") from None
     except (optuna.exceptions.StorageInternalError, RuntimeError) as error:
-        raise InputError(f"{where}: cannot be used: {deepest(error)}") from None
-
-
-def parsed(url: str) -> URL:
-    """The parts of `url`.
-
-    Raises:
-        InputError: it is no URL of a database.
-    """
-    try:
-        return make_url(url)
-    except (SQLAlchemyError, ValueError):
-        # Without the text, which may hold a password.
-        raise InputError(f"storage: is not the URL of a database; must be such as {EXAMPLES}") from None
+        raise InputError(f"{where}: cannot be used: {url.scrubbed(deepest(error))}") from None
 
 
 def deepest(error: BaseException) -> str:
