@@ -1,11 +1,17 @@
 """The one exception a user's mistake raises, and how other errors are quoted in it."""
 
+from lanewise.printable import cut, printable
+
 
 class InputError(ValueError):
     """What was given cannot be used; the message names the field, the value and what is allowed.
 
-    The command line prints the message as one line and exits with status 2.
+    The command line prints the message as one line and exits with status 2. What the message quotes of a file or of the
+    user is made printable, and a message of unusual length is cut in its middle.
     """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(cut(printable(str(message))))
 
 
 class WriteError(InputError):

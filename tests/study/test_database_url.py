@@ -27,7 +27,7 @@ SPELLINGS = [
     "mysql+pymysql://host/races?user=bob&passwd=S3CRET",
     "mssql+pyodbc:///?odbc_connect=DRIVER%3D%7Bx%7D%3BUID%3Dbob%3BPWD%3DS3CRET",
     "snowflake://bob@account/races?authenticator=oauth&token=S3CRET",
-    "sqlite:////tmp/races.db?password=S3CRET",
+    "sqlite:////folder/races.db?password=S3CRET",
 ]
 
 
@@ -86,7 +86,10 @@ def test_what_is_refused_is_not_quoted(text: object) -> None:
 
 def test_a_short_password_hides_the_whole_message() -> None:
     url = DatabaseURL.of("postgresql://bob:or@host/races")
-    assert url.scrubbed("password for bob is wrong or missing") == "what it says is left out, since it may hold the password"
+    assert (
+        url.scrubbed("password for bob is wrong or missing")
+        == "what it says is left out, since it may hold the password"
+    )
     assert url.scrubbed("FATAL: host is down") == "FATAL: host is down"
 
 

@@ -1,5 +1,7 @@
 """The command line as a whole: its commands, and how it ends."""
 
+import contextlib
+import os
 import sys
 from typing import Annotated
 
@@ -13,6 +15,7 @@ from lanewise.cli.schedules import show
 from lanewise.cli.stopping import STOPPED, leave
 from lanewise.cli.training import train
 from lanewise.errors import InputError
+from lanewise.files import reason
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -46,14 +49,34 @@ def common(
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and exit status 2."""
     try:
-        app()
+        try:
+            app()
+        except SystemExit as end:
+            if end.code == STOPPED:
+                leave()
+            # Here and not at the end of the process, where Python would say it in a traceback.
+            sys.stdout.flush()
+            raise
     except InputError as error:
-        stderr.print(f"lanewise: {' '.join(str(error).split())}", markup=False)
+        stderr.print(f"lanewise: {' '.join(str(error).split())}")
         sys.exit(2)
     except KeyboardInterrupt:
         stderr.print("lanewise: stopped")
         leave()
-    except SystemExit as end:
-        if end.code == STOPPED:
-            leave()
-        raise
+    except OSError as error:
+        # One of a file would name it.
+        if error.filename is not None:
+            raise
+        give_up_output()
+        # Who reads no further has read enough; a full disk is said.
+        if not isinstance(error, BrokenPipeError):
+            stderr.print(f"lanewise: standard output cannot be written to: {reason(error)}")
+        sys.exit(1)
+
+
+def give_up_output() -> None:
+    """Let what is still to be written to standard output go nowhere, for its writing would fail again."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

@@ -1,5 +1,5 @@
 """Where commands talk to people; standard output is for what programs read."""
 
-from rich.console import Console
+from lanewise.report.console import SafeConsole
 
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = SafeConsole(stderr=True, soft_wrap=True)

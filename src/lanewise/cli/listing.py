@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lanewise.printable import printable
+from lanewise.report.console import SafeConsole
 from lanewise.study.listing import DAMAGED, FINISHED, OTHER, RUNNING, Summary, runs_in
 from lanewise.study.score_kind import ScoreKind
 
@@ -29,9 +30,9 @@ def list_runs(
     if as_json:
         print(json.dumps([one.to_dict() for one in found], indent=2))
     elif not found:
-        print(f"no runs in {folder or 'runs'}; begin one with: lanewise race")
+        print(printable(f"no runs in {folder or 'runs'}; begin one with: lanewise race"))
     else:
-        console = Console(highlight=False, soft_wrap=False)
+        console = SafeConsole(soft_wrap=False)
         console.print(table_of(found, console.width))
         for one in found:
             if one.problem:

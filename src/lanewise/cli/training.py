@@ -12,6 +12,7 @@ from lanewise.cli.console import stderr
 from lanewise.cli.options import BatchSize, Device, Epochs, Precision, TaskOptions, with_groups
 from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
+from lanewise.printable import printable
 from lanewise.recipe import Recipe
 from lanewise.task import Task
 
@@ -157,4 +158,4 @@ def train(
         }
         print(json.dumps({"metric": metric, "greater_is_better": kind.greater_is_better, "test": test}))
     else:
-        print(f"test {metric}: {kind.words(trained.test[1], 2)} (loss {trained.test[0]:.4f})")
+        print(printable(f"test {metric}: {kind.words(trained.test[1], 2)} (loss {trained.test[0]:.4f})"))

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Sequence
 from datetime import datetime
-from html import escape
 from math import isfinite
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lanewise.files import write_whole
 from lanewise.recipe_file import dump
 from lanewise.report import answer_figures, costs
 from lanewise.report.commands import task_options, train_command
+from lanewise.report.escape import escape
 from lanewise.report.html import page
 from lanewise.report.markup import Cell, chips, code_block, figure_block, quiet, section, table, tiles
 from lanewise.report.plots import Figure

@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Iterable
 from contextlib import suppress
-from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from lanewise.lanes.engine import Engine
 from lanewise.lanes.plan import Plan
 from lanewise.report.commands import race_command
+from lanewise.report.escape import escape
 from lanewise.report.markup import code_block, definitions, quiet, section
 from lanewise.report.words import counted, time_words
 from lanewise.study.race import Study

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -13,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from lanewise.files import write_whole
 from lanewise.report import costs, importance, sections
+from lanewise.report.escape import escape
 from lanewise.report.outcome import outcomes
 from lanewise.report.plots import Figure
 from lanewise.study.race import Study

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
+from lanewise.report.escape import escape
 from lanewise.report.plots import Figure, colour, dash
 from lanewise.study.verdict import Verdict
 

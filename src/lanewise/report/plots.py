@@ -6,13 +6,13 @@ for one that is 20% opaque), which the page replaces, so that every figure follo
 
 import math
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lanewise.recipe import Recipe
+from lanewise.report.escape import escape
 from lanewise.report.words import describe
 
 Json: TypeAlias = dict[str, Any]

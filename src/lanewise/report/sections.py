@@ -1,11 +1,11 @@
 """What the report says about recipes: each function takes a finished study and gives a part of the page."""
 
 from collections.abc import Sequence
-from html import escape
 
 from lanewise.recipe_file import dump
 from lanewise.report import curves, figures
 from lanewise.report.commands import train_command
+from lanewise.report.escape import escape
 from lanewise.report.markup import (
     Cell,
     chips,

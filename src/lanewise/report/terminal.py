@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.recipe_file import dump
+from lanewise.report.console import SafeConsole
 from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_words, time_words
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
@@ -36,7 +37,7 @@ class Display(Observer, AbstractContextManager["Display"]):
 
 def observer(console: Console | None = None) -> Display:
     """A display for `console` (standard error if None): a live table on a terminal, plain lines on all else."""
-    console = console or Console(stderr=True, highlight=False)
+    console = console or SafeConsole(stderr=True)
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveDisplay(console)
     return PlainDisplay(console)

@@ -23,17 +23,16 @@ LONGEST_FILE = 1 << 16
 
 # What drivers document as no secret (libpq, psycopg, asyncpg, PyMySQL, mysqlclient, sqlite3). A key that is not here is
 # masked: a new spelling of a password is then hidden, at worst together with a harmless option.
-SHOWN = frozenset(
-    """
-    host hostaddr port user username dbname database unix_socket unix_sock service servicefile passfile driver
-    application_name fallback_application_name client_encoding encoding charset collation connect_timeout timeout
-    read_timeout write_timeout command_timeout keepalives keepalives_idle keepalives_interval keepalives_count
-    tcp_user_timeout target_session_attrs load_balance_hosts gssencmode krbsrvname gsslib channel_binding require_auth
-    sslmode ssl sslcompression sslrootcert sslcert sslkey sslcrl sslsni ssl_ca ssl_cert ssl_key ssl_mode
-    ssl_min_protocol_version ssl_max_protocol_version mode cache uri nolock immutable check_same_thread isolation_level
-    prepare_threshold autocommit local_infile
-    """.split()
-)
+NO_SECRETS = """
+host hostaddr port user username dbname database unix_socket unix_sock service servicefile passfile driver
+application_name fallback_application_name client_encoding encoding charset collation connect_timeout timeout
+read_timeout write_timeout command_timeout keepalives keepalives_idle keepalives_interval keepalives_count
+tcp_user_timeout target_session_attrs load_balance_hosts gssencmode krbsrvname gsslib channel_binding require_auth
+sslmode ssl sslcompression sslrootcert sslcert sslkey sslcrl sslsni ssl_ca ssl_cert ssl_key ssl_mode
+ssl_min_protocol_version ssl_max_protocol_version mode cache uri nolock immutable check_same_thread isolation_level
+prepare_threshold autocommit local_infile
+"""
+SHOWN = frozenset(NO_SECRETS.split())
 ASSIGNED = re.compile(r"(?i)(pass|pwd|secret|token)\w*\s*=")
 """A password that stands where none belongs, in the name of the database say, as other connection strings have it."""
 

@@ -141,4 +141,3 @@ class Drawing:
             for recipe in self.enqueue:
                 sampler.enqueue(recipe)
         return sampler
-

@@ -189,8 +189,9 @@ def opened(url: DatabaseURL) -> RDBStorage:
         package = PACKAGES.get(name, name)
         raise InputError(f"{where}: needs the package {name}, which is not installed: pip install {package}") from None
     except NoSuchModuleError as error:
+        said = url.scrubbed(deepest(error))
         raise InputError(
-            f"{where}: must be a database such as {EXAMPLES}: there is no driver by this name: {url.scrubbed(deepest(error))}"
+            f"{where}: must be a database such as {EXAMPLES}: there is no driver by this name: {said}"
         ) from None
     except SQLAlchemyError as error:
         raise InputError(f"{where}: cannot be reached: {url.scrubbed(deepest(error))}") from None

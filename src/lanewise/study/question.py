@@ -9,6 +9,7 @@ import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine
+from lanewise.printable import printable
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
 from lanewise.study.phase import Entry, Phase, Trained
@@ -118,7 +119,7 @@ class Answer(ABC):
         """Plain data for `verdict.json` and `--json`."""
 
     def __str__(self) -> str:
-        return "\n".join(self.sentences())
+        return printable("\n".join(self.sentences()))
 
 
 class Question(ABC):

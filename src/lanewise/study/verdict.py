@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.errors import InputError, one_line
+from lanewise.printable import printable
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
 from lanewise.study.comparison import Settling
@@ -83,7 +84,7 @@ class Verdict:
     importance: tuple[Importance, ...] = ()
 
     def __str__(self) -> str:
-        return "\n".join(self.sentences())
+        return printable("\n".join(self.sentences()))
 
     @property
     def winner(self) -> Recipe:
