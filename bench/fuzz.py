@@ -122,7 +122,9 @@ class Material:
             self.cuts.append(path)
         self.race(self.folder / "whole")
         self.asked = self.folder / "asked"
-        recipes = {name: lw.Recipe(rule=lw.SGD(lr=lr), batch_size=12, epochs=1) for name, lr in (("a", 0.1), ("b", 0.2))}
+        recipes = {
+            name: lw.Recipe(rule=lw.SGD(lr=lr), batch_size=12, epochs=1) for name, lr in (("a", 0.1), ("b", 0.2))
+        }
         lw.compare(self.task, recipes, repeats=2, out=self.asked, threads=1)
         lw.sweep(self.task, recipes["a"], "momentum", [0.0, 0.5], repeats=2, out=self.folder / "sweep", threads=1)
         trained = train(self.task, recipes["a"])
@@ -216,7 +218,9 @@ def checkpoints(material: Material, random: Random) -> None:
             tensors = safetensors.torch.load(content)
             if random.random() < 0.15:
                 name = random.choice(sorted(tensors))
-                tensors[name] = random.choice((tensors[name].double(), tensors[name][:1], torch.zeros(3), tensors[name][None]))
+                tensors[name] = random.choice(
+                    (tensors[name].double(), tensors[name][:1], torch.zeros(3), tensors[name][None])
+                )
             else:
                 data = mutations.data(random, data)
             content = safetensors.torch.save(tensors, {META: json.dumps(data)})
@@ -336,7 +340,9 @@ def main(options: list[str] | None = None) -> None:
                 first.setdefault(end, number)
             fine = {end: ends.pop(end, 0) for end in ("read", "refused", "slow")}
             faults += sum(ends.values())
-            print(f"{kind}: {count:,} inputs, {', '.join(f'{n:,} {end}' for end, n in fine.items())}, {sum(ends.values())} faults")
+            print(
+                f"{kind}: {count:,} inputs, {', '.join(f'{n:,} {end}' for end, n in fine.items())}, {sum(ends.values())} faults"
+            )
             for end, n in ends.most_common():
                 print(f"  {n} times {end} (--kind {kind} --only {first[end]})")
         print(f"faults in all: {faults}")

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "lanewise"
 
 # A module imports from its own layer and from those above it. "lanewise" is the package's front door, __init__.py.
 LAYERS = (
-    ("printable", "errors", "files"),
+    ("printable", "errors", "files", "plain_data"),
     ("parts",),
     ("ranges", "coupling", "language", "recipe", "recipe_file", "spaces"),
     ("data",),

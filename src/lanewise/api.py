@@ -10,16 +10,18 @@ from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.openml import PREFIX
 from lanewise.errors import InputError, one_line
+from lanewise.plain_data import undamaged
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import load, read
-from lanewise.runs import Outcome, UnrecordedError, begin, check_task, finished, recorded_options, undamaged
+from lanewise.runs import Outcome, UnrecordedError, begin, check_task, finished, recorded_options
 from lanewise.spaces import SPACES
 from lanewise.study.checkpoint import EVERY
 from lanewise.study.drawing import Drawing
-from lanewise.study.folder import RunFolder, read_json
+from lanewise.study.folder import RunFolder
 from lanewise.study.identity import check_unchanged
 from lanewise.study.progress import Observer
 from lanewise.study.race import Study
+from lanewise.study.recorded import verdict_of
 from lanewise.study.samplers import OwnSampler
 from lanewise.study.settings import RaceSettings, with_overrides
 from lanewise.study.side_by_side import SideBySide
@@ -151,7 +153,7 @@ def resume(
     where = f"resume {folder}"
     task = task or recorded_task(recorded, where)
     check_unchanged(recorded, task, where)
-    with undamaged(where):
+    with undamaged(f"{where}: run.json"):
         options = recorded_options(recorded, where) | {"folder": reopened, "observer": observer}
         if asked != "race":
             question, few = recorded_question(recorded, where)
@@ -208,8 +210,7 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
 
 def read_verdict(folder: RunFolder) -> Verdict:
     """The verdict of a finished run."""
-    where = str(folder.verdict)
-    return Verdict.from_dict(read_json(folder.verdict, where), where)
+    return verdict_of(folder, str(folder.verdict))
 
 
 def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.errors import InputError
+from lanewise.plain_data import checked, undamaged
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import read
 from lanewise.runs import Outcome, begin, check_task
@@ -172,7 +173,10 @@ def read_answer(folder: RunFolder) -> Answer:
     """The answer of a finished run."""
     where = str(folder.verdict)
     data = read_json(folder.verdict, where)
-    if data.get("asked") not in ANSWERS:
+    if str(data.get("asked")) not in ANSWERS:
         raise InputError(f"{where}: asked = {data.get('asked')!r}: must be one of {', '.join(ANSWERS)}")
-    answer: Answer = ANSWERS[data["asked"]].from_dict(data, where)
-    return answer
+    with undamaged(where):
+        answer: Answer = checked(ANSWERS[data["asked"]].from_dict(data, where))
+        # What has no words is damaged too: an answer without recipes, say.
+        answer.sentences()
+        return answer

@@ -62,7 +62,11 @@ def parse(text: str) -> Any:
             missing, side = abs(opened - closed), "closing" if opened > closed else "opening"
             raise reader.error(f"{missing} {side} parenthes{'is is' if missing == 1 else 'es are'} missing") from None
         raise reader.error("an expression is a number or a call such as 0.1 * cosine(warmup=5%)") from None
-    return reader.read(tree.body)
+    try:
+        return reader.read(tree.body)
+    except RecursionError:
+        # Python's own parser takes more levels than its functions that read a tree.
+        raise reader.error("it is nested too deeply") from None
 
 
 def did_you_mean(word: Any, known: Iterable[str]) -> str:

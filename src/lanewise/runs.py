@@ -1,13 +1,12 @@
 """What every call that begins a run or goes on with one does around it."""
 
-import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
-from lanewise.errors import InputError, WriteError, one_line
+from lanewise.errors import InputError, WriteError
 from lanewise.study.folder import RunFolder, plans_of, read_plans
 from lanewise.study.run import Run, RunOptions
 from lanewise.task import Task
@@ -108,12 +107,3 @@ def recorded_options(recorded: Mapping[str, Any], where: str) -> RunOptions:
         "threads": recorded["threads"],
         "every": recorded["checkpoint_every"],
     }
-
-
-@contextlib.contextmanager
-def undamaged(where: str) -> Iterator[None]:
-    """Turn what is wrong with a `run.json` that is being understood into an `InputError` that names `where`."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{where}: run.json is damaged: {one_line(error)}") from None

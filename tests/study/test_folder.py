@@ -8,6 +8,7 @@ import pytest
 
 from lanewise.errors import InputError
 from lanewise.parts.rules import SGD
+from lanewise.printable import printable
 from lanewise.ranges import log
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import read
@@ -22,7 +23,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         RunFolder(path)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(f"--out {path}: ")
+    assert str(caught.value).startswith(printable(f"--out {path}: "))
     return str(caught.value)
 
 

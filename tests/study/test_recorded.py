@@ -146,7 +146,7 @@ def test_a_run_that_goes_on_now_is_told_from_one_that_stopped(runs: Path, tmp_pa
         (lambda run: (run / "verdict.json").write_text("null"), "damaged", "verdict.json: must be a JSON object"),
         (lambda run: changed(run, lanewise=1), "another version", "format 1"),
         (lambda run: changed(run, begun="noon"), "damaged", "noon"),
-        (lambda run: changed(run, data={"a": 1}), "finished", ""),
+        (lambda run: changed(run, data={"a": 1}), "damaged", "data = {'a': 1}: must be str"),
         (lambda run: [path.unlink() for path in run.iterdir() if path.name != "run.json"], "stopped", ""),
     ],
 )

@@ -1,6 +1,7 @@
 """What a comparison, an ablation or a sweep shows in a terminal: words, a table, and for a sweep a plot."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 import plotext
 from rich import box
@@ -118,7 +119,11 @@ def plot(answer: SweepAnswer, width: int) -> str:
     """
     numbers, tried = answer.numbers, answer.in_order()
     assert numbers is not None
-    order = sorted(range(len(numbers)), key=lambda at: numbers[at])
+    # A value all of whose runs diverged has no place in the picture.
+    placed = [at for at, one in enumerate(tried) if isfinite(one.score.mean + one.score.low + one.score.high)]
+    order = sorted(placed, key=lambda at: numbers[at])
+    if not order:
+        return ""
     unit = 100 if answer.ground.kind.fraction else 1
     x, ticks = positions([numbers[at] for at in order], answer.log)
     scores = [tried[at].score for at in order]

@@ -11,6 +11,7 @@ from typing import Any
 from lanewise.errors import InputError
 from lanewise.files import reason, remove_partial, write_whole
 from lanewise.lanes.plan import Plan
+from lanewise.plain_data import check_kinds, undamaged
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump
 from lanewise.study.checkpoint import Checkpoints
@@ -22,6 +23,25 @@ LOCK = ".lanewise.lock"
 FORMAT = 2
 """Of `run.json` and the folder around it; 1 could not be resumed."""
 DEFAULT_PARENT = Path("runs")
+KINDS: dict[str, Any] = {
+    "data": str,
+    "data_built_in": bool,
+    "data_given": str | None,
+    "data_options": dict[str, Any] | None,
+    "data_checksums": dict[str, str],
+    "model": str,
+    "model_built_in": bool,
+    "model_given": str | None,
+    "model_checksums": dict[str, str] | None,
+    "settings": dict[str, Any],
+    "begun": str,
+    "device": str,
+    "threads": int | None,
+    "plans": dict[str, Any] | None,
+    "checkpoint_every": float,
+    "versions": dict[str, Any],
+}
+"""What `run.json` of every run holds, and of which kind."""
 
 
 class RunFolder:
@@ -79,6 +99,8 @@ class RunFolder:
                 f"{command} {path}: was begun by another version of Lanewise, which wrote format {found!r}; "
                 f"this one {command}s format {FORMAT}"
             )
+        with undamaged(f"{command} {path}: {MARK}"):
+            check_kinds(folder.settings(), KINDS)
         return folder
 
     @property

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.errors import InputError
+from lanewise.plain_data import number, undamaged
 from lanewise.study.checkpoint import header
 from lanewise.study.folder import FORMAT, LOCK, MARK, RunFolder, read_json
 from lanewise.study.lock import is_held
+from lanewise.study.recorded import verdict_of
 from lanewise.study.score_kind import ScoreKind
-from lanewise.study.verdict import Verdict
 
 FINISHED, RUNNING, STOPPED, DAMAGED, OTHER = "finished", "running", "stopped", "damaged", "another version"
 
@@ -78,10 +79,11 @@ def summary(path: Path) -> Summary:
         about["asked"] = folder.asked
         if folder.finished and folder.asked != "race":
             data = read_json(folder.verdict, folder.verdict.name)
-            metric = data["metric"]
-            return Summary(run, FINISHED, 1.0, None, **about, metric=metric, begun=begun, found=_answer(data))
+            with undamaged(folder.verdict.name):
+                metric, found = str(data["metric"]), _answer(data)
+            return Summary(run, FINISHED, 1.0, None, **about, metric=metric, begun=begun, found=found)
         if folder.finished:
-            verdict = Verdict.from_dict(read_json(folder.verdict, folder.verdict.name), folder.verdict.name)
+            verdict = verdict_of(folder, folder.verdict.name)
             score = verdict.test.mean if math.isfinite(verdict.test.mean) else None
             return Summary(
                 run, FINISHED, 1.0, None, **about, candidates=verdict.candidates,
@@ -90,13 +92,12 @@ def summary(path: Path) -> Summary:
             )  # fmt: skip
         state = RUNNING if is_held(path / LOCK) else STOPPED
         newest = next(filter(None, map(header, folder.checkpoints.paths())), None) or {}
-        drawn = len(newest.get("candidates", [])) if folder.asked == "race" else None
-        done = newest.get("done", 0.0)
-        return Summary(run, state, float(done), None, **about, candidates=drawn, begun=begun)
-    except InputError as error:
+        with undamaged("checkpoint"):
+            drawn = len(newest.get("candidates", [])) if folder.asked == "race" else None
+            done = number("done", newest.get("done", 0.0), 0.0, 1.0)
+        return Summary(run, state, done, None, **about, candidates=drawn, begun=begun)
+    except (InputError, OSError) as error:
         return Summary(run, DAMAGED, problem=str(error))
-    except (OSError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-        return Summary(run, DAMAGED, problem=f"{type(error).__name__}: {error}")
 
 
 def _answer(data: Mapping[str, Any]) -> str:
@@ -110,5 +111,6 @@ def _answer(data: Mapping[str, Any]) -> str:
 def _begun(known: Mapping[str, Any], path: Path) -> str:
     """When the run began; by its first file where that is not on record."""
     if isinstance(known.get("begun"), str):
-        return datetime.fromisoformat(known["begun"]).isoformat(timespec="seconds")
+        with undamaged(f"{MARK}: begun"):
+            return datetime.fromisoformat(known["begun"]).isoformat(timespec="seconds")
     return datetime.fromtimestamp((path / MARK).stat().st_mtime, UTC).isoformat(timespec="seconds")

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lanewise.errors import InputError
+from lanewise.plain_data import checked, undamaged
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import load
 from lanewise.study import traces
 from lanewise.study.folder import RunFolder, read_json
 from lanewise.study.score_kind import ScoreKind
+from lanewise.study.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,20 @@ def winner_of(folder: RunFolder) -> int:
     if not isinstance(found, int):
         raise InputError(f"{folder.verdict}: does not hold a verdict: winner_candidate = {found!r}")
     return found
+
+
+def verdict_of(folder: RunFolder, where: str) -> Verdict:
+    """The verdict of the finished race in `folder`, which `where` names in messages.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    data = read_json(folder.verdict, where)
+    with undamaged(where):
+        found = checked(Verdict.from_dict(data, where))
+        # What has no words is damaged too: a race without finalists, say.
+        found.sentences()
+        return found
 
 
 def _of_tables(folder: RunFolder, number: int, repeat: int) -> Recorded:

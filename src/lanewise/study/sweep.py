@@ -118,6 +118,8 @@ class SweepAnswer(Answer):
             compared = tuple(Compared.from_dict(one, where) for one in data["recipes"])
             within, error = data["largest_within_one_standard_error"], data["standard_error"]
             values = tuple(data["values"])
+            if sorted(values) != sorted(one.scored.name for one in compared):
+                raise ValueError(f"values = {values!r}: must be the names of the recipes")
             return cls(Ground.from_dict(data), data["field"], values, compared, data["log"], within, error)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a sweep: {one_line(error)}") from None
