@@ -9,6 +9,7 @@ from bench import (
     coordinates,
     coverage,
     equal_studies,
+    fuzz,
     loading,
     many,
     networks,
@@ -39,14 +40,16 @@ BENCHES: dict[str, Callable[[], None]] = {
     "places": places.main,
     "coordinates": coordinates.main,
     "peers": peers.main,
+    "fuzz": fuzz.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "time-to-answer": time_to_answer.main,
     "rules": rules.main,
     "races": races.main,
+    "fuzz": fuzz.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "coordinates", "coverage", "calibration", "equal-studies", "peers")
+BY_NAME_ONLY = ("races", "coordinates", "coverage", "calibration", "equal-studies", "peers", "fuzz")
 """What takes minutes or half an hour, or needs an environment of its own."""
 
 

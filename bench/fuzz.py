@@ -219,7 +219,7 @@ def checkpoints(material: Material, random: Random) -> None:
             if random.random() < 0.15:
                 name = random.choice(sorted(tensors))
                 tensors[name] = random.choice(
-                    (tensors[name].double(), tensors[name][:1], torch.zeros(3), tensors[name][None])
+                    (tensors[name].double(), tensors[name].flatten()[:1], torch.zeros(3), tensors[name][None])
                 )
             else:
                 data = mutations.data(random, data)
@@ -339,10 +339,9 @@ def main(options: list[str] | None = None) -> None:
                 ends[end] += 1
                 first.setdefault(end, number)
             fine = {end: ends.pop(end, 0) for end in ("read", "refused", "slow")}
-            faults += sum(ends.values())
-            print(
-                f"{kind}: {count:,} inputs, {', '.join(f'{n:,} {end}' for end, n in fine.items())}, {sum(ends.values())} faults"
-            )
+            wrong, told = sum(ends.values()), ", ".join(f"{n:,} {end}" for end, n in fine.items())
+            faults += wrong
+            print(f"{kind}: {count:,} inputs, {told}, {wrong} faults", flush=True)
             for end, n in ends.most_common():
                 print(f"  {n} times {end} (--kind {kind} --only {first[end]})")
         print(f"faults in all: {faults}")

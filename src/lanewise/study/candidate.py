@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.lanes.cohort import Scores
+from lanewise.plain_data import checked
 from lanewise.recipe import Recipe
 
 TIE = 0.01
@@ -51,7 +52,7 @@ class Candidate:
         """The candidate that `to_dict` gave, with its recipe."""
         values = {name: data[name] for name in ("number", "generation", "left_at", "loss", "score")}
         curves = {repeat: [(a, b, c, d) for a, b, c, d in points] for repeat, points in data["curves"]}
-        return cls(recipe=recipe, diverged=dict(data["diverged"]), curves=curves, **values)
+        return checked(cls(recipe=recipe, diverged=dict(data["diverged"]), curves=curves, **values))
 
     @property
     def scored(self) -> bool:

@@ -5,10 +5,11 @@ import hashlib
 import json
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 from torch import Tensor
 
@@ -54,14 +55,14 @@ class Checkpoints:
         for old in there[KEPT - 1 :]:
             old.unlink(missing_ok=True)
 
-    def newest(self, note: Callable[[str], None]) -> Snapshot | None:
-        """The newest checkpoint that is whole, or None where there is none; `note` is told of each damaged one."""
+    def whole(self, note: Callable[[str], None]) -> Iterator[tuple[str, Snapshot]]:
+        """(name, content) of the checkpoints that are whole, the newest first; `note` is told of each damaged one."""
         for path in self.paths():
             snapshot = read(path)
             if snapshot is not None:
-                return snapshot
-            note(f"{path.name}: damaged, it does not match its checksum; going back to the one before")
-        return None
+                yield path.name, snapshot
+            else:
+                note(f"{path.name}: damaged, it does not match its checksum; going back to the one before")
 
     def remove(self) -> None:
         """Remove all checkpoints and their folder, the oldest first."""
@@ -85,9 +86,14 @@ def read(path: Path) -> Snapshot | None:
         return None
     if hashlib.sha256(content).hexdigest() != path.stem.partition("-")[2]:
         return None
-    (length,) = struct.unpack("<Q", content[:8])
-    data = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][META])
-    return (safetensors.torch.load(content), data) if data.pop("format") == FORMAT else None
+    try:
+        # Checks that the tensors lie within the file.
+        tensors = safetensors.torch.load(content)
+        (length,) = struct.unpack("<Q", content[:8])
+        data = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][META])
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return (tensors, data) if isinstance(data, dict) and data.pop("format", None) == FORMAT else None
 
 
 def header(path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from lanewise.data import Source
 from lanewise.errors import InputError
 from lanewise.lanes.cohort import Scores
 from lanewise.parts.part import Allowed, check_number
+from lanewise.plain_data import number, several
 from lanewise.recipe import Recipe
 from lanewise.study.candidate import Candidate
 from lanewise.study.comparison import RowScores
@@ -77,10 +78,26 @@ class Trained:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str, phase: Phase) -> "Trained":
         """What `to_dict` and `tensors` gave, of the same phase."""
-        scores = Scores(*(np.array(data[name], dtype=np.float64) for name in ("loss", "metric")))
+        shape = (len(phase.entries), len(phase.repeats))
+        loss, metric = (np.array(data[name], dtype=np.float64) for name in ("loss", "metric"))
+        if loss.shape != shape or metric.shape != shape:
+            raise ValueError(f"loss and metric: must be tables of {shape}")
+        scores = Scores(loss, metric)
         known = f"{where}.{ROWS[0]}" in tensors
         rows = RowScores(*(tensors[f"{where}.{name}"].numpy() for name in ROWS)) if known else None
-        return cls(phase, scores, rows, tuple(data["zeros"]), candidates_from(data["candidates"], phase))
+        if rows is not None:
+            _check_rows(rows, *shape)
+        zeros = tuple(number("zeros", share, 0.0, 1.0) for share in several("zeros", data["zeros"], shape[0]))
+        return cls(phase, scores, rows, zeros, candidates_from(data["candidates"], phase))
+
+
+def _check_rows(rows: RowScores, entries: int, repeats: int) -> None:
+    count = len(rows.repeat) if rows.repeat.ndim else 0
+    kinds = (rows.values.dtype.kind, rows.repeat.dtype.kind, rows.row.dtype.kind)
+    if rows.values.shape != (entries, count) or rows.row.shape != (count,) or kinds != ("f", "i", "i") or not count:
+        raise ValueError(f"scores of rows: must be those of {entries} recipes")
+    if set(np.unique(rows.repeat).tolist()) - set(range(repeats)) or rows.row.min() < 0:
+        raise ValueError(f"scores of rows: must be of repeats in [0, {repeats - 1}]")
 
 
 def candidates_of(phase: Phase) -> list[Candidate]:

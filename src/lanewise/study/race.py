@@ -12,6 +12,7 @@ from lanewise.errors import InputError
 from lanewise.lanes.checkpoint import restore
 from lanewise.lanes.cohort import Cohort, evaluation_points
 from lanewise.parts.part import Allowed, Variable, check_number
+from lanewise.plain_data import number
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import save
 from lanewise.study import identity, record
@@ -30,7 +31,15 @@ from lanewise.study.racing import RUNGS, expected_share, expected_survivors
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
-from lanewise.study.stage import Stage, candidates_of, last_scores_of, rungs_of, snapshot
+from lanewise.study.stage import (
+    Stage,
+    candidates_of,
+    check_journal,
+    last_scores_of,
+    own_of,
+    rungs_of,
+    snapshot,
+)
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task
 
@@ -119,12 +128,11 @@ class Study(Run[Verdict]):
 
     def _train(self) -> Verdict:
         """Run all stages: generations of the race, then the confirmation; from the last checkpoint on, if any."""
-        folder, found = self.folder, self._last_checkpoint()
+        folder, resumed = self.folder, self._resumed(self._restored)
         if folder and folder.resumes and not folder.write_space(self.space, self.task.names):
             self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
-        sampler = self._sampler(found[1] if found else None)
+        sampler, stage = resumed or (self._sampler(None), None)
         try:
-            stage = self._restored(*found, sampler) if found else None
             self._keep(lambda: self._snapshot(sampler))
             if stage is None or stage.generation is not None:
                 if stage:
@@ -177,23 +185,37 @@ class Study(Run[Verdict]):
         costs = self.engine.costs
         return snapshot(self.candidates, self._stage, sampler, costs, self.elapsed(), self._done)
 
-    def _restored(self, tensors: dict[str, Tensor], data: dict[str, Any], sampler: Sampler) -> Stage:
-        """The stage that the race was in when the checkpoint was written; everything else is set as it was then."""
+    def _restored(self, tensors: dict[str, Tensor], data: dict[str, Any]) -> tuple[Sampler, Stage]:
+        """The sampler and the stage of the race when the checkpoint was written; all else is set as it was then."""
         self._restore_costs(data)
-        self._done = data.get("done", 0.0)
+        self._done = number("done", data["done"], 0.0, 1.0)
+        check_journal(data)
+        sampler = self._sampler(data)
+        try:
+            return sampler, self._restored_stage(tensors, data, sampler)
+        except BaseException:
+            sampler.close()
+            raise
+
+    def _forget(self) -> None:
+        super()._forget()
+        self.candidates, self.confirmed, self.pace.sizes, self._done = [], [], [], 0.0
+
+    def _restored_stage(self, tensors: dict[str, Tensor], data: dict[str, Any], sampler: Sampler) -> Stage:
         self.candidates = candidates_of(data, "candidates", sampler.recipes)
-        generation = data["generation"]
         drawn = Counter(candidate.generation for candidate in self.candidates)
-        self.pace.sizes = [drawn[number] for number in range(len(drawn))]
+        self.pace.sizes = [drawn[generation] for generation in range(len(drawn))]
+        generation, own = data["generation"], own_of(data, self.candidates, self.baseline)
         if generation is None:
-            stage = self._confirmation(
-                [self.candidates[number] for number in data["own"] if number < len(self.candidates)]
-            )
+            stage = self._confirmation(own)
+            known = [candidate.number for candidate in self.confirmed]
             stage.own = self.confirmed = candidates_of(data, "confirmed", sampler.recipes, self.baseline)
+            if [candidate.number for candidate in self.confirmed] != known:
+                raise ValueError(f"confirmed: must be the candidates {known}")
         else:
-            stage = self._stage_of([self.candidates[number] for number in data["own"]], generation)
+            stage = self._stage_of(own, generation)
         restore(stage.cohort, tensors, data["cohort"])
-        stage.rungs, stage.last = rungs_of(data, len(stage.cohort.repeats)), last_scores_of(data)
+        stage.rungs, stage.last = rungs_of(data, stage.cohort), last_scores_of(data, stage.cohort)
         self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {self._phase}")
         return stage
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lanewise.errors import InputError
-from lanewise.plain_data import checked, undamaged
+from lanewise.plain_data import checked, several, undamaged
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import load
 from lanewise.study import traces
+from lanewise.study.candidate import Candidate
 from lanewise.study.folder import RunFolder, read_json
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Verdict
@@ -75,20 +76,18 @@ def _of_tables(folder: RunFolder, number: int, repeat: int) -> Recorded:
 
 
 def _of_checkpoint(folder: RunFolder, number: int, repeat: int, kind: ScoreKind) -> Recorded:
-    found = folder.checkpoints.newest(lambda note: None)
-    recipes = found[1]["recipes"] if found else []
-    if not 0 <= number < len(recipes):
-        raise _unknown(folder, number, len(recipes))
-    assert found is not None
-    recipe, _ = load(recipes[number], f"{folder.path}, candidate {number}")
-    last = None
-    for which in ("candidates", "confirmed"):
-        for one in found[1][which]:
-            points = dict(one["curves"]).get(repeat) if one["number"] == number else None
-            if points:
-                progress, _, loss, metric = points[-1]
-                last = (progress, loss, float(kind.turned(np.float64(metric))))
-    return Recorded(recipe, last)
+    name, (_, data) = next(folder.checkpoints.whole(lambda note: None), ("", ({}, {"recipes": []})))
+    with undamaged(f"{folder.path}: checkpoint {name}"):
+        recipes = several("recipes", data["recipes"])
+        if not 0 <= number < len(recipes):
+            raise _unknown(folder, number, len(recipes))
+        recipe, _ = load(recipes[number], f"{folder.path}, candidate {number}")
+        every = [*data["candidates"], *data["confirmed"]]
+        lanes = [Candidate.from_dict(one, recipe).curves.get(repeat) for one in every if one["number"] == number]
+        # In the confirmation, if it came so far.
+        points = next((lane[-1] for lane in reversed(lanes) if lane), None)
+        last = None if points is None else (points[0], points[2], float(kind.turned(np.float64(points[3]))))
+        return Recorded(recipe, last)
 
 
 def _unknown(folder: RunFolder, number: int, count: int) -> InputError:

@@ -4,14 +4,18 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
 
-from lanewise.errors import WriteError
+from torch import Tensor
+
+from lanewise.errors import InputError, WriteError, one_line
 from lanewise.lanes.engine import Costs, Engine
 from lanewise.lanes.keeper import Keeper
 from lanewise.lanes.plan import Plan
 from lanewise.parts.part import Allowed, check_number
+from lanewise.plain_data import checked, number
 from lanewise.study import identity
 from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
 from lanewise.study.folder import RunFolder, read_plans
@@ -23,6 +27,9 @@ from lanewise.study.verdict import Verdict
 from lanewise.task import Task
 
 Found = TypeVar("Found", bound=Verdict | Answer)
+Restored = TypeVar("Restored")
+MOST = 1e18
+"""Seconds or steps that any run can have taken."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -129,8 +136,15 @@ class Run(ABC, Generic[Found]):
         """Seconds spent on the run so far, in all its processes."""
         return self.clock() - self.begun
 
-    def _last_checkpoint(self) -> Snapshot | None:
-        """The checkpoint to go on from, if any; a new folder gets its record first."""
+    def _resumed(self, restore: Callable[[dict[str, Tensor], dict[str, Any]], Restored]) -> Restored | None:
+        """What `restore` makes of the newest checkpoint that it can go on from, or None; a new folder gets its record.
+
+        A checkpoint whose bytes are whole may still hold what does not fit the run: whatever `restore` raises then, the
+        one before is taken.
+
+        Raises:
+            InputError: of all checkpoints there are none can be gone on from, and this is why.
+        """
         folder = self.folder
         if folder is None:
             return None
@@ -140,18 +154,37 @@ class Run(ABC, Generic[Found]):
                     "initial weights differ from call to call of the model: so would a run that is resumed"
                 )
             return None
-        found = folder.checkpoints.newest(self.observer.note)
         changed = identity.changes(folder.settings(), self.engine)
         if changed:
             self.observer.note(f"last bits may differ from those of a run never stopped: {'; '.join(changed)}")
-        if found is None:
-            self.observer.note("resuming from the start: there is no whole checkpoint")
-        return found
+        refused: InputError | None = None
+        for name, snapshot in folder.checkpoints.whole(self.observer.note):
+            try:
+                return restore(*snapshot)
+            except (WriteError, MemoryError):
+                raise
+            except Exception as error:
+                if isinstance(error, InputError):
+                    refused = refused or error
+                why = str(error) if isinstance(error, InputError) else one_line(error)
+                self.observer.note(f"{name}: cannot be gone on from ({why}); going back to the one before")
+                self._forget()
+        if refused is not None:
+            raise refused
+        self.observer.note("resuming from the start: there is no whole checkpoint")
+        return None
+
+    def _forget(self) -> None:
+        """Be again as before the first step: a checkpoint may have been restored in part before it failed."""
+        self.engine.costs, self.begun = Costs(), self.clock()
 
     def _restore_costs(self, data: Mapping[str, Any]) -> None:
         """Count the time and the work of the processes before this one, which a checkpoint tells of, too."""
-        self.engine.costs = Costs(**data["costs"])
-        self.begun = self.clock() - data["seconds"]
+        costs = checked(Costs(**data["costs"]))
+        for item in fields(costs):
+            number(item.name, getattr(costs, item.name), 0.0, MOST)
+        self.engine.costs = costs
+        self.begun = self.clock() - number("seconds", data["seconds"], 0.0, MOST)
 
     def _keep(self, snapshot: Callable[[], Snapshot]) -> None:
         """Write checkpoints of what `snapshot` returns from now on, where there is a folder for them."""

@@ -71,8 +71,7 @@ class SideBySide(Run[Answer]):
         return [rows, f"model: {self.model_description}", *self._notes]
 
     def _train(self) -> Answer:
-        found = self._last_checkpoint()
-        resumed = self._restored(*found) if found else None
+        resumed = self._resumed(self._restored)
         self._keep(self._snapshot)
         while (phase := self.question.phase(self.done)) is not None:
             self.done.append(self._trained(phase, resumed))
@@ -134,12 +133,17 @@ class SideBySide(Run[Answer]):
             "cohort": cohort,
         }
 
+    def _forget(self) -> None:
+        super()._forget()
+        self.done = []
+
     def _restored(self, tensors: Mapping[str, Any], data: dict[str, Any]) -> Stage | None:
         """The phase that was going on when the checkpoint was written; all before it stands in `done` again."""
         self._restore_costs(data)
         for number, one in enumerate(data["phases"]):
             phase = self.question.phase(self.done)
-            assert phase is not None
+            if phase is None:
+                raise ValueError(f"phases: has {len(data['phases'])}; must have {number}")
             self.done.append(Trained.from_dict(one, tensors, f"done.{number}", phase))
         phase = self.question.phase(self.done)
         if phase is None:
@@ -148,7 +152,7 @@ class SideBySide(Run[Answer]):
             return None
         stage = self._begun(phase)
         restore(stage.cohort, dict(tensors), data["cohort"])
-        stage.own, stage.last = list(candidates_from(data["own"], phase)), last_scores_of(data)
+        stage.own, stage.last = list(candidates_from(data["own"], phase)), last_scores_of(data, stage.cohort)
         self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {phase.title}")
         return stage
 

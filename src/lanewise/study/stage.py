@@ -9,6 +9,7 @@ import numpy as np
 from lanewise.lanes.checkpoint import state_of
 from lanewise.lanes.cohort import Cohort, Scores
 from lanewise.lanes.engine import Costs
+from lanewise.plain_data import several, whole
 from lanewise.recipe import Recipe
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import Snapshot
@@ -68,22 +69,60 @@ def snapshot(
     }
 
 
+def check_journal(data: dict[str, Any]) -> None:
+    """Raise unless the sampler's journal in a snapshot's plain data draws as many recipes as the snapshot holds."""
+    recipes, journal = several("recipes", data["recipes"]), several("journal", data["journal"])
+    asked = [whole("ask", event[1], 1) for event in journal if event[0] == "ask"]
+    if sum(asked) != len(recipes):
+        raise ValueError(f"journal: draws {sum(asked)} recipes; must be {len(recipes)}")
+
+
 def candidates_of(
     data: dict[str, Any], which: str, recipes: Sequence[Recipe], baseline: Recipe | None = None
 ) -> list[Candidate]:
     """The `candidates` or the `confirmed` of a snapshot's plain data; `baseline` may be the last of the latter."""
     every = [*recipes, *([] if baseline is None else [baseline])]
-    return [Candidate.from_dict(one, every[one["number"]]) for one in data[which]]
+    listed = several(which, data[which], len(recipes) if which == "candidates" else None)
+    found = [Candidate.from_dict(one, every[whole("number", one["number"], 0, len(every) - 1)]) for one in listed]
+    if which == "candidates":
+        generations = [candidate.generation for candidate in found]
+        if [candidate.number for candidate in found] != list(range(len(found))):
+            raise ValueError("candidates: must be numbered from 0")
+        if sorted(set(generations)) != list(range(len(set(generations)))) or generations != sorted(generations):
+            raise ValueError("candidates: must come by generation, from 0")
+    return found
 
 
-def rungs_of(data: dict[str, Any], repeats: int) -> np.ndarray:
-    """The scores of the rungs in a snapshot's plain data."""
-    return np.array(data["rungs"], dtype=np.float64).reshape(-1, len(data["own"]), repeats)
+def own_of(data: dict[str, Any], candidates: Sequence[Candidate], baseline: Recipe | None) -> list[Candidate]:
+    """The candidates of the stage in a snapshot's plain data, without the baseline."""
+    generation, most = data["generation"], len(candidates) - (baseline is None)
+    numbers = [whole("own", at, 0, most) for at in several("own", data["own"])]
+    own = [candidates[at] for at in numbers if at < len(candidates)]
+    if not own or len(set(numbers)) != len(numbers):
+        raise ValueError(f"own = {numbers}: must be different candidates")
+    if generation is not None and {one.generation for one in own} != {whole("generation", generation, 0)}:
+        raise ValueError(f"own = {numbers}: must be of generation {generation}")
+    return own
 
 
-def last_scores_of(data: dict[str, Any]) -> Scores | None:
-    """The scores of the last evaluation in a snapshot's plain data."""
+def rungs_of(data: dict[str, Any], cohort: Cohort) -> np.ndarray:
+    """The scores of the rungs in a snapshot's plain data, of `cohort` as the snapshot has it."""
+    listed = several("rungs", data["rungs"])
+    found = np.array(listed, dtype=np.float64).reshape(len(listed), len(cohort.recipes), len(cohort.repeats))
+    passed = sum(rung <= cohort.progress for rung in cohort.rungs)
+    if len(found) > passed or (cohort.live and len(found) < passed):
+        raise ValueError(f"rungs: has {len(found)}; must have {passed}")
+    return found
+
+
+def last_scores_of(data: dict[str, Any], cohort: Cohort) -> Scores | None:
+    """The scores of the last evaluation in a snapshot's plain data, of `cohort` as the snapshot has it."""
     if data["last"] is None:
+        if cohort.progress:
+            raise ValueError("last: must be scores, since there was an evaluation")
         return None
-    loss, metric = data["last"]
-    return Scores(np.array(loss, dtype=np.float64), np.array(metric, dtype=np.float64))
+    shape = (len(cohort.recipes), len(cohort.repeats))
+    loss, metric = (np.array(one, dtype=np.float64) for one in several("last", data["last"], 2))
+    if loss.shape != shape or metric.shape != shape:
+        raise ValueError(f"last: must be two tables of {shape}")
+    return Scores(loss, metric)
