@@ -1,10 +1,10 @@
 """Eager packs in which a value does not depend on its place.
 
-torch computes functions such as `sigmoid`, `gelu` or `pow` in vectors of the processor, and what is left at the end of a
-tensor value by value, with another approximation that may differ in the last bit. The lanes of a pack lie one behind the
-other, so that the last lanes would get other bits than the first. Such a function is computed here on a tensor made
-longer, up to a whole number of vectors. `+`, `*`, `/`, `sqrt` and the like are rounded correctly in both ways, and what
-torch hands to a vector library (`exp`, `log`, `tanh`) has no remainder.
+torch computes functions such as `sigmoid`, `gelu` or `pow` in vectors of the processor, and what is left at the end of
+a tensor value by value, with another approximation that may differ in the last bit. The lanes of a pack lie one after
+another, so that the last lanes would get other bits than the first. Such a function is computed here on a tensor made
+longer, up to a whole number of vectors. `+`, `*`, `/`, `sqrt` and the like are rounded correctly in both ways, and
+what torch hands to a vector library (`exp`, `log`, `tanh`) has no remainder.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,50 +18,12 @@ aten: Any = torch.ops.aten
 VECTORS = 64
 """A multiple of the values that torch takes at a time, whatever their type and the processor."""
 EXACT = {
-    *(
-        "abs",
-        "add",
-        "add_",
-        "addcdiv",
-        "addcmul",
-        "ceil",
-        "clamp",
-        "clamp_",
-        "clamp_max",
-        "clamp_min",
-        "clone",
-        "detach",
-    ),
-    *(
-        "div",
-        "div_",
-        "fill",
-        "fill_",
-        "floor",
-        "floor_divide",
-        "hardtanh",
-        "leaky_relu",
-        "lerp",
-        "lerp_",
-        "masked_fill",
-    ),
-    *(
-        "masked_fill_",
-        "maximum",
-        "minimum",
-        "mul",
-        "mul_",
-        "neg",
-        "reciprocal",
-        "relu",
-        "relu_",
-        "round",
-        "rsub",
-        "sgn",
-    ),
-    *("sign", "square", "sub", "sub_", "threshold", "threshold_backward", "trunc", "where", "zero_"),
-    *("bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "eq", "ge", "gt", "isfinite", "isinf", "isnan", "le"),
-    *("logical_and", "logical_not", "logical_or", "logical_xor", "lt", "ne"),
+    *("abs", "add", "add_", "addcdiv", "addcmul", "ceil", "clamp", "clamp_", "clamp_max", "clamp_min", "clone"),
+    *("detach", "div", "div_", "fill", "fill_", "floor", "floor_divide", "hardtanh", "leaky_relu", "lerp", "lerp_"),
+    *("masked_fill", "masked_fill_", "maximum", "minimum", "mul", "mul_", "neg", "reciprocal", "relu", "relu_"),
+    *("round", "rsub", "sgn", "sign", "square", "sub", "sub_", "threshold", "threshold_backward", "trunc", "where"),
+    *("bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "eq", "ge", "gt", "isfinite", "isinf", "isnan"),
+    *("le", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "ne", "zero_"),
     *("cos", "erf", "exp", "expm1", "log", "log10", "log1p", "log2", "rsqrt", "sin", "sqrt", "tanh"),
     *("sigmoid_backward", "tanh_backward"),
 }
