@@ -4,8 +4,15 @@
 PYTHON ?= python3
 RACE ?= --data digits --model mlp --candidates 48 --repeats 3
 ARGS ?=
+# Processes that run tests side by side; WORKERS=0 runs them in one, as a debugger needs.
+WORKERS ?= 2
+# Instructions that torch and Inductor keep to in `make test-exactness`: others than those of `make test`.
+CAPABILITY ?= $(shell grep -qw avx512f /proc/cpuinfo 2>/dev/null && echo avx2 || echo default)
 
 BIN := .venv/bin
+PARALLEL = -n $(WORKERS) --dist loadfile
+EXACTNESS := $(addprefix tests/, lanes/test_exactness.py lanes/test_isolation.py lanes/test_places.py \
+  parts/test_table_lanes.py parts/test_table_resume.py parts/test_table_timed.py study/test_verdict.py)
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 # An activated environment, PYTHONPATH or a personal `pip --user` setting must not reach into .venv.
@@ -16,11 +23,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 # Two targets at once would run two installations into the same .venv.
 .NOTPARALLEL:
-.PHONY: help setup race test check bench bench-peers
+.PHONY: help setup race test test-exactness check bench bench-peers
 
 help:
 	@echo "make race    install, then race 48 training recipes on handwritten digits; RACE='...' gives other arguments"
 	@echo "make test    install what the tests need, then run them all; ARGS='-k cosine' picks some"
+	@echo "make test-exactness   the tests of exactness once more, with fewer of the processor's instructions"
 	@echo "make check   style and types: ruff and mypy"
 	@echo "make bench   measure what a training step costs, beside a plain PyTorch loop"
 	@echo "make bench-peers   the same beside JAX, Lightning, ModelBatch, Ray Tune and Keras Tuner, installed into .venv-peers"
@@ -36,7 +44,12 @@ race: .venv/.setup
 
 test: .venv/.test
 	@echo "Running all tests and the examples in the docstrings."
-	@$(BIN)/python -m pytest --doctest-modules src/lanewise tests $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) --doctest-modules src/lanewise tests $(ARGS)
+
+test-exactness: .venv/.test
+	@echo "Running the tests of exactness with the instructions '$(CAPABILITY)'."
+	@ATEN_CPU_CAPABILITY=$(CAPABILITY) MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	  $(BIN)/python -m pytest $(PARALLEL) $(EXACTNESS) $(ARGS)
 
 check: .venv/.check
 	@echo "Checking style (ruff) and types (mypy)."

@@ -14,7 +14,7 @@ from torch.func import grad_and_value, vmap
 
 from lanewise.lanes import compiled as compiled_module
 from lanewise.lanes import native
-from lanewise.lanes.compiled import Compiled, Fused, Native, Uncompiled
+from lanewise.lanes.compiled import Compiled, Fused, Native, Uncompiled, vectors_to_the_end
 from lanewise.lanes.operations import operations
 
 Made = Callable[..., list[Tensor]]
@@ -193,3 +193,39 @@ def test_programs_are_told_apart_by_what_they_do() -> None:
     ]
     assert len({same, *others}) == 1 + len(others)
     assert digest(shifted(torch.ones(3)), x, y) == others[-2], "a tensor of the program's own counts by its values"
+
+
+@pytest.mark.parametrize("capability", ["DEFAULT", "AVX2", "AVX512"])
+def test_a_library_is_not_found_by_a_process_that_uses_other_instructions(
+    capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, given = inputs()
+    examples = [*state, *(each[0] for each in given)]
+    before = Uncompiled(STEP, examples).place
+    now = torch.backends.cpu.get_cpu_capability()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert (Uncompiled(STEP, examples).place == before) == (capability == now)
+
+
+def test_a_library_is_not_found_where_inductor_is_told_another_width_of_vectors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from torch._inductor import config
+
+    state, given = inputs()
+    examples = [*state, *(each[0] for each in given)]
+    before = Uncompiled(STEP, examples).place
+    monkeypatch.setattr(config.cpp, "simdlen", 128)
+    assert Uncompiled(STEP, examples).place != before
+
+
+def test_inductor_takes_vectors_to_the_end_of_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.codegen.cpp import KernelOpStats, TilingSelect
+
+    def select_tiling(self: object, *args: object) -> object:
+        return [16], [0], KernelOpStats({"where": 4, "exp": 1}, {}, 4)
+
+    monkeypatch.setattr(TilingSelect, "select_tiling", select_tiling)
+    with vectors_to_the_end():
+        assert TilingSelect().select_tiling([], []) == ([16], [0], KernelOpStats())
+    assert TilingSelect.select_tiling is select_tiling

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import sys
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ AHEAD_OF_TIME = {
     "aot_inductor.compile_wrapper_opt_level": "O0",
     # Compiling the headers by themselves takes 10 seconds, and saves 0.3 of each program.
     "aot_inductor.precompile_headers": False,
+    "cpp.enable_loop_tail_vec": True,
     # Inductor would compile six small programs to see whether the compiler knows what the processor can, for 5 seconds.
     "cpp.vec_isa_ok": True,
 }
@@ -200,7 +202,18 @@ class Uncompiled:
 
 
 def processor() -> str:
-    """What the processor can do: code compiled for one may not run on another."""
+    """What the processor can do, and what of that is to be used: code compiled for one may not do for another."""
+    return f"{_flags()} {chosen_vectors()}"
+
+
+def chosen_vectors() -> str:
+    """The instructions that torch and Inductor keep to, as the environment or Inductor's settings say."""
+    # Inductor is not imported to be asked: what has not been imported has not been set.
+    settings = sys.modules.get("torch._inductor.config")
+    return f"{torch.backends.cpu.get_cpu_capability()} {settings.cpp.simdlen if settings else None}"
+
+
+def _flags() -> str:
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(("flags", "Features")):
@@ -257,6 +270,30 @@ def pools_as_they_are() -> Iterator[dict[Any, Any]]:
         lowerings.update(before)
 
 
+@contextlib.contextmanager
+def vectors_to_the_end() -> Iterator[None]:
+    """Let Inductor compute all values of a loop in vectors, masked at its end, or all one by one.
+
+    It takes the scalar functions for a loop's end where the masks may cost more than they save; these differ from the
+    functions of vectors in the last bits, and at the end of a loop stand the last lanes of a pack.
+    """
+    from torch._inductor.codegen.cpp import KernelOpStats, TilingSelect
+
+    selecting: Any = TilingSelect
+    before = selecting.select_tiling
+
+    def select_tiling(self: Any, *args: Any) -> Any:
+        factors, dimensions, _ = before(self, *args)
+        # Without figures to go by, masks are taken to be worth while.
+        return factors, dimensions, KernelOpStats()
+
+    selecting.select_tiling = select_tiling
+    try:
+        yield
+    finally:
+        selecting.select_tiling = before
+
+
 def compiled_ahead_of_time(graph: GraphModule, examples: Sequence[Tensor], threads: int) -> Path | None:
     """The library that AOTInductor makes of `graph`; None if it cannot, or needs Python for some operation."""
     from torch._inductor import cpu_vec_isa
@@ -266,7 +303,12 @@ def compiled_ahead_of_time(graph: GraphModule, examples: Sequence[Tensor], threa
 
     options = AHEAD_OF_TIME | {"cpp.threads": threads, "aot_inductor.output_path": code_hash(graph.code)}
     try:
-        with warnings.catch_warnings(), pools_as_they_are() as decompositions, V.set_aot_compilation(True):
+        with (
+            warnings.catch_warnings(),
+            pools_as_they_are() as decompositions,
+            vectors_to_the_end(),
+            V.set_aot_compilation(True),
+        ):
             # torch copies something of its own in a way that it deprecates.
             warnings.simplefilter("ignore", FutureWarning)
             made: Any = compile_fx(graph, list(examples), config_patches=options, decompositions=decompositions)
@@ -291,11 +333,12 @@ def compiled_just_in_time(graph: GraphModule, examples: Sequence[Tensor]) -> Cal
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     on_cpu = examples[0].device.type == "cpu"
-    options = {"size_asserts": False} | ({"cpp_wrapper": True} if on_cpu else {})
+    options = {"size_asserts": False} | ({"cpp_wrapper": True, "cpp.enable_loop_tail_vec": True} if on_cpu else {})
     # Inductor keeps what it compiled on the disk only where there is a context with an environment of shapes, though
     # all shapes are fixed here: without it, a second start generates all code anew (4.5 s instead of 0.7).
     with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))), contextlib.ExitStack() as stack:
         apart = stack.enter_context(pools_as_they_are()) if on_cpu else None
+        stack.enter_context(vectors_to_the_end())
         made: Any = compile_fx(graph, list(examples), config_patches=options, decompositions=apart)
     compiled: Callable[..., Sequence[Tensor]] = made
     return compiled

@@ -10,6 +10,7 @@ from torch.func import vjp, vmap
 
 from lanewise.lanes.channels_last import channels_last
 from lanewise.lanes.step import LaneStep
+from lanewise.lanes.whole_vectors import in_whole_vectors
 
 Program: TypeAlias = Callable[..., Sequence[Tensor]]
 """(*state [lanes, ...], numbers [count, lanes], *batch, *draws) -> (*new state, loss [lanes])."""
@@ -25,7 +26,7 @@ def train_program(step: LaneStep, packed: bool, native: bool = False, images_las
     if not packed:
         return lambda *flat: _one_lane(partial(step.train, native=native), step.state_size, flat, images_last)
     lanes = (0,) * step.state_size + (1,) + (None,) * (step.layout.count + len(step.draws))
-    return _by_lane(step.train, lanes)
+    return _by_lane(step.train, lanes, step.state_size)
 
 
 def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False, images_last: bool = False) -> Program:
@@ -48,14 +49,15 @@ def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False, im
         return vjp(scores, *(leaf for leaf in flat[:size] if leaf.is_floating_point()))[0]
 
     lanes = (0,) * size + (1,) + (None,) * step.layout.count
-    return _by_lane(differentiable if taken_apart else step.evaluate, lanes)
+    return _by_lane(differentiable if taken_apart else step.evaluate, lanes, size)
 
 
 def statistics_program(step: LaneStep, packed: bool) -> Program:
     """The eager program that takes batch norm statistics: as `LaneStep.statistics`, of stacked lanes."""
     if not packed:
         return lambda *flat: _one_lane(partial(step.statistics, native=True), step.state_size, flat)
-    return _by_lane(step.statistics, (0,) * step.state_size + (1,) + (None,) * step.layout.count)
+    size = step.state_size
+    return _by_lane(step.statistics, (0,) * size + (1,) + (None,) * step.layout.count, size)
 
 
 def lane_after_lane(program: Program, size: int) -> Program:
@@ -70,10 +72,9 @@ def lane_after_lane(program: Program, size: int) -> Program:
     return each
 
 
-def _by_lane(function: Callable[..., Any], in_dims: tuple[int | None, ...]) -> Program:
+def _by_lane(function: Callable[..., Any], in_dims: tuple[int | None, ...], size: int) -> Program:
     # Randomness inside the model would be drawn from the global generator: refuse it, so that the loop takes over.
-    program: Program = vmap(function, in_dims=in_dims, randomness="error")
-    return program
+    return in_whole_vectors(vmap(function, in_dims=in_dims, randomness="error"), size)
 
 
 def _one_lane(

@@ -93,6 +93,17 @@ def bias_correction(beta: Tensor, t: Tensor | int) -> Tensor:
     return -torch.expm1((t + 1) * torch.log(beta))
 
 
+def power(base: Tensor | float, exponent: Tensor) -> Tensor:
+    """base^exponent for base, exponent >= 0, with the same bits for every lane of a pack; 0^0 is 1.
+
+    Written as exp(exponent log(base)), in float64: torch computes `pow` in vectors with one approximation, and what is
+    left at the end of a tensor with another.
+    """
+    base = torch.as_tensor(base, device=exponent.device).double()
+    found = torch.exp(exponent.double() * torch.log(base))
+    return torch.where(exponent == 0, 1.0, found).to(exponent.dtype)
+
+
 def moving_average(average: Tensor, value: Tensor, beta: Tensor) -> Tensor:
     """The next running average, beta average + (1 - beta) value."""
     return beta * average + (1 - beta) * value

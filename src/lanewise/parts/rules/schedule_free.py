@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lanewise.parts.part import Value, numeric
-from lanewise.parts.rules.rule import Numbers, Rule, Slots, as_number, bias_correction, moving_average
+from lanewise.parts.rules.rule import Numbers, Rule, Slots, as_number, bias_correction, moving_average, power
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,9 @@ def averaged_step(
     y: Tensor, step: Tensor, slots: Slots, n: Numbers, share: Tensor, t: Tensor | int
 ) -> tuple[Tensor, Slots]:
     """The new y and memory, after z moved by -lr `step`; `share` is the share of x in the new y."""
-    lr, r, power = (as_number(n[name], y) for name in ("lr", "r", "weight_lr_power"))
+    lr, r, lr_power = (as_number(n[name], y) for name in ("lr", "r", "weight_lr_power"))
     largest_lr = torch.maximum(slots["largest_lr"], lr)
-    weight = (t + 1) ** r * largest_lr**power
+    weight = power(t + 1, r) * power(largest_lr, lr_power)
     weight_sum = slots["weight_sum"] + weight
     # While the rate has been 0 throughout, all weights are 0: there is nothing to average yet.
     c = torch.where(weight_sum > 0, weight / weight_sum, 0.0)
