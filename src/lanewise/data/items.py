@@ -28,7 +28,7 @@ class Failed:
     reason: str
 
 
-def item_seed(epoch_seed: int, *purpose: int) -> int:
+def item_seed(epoch_seed: int, *purpose: object) -> int:
     """A seed in [0, 2**63) that follows from the epoch's and from the row (or rows) alone.
 
     >>> item_seed(3, 7) == item_seed(3, 7), item_seed(3, 7) == item_seed(3, 8)

@@ -176,6 +176,8 @@ def upright_size(picture: Any) -> tuple[int, int]:
 class PictureDataset(Dataset[Any]):
     """(uint8 [channels, height, width], class) of every picture."""
 
+    lists_targets_of_items = True
+
     def __init__(self, pictures: Pictures, mode: str, size: tuple[int, int]) -> None:
         self.pictures, self.mode, self.size = pictures, mode, size
         self.targets = np.array(pictures.labels, dtype=np.int64)
