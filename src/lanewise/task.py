@@ -11,8 +11,8 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from lanewise import models
 from lanewise.data import BUILT_IN, Source, balanced_weights, load
-from lanewise.data.nested import Inputs, Targets, leaves, shapes
 from lanewise.data.measured import input_notes
+from lanewise.data.nested import Inputs, Targets, leaves, shapes
 from lanewise.data.standardise import as_given, is_tokens
 from lanewise.errors import InputError, one_line
 from lanewise.objectives import (
@@ -115,6 +115,7 @@ class Task:
                 raise InputError("class_weights: an objective of your own weighs its classes itself")
             with models.evaluated(self.new_model(0)) as model:
                 return custom(given, model, *self.sample(), metric, greater)
+        self._check_maps()
         name = given if given is not None else OF_TARGET.get(self.source.target)
         if name is None:
             raise InputError("objective: data without targets needs a function objective(model, batch)")
@@ -129,6 +130,14 @@ class Task:
             weights = weights_of(class_weights, self.source, name)
             return replace(objective, weights=weights)  # type: ignore[call-arg]
         return objective
+
+    def _check_maps(self) -> None:
+        """Raise `InputError` for targets that no objective known by name takes: maps of whole numbers."""
+        if self.source.target == "tokens" and (y := self.sample()[1]) is not None and y.ndim > 2:
+            raise InputError(
+                f"objective: y holds whole numbers of shape {['rows', *y.shape[1:]]}: must be a function"
+                " objective(model, batch) for such maps, such as the cross entropy of scores [rows, classes, ...]"
+            )
 
     @property
     def aims(self) -> dict[str, Any]:

@@ -195,9 +195,11 @@ def test_whole_numbers_may_be_numbers():
 
 
 @pytest.mark.parametrize("name", ["targets", "labels"])
-def test_listed_targets_save_reading(name):
+def test_listed_targets_save_reading_where_items_are_known_to_have_them(name, monkeypatch):
     items = [(torch.zeros(2), row % 2) for row in range(50)]
     plain = Plain(items, **{name: [row % 2 for row in range(50)]})
+    # As for torchvision's own classes.
+    monkeypatch.setattr(Plain, "__module__", "torchvision.datasets.plain")
     told = []
     assert data.load(plain, progress=lambda *at: told.append(at)).y.tolist() == [row % 2 for row in range(50)]
     assert plain.reads < 20
@@ -205,6 +207,12 @@ def test_listed_targets_save_reading(name):
     subset = ConcatDataset([Subset(plain, [1, 3, 5, 6]), Subset(plain, [0, 1])])
     assert data.load(subset).y.tolist() == [1, 1, 1, 0, 0, 1]
     assert plain.reads < 60
+    plain.target_transform = int
+    data.load(subset)
+    assert plain.reads < 90
+    plain.reads = 0
+    data.load(plain)
+    assert plain.reads > 50
 
 
 def test_listed_targets_that_the_items_do_not_have_are_not_believed():
@@ -213,6 +221,37 @@ def test_listed_targets_that_the_items_do_not_have_are_not_believed():
     assert data.load(plain, progress=lambda *at: told.append(at)).classes == 2
     assert told == [(50, 50)]
     assert plain.reads >= 50
+
+
+@pytest.mark.parametrize(
+    ("listed", "note"),
+    [
+        ([0, 1] * 24 + [2, 1], "1 of the targets that the dataset lists are not those of its items"),
+        ([1, 0] * 25, "50 of the targets that the dataset lists are not"),
+        ([0, 1], "the dataset lists 2 targets and has 50 rows"),
+        (np.array([0, 1] * 30), "the dataset lists 60 targets and has 50 rows"),
+        (torch.tensor([0, 1] * 25), None),
+    ],
+)
+def test_labels_are_those_of_the_items_whatever_the_dataset_lists(listed, note):
+    items = [(torch.zeros(2), row % 2) for row in range(50)]
+    source = data.load(Plain(items, targets=listed, classes=["a", "b", "c"]))
+    assert (source.classes, source.y.tolist()) == (2, [row % 2 for row in range(50)])
+    assert (note is None and not source.notes) or note in source.notes[0]
+
+
+def test_a_label_that_was_not_there_when_all_were_read_is_named():
+    class Growing(Noisy):
+        largest = 1
+
+        def __getitem__(self, row):
+            return torch.zeros(2), min(row % 3, self.largest)
+
+    source = data.load(Growing())
+    assert source.classes == 2
+    Growing.largest = 2
+    with pytest.raises(InputError, match=r"train: a row has the label 2: must be 0\.\.1, as when all were read"):
+        source.rows.take(torch.arange(6))
 
 
 def test_kept_in_memory_if_it_fits():
@@ -417,6 +456,71 @@ def test_an_iterable_that_changes_is_noticed():
     assert "need not be identical" in data.load({"train": Changing(), **parts}, target="class").notes[0]
     with pytest.raises(InputError, match="48 rows came this time, 50 the first time; every pass must give as many"):
         list(of_iterables(fewer=2).rows.batches([torch.arange(50)], 0))
+
+
+class Unshared(IterableDataset):
+    """Every worker reads all of its rows, in an order and with noise of its own random numbers."""
+
+    def __init__(self, rows=50, told=None, shuffled=False):
+        self.rows, self.shuffled = rows, shuffled
+        if told is not None:
+            self.__class__ = type("Told", (Unshared,), {"__len__": lambda self: told})
+
+    def __iter__(self):
+        order = random.sample(range(self.rows), self.rows) if self.shuffled else range(self.rows)
+        for row in order:
+            yield torch.tensor([row, float(torch.rand(()))]), row % 2
+
+
+def share(worker):
+    """The `worker_init_fn` of the manual: each worker gets its part of the rows."""
+    info = torch.utils.data.get_worker_info()
+    each = -(-info.dataset.rows // info.num_workers)
+    info.dataset.first, info.dataset.rows = worker * each, each
+
+
+class FirstOn(Counting):
+    def __iter__(self):
+        return ((torch.tensor([float(row)]), row % 2) for row in range(self.first, self.first + self.rows))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_workers_that_do_not_share_rows_out_are_one(shuffled):
+    part = {"valid": Counting(8, 100), "test": Counting(4, 200)}
+    source = data.load({"train": loader_of(Unshared(50, shuffled=shuffled), 2), **part})
+    assert len(source) == 58
+    ((x, _),) = source.rows.batches([torch.arange(50)], 3)
+    assert sorted(x[:, 0].tolist()) == list(range(50))
+    assert "its 2 workers read 50 rows more than there are" in source.notes[0]
+
+
+def test_rows_that_worker_init_fn_shares_out_come_once():
+    part = {"valid": Counting(8, 100), "test": Counting(4, 200)}
+    source = data.load({"train": loader_of(FirstOn(20), 2, worker_init_fn=share), **part})
+    ((x, _),) = source.rows.batches([torch.arange(20)], 3)
+    assert sorted(x[:, 0].tolist()) == list(range(20))
+    assert source.notes == ()
+
+
+def test_rows_that_are_the_same_themselves_are_no_reason():
+    class Same(Counting):
+        def __iter__(self):
+            return ((torch.zeros(2), row % 2) for row, _ in enumerate(super().__iter__()))
+
+    part = {"valid": Counting(8, 100), "test": Counting(4, 200)}
+    source = data.load({"train": loader_of(Same(20), 2), **{name: Same(4) for name in part}})
+    assert len(source) == 24
+    assert source.notes == ()
+    assert source.reader.first.reading.workers == 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("told", [10, 70])
+def test_a_length_that_is_not_true_is_not_believed(told, workers):
+    part = {"valid": Counting(8, 100), "test": Counting(4, 200)}
+    source = data.load({"train": loader_of(Unshared(30, told), workers), **part})
+    assert len(source) == 38
+    assert source.notes == (f"data train: its length is {told} and 30 rows come: these count",)
 
 
 @pytest.mark.parametrize(

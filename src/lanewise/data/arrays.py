@@ -74,7 +74,7 @@ def as_inputs(
     """`value` as one checked leaf of the inputs: [rows, ...], one axis or more, all values finite.
 
     Images become [rows, channels, height, width]. Four axes are read as channels last, and turned, when the last has
-    length 1, 3 or 4 and both before it are longer. Three axes of pixels (whole numbers of 8 or 16 bits, or truth values)
+    length 1, 3 or 4 and both before it are longer. Three axes of pixels (whole numbers of 8 or 16 bits, truth values)
     are images without a channel axis and get one; three axes of floating numbers are series [rows, time, features], and
     those of int32 and int64 are tokens, such as label maps and lists of edges. Of several inputs, masks of three axes
     stay as they are.

@@ -16,7 +16,7 @@ from lanewise.data.iterable_rows import IterableRows, same
 from lanewise.data.nested import byte_count, leaves, row_count
 from lanewise.data.padding import Padding, Shapes, learnt_padding, padding_note, row_shapes
 from lanewise.data.rows import EVALUATION_SEED, ChainedRows, Progress, Rows, in_blocks, untold
-from lanewise.data.samplers import Sampled, check_apart, marks, sampled
+from lanewise.data.samplers import Sampled, check_apart, marks, origin, sampled
 from lanewise.data.source import Source, from_arrays, test_target
 from lanewise.data.splitter import Splitter
 from lanewise.data.targets import ONE_HOT, CheckedTarget, Target, as_target, has_labels
@@ -81,6 +81,10 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
     check_apart({part: dataset for part, (dataset, _) in pairs.items()})
     source = from_parts(pairs, wishes)
     notes = [*(note for one in found.values() for note in one.notes), *source.notes]
+    if isinstance(pairs["train"][0], Subset) and not {"valid", "test"} <= set(pairs):
+        rows = origin(pairs["train"][0])
+        if twice := len(rows) - len(set(rows)):
+            notes.append(f"data train: {twice} rows of the Subset come again, and may come in two parts of a split")
     for part, one in found.items():
         if part != "train" and one.weights is not None:
             notes.append(f"data {part}: its sampler's weights are not followed: every row counts once")
@@ -154,9 +158,11 @@ def source_of(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> So
     kind = wishes.target or kind_of(example[1], rows["train"])
     if wishes.target is None and kind == "class" and example[1].ndim == 2 and example[1].shape[1] > 1:
         notes.append(ONE_HOT.format("data: y"))
-    wanted = None
+    wanted, known = None, {}
     if any(part_rows.reading.collate is not None for part_rows in rows.values()):
-        shapes = {part: all_shapes(part_rows, wishes.progress) for part, part_rows in rows.items()}
+        shapes = {}
+        for part, part_rows in rows.items():
+            shapes[part], known[part] = all_shapes(part_rows, wishes.progress)
         padding = learnt_padding("data:", dict(rows), shapes)
         if padding is not None:
             notes.append(padding_note("data:", example[0], padding))
@@ -177,7 +183,7 @@ def source_of(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> So
     if kind in ("class", "number"):
         y = {}
         for part, part_rows in rows.items():
-            y[part], told = read_targets(part_rows, wishes.progress)
+            y[part], told = read_targets(part_rows, wishes.progress, known.get(part))
             notes += told
         of_pool = torch.cat([y[part] for part in ("train", "valid") if part in y])
         checked = as_target("data: y", of_pool, kind)
@@ -206,7 +212,7 @@ def kind_of(y: torch.Tensor | None, rows: Rows | None = None) -> Target:
     """What targets are, by those of a few rows: floating ones are numbers, even if they are whole.
 
     Args:
-        rows: to look at more of them, where several whole numbers a row are labels, or tokens that happen to be 0 and 1.
+        rows: to look at more of them, where whole numbers may be labels, or tokens that happen to be 0 and 1.
     """
     if y is None:
         return "none"
@@ -218,11 +224,8 @@ def kind_of(y: torch.Tensor | None, rows: Rows | None = None) -> Target:
         return "number" if y.dtype is torch.bool else "tokens"
     if rows is not None:
         looked = min(LOOKED_AT, len(rows))
-        step = 1 if isinstance(rows, IterableRows) else len(rows)
-        of_more = [rows.take(torch.tensor([row * step // (looked if step > 1 else 1)]))[1] for row in range(looked)]
-        if len({part.shape for part in of_more}) > 1:
-            return "tokens"
-        y = torch.cat(of_more)
+        step = looked if isinstance(rows, IterableRows) else len(rows)
+        y = rows.take(torch.arange(looked) * step // looked)[1]
     if not has_labels(y):
         return "tokens"
     return "class" if bool((y.sum(1) == 1).all()) else "number"
@@ -236,15 +239,17 @@ def unscaled(x: Any, padding: Padding) -> Any:
     return dict(zip(x, flat, strict=True)) if isinstance(x, Mapping) else tuple(flat)
 
 
-def all_shapes(rows: DatasetRows | IterableRows, progress: Progress) -> list[Shapes]:
-    """The shapes of every row put together alone."""
-    found = []
+def all_shapes(rows: DatasetRows | IterableRows, progress: Progress) -> tuple[list[Shapes], list[Any]]:
+    """(the shapes, the targets) of every row put together alone."""
+    found: list[Shapes] = []
+    y = []
     for batch in rows.batches(in_blocks(torch.arange(len(rows)), 1), EVALUATION_SEED):
         found.append(row_shapes(batch))
+        y.append(batch[1])
         if len(found) % 1000 == 0 or len(found) == len(rows):
             progress(len(found), len(rows))
     rows.close()
-    return found
+    return found, y
 
 
 def row_bytes(example: Batch) -> int:
@@ -272,24 +277,36 @@ def everything(rows: Rows, progress: Progress) -> Batch:
     return joined(found)
 
 
-def read_targets(rows: Rows, progress: Progress) -> tuple[torch.Tensor, list[str]]:
-    """(the targets of all rows, notes): those of the items, or a list where it is known to be what items are made of."""
+def read_targets(rows: Rows, progress: Progress, read: list[Any] | None = None) -> tuple[torch.Tensor, list[str]]:
+    """(the targets of all rows, notes): those of the items, or a list where it is known to be what items are made of.
+
+    Args:
+        read: the targets of all rows, where they have been read already.
+    """
     known = listed_targets(rows.dataset) if isinstance(rows, DatasetRows) else None
-    if known is not None and len(known) == len(rows) and isinstance(rows, DatasetRows) and is_trusted(rows.dataset):
+    if (
+        read is None
+        and known is not None
+        and len(known) == len(rows)
+        and isinstance(rows, DatasetRows)
+        and is_trusted(rows.dataset)
+    ):
         probed = torch.arange(PROBED) * len(rows) // PROBED
         found = rows.take(probed)[1]
         if found is not None and found.shape[1:] == known.shape[1:] and torch.equal(found, known[probed].to(found)):
             progress(len(rows), len(rows))
             return known.to(found.dtype), []
     parts, done = [], 0
-    for _, y in rows.batches(in_blocks(torch.arange(len(rows)), BLOCK), EVALUATION_SEED):
-        parts.append(y)
-        done += len(y)
-        progress(done, len(rows))
-    if isinstance(rows, DatasetRows):
+    if read is None:
+        for _, y in rows.batches(in_blocks(torch.arange(len(rows)), BLOCK), EVALUATION_SEED):
+            parts.append(y)
+            done += len(y)
+            progress(done, len(rows))
         rows.close()
-    read = torch.cat(parts)
-    return read, [] if known is None else told_otherwise(rows, known, read)
+    elif isinstance(rows, (DatasetRows, IterableRows)):
+        parts = [as_targets(rows.name, y, rows.target) for y in read]
+    found = torch.cat(parts)
+    return found, [] if known is None else told_otherwise(rows, known, found)
 
 
 def told_otherwise(rows: Rows, known: torch.Tensor, read: torch.Tensor) -> list[str]:
@@ -326,7 +343,9 @@ def listed_targets(dataset: Any) -> torch.Tensor | None:
     if isinstance(dataset, Subset):
         of_all = listed_targets(dataset.dataset)
         index = list(dataset.indices)
-        if of_all is None or not all(isinstance(row, (int, np.integer)) and -len(of_all) <= row < len(of_all) for row in index):
+        if of_all is None or not all(
+            isinstance(row, (int, np.integer)) and -len(of_all) <= row < len(of_all) for row in index
+        ):
             return None
         return of_all[torch.as_tensor(index, dtype=torch.int64)]
     if isinstance(dataset, ConcatDataset):

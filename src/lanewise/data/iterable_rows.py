@@ -140,7 +140,7 @@ class IterableRows:
         return self._batch(items, EVALUATION_SEED, 0) if items else None
 
     def _blocks(self, epoch_seed: int, collate: Callable[[list[Any]], Any], alike: bool = False) -> Iterator[Any]:
-        """What `collate` makes of blocks of items that workers read; `alike` starts all with the same random numbers."""
+        """What `collate` makes of blocks of items; `alike` starts all workers with the same random numbers."""
         arguments = self.reading.arguments() | {"pin_memory": False}
         if alike:
             arguments["worker_init_fn"] = AlikeWorkers(self.reading.worker_init)

@@ -85,9 +85,9 @@ def load(
         target: what y is: `class`, `number`, `tokens` or `none`; by default as `targets.as_target` says. Without y the
             x must be a mapping, or this `none`. For a table, the heading of the column to be learnt may stand here.
         images: arrays of four axes are images, turned to channels first where the last axis has length 1, 3 or 4 and
-            both before it are longer. Three axes of pixels (8 or 16 bits) are images without a channel axis, of floating
-            numbers series [rows, time, features], of int32 and int64 tokens; True makes images of these, too, and False
-            leaves every shape as it is.
+            both before it are longer. Three axes of pixels (8 or 16 bits) are images without a channel axis, of
+            floating numbers series [rows, time, features], of int32 and int64 tokens; True makes images of these, too,
+            and False leaves every shape as it is.
             Items of datasets are always left as they are.
         target_column: heading of the column to be learnt. drop: headings of columns to leave out. categories: headings
             of columns of numbers that are names of things, such as postcodes.
@@ -98,9 +98,9 @@ def load(
         time: split in the order of this: one number or date for each row, or the heading of a table's column.
         splits: (training rows, validation rows) of every repeat, as row numbers or masks. test: the test rows likewise.
         folds: K; every K repeats validate on all rows once.
-        standardise: inputs that are measurements are; False leaves all as they are, names (of inputs, of columns of a
-            table; numbers of a tuple) leave all others, and name -> True or False says it of some. Of themselves, tokens,
-            truth values, masks and features that are only 0 and 1 stay as they are; a note says which.
+        standardise: inputs that are measurements are; False leaves all as they are, names (of inputs, or of columns of
+            a table; numbers of a tuple) leave all others, and name -> True or False says it of some. Of themselves,
+            tokens, truth values, masks and features that are only 0 and 1 stay as they are; a note says which.
         cache: a dataset gives the same values every time, so it is read once and kept in memory if it fits.
         cache_bytes: keep no more than this. progress: told (rows read, rows in all, 0 if unknown) while reading.
 

@@ -1,7 +1,7 @@
 """Batches that the user's own `collate_fn` pads to their longest row, padded on to the longest row of all.
 
-Lanes take batches of one shape. What a `collate_fn` pads with, and at which end, is learnt from what it makes of a short
-row beside a long one.
+Lanes take batches of one shape. What a `collate_fn` pads with, and at which end, is learnt from what it makes of a
+short row beside a long one.
 """
 
 import itertools
@@ -130,8 +130,8 @@ def probed(where: str, rows: Rows, shapes: list[tuple[int, ...]], number: int) -
             if len(fill) and torch.equal(row[place], alone) and bool((fill == fill[0]).all()):
                 return fill[0].item(), before
     raise InputError(
-        f"{where} collate_fn pads rows of different lengths otherwise than by one number at one end: pad all rows to one"
-        " length"
+        f"{where} collate_fn pads rows of different lengths otherwise than by one number at one end: pad all rows to"
+        " one length"
     )
 
 
@@ -143,4 +143,5 @@ def padding_note(where: str, x: object, padding: Padding) -> str:
         for name, pad in zip(names, padding.pads, strict=False)
         if pad is not None
     ]
-    return f"{where} rows differ in length: batches are padded on to the longest of all ({', '.join(told)}) as collate_fn does"
+    how = "batches are padded to the longest of all, as collate_fn does"
+    return f"{where} rows differ in length: {how} ({', '.join(told)})"

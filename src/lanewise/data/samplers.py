@@ -64,7 +64,7 @@ def sampled(part: str, loader: "DataLoader[Any]") -> Sampled:
         return listed(where, batches, dataset, in_batches=True)
     dropped: tuple[str, ...] = ()
     if isinstance(batches, BatchSampler):
-        sampler = batches.sampler  # type: ignore[assignment]
+        sampler = batches.sampler
         if batches.drop_last and part != "train":
             dropped = (f"{where} drop_last is not followed: every row counts when recipes are compared",)
     found = by_type(where, sampler, dataset)

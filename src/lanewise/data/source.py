@@ -52,7 +52,8 @@ class Source:
         reader: where rows are read from that are not held in memory; then x and x_test are None, and y and y_test hold
             targets only where they are classes or numbers. test_reader: test rows likewise.
         example: the inputs of a few rows, where x is None.
-        standardise: of every input, whether it is standardised, nested as `x`, see `standardise.Wanted`; None for the rule.
+        standardise: of every input, whether it is standardised, nested as `x`, see `standardise.Wanted`; None for the
+            rule.
         sampled: part -> the numbers of the rows that a sampler reads of its dataset, where it does not read all.
     """
 

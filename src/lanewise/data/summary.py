@@ -21,7 +21,9 @@ def described(source: Any) -> str:
         lines.append(f"  {name}: {kind_of_input(leaf)}, {type_and_shape(leaf)}")
     if source.feature_names and torch.is_tensor(source.x):
         left = int(features_left(source.x, source.standardise, True).expand(source.x.shape[1]).sum())
-        lines.append(f"  features: {source.x.shape[1] - left} standardised, {left} of 0 and 1 or asked for, left as they are")
+        lines.append(
+            f"  features: {source.x.shape[1] - left} standardised, {left} of 0 and 1 or asked for, left as they are"
+        )
     lines.append(f"  y: {kind_of_target(source)}")
     lines.append(f"  split: {source.splitter.words(source.target == 'class')}")
     lines += [f"  note: {note[:LONGEST]}{'...' if len(note) > LONGEST else ''}" for note in source.notes[:SHOWN_NOTES]]

@@ -12,9 +12,7 @@ from lanewise.errors import InputError
 Target: TypeAlias = Literal["class", "number", "tokens", "none"]
 TARGETS: tuple[str, ...] = get_args(Target)
 
-ONE_HOT = (
-    "{}: every row has a single 1, so the column where it stands is read as the class; target='number' keeps the columns"
-)
+ONE_HOT = "{}: every row has a single 1, whose column is read as the class; target='number' keeps the columns"
 MANY_HOT = "{}: {} of 0 and 1 are taken for several labels of each row and left unscaled"
 
 IGNORED = -100
