@@ -181,7 +181,7 @@ def test_grey_of_16_bits_is_kept_in_either_order_of_bytes(tmp_path, order, cache
     assert data.load(tmp_path, size=2).x.shape == (6, 1, 2, 2)
     picture(tmp_path / "a" / "bytes.png", size=(4, 4), mode="L")
     with pytest.raises(
-        InputError, match="pictures of different depths, .*: must all be of 8 bits, 16 bits or floating"
+        InputError, match=r"pictures of different depths, .*: must all be of 8 bits, 16 bits or floating"
     ):
         data.load(tmp_path)
 

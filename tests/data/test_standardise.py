@@ -242,7 +242,7 @@ def test_columns_of_a_table_by_name(tmp_path):
     for standardise, wanted in ((True, [0, 1]), (False, [1, 1]), ({"age": False}, [1, 1]), (["town"], [1, 0])):
         source = data.load(path, target="y", standardise=standardise)
         scale = data.Standardise.fit(source.x, None, source.standardise)
-        assert [int(mean == 0) for mean in scale.mean[:2].tolist()] == wanted
+        assert [int(mean == 0) for mean in scale.mean.expand(3)[:2].tolist()] == wanted
     with pytest.raises(InputError, match="a name or number of an input \\(age, town=a, town=b\\)"):
         data.load(path, target="y", standardise=["city"])
 

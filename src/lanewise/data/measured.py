@@ -96,7 +96,7 @@ def input_notes(
         elif keeps_type(leaf, wish, alone):
             left.append(f"{name}: truth values, left as they are")
         elif wish is False:
-            left.append(f"{name} is not standardised, as asked")
+            left.append(f"{name}: left as it is")
         elif sampled and not (wish is True or (alone and leaf.dtype is torch.uint8)):
             scaled.append(name)
             if not alone:

@@ -105,15 +105,9 @@ def is_folder_of_pictures(folder: Path) -> bool:
     return any(next(pictures_in(inner), None) is not None for inner in folders_in(folder))
 
 
-def holds_classes(folder: Path) -> bool:
-    """Whether `folder` holds folders of pictures, and no picture itself: a part of the data, and no class."""
-    try:
-        direct = any(
-            path.suffix.lower() in ENDINGS and path.is_file() and not is_hidden(path) for path in folder.iterdir()
-        )
-    except OSError:
-        return False
-    return not direct and is_folder_of_pictures(folder)
+def classes_in(folder: Path) -> int:
+    """How many folders right below `folder` hold pictures."""
+    return sum(1 for inner in folders_in(folder) if next(pictures_in(inner), None) is not None)
 
 
 def parts_in(where: str, folder: Path, left: LeftOut) -> dict[str, Path]:
@@ -124,12 +118,16 @@ def parts_in(where: str, folder: Path, left: LeftOut) -> dict[str, Path]:
     """
     inner = folders_in(folder)
     named = [path for path in inner if path.name.lower() in PART_OF]
-    all_named = bool(named) and len(named) == len(inner)
-    of_classes = [path for path in named if holds_classes(path)]
-    if not of_classes and not (all_named and any(PART_OF[path.name.lower()] == "train" for path in named)):
+    training = [path for path in named if PART_OF[path.name.lower()] == "train"]
+    holding = [path for path in named if classes_in(path)]
+    if named and len(named) == len(inner) and (training or len(holding) == len(inner)):
+        chosen = named
+    elif any(classes_in(path) > 1 for path in training):
+        # A class may be called train, but then its pictures stand in it.
+        chosen = holding
+    else:
         left_beside(folder, {path.name for path in inner}, left)
         return {"train": folder}
-    chosen = named if all_named else of_classes
     found: dict[str, Path] = {}
     for path in chosen:
         part = PART_OF[path.name.lower()]

@@ -79,7 +79,7 @@ def as_target(where: str, value: Any, target: Target | None = None) -> CheckedTa
     if target == "tokens":
         return CheckedTarget(as_tokens(where, y), target)
     if target == "number":
-        return CheckedTarget(as_numbers(where, y), target)
+        return CheckedTarget(as_numbers(where, y), target, None, notes)
     labels = as_labels(where, y)
     return CheckedTarget(labels, "class", count_classes(where, labels), notes)
 
