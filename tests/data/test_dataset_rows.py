@@ -390,3 +390,33 @@ def test_statistics_of_rows_that_are_read():
     few = sample(rows, torch.arange(200), most_bytes=12 * 10)[0].flatten()
     assert few.tolist() == list(range(0, 200, 20))
     assert data.Standardise.fit(few[:, None]).mean.item() == 90
+
+
+def eye(row):
+    return torch.eye(3, dtype=torch.int64)[row % 3]
+
+
+@pytest.mark.parametrize(
+    ("label", "target", "note"),
+    [
+        (lambda row: torch.tensor([row % 3]), "class", ""),
+        (eye, "class", "every row has a single 1"),
+        (lambda row: eye(row).bool(), "class", "every row has a single 1"),
+        (lambda row: 1 - eye(row), "number", "several labels of each row"),
+        (lambda row: (1 - eye(row)).bool(), "number", "several labels of each row"),
+        (lambda row: (1 - eye(row)).float(), "number", "several labels of each row"),
+        (lambda row: 1 - eye(row) + (row == 31) * 7, "tokens", ""),
+        (lambda row: torch.full((2, 2), row % 4), "tokens", ""),
+    ],
+)
+@pytest.mark.parametrize("cache", [False, True])
+def test_labels_of_every_shape(label, target, note, cache):
+    rows = 5 * 64
+    source = data.load(Plain([(torch.tensor([float(row), 2.5]), label(row)) for row in range(rows)]), cache=cache)
+    assert source.target == target
+    assert note in "".join(source.notes)
+    if target == "class":
+        assert source.y.tolist() == [row % 3 for row in range(rows)]
+    _, y = source.rows.take(torch.tensor([4, 31]))
+    wanted = torch.stack([label(4), label(31)])
+    assert torch.equal(y.double(), (torch.tensor([1, 1]) if target == "class" else wanted).double())

@@ -19,7 +19,7 @@ from lanewise.data.rows import EVALUATION_SEED, ChainedRows, Progress, Rows, in_
 from lanewise.data.samplers import Sampled, check_apart, marks, origin, sampled
 from lanewise.data.source import Source, from_arrays, test_target
 from lanewise.data.splitter import Splitter
-from lanewise.data.targets import ONE_HOT, CheckedTarget, Target, as_target, has_labels
+from lanewise.data.targets import ONE_HOT, CheckedTarget, Target, as_target, has_labels, many_hot_note
 from lanewise.errors import InputError
 
 CACHE_BYTES = 2**31
@@ -158,6 +158,7 @@ def source_of(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> So
     kind = wishes.target or kind_of(example[1], rows["train"])
     if wishes.target is None and kind == "class" and example[1].ndim == 2 and example[1].shape[1] > 1:
         notes.append(ONE_HOT.format("data: y"))
+    labelled = wishes.target is None and kind == "number" and not example[1].is_floating_point()
     wanted, known = None, {}
     if any(part_rows.reading.collate is not None for part_rows in rows.values()):
         shapes = {}
@@ -177,6 +178,10 @@ def source_of(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> So
         needed = row_bytes(example) * sum(len(part) for part in rows.values())
         if needed <= wishes.cache_bytes:
             kept = held_in_memory(rows, wishes)
+            if labelled and not has_labels(kept.y):
+                kept = held_in_memory(rows, wishes, "tokens")
+            elif wishes.target is None and kept.target == "number" and kept.y.ndim > 1 and has_labels(kept.y):
+                notes.append(many_hot_note("data: y", kept.y))
             return replace(kept, notes=(*kept.notes, *notes), splitter=splitter, standardise=wanted)
         notes.append(f"data: {needed:,} bytes do not fit into the cache of {wishes.cache_bytes:,}: read every epoch")
     checked, test_y = CheckedTarget(None, kind), None
@@ -186,10 +191,16 @@ def source_of(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> So
             y[part], told = read_targets(part_rows, wishes.progress, known.get(part))
             notes += told
         of_pool = torch.cat([y[part] for part in ("train", "valid") if part in y])
-        checked = as_target("data: y", of_pool, kind)
-        test_y = test_target("data:", y["test"], checked) if "test" in y else None
+        if labelled and not has_labels(of_pool):
+            # The rows that were looked at held 0 and 1 only, and others do not.
+            kind = "tokens"
+        else:
+            checked = as_target("data: y", of_pool, kind)
+            test_y = test_target("data:", y["test"], checked) if "test" in y else None
         for part_rows in rows.values():
-            part_rows.classes = checked.classes
+            part_rows.classes, part_rows.target = checked.classes, kind
+        if wishes.target is None and kind == "number" and of_pool.ndim > 1 and has_labels(of_pool):
+            notes.append(many_hot_note("data: y", of_pool))
     pool = ChainedRows(rows["train"], rows["valid"]) if "valid" in rows else rows["train"]
     return Source(
         name="dataset",
@@ -258,8 +269,10 @@ def row_bytes(example: Batch) -> int:
     return -(-(byte_count(x) + byte_count(y)) // row_count(x))
 
 
-def held_in_memory(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> Source:
-    """The source with all rows read once."""
+def held_in_memory(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes, target: Target | None = None) -> Source:
+    """The source with all rows read once, its targets those of the rows, or `target`."""
+    for part_rows in rows.values():
+        part_rows.target = target or part_rows.target
     held = {part: everything(part_rows, wishes.progress) for part, part_rows in rows.items()}
     x, y = joined([held[part] for part in ("train", "valid") if part in held])
     x_test, y_test = held.get("test", (None, None))

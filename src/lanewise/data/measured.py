@@ -94,7 +94,7 @@ def input_notes(
         if is_tokens(leaf) and wish is None:
             left.append(f"{name}: {TOKENS}")
         elif keeps_type(leaf, wish, alone):
-            left.append(f"{name}: truth values, left as they are")
+            left.append(f"{name}: {'truth values' if leaf.dtype is torch.bool else 'whole numbers'}, left as they are")
         elif wish is False:
             left.append(f"{name}: left as it is")
         elif sampled and not (wish is True or (alone and leaf.dtype is torch.uint8)):

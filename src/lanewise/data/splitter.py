@@ -182,7 +182,19 @@ def shared(where: str, first: Tensor, second: Tensor) -> None:
 
 def column(where: str, value: Any, rows: int) -> Any:
     """A NumPy array [rows] of what the user gave."""
-    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    try:
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where} has a list for some rows: must be one value for each row") from error
+    if array.shape == (rows, 1):
+        array = array[:, 0]
+    if array.dtype.kind == "O":
+        lists = [row for row, one in enumerate(array.flat) if isinstance(one, (list, tuple, set, dict, np.ndarray))]
+        if lists:
+            first = array.flat[lists[0]]
+            raise InputError(
+                f"{where} has a {type(first).__name__} in row {lists[0]}: must be one name or number for each row"
+            )
     if array.shape != (rows,):
         raise InputError(f"{where} has shape {list(array.shape)}: must be [{rows}], one for each row")
     return array

@@ -73,15 +73,20 @@ def as_target(where: str, value: Any, target: Target | None = None) -> CheckedTa
         elif target == "class" and y.ndim == 2 and y.shape[1] > 1:
             notes = (ONE_HOT.format(where),)
         elif target == "number" and y.ndim > 1 and has_labels(y):
-            notes = (MANY_HOT.format(where, f"{y.shape[1]} columns" if y.ndim == 2 else "maps"),)
-            if y.ndim == 2 and y.is_floating_point() and is_one_hot(y):
-                notes = (f"{notes[0]}; every row has a single 1: target='class' reads them as classes",)
+            notes = (many_hot_note(where, y),)
     if target == "tokens":
         return CheckedTarget(as_tokens(where, y), target)
     if target == "number":
         return CheckedTarget(as_numbers(where, y), target, None, notes)
     labels = as_labels(where, y)
     return CheckedTarget(labels, "class", count_classes(where, labels), notes)
+
+
+def many_hot_note(where: str, y: torch.Tensor) -> str:
+    """That `y` holds several labels of each row."""
+    note = MANY_HOT.format(where, f"{y.shape[1]} columns" if y.ndim == 2 else "maps")
+    one = y.ndim == 2 and is_one_hot(y)
+    return f"{note}; every row has a single 1: target='class' reads them as classes" if one else note
 
 
 def likely(y: torch.Tensor) -> Target:
