@@ -11,8 +11,9 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from lanewise import models
 from lanewise.data import BUILT_IN, Source, balanced_weights, load
-from lanewise.data.nested import Inputs, Targets, leaves, mapped, shapes
-from lanewise.data.standardise import is_tokens
+from lanewise.data.measured import input_notes
+from lanewise.data.nested import Inputs, Targets, leaves, shapes
+from lanewise.data.standardise import as_given, is_tokens
 from lanewise.errors import InputError, one_line
 from lanewise.objectives import (
     METRICS,
@@ -104,10 +105,7 @@ class Task:
         every = self.source.rows
         x, y = every.take(torch.arange(min(rows, len(every))))
 
-        def given(leaf: Tensor) -> Tensor:
-            return leaf if is_tokens(leaf) else leaf.float()
-
-        return mapped(given, x), None if y is None else given(y)
+        return as_given(x, self.source.standardise), y.float() if y is not None and y.is_floating_point() else y
 
     def _objective(self, given: Any, metric: Any, greater: bool | None, class_weights: Any) -> Objective:
         if callable(given):
@@ -117,6 +115,7 @@ class Task:
                 raise InputError("class_weights: an objective of your own weighs its classes itself")
             with models.evaluated(self.new_model(0)) as model:
                 return custom(given, model, *self.sample(), metric, greater)
+        self._check_maps()
         name = given if given is not None else OF_TARGET.get(self.source.target)
         if name is None:
             raise InputError("objective: data without targets needs a function objective(model, batch)")
@@ -131,6 +130,14 @@ class Task:
             weights = weights_of(class_weights, self.source, name)
             return replace(objective, weights=weights)  # type: ignore[call-arg]
         return objective
+
+    def _check_maps(self) -> None:
+        """Raise `InputError` for targets that no objective known by name takes: maps of whole numbers."""
+        if self.source.target == "tokens" and (y := self.sample()[1]) is not None and y.ndim > 2:
+            raise InputError(
+                f"objective: y holds whole numbers of shape {['rows', *y.shape[1:]]}: must be a function"
+                " objective(model, batch) for such maps, such as the cross entropy of scores [rows, classes, ...]"
+            )
 
     @property
     def aims(self) -> dict[str, Any]:
@@ -216,8 +223,17 @@ def with_features(source: Source) -> Source:
     """`source` with whole numbers as features: models by name embed no tokens."""
     if not isinstance(source.x, Tensor) or not is_tokens(source.x):
         return source
-    x_test = None if source.x_test is None else source.x_test.double()
-    return replace(source, x=source.x.double(), x_test=x_test)
+
+    def features(x: Tensor) -> Tensor:
+        # Three axes of whole numbers are pictures to such a model, if the user does not say otherwise.
+        is_picture = x.ndim == 3 and (source.asked or {}).get("images") is not False
+        return x.double().unsqueeze(1) if is_picture else x.double()
+
+    x, x_test = features(source.x), None if source.x_test is None else features(source.x_test)
+    where, wanted = f"data {source.name}:", source.standardise
+    told, now = (input_notes(where, one, wanted, source.feature_names) for one in (source.x, x))
+    notes = (*(note for note in source.notes if note not in told), *now)
+    return replace(source, x=x, x_test=x_test, notes=notes)
 
 
 def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:

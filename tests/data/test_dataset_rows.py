@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
 from lanewise import data
 from lanewise.data.items import kept_randomness
-from lanewise.data.rows import in_blocks, sample
+from lanewise.data.rows import sample
 from lanewise.errors import InputError
 
 LISTS = [torch.tensor([3, 0, 7]), torch.tensor([1, 9]), torch.tensor([4, 4])]
@@ -195,9 +195,11 @@ def test_whole_numbers_may_be_numbers():
 
 
 @pytest.mark.parametrize("name", ["targets", "labels"])
-def test_listed_targets_save_reading(name):
+def test_listed_targets_save_reading_where_items_are_known_to_have_them(name, monkeypatch):
     items = [(torch.zeros(2), row % 2) for row in range(50)]
     plain = Plain(items, **{name: [row % 2 for row in range(50)]})
+    # As for torchvision's own classes.
+    monkeypatch.setattr(Plain, "__module__", "torchvision.datasets.plain")
     told = []
     assert data.load(plain, progress=lambda *at: told.append(at)).y.tolist() == [row % 2 for row in range(50)]
     assert plain.reads < 20
@@ -205,6 +207,12 @@ def test_listed_targets_save_reading(name):
     subset = ConcatDataset([Subset(plain, [1, 3, 5, 6]), Subset(plain, [0, 1])])
     assert data.load(subset).y.tolist() == [1, 1, 1, 0, 0, 1]
     assert plain.reads < 60
+    plain.target_transform = int
+    data.load(subset)
+    assert plain.reads < 90
+    plain.reads = 0
+    data.load(plain)
+    assert plain.reads > 50
 
 
 def test_listed_targets_that_the_items_do_not_have_are_not_believed():
@@ -213,6 +221,37 @@ def test_listed_targets_that_the_items_do_not_have_are_not_believed():
     assert data.load(plain, progress=lambda *at: told.append(at)).classes == 2
     assert told == [(50, 50)]
     assert plain.reads >= 50
+
+
+@pytest.mark.parametrize(
+    ("listed", "note"),
+    [
+        ([0, 1] * 24 + [2, 1], "1 of the targets that the dataset lists are not those of its items"),
+        ([1, 0] * 25, "50 of the targets that the dataset lists are not"),
+        ([0, 1], "the dataset lists 2 targets and has 50 rows"),
+        (np.array([0, 1] * 30), "the dataset lists 60 targets and has 50 rows"),
+        (torch.tensor([0, 1] * 25), None),
+    ],
+)
+def test_labels_are_those_of_the_items_whatever_the_dataset_lists(listed, note):
+    items = [(torch.zeros(2), row % 2) for row in range(50)]
+    source = data.load(Plain(items, targets=listed, classes=["a", "b", "c"]))
+    assert (source.classes, source.y.tolist()) == (2, [row % 2 for row in range(50)])
+    assert (note is None and not source.notes) or note in source.notes[0]
+
+
+def test_a_label_that_was_not_there_when_all_were_read_is_named():
+    class Growing(Noisy):
+        largest = 1
+
+        def __getitem__(self, row):
+            return torch.zeros(2), min(row % 3, self.largest)
+
+    source = data.load(Growing())
+    assert source.classes == 2
+    Growing.largest = 2
+    with pytest.raises(InputError, match=r"train: a row has the label 2: must be 0\.\.1, as when all were read"):
+        source.rows.take(torch.arange(6))
 
 
 def test_kept_in_memory_if_it_fits():
@@ -353,94 +392,31 @@ def test_statistics_of_rows_that_are_read():
     assert data.Standardise.fit(few[:, None]).mean.item() == 90
 
 
-class Counting(IterableDataset):
-    def __init__(self, rows=50, first=0, fewer=0):
-        self.rows, self.first, self.fewer, self.passes = rows, first, fewer, 0
-
-    def __iter__(self):
-        self.passes += 1
-        info = torch.utils.data.get_worker_info()
-        share = slice(None) if info is None else slice(info.id, None, info.num_workers)
-        rows = self.rows - (self.fewer if self.passes > 3 else 0)
-        for row in range(rows)[share]:
-            yield torch.tensor([self.first + row, random.random(), float(torch.rand(()))]), row % 2
-
-
-def of_iterables(**given):
-    return data.load({"train": Counting(**given), "valid": Counting(8, 100), "test": Counting(4, 200)})
-
-
-def test_an_iterable_is_read_in_order_from_its_start():
-    source = of_iterables()
-    assert (len(source), source.target, source.classes) == (58, "class", 2)
-    held = data.hold_out(source, 0)
-    split = held.split(5, lambda r: r)
-    assert (len(split.train), len(split.valid), len(held.test)) == (50, 8, 4)
-    lists = in_blocks(split.train, 20)[:2]
-    first, again, other = ([x for x, _ in held.pool.batches(lists, seed)] for seed in (1, 1, 2))
-    assert [part[:, 0].tolist() for part in first] == [list(range(20)), list(range(20, 40))]
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[0], other[0])
-    assert len({tuple(row) for row in first[0][:, 1:].tolist()}) == 20
-    # What others draw between the batches changes nothing.
-    disturbed = []
-    for x, _ in held.pool.batches(lists, 1):
-        disturbed.append(x)
-        random.random()
-        torch.rand(7)
-    assert all(torch.equal(a, b) for a, b in zip(first, disturbed, strict=True))
-    ((rest, _),) = held.pool.batches(lists[1:], 1, start=20)
-    assert torch.equal(rest, first[1])
-    ((valid, y),) = held.pool.batches([split.valid], 0)
-    assert valid[:, 0].tolist() == list(range(100, 108))
-    assert torch.equal(y, held.pool_y[split.valid])
-    assert held.pool.take(torch.tensor([3, 55, 1]))[0][:, 0].tolist() == [3, 105, 1]
-
-
-def test_an_iterable_with_workers_is_replayed_too():
-    part = {"valid": Counting(8, 100), "test": Counting(4, 200)}
-    source = data.load({"train": loader_of(Counting(70), 2), **part})
-    rows = source.rows
-    first, again = ([x for x, _ in rows.batches([torch.arange(70)], 1)] for _ in range(2))
-    assert torch.equal(first[0], again[0])
-    assert sorted(first[0][:, 0].tolist()) == list(range(70))
-    assert source.y[:70].tolist() == [int(row) % 2 for row in first[0][:, 0]]
-
-
-def test_an_iterable_that_changes_is_noticed():
-    class Changing(Counting):
-        def __iter__(self):
-            self.passes += 1
-            yield from ((torch.tensor([float(self.passes)]), row % 2) for row in range(10))
-
-    parts = {"valid": Counting(8), "test": Counting(4)}
-    assert "need not be identical" in data.load({"train": Changing(), **parts}, target="class").notes[0]
-    with pytest.raises(InputError, match="48 rows came this time, 50 the first time; every pass must give as many"):
-        list(of_iterables(fewer=2).rows.batches([torch.arange(50)], 0))
+def eye(row):
+    return torch.eye(3, dtype=torch.int64)[row % 3]
 
 
 @pytest.mark.parametrize(
-    ("given", "match"),
+    ("label", "target", "note"),
     [
-        ({"train": Counting()}, "an iterable dataset cannot be split"),
-        ({"train": Noisy(), "valid": Counting()}, "valid is iterable and train is not"),
-        ({"train": Counting(0), "valid": Counting(), "test": Counting()}, "train: gives no rows"),
+        (lambda row: torch.tensor([row % 3]), "class", ""),
+        (eye, "class", "every row has a single 1"),
+        (lambda row: eye(row).bool(), "class", "every row has a single 1"),
+        (lambda row: 1 - eye(row), "number", "several labels of each row"),
+        (lambda row: (1 - eye(row)).bool(), "number", "several labels of each row"),
+        (lambda row: (1 - eye(row)).float(), "number", "several labels of each row"),
+        (lambda row: 1 - eye(row) + (row == 31) * 7, "tokens", ""),
+        (lambda row: torch.full((2, 2), row % 4), "tokens", ""),
     ],
 )
-def test_iterables_that_cannot_be_used(given, match):
-    with pytest.raises(InputError, match=match):
-        data.load(given)
-
-
-def test_iterables_that_cannot_be_read_again():
-    class Once(IterableDataset):
-        def __init__(self):
-            self.rows = iter([(torch.zeros(2), row % 2) for row in range(5)])
-
-        def __iter__(self):
-            return self.rows
-
-    with pytest.raises(InputError, match="gives no rows the second time: __iter__ must start anew"):
-        data.IterableRows(Once())
-    with pytest.raises(InputError, match="is an iterator, used up after one pass"):
-        data.IterableRows(iter([1, 2]))
+@pytest.mark.parametrize("cache", [False, True])
+def test_labels_of_every_shape(label, target, note, cache):
+    rows = 5 * 64
+    source = data.load(Plain([(torch.tensor([float(row), 2.5]), label(row)) for row in range(rows)]), cache=cache)
+    assert source.target == target
+    assert note in "".join(source.notes)
+    if target == "class":
+        assert source.y.tolist() == [row % 3 for row in range(rows)]
+    _, y = source.rows.take(torch.tensor([4, 31]))
+    wanted = torch.stack([label(4), label(31)])
+    assert torch.equal(y.double(), (torch.tensor([1, 1]) if target == "class" else wanted).double())

@@ -36,7 +36,9 @@ def test_a_note_says_which_inputs_are_tokens():
     ("dtype", "images", "wanted"),
     [
         (np.uint8, None, (6, 1, 5, 3)),
-        (np.int64, None, (6, 1, 5, 3)),
+        (np.uint16, None, (6, 1, 5, 3)),
+        (np.int64, None, (6, 5, 3)),
+        (np.int64, True, (6, 1, 5, 3)),
         (np.float32, None, (6, 5, 3)),
         (np.float32, True, (6, 1, 5, 3)),
         (np.uint8, False, (6, 5, 3)),

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from lanewise import data
+from lanewise.data import picture_kinds
 from lanewise.errors import InputError
 
 
@@ -147,3 +148,191 @@ def test_without_pillow_a_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"needs Pillow: pip install 'lanewise\[images\]'"):
         data.load(tmp_path)
+
+
+def saved(path, image, **how):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **how)
+
+
+def two_classes(root, image, suffix="png", **how):
+    for name in "ab":
+        for number in range(3):
+            saved(root / name / f"{number}.{suffix}", image(name, number), **how)
+
+
+def deep(name, number):
+    return np.full((4, 4), 1000 * number + (40000 if name == "b" else 300), dtype=np.uint16)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("cache_bytes", [2**20, 1])
+def test_grey_of_16_bits_is_kept_in_either_order_of_bytes(tmp_path, order, cache_bytes):
+    def image(name, number):
+        values = deep(name, number).astype(f"{order}u2")
+        return Image.frombytes("I;16" if order == "<" else "I;16B", (4, 4), values.tobytes())
+
+    two_classes(tmp_path, image, "tif")
+    source = data.load(tmp_path, cache_bytes=cache_bytes)
+    x, _ = source.rows.take(torch.arange(6))
+    assert (x.dtype, x.shape) == (torch.int32, (6, 1, 4, 4))
+    assert x[:, 0, 0, 0].tolist() == [300, 1300, 2300, 40000, 41000, 42000]
+    assert "16 bits" in source.notes[0]
+    assert data.load(tmp_path, size=2).x.shape == (6, 1, 2, 2)
+    picture(tmp_path / "a" / "bytes.png", size=(4, 4), mode="L")
+    with pytest.raises(
+        InputError, match=r"pictures of different depths, .*: must all be of 8 bits, 16 bits or floating"
+    ):
+        data.load(tmp_path)
+
+
+def test_floating_pixels(tmp_path):
+    two_classes(tmp_path, lambda name, number: Image.fromarray(np.full((4, 4), number + 0.5, dtype=np.float32)), "tif")
+    assert data.load(tmp_path).x[:, 0, 0, 0].tolist() == [0.5, 1.5, 2.5] * 2
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_every_mode_that_is_understood(mode):
+    found = picture_kinds.as_pixels(Image.new("RGB", (3, 2), (200, 10, 10)).convert(mode))
+    assert (found.dtype, found.shape[1:]) == (torch.uint8, (2, 3))
+    if mode in ("P", "RGB", "CMYK"):
+        assert found[0].min() > 150
+
+
+def test_a_mode_that_is_not_understood_is_named():
+    odd = Image.new("RGB", (3, 2))
+    odd._mode = "BGR;15"
+    with pytest.raises(InputError, match="has pixels of mode 'BGR;15': must be one of 1, L, LA"):
+        picture_kinds.as_pixels(odd)
+
+
+def shaped(mode):
+    """A picture whose shape is in its alpha alone."""
+
+    def image(name, number):
+        pixels = np.zeros((8, 8, 4), np.uint8)
+        pixels[slice(0, 4) if name == "a" else slice(4, 8), :, 3] = 255
+        pixels[pixels[:, :, 3] == 0, :3] = 17 * number
+        return Image.fromarray(pixels).convert(mode)
+
+    return image
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_what_is_drawn_in_alpha_is_kept_and_hidden_colours_are_not(tmp_path, mode):
+    suffix = "tif" if mode == "PA" else "png"
+    two_classes(tmp_path, shaped(mode) if mode != "PA" else shaped("LA"), "png" if suffix == "tif" else suffix)
+    source = data.load(tmp_path)
+    assert source.x.shape == (6, 4, 8, 8)
+    assert not torch.equal(source.x[0], source.x[3])
+    assert torch.equal(source.x[0], source.x[2]), "colours that nobody sees make no difference"
+    assert "6 of 6 pictures are transparent somewhere" in source.notes[0]
+
+
+def test_an_alpha_that_hides_nothing_is_no_channel(tmp_path):
+    two_classes(tmp_path, lambda name, number: Image.new("RGBA", (4, 4), (number, 2, 3, 255)))
+    assert data.load(tmp_path).x.shape == (6, 3, 4, 4)
+
+
+def test_transparent_palettes_and_colours(tmp_path):
+    def image(name, number):
+        found = Image.new("P", (4, 4), 1)
+        found.putpalette([0, 0, 0, 250, 0, 0])
+        found.paste(0, (0, 0, 2, 4) if name == "a" else (2, 0, 4, 4))
+        return found
+
+    two_classes(tmp_path, image, transparency=0)
+    x = data.load(tmp_path).x
+    assert x.shape[1] == 4
+    assert x[0, 3, 0].tolist() == [0, 0, 255, 255]
+
+
+@pytest.mark.parametrize(
+    "names", [("Train", "Test"), ("TRAIN", "Val"), ("training", "dev", "testing"), ("train", "validation")]
+)
+def test_parts_by_any_usual_name(tmp_path, names):
+    for name in names:
+        folder(tmp_path / name, count=4)
+    source = data.load(tmp_path)
+    assert source.class_names == ("cat", "dog")
+    held = data.hold_out(source, 0)
+    assert len(held.pool) + len(held.test) == 8 * len(names)
+    assert source.has_test == any(name.lower().startswith("test") for name in names)
+
+
+def test_two_folders_of_one_part_or_none_to_train_on_are_refused(tmp_path):
+    for part in ("val", "Valid"):
+        folder(tmp_path / part)
+    with pytest.raises(InputError, match="both are the valid data: must be one"):
+        data.load(tmp_path)
+    (tmp_path / "val").rename(tmp_path / "test")
+    with pytest.raises(InputError, match="has Valid, test and no folder of training pictures"):
+        data.load(tmp_path)
+
+
+def test_classes_may_be_called_like_parts(tmp_path):
+    folder(tmp_path, classes=("train", "bus", "test"))
+    assert data.load(tmp_path).class_names == ("bus", "test", "train")
+
+
+def test_folders_beside_the_parts_are_left_out_with_a_count(tmp_path):
+    for part in ("train", "test"):
+        folder(tmp_path / part)
+    folder(tmp_path / "unlabelled", classes=(".", "more"), count=2)
+    picture(tmp_path / "train" / "loose.png")
+    notes = "\n".join(data.load(tmp_path).notes)
+    assert "left out: 4 pictures of the folder 'unlabelled'" in notes
+    assert "left out: 1 pictures that are in no folder of a class (loose.png)" in notes
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    folder(tmp_path)
+    picture(tmp_path / "cat" / ".ipynb_checkpoints" / "0-checkpoint.png")
+    (tmp_path / "cat" / "._0.png").write_bytes(b"\0\5\x16\7resource fork")
+    for name in ("Thumbs.db", "notes.txt", "desktop.ini"):
+        (tmp_path / "dog" / name).write_text("no picture")
+    picture(tmp_path / "loose.png")
+    (tmp_path / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    source = data.load(tmp_path)
+    assert len(source) == 12
+    notes = "\n".join(source.notes)
+    for text in (
+        "left out: 2 hidden files and folders (._0.png, .ipynb_checkpoints)",
+        "left out: 3 files that are no pictures by their names",
+        "left out: 1 pictures that are in no folder of a class (loose.png)",
+        "left out: 1 broken links and other things that are no files (gone.png)",
+    ):
+        assert text in notes
+
+
+def test_links_to_folders_are_followed_but_not_round_in_a_circle(tmp_path):
+    folder(tmp_path / "data")
+    picture(tmp_path / "more" / "deep" / "1.png")
+    (tmp_path / "data" / "cat" / "link").symlink_to(tmp_path / "more")
+    (tmp_path / "data" / "cat" / "circle").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "cow").symlink_to(tmp_path / "more")
+    source = data.load(tmp_path / "data")
+    assert source.class_names == ("cat", "cow", "dog")
+    assert torch.bincount(source.y)[1] == 1
+    assert "links to a folder that they are in" in "".join(source.notes)
+
+
+def test_all_usual_endings_are_read(tmp_path):
+    folder(tmp_path)
+    for name in ("a.JFIF", "b.JPEG", "c.jpe", "d.WebP", "e.TIFF", "f.bmp"):
+        kind = {"JFIF": "JPEG", "jpe": "JPEG"}.get(name[2:], name[2:].upper())
+        saved(tmp_path / "cat" / name, Image.new("RGB", (4, 5)), format=kind)
+    source = data.load(tmp_path)
+    assert len(source) == 18
+    assert source.notes == ()
+
+
+def test_further_frames_are_left_out_with_a_count(tmp_path):
+    folder(tmp_path, size=(5, 4))
+    frames = [Image.new("RGB", (4, 5), (40 * number, 9, 9)) for number in range(4)]
+    for name in ("moving.gif", "pages.tif"):
+        saved(tmp_path / "cat" / name, frames[0], save_all=True, append_images=frames[1:])
+    source = data.load(tmp_path)
+    assert source.notes == (
+        f"data {tmp_path}: left out: 6 frames or pages of 2 pictures, of which the first one is read",
+    )

@@ -4,6 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 from lanewise import data
 from lanewise.errors import InputError
@@ -210,11 +211,11 @@ def changed(array, at, value):
         ((X, changed(Y.astype(float), 2, np.inf)), "y has 1 NaN or infinite values, first in row 2"),
         ((X, np.array([1, "a", 2, 3, 4, 5], dtype=object)), "y holds Python objects"),
         ((X, ["a"] * 6), r"y has one class only"),
-        ((X, [["a"]] * 6), r"y has shape \[6, 1\]: must be \[rows\], one class name for each row"),
+        ((X, [["a", "b"]] * 6), r"y has shape \[6, 2\]: must be \[rows\], one class name for each row"),
         ((X, list("abcabc"), X[:2], ["a", "z"]), "y_test has labels that y has not: z; must be a, b, c"),
         ((X, list("abcabc"), X[:2], [0, 1]), "y_test must be class names"),
-        ((X, np.eye(3, dtype=bool)[Y]), r"y has shape \[6, 3\]: must be \[rows\]"),
-        ((X, Y[:, None]), r"y has shape \[6, 1\]: must be \[rows\]"),
+        ((X, Y[:, None], X, Y + 1), r"y_test has labels that y has not: 3; must be 0\.\.2"),
+        ((X, np.eye(3, dtype=int)[Y], X, np.eye(3, dtype=int)[Y][:, ::-1] * 2), r"y_test has shape \[6, 3\]"),
         ((X, Y, X, Y + 1), r"y_test has labels that y has not: 3; must be 0\.\.2"),
         ((X, Y, X, Y - 1), "y_test has the label -1 in row 0"),
         ((X, Y, X[:, :3], Y), r"x_test has rows of shape \[3\]; must be \[4\] as in x"),
@@ -318,3 +319,24 @@ def test_npz_that_is_something_else(tmp_path):
         archive.writestr("x.txt", "hello")
     with pytest.raises(InputError, match=r"rows\.npz: x\.txt is no NumPy array"):
         data.load(single)
+
+
+def test_a_source_prints_as_a_few_lines(tmp_path):
+    series = np.zeros((6, 5, 3)) + np.arange(6)[:, None, None]
+    named = data.load(({"tokens": Y[:, None], "series": series, "mask": Y > 1}, Y), folds=3)
+    assert str(named).splitlines()[:7] == [
+        "data arrays",
+        "  rows: 6; test rows: set apart from them",
+        "  x['tokens']: tokens, int64 [rows, 1]",
+        "  x['series']: series, float64 [rows, 5, 3]",
+        "  x['mask']: truth values, bool [rows]",
+        "  y: 3 classes",
+        "  split: by class, 3 folds",
+    ]
+    assert all(line.startswith("  note: ") for line in str(named).splitlines()[7:])
+    for source in (data.load("digits"), data.load((X, X, X, X)), data.load(TensorDataset(torch.zeros(3, 1)))):
+        assert len(str(source).splitlines()) < 8
+        assert "tensor(" not in str(source)
+        assert "tensor(" not in repr(data.hold_out(source, 0))
+        assert "tensor(" not in repr(source.splitter)
+    assert "4 of their own" in str(data.load((X, Y, X[:4], Y[:4])))

@@ -264,3 +264,18 @@ def test_balanced_weights_are_those_of_scikit_learn():
     assert data.balanced_weights(y, 3, torch.tensor([0, 10, 13])) == (1, 1, 1)
     with pytest.raises(InputError, match="class 2 has no training row"):
         data.balanced_weights(y, 3, torch.arange(12))
+
+
+def test_groups_that_are_lists_are_named():
+    x, y = np.zeros((6, 2)), [0, 1] * 3
+    found = data.load((x, y), groups=[[1], [1], [2], [2], [3], [3]]).splitter.groups
+    assert found.tolist() == [0, 0, 1, 1, 2, 2]
+    held = np.empty(6, dtype=object)
+    held[:] = [[1], [1], [2], [2], [3], [3]]
+    for groups, match in (
+        ([[1], [1, 2], 2, 2, 3, 3], "groups has a list for some rows: must be one value for each row"),
+        (held, "groups has a list in row 0: must be one name or number for each row"),
+        ([[1, 2]] * 6, r"groups has shape \[6, 2\]: must be \[6\]"),
+    ):
+        with pytest.raises(InputError, match=match):
+            data.load((x, y), groups=groups)

@@ -163,6 +163,90 @@ def test_missing_numbers_are_put_at_the_training_mean():
     assert (nothing.mean[1], nothing.std[1]) == (0, 1)
 
 
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.uint8, torch.int8, torch.int16, torch.bool])
+def test_features_of_0_and_1_keep_their_values(dtype):
+    x = torch.tensor([[1, 0, 0, 9], [1, 1, 0, 7], [1, 0, 0, 8]]).to(dtype)
+    found = data.Standardise.fit(x).apply(x)
+    assert found.dtype is torch.float32
+    assert torch.equal(found[:, :3], x[:, :3].float())
+    if dtype is not torch.bool:
+        torch.testing.assert_close(found[:, 3].mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+        assert found[:, 3].tolist() != x[:, 3].tolist()
+
+
+@pytest.mark.parametrize(
+    ("mask", "wanted"),
+    [
+        (torch.tensor([[True, False]] * 3), torch.bool),
+        (torch.tensor([[1, 0]] * 3, dtype=torch.uint8), torch.float32),
+        (torch.tensor([[255, 0]] * 3, dtype=torch.uint8), torch.float32),
+        (torch.ones(3, 4, 4), torch.float32),
+        (torch.tensor([[1, 0]] * 3, dtype=torch.int64), torch.int64),
+        (torch.arange(18).reshape(3, 2, 3), torch.int64),
+    ],
+)
+def test_masks_and_indices_beside_other_inputs_are_given_as_they_are(mask, wanted):
+    x = {"age": torch.tensor([1.0, 3.0, 8.0]), "mask": mask}
+    source = data.load((x, [0, 1, 0]))
+    found = data.Standardise.fit(source.x).apply(source.x)
+    assert found["mask"].dtype is wanted
+    assert torch.equal(found["mask"], mask.to(wanted))
+    assert abs(float(found["age"].sum())) < 1e-6
+    assert source.notes[0].startswith("data arrays: x['mask']: ")
+    assert source.notes[0].endswith("standardised: x['age']")
+
+
+def test_pictures_of_bytes_are_scaled_as_ever():
+    black_and_white = torch.tensor([0, 255, 255, 0], dtype=torch.uint8).reshape(4, 1, 1, 1).expand(4, 1, 3, 3)
+    assert data.Standardise.fit(black_and_white).apply(black_and_white).unique().tolist() == [-1, 1]
+
+
+def test_what_is_standardised_may_be_said():
+    x = {"age": torch.tensor([1.0, 3.0]), "mask": torch.tensor([1.0, 0.0]), "ids": torch.tensor([[4], [6]])}
+
+    def given(standardise, inputs=x):
+        source = data.load((inputs, [0, 1]), standardise=standardise)
+        scale = data.Standardise.fit(source.x, None, source.standardise)
+        return source, scale.apply(source.x)
+
+    assert given(True)[1]["age"].tolist() == [-1, 1]
+    assert given(True)[1]["mask"].tolist() == [1, 0]
+    assert given(False)[1]["age"].tolist() == [1, 3]
+    source, found = given(["mask", "ids"])
+    assert (found["age"].tolist(), found["mask"].tolist(), found["ids"].flatten().tolist()) == (
+        [1, 3],
+        [1, -1],
+        [-1, 1],
+    )
+    assert "x['age']: left as it is; standardised: x['mask'], x['ids']" in source.notes[0]
+    assert source.asked == {"standardise": ["mask", "ids"]}
+    assert given({"age": False})[1]["mask"].tolist() == [1, 0]
+    assert given({"age": False})[1]["age"].tolist() == [1, 3]
+    assert given([0], (x["age"], x["age"]))[1][1].tolist() == [1, 3]
+    assert given(False, torch.tensor([[4.0], [6.0]]))[1].flatten().tolist() == [4, 6]
+    assert given(False, torch.arange(36, dtype=torch.uint8).reshape(2, 2, 3, 3))[1].max() == 35
+    again = data.load(data.load((x, [0, 1])), standardise=False)
+    assert again.standardise == {"age": False, "mask": False, "ids": False}
+    assert len(again.notes) == 1
+    for wrong in ("agee", ["age", "weight"], {"age": 1}):
+        with pytest.raises(InputError, match=r"standardise = .*: must be"):
+            given(wrong)
+    with pytest.raises(InputError, match="must be True or False for one array without names"):
+        given("age", torch.zeros(2, 1))
+
+
+def test_columns_of_a_table_by_name(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("age,town,y\n1,a,0\n3,b,1\n5,a,0\n")
+    for standardise, wanted in ((True, [0, 1]), (False, [1, 1]), ({"age": False}, [1, 1]), (["town"], [1, 0])):
+        source = data.load(path, target="y", standardise=standardise)
+        scale = data.Standardise.fit(source.x, None, source.standardise)
+        assert [int(mean == 0) for mean in scale.mean.expand(3)[:2].tolist()] == wanted
+    with pytest.raises(InputError, match="a name or number of an input \\(age, town=a, town=b\\)"):
+        data.load(path, target="y", standardise=["city"])
+
+
 def test_other_nesting_than_measured_is_refused():
     age, tokens = torch.rand(4), torch.zeros(4, 2, dtype=torch.int64)
     for measured, given in (

@@ -66,13 +66,14 @@ def test_test_targets_are_checked_as_the_training_targets_are():
         (WHOLE + 0.5, "class", r"y has the label 0\.5 in row 0: labels must be whole numbers 0\.\.K-1"),
         (WHOLE + 1, "class", r"y has 3 different labels, 1, 2, 3: must be 0\.\.2"),
         (WHOLE.astype(int) + 1, None, "target='number' makes them numbers"),
-        (np.eye(3)[WHOLE.astype(int)], "class", r"y has shape \[6, 3\]: must be \[rows\]"),
+        (np.arange(12).reshape(6, 2), "class", r"y has shape \[6, 2\]: must be \[rows\]"),
+        (np.ones((6, 2)), "class", "y has 2 labels in row 0: classes must have one in every row; for several, say"),
         (WHOLE * 0, None, "y is the same number in every row: there is nothing to learn"),
         (np.stack([WHOLE, WHOLE * 0], 1), None, r"y\[:, 1\] is the same number in every row"),
         (WHOLE + np.inf, None, "y has 6 NaN or infinite values"),
-        (np.zeros((6, 2, 2)), None, r"y has shape \[6, 2, 2\]: must be \[rows\] or \[rows, k\]"),
+        (np.zeros((6, 2, 2)), None, "y is the same number in every row"),
         (np.zeros((6, 0)), None, r"y is empty \(shape \[6, 0\]\)"),
-        (np.zeros((6, 2, 2), dtype=int), None, r"y has shape \[6, 2, 2\]: must be \[rows\]"),
+        (np.zeros((6, 2, 2), dtype=int) - 3, None, "y has the token -3 in row 0: must be 0 or more, or -100"),
         (X, "tokens", r"y is float64 of shape \[6, 4\]: tokens must be whole numbers \[rows, T\]"),
         (np.zeros((6, 0), dtype=int), "tokens", "y is empty"),
         (np.array([[1, 2]] * 5 + [[-7, -100]]), None, "y has the token -7 in row 5: must be 0 or more, or -100"),
@@ -128,3 +129,69 @@ def test_target_scale_refuses_what_has_no_spread_to_measure():
     ):
         with pytest.raises(InputError, match=match):
             data.TargetScale.fit(y, rows)
+
+
+@pytest.mark.parametrize("dtype", [int, bool, np.uint8, np.int32])
+@pytest.mark.parametrize("form", ["[rows, 1]", "one-hot"])
+def test_labels_of_other_shapes_are_classes(dtype, form):
+    labels = WHOLE.astype(int) % 2
+    y = (np.eye(2)[labels] if form == "one-hot" else labels[:, None]).astype(dtype)
+    source = data.load((X, y, X, y))
+    assert (source.target, source.classes, source.y.tolist(), source.y_test.tolist()) == (
+        "class",
+        2,
+        *[labels.tolist()] * 2,
+    )
+    assert ("every row has a single 1" in "".join(source.notes)) == (form == "one-hot")
+
+
+def test_names_may_be_in_a_column():
+    source = data.load((X, [["a"], ["b"]] * 3, X, [["a"], ["a"]] * 3))
+    assert (source.class_names, source.y_test.tolist()) == (("a", "b"), [0] * 6)
+
+
+SEVERAL = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0]] * 2)
+
+
+@pytest.mark.parametrize("dtype", [float, np.float32, int, bool, np.uint8])
+@pytest.mark.parametrize("target", [None, "number"])
+def test_several_labels_of_a_row_are_left_as_they_are(dtype, target):
+    source = data.load((X, SEVERAL.astype(dtype)), target=target)
+    assert source.target == "number"
+    scale = data.TargetScale.fit(source.y, torch.tensor([0, 1]))
+    assert torch.equal(scale.apply(source.y), torch.tensor(SEVERAL, dtype=torch.float32))
+    assert target or source.notes == (
+        "data arrays: y: 3 columns of 0 and 1 are taken for several labels of each row and left unscaled",
+    )
+    with pytest.raises(InputError, match="y_test has other numbers than 0 and 1"):
+        data.load((X, SEVERAL.astype(float), X, SEVERAL * 2.0))
+
+
+def test_a_single_label_as_a_number_and_columns_beside_labels():
+    y = torch.tensor([0.0, 1, 1, 0])
+    assert torch.equal(data.TargetScale.fit(y).apply(y), y)
+    both = torch.stack([y, torch.tensor([1.0, 2, 3, 4])], 1)
+    scaled = data.TargetScale.fit(both).apply(both)
+    assert torch.equal(scaled[:, 0], y)
+    assert abs(float(scaled[:, 1].sum())) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("y", "target", "dtype"),
+    [
+        (np.random.default_rng(0).normal(size=(6, 4, 5)), "number", torch.float64),
+        (np.random.default_rng(0).normal(size=(6, 4, 5)) > 0, "number", torch.float64),
+        (np.random.default_rng(0).integers(5, size=(6, 4, 5)), "tokens", torch.int64),
+        (np.random.default_rng(0).integers(2, size=(6, 4, 5), dtype=np.uint8), "tokens", torch.int64),
+    ],
+)
+def test_maps_of_targets(y, target, dtype):
+    source = data.load((X, y))
+    assert (source.target, source.y.dtype, list(source.y.shape)) == (target, dtype, [6, 4, 5])
+    if target == "number":
+        scale = data.TargetScale.fit(source.y)
+        assert scale.mean.shape == (4, 5)
+        assert len(scale.mean.unique()) == 1
+        torch.testing.assert_close(scale.invert(scale.apply(source.y, torch.float64)), source.y)
+        if y.dtype == bool:
+            assert torch.equal(scale.apply(source.y), torch.from_numpy(y).float())

@@ -48,6 +48,8 @@ class Stops(Observer):
         ({"target_column": "kind", "time": "when"}, ["--target", "kind", "--time", "when"]),
         ({"target": "kind", "split": "random", "folds": 3}, ["--target", "kind", "--split", "random", "--folds", "3"]),
         ({"target": "kind", "drop": ["who"]}, None),
+        ({"target": "kind", "standardise": False}, ["--target", "kind", "--no-standardise"]),
+        ({"target": "kind", "standardise": {"p": False}}, None),
     ],
 )
 def test_a_race_that_goes_on_has_the_rows_it_had(

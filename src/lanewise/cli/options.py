@@ -49,6 +49,13 @@ class TaskOptions:
     )
     time: Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")] = None
     folds: Annotated[int | None, typer.Option(help="K folds: every K repeats validate on all rows once.")] = None
+    standardise: Annotated[
+        bool,
+        typer.Option(
+            "--standardise/--no-standardise",
+            help="Bring inputs that are measurements to mean 0 and standard deviation 1, by the training rows.",
+        ),
+    ] = True
     model: Annotated[
         str | None,
         typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),
@@ -78,7 +85,7 @@ class TaskOptions:
                 raise InputError(
                     f"{where}: names no {name} (a recipe file names no code to import); give it with --{name}"
                 )
-        loading = {name: getattr(self, name) for name in ("target", "split", "groups", "time", "folds")}
+        loading = {name: getattr(self, name) for name in ("target", "split", "groups", "time", "folds", "standardise")}
         source = load(recorded["data"] if self.data is None else self.data, **loading)
         model = recorded["model"] if self.model is None else self.model
         weights = class_weights_of(self.class_weights)

@@ -17,6 +17,9 @@ STORED = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat
 WIDENED = {"uint16": "int32", "uint32": "int64"}
 """Unsigned types for which torch has few operations, and the next type that holds every value."""
 
+PIXELS = (torch.bool, torch.uint8, torch.int8, torch.int16)
+BYTES = (torch.uint8, torch.int8)
+
 NUMBER_THEM = "numpy.unique(labels, return_inverse=True)[1] numbers them"
 
 
@@ -65,16 +68,21 @@ def torch_of(where: str, value: Any) -> torch.Tensor:
     return torch.from_numpy(array if sound else array.astype(array.dtype.newbyteorder("="), order="C"))
 
 
-def as_inputs(where: str, value: Any, images: bool | None = None, missing: bool = False) -> torch.Tensor:
+def as_inputs(
+    where: str, value: Any, images: bool | None = None, missing: bool = False, alone: bool = True
+) -> torch.Tensor:
     """`value` as one checked leaf of the inputs: [rows, ...], one axis or more, all values finite.
 
     Images become [rows, channels, height, width]. Four axes are read as channels last, and turned, when the last has
-    length 1, 3 or 4 and both before it are longer. Three axes of whole numbers are images without a channel axis and
-    get one; three axes of floating numbers are series [rows, time, features].
+    length 1, 3 or 4 and both before it are longer. Three axes of pixels (whole numbers of 8 or 16 bits, truth values)
+    are images without a channel axis and get one; three axes of floating numbers are series [rows, time, features], and
+    those of int32 and int64 are tokens, such as label maps and lists of edges. Of several inputs, masks of three axes
+    stay as they are.
 
     Args:
         images: True reads three axes as images whatever the type; False leaves every shape as it is.
         missing: whether NaN is allowed; it stands for a missing number, which `Standardise` puts at the mean.
+        alone: whether there are no other inputs.
     """
     x = as_tensor(where, value)
     if x.ndim < 1 or x.numel() == 0:
@@ -83,11 +91,31 @@ def as_inputs(where: str, value: Any, images: bool | None = None, missing: bool 
     check_finite(where, x, missing)
     if images is False:
         return x
-    if x.ndim == 3 and (images or not x.is_floating_point()):
+    if x.ndim == 3 and (images or (holds_pixels(value, x) and not is_mask(x, alone))):
         return x.unsqueeze(1)
     if x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > x.shape[3]:
         return x.permute(0, 3, 1, 2).contiguous()
     return x
+
+
+def holds_pixels(value: Any, x: torch.Tensor) -> bool:
+    """Whether `x`, made of `value`, has the type of pixels."""
+    return x.dtype in PIXELS or str(getattr(value, "dtype", "")).endswith("uint16")
+
+
+def is_mask(x: torch.Tensor, alone: bool) -> bool:
+    """Whether `x` only marks things: truth values or bytes of at most two values, beside other inputs."""
+    return not alone and (x.dtype is torch.bool or (x.dtype in BYTES and has_two_values(x)))
+
+
+def has_two_values(x: torch.Tensor) -> bool:
+    """Whether there are at most two different values."""
+    found = x.new_empty(0)
+    for at in row_blocks(x):
+        found = torch.unique(torch.cat([found, x[at].flatten()]))
+        if len(found) > 2:
+            return False
+    return True
 
 
 def check_finite(where: str, x: torch.Tensor, missing: bool = False) -> None:

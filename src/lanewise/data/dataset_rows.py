@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader, default_collate
 
 from lanewise.data.items import Batch, Collate, Failed, SeededItems
 from lanewise.data.nested import leaves
+from lanewise.data.padding import Padding
 from lanewise.data.rows import EVALUATION_SEED
-from lanewise.data.targets import Target
+from lanewise.data.targets import Target, single_labels
 from lanewise.errors import InputError
 
 
@@ -86,6 +87,9 @@ class DatasetRows:
         name: for messages. reading: by how many workers and how.
         target: what the targets are, once known: labels become int64 and numbers floating.
         replayable: whether reading the same row twice under one seed gave the same values.
+
+    Attributes:
+        classes: how many there are, once known. padding: how batches are padded to one shape, if they must be.
     """
 
     def __init__(
@@ -98,6 +102,8 @@ class DatasetRows:
     ) -> None:
         self.dataset, self.name, self.reading = dataset, name, reading or Reading()
         self.target, self.replayable = target, replayable
+        self.classes: int | None = None
+        self.padding: Padding | None = None
         self._items, self._collate = SeededItems(dataset, name), Collate(name, self.reading.collate)
         self._lists = IndexLists()
         self._loader: DataLoader[Any] | None = None
@@ -171,7 +177,7 @@ class DatasetRows:
         for leaf in (*leaves(x), *(() if y is None else (y,))):
             if leaf.ndim < 1 or len(leaf) != rows:
                 raise InputError(f"data {self.name}: a batch of {rows} rows came as {list(leaf.shape)}: must keep rows")
-        return x, as_targets(self.name, y, self.target)
+        return finished(self.name, (x, y), self.target, self.classes, self.padding)
 
 
 def end_workers(reading: Any) -> None:
@@ -183,6 +189,16 @@ def end_workers(reading: Any) -> None:
     shut_down = getattr(reading, "_shutdown_workers", None)
     if shut_down is not None:
         shut_down()
+
+
+def finished(name: str, batch: Batch, target: Target | None, classes: int | None, padding: Padding | None) -> Batch:
+    """A batch as it is given on: targets in their type, checked, and everything in one shape."""
+    x, y = batch
+    y = as_targets(name, y, target)
+    if classes is not None and y is not None and len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
+        wrong = int(y.max()) if int(y.max()) >= classes else int(y.min())
+        raise InputError(f"data {name}: a row has the label {wrong}: must be 0..{classes - 1}, as when all were read")
+    return (x, y) if padding is None else padding.applied(f"data {name}:", (x, y))
 
 
 def as_targets(name: str, y: Any, target: Target | None) -> Any:
@@ -197,4 +213,4 @@ def as_targets(name: str, y: Any, target: Target | None) -> Any:
         return y if y.is_floating_point() else y.to(torch.float64)
     if y.is_floating_point() and bool((y != y.floor()).any()):
         raise InputError(f"data {name}: y has values that are not whole: must be labels or tokens")
-    return y.to(torch.int64)
+    return (single_labels(f"data {name}: y", y) if target == "class" else y).to(torch.int64)

@@ -13,11 +13,13 @@ from lanewise.data.arrays import as_tensor
 from lanewise.data.dataset_rows import DatasetRows, Reading, as_targets
 from lanewise.data.items import Batch, joined
 from lanewise.data.iterable_rows import IterableRows, same
-from lanewise.data.nested import byte_count, row_count
+from lanewise.data.nested import byte_count, leaves, row_count
+from lanewise.data.padding import Padding, Shapes, learnt_padding, padding_note, row_shapes
 from lanewise.data.rows import EVALUATION_SEED, ChainedRows, Progress, Rows, in_blocks, untold
+from lanewise.data.samplers import Sampled, check_apart, marks, origin, sampled
 from lanewise.data.source import Source, from_arrays, test_target
 from lanewise.data.splitter import Splitter
-from lanewise.data.targets import CheckedTarget, Target, as_target
+from lanewise.data.targets import ONE_HOT, CheckedTarget, Target, as_target, has_labels, many_hot_note
 from lanewise.errors import InputError
 
 CACHE_BYTES = 2**31
@@ -27,6 +29,9 @@ BLOCK = 256
 
 PROBED = 8
 """Rows at which listed targets are compared with those of the items: transforms may make others of them."""
+
+LOOKED_AT = 64
+"""Rows by which targets of several whole numbers are taken for classes, for labels or for tokens."""
 
 UNREPEATABLE = (
     "data {}: the same rows gave other values when they were read again, so it draws from random numbers of its own;"
@@ -63,13 +68,32 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
     """The source of a dataset, or of a mapping with `train` and, where there are, `valid` and `test`.
 
     Raises:
-        InputError: parts of different kinds, targets that cannot be learnt, an iterable without a part to validate on.
+        InputError: parts of different kinds, targets that cannot be learnt, an iterable without a part to validate on,
+            rows that are in two parts, a sampler whose rows are not the same every epoch.
     """
     parts = dict(given) if isinstance(given, Mapping) else {"train": given}
     extra = [str(part) for part in parts if part not in PARTS]
-    if extra or "train" not in parts:
+    if extra or parts.get("train") is None:
         raise InputError(f"data has the parts {', '.join(map(str, parts))}: must be train and may be valid and test")
-    return from_parts({part: opened(thing) for part, thing in parts.items() if thing is not None}, wishes)
+    things = {part: parts[part] for part in PARTS if parts.get(part) is not None}
+    found = {part: sampled(part, thing) for part, thing in things.items() if isinstance(thing, DataLoader)}
+    pairs = {part: opened(thing, found.get(part, Sampled())) for part, thing in things.items()}
+    check_apart({part: dataset for part, (dataset, _) in pairs.items()})
+    source = from_parts(pairs, wishes)
+    notes = [*(note for one in found.values() for note in one.notes), *source.notes]
+    if isinstance(pairs["train"][0], Subset) and not {"valid", "test"} <= set(pairs):
+        rows = origin(pairs["train"][0])
+        if twice := len(rows) - len(set(rows)):
+            notes.append(f"data train: {twice} rows of the Subset come again, and may come in two parts of a split")
+    for part, one in found.items():
+        if part != "train" and one.weights is not None:
+            notes.append(f"data {part}: its sampler's weights are not followed: every row counts once")
+    weights = found["train"].weights if "train" in found else None
+    if weights is not None:
+        of_others = torch.ones(len(source) - len(weights), dtype=torch.float64)
+        source = replace(source, splitter=replace(source.splitter, weights=torch.cat([weights, of_others])))
+    keys = {part: marks(one.keys) for part, one in found.items() if one.keys is not None}
+    return replace(source, notes=tuple(notes), sampled=keys)
 
 
 def from_parts(pairs: Mapping[str, tuple[Any, Reading]], wishes: Wishes) -> Source:
@@ -79,15 +103,24 @@ def from_parts(pairs: Mapping[str, tuple[Any, Reading]], wishes: Wishes) -> Sour
         raise InputError("data: an iterable dataset cannot be split: give {'train': ..., 'valid': ..., 'test': ...}")
     if streamed and "train" not in streamed and "valid" in streamed:
         raise InputError("data: valid is iterable and train is not: must be of one kind")
-    if set(pairs) == {"train"} and type(pairs["train"][0]) is TensorDataset and pairs["train"][1].collate is None:
-        return of_tensors(pairs["train"][0].tensors, wishes.target)
+    if set(pairs) == {"train"} and pairs["train"][1].collate is None and (found := tensors_of(pairs["train"][0])):
+        return of_tensors(found, wishes.target)
     rows = {part: reader(part, dataset, reading, wishes) for part, (dataset, reading) in pairs.items()}
     return source_of(rows, wishes)
 
 
-def opened(thing: Any) -> tuple[Any, Reading]:
-    """(dataset, how it is read)."""
-    return (thing.dataset, Reading.of(thing)) if isinstance(thing, DataLoader) else (thing, Reading())
+def opened(thing: Any, found: Sampled) -> tuple[Any, Reading]:
+    """(the rows of a dataset that are read, how)."""
+    dataset, reading = (thing.dataset, Reading.of(thing)) if isinstance(thing, DataLoader) else (thing, Reading())
+    return dataset if found.keys is None else Subset(dataset, found.keys), reading
+
+
+def tensors_of(dataset: Any) -> tuple[torch.Tensor, ...]:
+    """The tensors of a TensorDataset, or of some of its rows; empty for any other dataset."""
+    if type(dataset) is Subset and type(dataset.dataset) is TensorDataset:
+        index = torch.as_tensor(list(dataset.indices), dtype=torch.int64)
+        return tuple(tensor[index] for tensor in dataset.dataset.tensors)
+    return dataset.tensors if type(dataset) is TensorDataset else ()
 
 
 def of_tensors(tensors: tuple[torch.Tensor, ...], target: Target | None) -> Source:
@@ -116,27 +149,58 @@ def reader(part: str, dataset: Any, reading: Reading, wishes: Wishes) -> Dataset
 def source_of(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> Source:
     """The source of the rows of every part, with targets read where they are needed to split or to scale."""
     notes = [UNREPEATABLE.format(part) for part, part_rows in rows.items() if not part_rows.replayable]
+    notes += [note for part_rows in rows.values() if isinstance(part_rows, IterableRows) for note in part_rows.notes]
     example = rows["train"].take(torch.arange(min(2, len(rows["train"]))))
     splitter = Splitter()
     if "valid" in rows:
         train, valid = (torch.arange(len(rows[part])) for part in ("train", "valid"))
         splitter = Splitter(splits=((train, valid + len(train)),))
-    kind = wishes.target or kind_of(example[1])
+    kind = wishes.target or kind_of(example[1], rows["train"])
+    if wishes.target is None and kind == "class" and example[1].ndim == 2 and example[1].shape[1] > 1:
+        notes.append(ONE_HOT.format("data: y"))
+    labelled = wishes.target is None and kind == "number" and not example[1].is_floating_point()
+    wanted, known = None, {}
+    if any(part_rows.reading.collate is not None for part_rows in rows.values()):
+        shapes = {}
+        for part, part_rows in rows.items():
+            shapes[part], known[part] = all_shapes(part_rows, wishes.progress)
+        padding = learnt_padding("data:", dict(rows), shapes)
+        if padding is not None:
+            notes.append(padding_note("data:", example[0], padding))
+            wanted = unscaled(example[0], padding)
+            for part_rows in rows.values():
+                part_rows.padding = padding
     for part_rows in rows.values():
         part_rows.target = kind
     as_targets("train", example[1], kind)
+    example = rows["train"].take(torch.arange(min(2, len(rows["train"]))))
     if wishes.cache:
-        wanted = row_bytes(example) * sum(len(part) for part in rows.values())
-        if wanted <= wishes.cache_bytes:
+        needed = row_bytes(example) * sum(len(part) for part in rows.values())
+        if needed <= wishes.cache_bytes:
             kept = held_in_memory(rows, wishes)
-            return replace(kept, notes=(*kept.notes, *notes), splitter=splitter)
-        notes.append(f"data: {wanted:,} bytes do not fit into the cache of {wishes.cache_bytes:,}: read every epoch")
+            if labelled and not has_labels(kept.y):
+                kept = held_in_memory(rows, wishes, "tokens")
+            elif wishes.target is None and kept.target == "number" and kept.y.ndim > 1 and has_labels(kept.y):
+                notes.append(many_hot_note("data: y", kept.y))
+            return replace(kept, notes=(*kept.notes, *notes), splitter=splitter, standardise=wanted)
+        notes.append(f"data: {needed:,} bytes do not fit into the cache of {wishes.cache_bytes:,}: read every epoch")
     checked, test_y = CheckedTarget(None, kind), None
     if kind in ("class", "number"):
-        y = {part: read_targets(part_rows, wishes.progress) for part, part_rows in rows.items()}
+        y = {}
+        for part, part_rows in rows.items():
+            y[part], told = read_targets(part_rows, wishes.progress, known.get(part))
+            notes += told
         of_pool = torch.cat([y[part] for part in ("train", "valid") if part in y])
-        checked = as_target("data: y", of_pool, kind)
-        test_y = test_target("data:", y["test"], checked) if "test" in y else None
+        if labelled and not has_labels(of_pool):
+            # The rows that were looked at held 0 and 1 only, and others do not.
+            kind = "tokens"
+        else:
+            checked = as_target("data: y", of_pool, kind)
+            test_y = test_target("data:", y["test"], checked) if "test" in y else None
+        for part_rows in rows.values():
+            part_rows.classes, part_rows.target = checked.classes, kind
+        if wishes.target is None and kind == "number" and of_pool.ndim > 1 and has_labels(of_pool):
+            notes.append(many_hot_note("data: y", of_pool))
     pool = ChainedRows(rows["train"], rows["valid"]) if "valid" in rows else rows["train"]
     return Source(
         name="dataset",
@@ -151,14 +215,52 @@ def source_of(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> So
         reader=pool,
         test_reader=rows.get("test"),
         example=example[0],
+        standardise=wanted,
     )
 
 
-def kind_of(y: torch.Tensor | None) -> Target:
-    """What targets are, by those of a few rows: floating ones are numbers, even if they are whole."""
+def kind_of(y: torch.Tensor | None, rows: Rows | None = None) -> Target:
+    """What targets are, by those of a few rows: floating ones are numbers, even if they are whole.
+
+    Args:
+        rows: to look at more of them, where whole numbers may be labels, or tokens that happen to be 0 and 1.
+    """
     if y is None:
         return "none"
-    return "number" if y.is_floating_point() else "tokens" if y.ndim > 1 else "class"
+    if y.is_floating_point():
+        return "number"
+    if y.ndim < 2 or (y.ndim == 2 and y.shape[1] == 1):
+        return "class"
+    if y.ndim > 2 or not has_labels(y):
+        return "number" if y.dtype is torch.bool else "tokens"
+    if rows is not None:
+        looked = min(LOOKED_AT, len(rows))
+        step = looked if isinstance(rows, IterableRows) else len(rows)
+        y = rows.take(torch.arange(looked) * step // looked)[1]
+    if not has_labels(y):
+        return "tokens"
+    return "class" if bool((y.sum(1) == 1).all()) else "number"
+
+
+def unscaled(x: Any, padding: Padding) -> Any:
+    """That padded floating inputs are not standardised, since padding would no longer be what the model expects."""
+    flat = [False if pad is not None else None for _, pad in zip(leaves(x), padding.pads, strict=False)]
+    if isinstance(x, torch.Tensor):
+        return flat[0]
+    return dict(zip(x, flat, strict=True)) if isinstance(x, Mapping) else tuple(flat)
+
+
+def all_shapes(rows: DatasetRows | IterableRows, progress: Progress) -> tuple[list[Shapes], list[Any]]:
+    """(the shapes, the targets) of every row put together alone."""
+    found: list[Shapes] = []
+    y = []
+    for batch in rows.batches(in_blocks(torch.arange(len(rows)), 1), EVALUATION_SEED):
+        found.append(row_shapes(batch))
+        y.append(batch[1])
+        if len(found) % 1000 == 0 or len(found) == len(rows):
+            progress(len(found), len(rows))
+    rows.close()
+    return found, y
 
 
 def row_bytes(example: Batch) -> int:
@@ -167,8 +269,10 @@ def row_bytes(example: Batch) -> int:
     return -(-(byte_count(x) + byte_count(y)) // row_count(x))
 
 
-def held_in_memory(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> Source:
-    """The source with all rows read once."""
+def held_in_memory(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes, target: Target | None = None) -> Source:
+    """The source with all rows read once, its targets those of the rows, or `target`."""
+    for part_rows in rows.values():
+        part_rows.target = target or part_rows.target
     held = {part: everything(part_rows, wishes.progress) for part, part_rows in rows.items()}
     x, y = joined([held[part] for part in ("train", "valid") if part in held])
     x_test, y_test = held.get("test", (None, None))
@@ -186,30 +290,77 @@ def everything(rows: Rows, progress: Progress) -> Batch:
     return joined(found)
 
 
-def read_targets(rows: Rows, progress: Progress) -> torch.Tensor:
-    """The targets of all rows: those that the dataset lists, if they are the ones that its items have; else read."""
-    listed = listed_targets(rows.dataset) if isinstance(rows, DatasetRows) else None
-    if listed is not None and len(listed) == len(rows):
+def read_targets(rows: Rows, progress: Progress, read: list[Any] | None = None) -> tuple[torch.Tensor, list[str]]:
+    """(the targets of all rows, notes): those of the items, or a list where it is known to be what items are made of.
+
+    Args:
+        read: the targets of all rows, where they have been read already.
+    """
+    known = listed_targets(rows.dataset) if isinstance(rows, DatasetRows) else None
+    if (
+        read is None
+        and known is not None
+        and len(known) == len(rows)
+        and isinstance(rows, DatasetRows)
+        and is_trusted(rows.dataset)
+    ):
         probed = torch.arange(PROBED) * len(rows) // PROBED
         found = rows.take(probed)[1]
-        if found is not None and found.shape[1:] == listed.shape[1:] and torch.equal(found, listed[probed].to(found)):
+        if found is not None and found.shape[1:] == known.shape[1:] and torch.equal(found, known[probed].to(found)):
             progress(len(rows), len(rows))
-            return listed.to(found.dtype)
+            return known.to(found.dtype), []
     parts, done = [], 0
-    for _, y in rows.batches(in_blocks(torch.arange(len(rows)), BLOCK), EVALUATION_SEED):
-        parts.append(y)
-        done += len(y)
-        progress(done, len(rows))
-    if isinstance(rows, DatasetRows):
+    if read is None:
+        for _, y in rows.batches(in_blocks(torch.arange(len(rows)), BLOCK), EVALUATION_SEED):
+            parts.append(y)
+            done += len(y)
+            progress(done, len(rows))
         rows.close()
-    return torch.cat(parts)
+    elif isinstance(rows, (DatasetRows, IterableRows)):
+        parts = [as_targets(rows.name, y, rows.target) for y in read]
+    found = torch.cat(parts)
+    return found, [] if known is None else told_otherwise(rows, known, found)
+
+
+def told_otherwise(rows: Rows, known: torch.Tensor, read: torch.Tensor) -> list[str]:
+    """A note if the targets that a dataset lists are not those of its items."""
+    where = f"data {getattr(rows, 'name', '')}:"
+    if len(known) != len(read):
+        return [f"{where} the dataset lists {len(known)} targets and has {len(read)} rows: those of its items count"]
+    if known.shape != read.shape:
+        return []
+    different = int((known.to(read.dtype) != read).reshape(len(read), -1).any(1).sum())
+    return [f"{where} {different} of the targets that the dataset lists are not those of its items, which count"] * (
+        different > 0
+    )
+
+
+def is_trusted(dataset: Any) -> bool:
+    """Whether the targets that `dataset` lists are known to be those of its items, so that these need not be read.
+
+    Those of torchvision's own classes are, if nothing is made of them (`target_transform`, `transforms`).
+    """
+    if isinstance(dataset, Subset):
+        return is_trusted(dataset.dataset)
+    if isinstance(dataset, ConcatDataset):
+        return all(map(is_trusted, dataset.datasets))
+    if getattr(type(dataset), "lists_targets_of_items", False):
+        return True
+    usual = type(getattr(dataset, "transforms", None)).__name__ in ("NoneType", "StandardTransform")
+    own = type(dataset).__module__.startswith("torchvision.datasets")
+    return own and usual and getattr(dataset, "target_transform", None) is None
 
 
 def listed_targets(dataset: Any) -> torch.Tensor | None:
     """The targets that `dataset` lists as `targets` or `labels`, also through Subset and ConcatDataset."""
     if isinstance(dataset, Subset):
         of_all = listed_targets(dataset.dataset)
-        return None if of_all is None else of_all[torch.as_tensor(list(dataset.indices), dtype=torch.int64)]
+        index = list(dataset.indices)
+        if of_all is None or not all(
+            isinstance(row, (int, np.integer)) and -len(of_all) <= row < len(of_all) for row in index
+        ):
+            return None
+        return of_all[torch.as_tensor(index, dtype=torch.int64)]
     if isinstance(dataset, ConcatDataset):
         parts = [listed_targets(part) for part in dataset.datasets]
         known = [part for part in parts if part is not None]

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from lanewise.data.arrays import as_tensor, check_finite
 from lanewise.data.nested import Inputs, Targets, branches, leaves, mapped, rebuilt
+from lanewise.data.picture_kinds import as_pixels
 from lanewise.errors import InputError, one_line
 
 Batch = tuple[Inputs, Targets]
@@ -28,7 +29,7 @@ class Failed:
     reason: str
 
 
-def item_seed(epoch_seed: int, *purpose: int) -> int:
+def item_seed(epoch_seed: int, *purpose: object) -> int:
     """A seed in [0, 2**63) that follows from the epoch's and from the row (or rows) alone.
 
     >>> item_seed(3, 7) == item_seed(3, 7), item_seed(3, 7) == item_seed(3, 8)
@@ -161,18 +162,11 @@ def as_leaf(where: str, value: Any) -> torch.Tensor:
         return value
     image = sys.modules.get("PIL.Image")
     if image is not None and isinstance(value, image.Image):
-        return as_pixels(value)
+        try:
+            return as_pixels(value)
+        except InputError as error:
+            raise InputError(f"{where} {error}") from error
     return as_tensor(where, value)
-
-
-def as_pixels(picture: Any) -> torch.Tensor:
-    """The pixels of a PIL image, uint8 [channels, height, width]; palettes become RGB, bits bytes, 16 bits int32."""
-    kind = {"P": "RGB", "PA": "RGBA", "1": "L", "CMYK": "RGB", "LA": "RGBA", "YCbCr": "RGB"}.get(picture.mode)
-    pixels = np.array(picture if kind is None else picture.convert(kind))
-    if pixels.dtype == np.uint16:
-        pixels = pixels.astype(np.int32)
-    channels = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
-    return torch.from_numpy(np.ascontiguousarray(channels))
 
 
 def stacked(where: str, items: list[Inputs]) -> Inputs:

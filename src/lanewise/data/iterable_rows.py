@@ -1,13 +1,15 @@
 """Rows that come in an order of their own: a `torch.utils.data.IterableDataset`, read from its start every epoch."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from lanewise.data.dataset_rows import Reading, as_targets, end_workers
+from lanewise.data.dataset_rows import Reading, end_workers, finished
 from lanewise.data.items import (
     Batch,
     collated,
@@ -19,7 +21,9 @@ from lanewise.data.items import (
     set_random_state,
 )
 from lanewise.data.nested import leaves, take
+from lanewise.data.padding import Padding
 from lanewise.data.rows import EVALUATION_SEED, Progress, untold
+from lanewise.data.shares import AlikeWorkers, digests, in_several
 from lanewise.data.targets import Target
 from lanewise.errors import InputError, one_line
 
@@ -31,12 +35,17 @@ class IterableRows:
     """Rows of an iterable dataset: an epoch is one pass, and index lists count rows but do not choose them.
 
     Every pass makes a new iterator, with the global generators of Python, NumPy and torch seeded from the epoch seed.
-    With several workers each reads its own share, as the dataset says; blocks of 32 items take turns.
+    With several workers each reads its own share, as the dataset says; blocks of 32 items take turns. Where they do not
+    share the rows out but read the same ones, a single worker reads, and a note says so.
 
     Args:
         dataset: gives items (x, y), or x alone. name: for messages. reading: by how many workers and how.
         count: rows of a pass; by default they are counted by a first pass.
         target: what the targets are, once known.
+
+    Attributes:
+        classes: how many there are, once known. padding: how batches are padded to one shape, if they must be.
+        notes: what users should know of how the rows are read.
 
     Raises:
         InputError: nothing comes, or what comes cannot be read again.
@@ -52,6 +61,9 @@ class IterableRows:
         progress: Progress = untold,
     ) -> None:
         self.dataset, self.name, self.reading, self.target = dataset, name, reading or Reading(), target
+        self.classes: int | None = None
+        self.padding: Padding | None = None
+        self.notes: tuple[str, ...] = ()
         if isinstance(dataset, Iterator):
             raise InputError(f"data {name}: is an iterator, used up after one pass: give an IterableDataset")
         first, again = self._start(), self._start()
@@ -107,7 +119,7 @@ class IterableRows:
                 raise
             except Exception as error:
                 raise InputError(f"data {self.name}: collate_fn failed ({one_line(error)}{place(error)})") from error
-        return x, as_targets(self.name, y, self.target)
+        return finished(self.name, (x, y), self.target, self.classes, self.padding)
 
     def _items(self, epoch_seed: int) -> Iterator[Any]:
         """The items of one pass, one by one."""
@@ -115,19 +127,8 @@ class IterableRows:
             if not self.reading.workers:
                 yield from own_randomness(self.dataset, epoch_seed)
                 return
-            loader = DataLoader(
-                self.dataset if isinstance(self.dataset, IterableDataset) else Streamed(self.dataset),
-                batch_size=BLOCK,
-                collate_fn=list,
-                generator=torch.Generator().manual_seed(epoch_seed),
-                **self.reading.arguments() | {"pin_memory": False},
-            )
-            reading = iter(loader)
-            try:
-                for block in reading:
-                    yield from block
-            finally:
-                end_workers(reading)
+            for block in self._blocks(epoch_seed, list):
+                yield from block
         except (InputError, GeneratorExit):
             raise
         except Exception as error:
@@ -138,17 +139,70 @@ class IterableRows:
         items = list(itertools.islice(self._items(EVALUATION_SEED), 8))
         return self._batch(items, EVALUATION_SEED, 0) if items else None
 
-    def _counted(self, progress: Progress) -> int:
+    def _blocks(self, epoch_seed: int, collate: Callable[[list[Any]], Any], alike: bool = False) -> Iterator[Any]:
+        """What `collate` makes of blocks of items; `alike` starts all workers with the same random numbers."""
+        arguments = self.reading.arguments() | {"pin_memory": False}
+        if alike:
+            arguments["worker_init_fn"] = AlikeWorkers(self.reading.worker_init)
+        loader = DataLoader(
+            self.dataset if isinstance(self.dataset, IterableDataset) else Streamed(self.dataset),
+            batch_size=BLOCK,
+            collate_fn=collate,
+            generator=torch.Generator().manual_seed(epoch_seed),
+            **arguments,
+        )
+        reading = iter(loader)
         try:
-            return len(self.dataset)
-        except (TypeError, NotImplementedError):
-            pass
+            yield from reading
+        finally:
+            end_workers(reading)
+
+    def _counted(self, progress: Progress) -> int:
+        """How many rows come: whatever the dataset says of its length, they are counted."""
+        if self.reading.workers > 1:
+            self._check_shares()
         count = 0
         for count, _ in enumerate(self._items(EVALUATION_SEED), start=1):
             if count % 1000 == 0:
                 progress(count, 0)
         progress(count, count)
+        try:
+            told = len(self.dataset)
+        except Exception:
+            return count
+        if told != count:
+            self.notes += (f"data {self.name}: its length is {told} and {count} rows come: these count",)
         return count
+
+    def _check_shares(self) -> None:
+        """Read with a single worker, with a note, if several read rows twice that it reads once."""
+        streams = self._streams()
+        several = in_several(streams)
+        if not several and self.replayable:
+            return
+        workers, self.reading = self.reading, replace(self.reading, workers=1)
+        alone = Counter(row for stream in self._streams().values() for row in stream)
+        together = Counter(row for stream in streams.values() for row in stream)
+        more = together.total() - alone.total()
+        if more > 0 and (not self.replayable or alone.keys() >= together.keys()):
+            self.notes += (
+                f"data {self.name}: its {workers.workers} workers read {more} rows more than there are, because the"
+                " dataset does not share them out (torch.utils.data.get_worker_info): one worker reads",
+            )
+            return
+        self.reading = workers
+        if more > 0:
+            self.notes += (f"data {self.name}: {several} rows come from more than one of its workers",)
+
+    def _streams(self) -> dict[int, list[int]]:
+        """A number for every row that each worker reads, started with the same random numbers."""
+        found: dict[int, list[int]] = {}
+        try:
+            for worker, rows in self._blocks(EVALUATION_SEED, digests, alike=True):
+                found.setdefault(worker, []).extend(rows)
+        except Exception as error:
+            raise InputError(f"data {self.name}: cannot be read ({one_line(error)}{place(error)})") from error
+        return found
 
 
 class Streamed(IterableDataset[Any]):

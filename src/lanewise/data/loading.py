@@ -10,6 +10,7 @@ import numpy as np
 
 from lanewise.data import digits, idx, npz, openml, pictures, tables
 from lanewise.data.datasets import CACHE_BYTES, Wishes, from_datasets, is_dataset
+from lanewise.data.measured import Given, as_wanted, input_notes
 from lanewise.data.rows import Progress, untold
 from lanewise.data.source import ROLES, Source, from_arrays
 from lanewise.data.splitter import Splitter, chosen_by
@@ -63,6 +64,7 @@ def load(
     splits: Sequence[tuple[Any, Any]] = (),
     test: Any = None,
     folds: int | None = None,
+    standardise: Given = True,
     cache: bool = False,
     cache_bytes: int = CACHE_BYTES,
     progress: Progress = untold,
@@ -83,8 +85,9 @@ def load(
         target: what y is: `class`, `number`, `tokens` or `none`; by default as `targets.as_target` says. Without y the
             x must be a mapping, or this `none`. For a table, the heading of the column to be learnt may stand here.
         images: arrays of four axes are images, turned to channels first where the last axis has length 1, 3 or 4 and
-            both before it are longer. Three axes of whole numbers are images without a channel axis, of floating
-            numbers series [rows, time, features]; True makes those images, too, False leaves every shape as it is.
+            both before it are longer. Three axes of pixels (8 or 16 bits) are images without a channel axis, of
+            floating numbers series [rows, time, features], of int32 and int64 tokens; True makes images of these, too,
+            and False leaves every shape as it is.
             Items of datasets are always left as they are.
         target_column: heading of the column to be learnt. drop: headings of columns to leave out. categories: headings
             of columns of numbers that are names of things, such as postcodes.
@@ -95,6 +98,9 @@ def load(
         time: split in the order of this: one number or date for each row, or the heading of a table's column.
         splits: (training rows, validation rows) of every repeat, as row numbers or masks. test: the test rows likewise.
         folds: K; every K repeats validate on all rows once.
+        standardise: inputs that are measurements are; False leaves all as they are, names (of inputs, or of columns of
+            a table; numbers of a tuple) leave all others, and name -> True or False says it of some. Of themselves,
+            tokens, truth values, masks and features that are only 0 and 1 stay as they are; a note says which.
         cache: a dataset gives the same values every time, so it is read once and kept in memory if it fits.
         cache_bytes: keep no more than this. progress: told (rows read, rows in all, 0 if unknown) while reading.
 
@@ -118,9 +124,12 @@ def load(
     asked = told_again(
         target=target if kind else None, images=images, target_column=target_column, drop=drop, categories=categories,
         size=size, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds,
+        standardise=None if standardise is True else standardise,
     )  # fmt: skip
     groups, time = (read.aside[given] if isinstance(given, str) else given for given in (groups, time))
     found = divided_as(read.source, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds)
+    if not isinstance(source, Source) or standardise is not True:
+        found = standardised_as(found, standardise)
     if asked == {}:
         return found
     before = found.asked
@@ -131,7 +140,9 @@ def told_again(**given: Any) -> dict[str, Any] | None:
     """The arguments of `load` that say something, as plain data; None where one holds rows, which are no such thing."""
     named = {name: value for name, value in given.items() if chosen_by(value)}
     for name, value in named.items():
-        if name in ("drop", "categories", "size") and not isinstance(value, (str, int)):
+        if name == "standardise" and isinstance(value, Mapping):
+            named[name] = dict(value)
+        elif name in ("drop", "categories", "size", "standardise") and not isinstance(value, (str, int)):
             named[name] = list(value)
         elif not isinstance(value, (str, bool, int)):
             return None
@@ -224,7 +235,17 @@ def divided_as(source: Source, *, split: str | None, test: Any, folds: int | Non
     elif split != "time" and split is not None and by["time"] is not None:
         raise InputError(f"split = {split!r} and time: must be one of them")
     splitter = Splitter.checked(len(source), test=test, folds=folds, stratify=split != "random", **by)
-    return replace(source, splitter=splitter)
+    return replace(source, splitter=replace(splitter, weights=source.splitter.weights))
+
+
+def standardised_as(source: Source, given: Given) -> Source:
+    """`source` with what users say of which inputs are standardised, and a note on which are."""
+    where, sampled = f"data {source.name}:", source.x is None
+    x = source.sample if sampled else source.x
+    wanted = source.standardise if given is True else as_wanted(given, source.sample, source.feature_names)
+    told, now = (input_notes(where, x, one, source.feature_names, sampled) for one in (source.standardise, wanted))
+    notes = (*(note for note in source.notes if note not in told), *now)
+    return replace(source, standardise=wanted, notes=notes)
 
 
 def grouped(arrays: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """Folders of pictures by class: `folder/class name/*.png`, or the same below `train`, `valid` and `test`."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +11,21 @@ from torch.utils.data import Dataset
 
 from lanewise.data.dataset_rows import Reading
 from lanewise.data.datasets import Wishes, from_parts
-from lanewise.data.items import as_pixels
+from lanewise.data.picture_files import LeftOut, Pictures, folders_in, is_folder_of_pictures, listed, parts_in
+from lanewise.data.picture_kinds import BYTES, CHANNELS, kind_of_all, pixels_of
 from lanewise.data.rows import Progress
 from lanewise.data.source import Source, from_arrays
 from lanewise.data.splitter import Splitter
 from lanewise.errors import InputError, one_line
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-PARTS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
-"""Names of folders that hold a part of the data, and the part."""
+__all__ = ["PictureDataset", "is_folder_of_pictures", "read"]
 
 INSTALL = "needs Pillow: pip install 'lanewise[images]'"
 MOST_WORKERS = 4
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The pictures of one part.
-
-    Attributes:
-        paths: of every picture, by class and then by name. labels: number of the class of each.
-    """
-
-    paths: tuple[Path, ...]
-    labels: tuple[int, ...]
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """The folders right below `folder` that are not hidden, by name."""
-    try:
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError:
-        # Whoever reads the folder next says why it cannot be read.
-        return []
-
-
-def pictures_in(folder: Path) -> Iterator[Path]:
-    """All pictures in `folder` and below, by name."""
-    return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS and path.is_file())
-
-
-def is_folder_of_pictures(folder: Path) -> bool:
-    """Whether some folder below `folder` holds a picture."""
-    return any(next(pictures_in(inner), None) is not None for inner in folders_in(folder))
-
-
 def read(name: str, folder: Path, size: int | tuple[int, int] | None, wishes: Wishes) -> Source:
-    """The pictures of `folder` as uint8 [rows, channels, height, width]: RGB if any has colour, else grey.
+    """The pictures of `folder`, [rows, channels, height, width]; `picture_kinds.kind_of_all` says type and channels.
 
     They are kept in memory if they take at most `wishes.cache_bytes`, else read by workers whenever they are wanted.
 
@@ -71,23 +38,23 @@ def read(name: str, folder: Path, size: int | tuple[int, int] | None, wishes: Wi
     image = pillow(name)
     where = f"data {name}:"
     wanted = checked_size(size)
-    inner = folders_in(folder)
-    parts = {"train": folder}
-    if {path.name for path in inner} <= set(PARTS) and any(PARTS[path.name] == "train" for path in inner):
-        parts = {PARTS[path.name]: path for path in inner}
+    left = LeftOut()
+    parts = parts_in(where, folder, left)
     names = tuple(path.name for path in folders_in(parts["train"]))
     if len(names) < 2:
         found = repr(names[0]) if names else "none"
         raise InputError(f"{where} has one folder for every class, and only {found}: must have at least two classes")
-    found_parts = {part: listed(where, path, names) for part, path in parts.items()}
-    mode, shape = mode_and_size(where, image, [path for part in found_parts.values() for path in part.paths], wanted)
-    sets = {part: PictureDataset(found, mode, shape) for part, found in found_parts.items()}
-    total = sum(map(len, sets.values())) * (3 if mode == "RGB" else 1) * shape[0] * shape[1]
+    found_parts = {part: listed(where, path, names, left) for part, path in parts.items()}
+    paths = [path for part in found_parts.values() for path in part.paths]
+    kind, shape, told = kind_of_all(where, image, paths, wanted)
+    notes = (*left.notes(where), *told)
+    sets = {part: PictureDataset(found, kind, shape) for part, found in found_parts.items()}
+    total = sum(map(len, sets.values())) * CHANNELS[kind] * BYTES.get(kind, 1) * shape[0] * shape[1]
     if total > wishes.cache_bytes:
         workers = min(MOST_WORKERS, os.cpu_count() or 1)
         wishes = replace(wishes, target="class", cache=False)
         read_later = from_parts({part: (pictures, Reading(workers)) for part, pictures in sets.items()}, wishes)
-        return replace(read_later, name=name, class_names=names)
+        return replace(read_later, name=name, class_names=names, notes=(*read_later.notes, *notes))
     arrays, splitter = {}, Splitter()
     held = {part: everything(where, pictures, wishes.progress) for part, pictures in sets.items()}
     pool = [held[part] for part in ("train", "valid") if part in held]
@@ -97,7 +64,8 @@ def read(name: str, folder: Path, size: int | tuple[int, int] | None, wishes: Wi
         splitter = Splitter(splits=((rows[: len(pool[0][0])], rows[len(pool[0][0]) :]),))
     if "test" in held:
         arrays |= dict(zip(("x_test", "y_test"), held["test"], strict=True))
-    return replace(from_arrays(name, arrays, "class", images=False), splitter=splitter, class_names=names)
+    found_source = from_arrays(name, arrays, "class", images=False)
+    return replace(found_source, splitter=splitter, class_names=names, notes=(*found_source.notes, *notes))
 
 
 def pillow(name: str) -> Any:
@@ -123,61 +91,13 @@ def checked_size(size: Any) -> tuple[int, int] | None:
     return both[0], both[1]
 
 
-def listed(where: str, folder: Path, names: tuple[str, ...]) -> Pictures:
-    """The pictures of one part, whose folders must be of the classes `names`."""
-    paths: list[Path] = []
-    labels: list[int] = []
-    for inner in folders_in(folder):
-        if inner.name not in names:
-            raise InputError(
-                f"{where} {folder.name} has the class {inner.name!r}, which the training pictures have not"
-            )
-        found = list(pictures_in(inner))
-        if not found:
-            raise InputError(f"{where} the folder of the class {inner.name!r} holds no picture ({', '.join(ENDINGS)})")
-        paths += found
-        labels += [names.index(inner.name)] * len(found)
-    if not paths:
-        raise InputError(f"{where} {folder.name} holds no folder of a class")
-    return Pictures(tuple(paths), tuple(labels))
-
-
-def mode_and_size(
-    where: str, image: Any, paths: list[Path], wanted: tuple[int, int] | None
-) -> tuple[str, tuple[int, int]]:
-    """(RGB or L, (height, width)) of the pictures, by their headers."""
-    mode, first = "L", None
-    for path in paths:
-        try:
-            with image.open(path) as picture:
-                width, height = upright_size(picture)
-                if picture.mode not in ("L", "1", "LA", "I;16", "I", "F"):
-                    mode = "RGB"
-        except Exception as error:
-            raise InputError(f"{where} {path.name} is no picture, or a damaged one ({one_line(error)})") from error
-        first = first or (path, (height, width))
-        if wanted is None and first[1] != (height, width):
-            (one, (high, wide)) = first
-            raise InputError(
-                f"{where} {one.name} has {high}x{wide} pixels (height x width) and {path.name} {height}x{width}:"
-                " must be of one size; size=64 or size=(48, 64) resizes them"
-            )
-    assert first is not None
-    return mode, wanted or first[1]
-
-
-def upright_size(picture: Any) -> tuple[int, int]:
-    """(width, height) once the picture is turned as its camera says."""
-    turned = picture.getexif().get(0x0112) in (5, 6, 7, 8)
-    width, height = picture.size
-    return (height, width) if turned else (width, height)
-
-
 class PictureDataset(Dataset[Any]):
-    """(uint8 [channels, height, width], class) of every picture."""
+    """(pixels [channels, height, width], class) of every picture."""
 
-    def __init__(self, pictures: Pictures, mode: str, size: tuple[int, int]) -> None:
-        self.pictures, self.mode, self.size = pictures, mode, size
+    lists_targets_of_items = True
+
+    def __init__(self, pictures: Pictures, kind: str, size: tuple[int, int]) -> None:
+        self.pictures, self.kind, self.size = pictures, kind, size
         self.targets = np.array(pictures.labels, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -187,14 +107,7 @@ class PictureDataset(Dataset[Any]):
         from PIL import Image, ImageOps
 
         with Image.open(self.pictures.paths[row]) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode in ("I;16", "I", "F"):
-                raise InputError(f"has {picture.mode} pixels: must have 8 bits a colour")
-            picture = picture.convert(self.mode)
-            height, width = self.size
-            if picture.size != (width, height):
-                picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-            return as_pixels(picture), self.pictures.labels[row]
+            return pixels_of(ImageOps.exif_transpose(opened), self.kind, self.size), self.pictures.labels[row]
 
 
 def everything(where: str, pictures: PictureDataset, progress: Progress) -> tuple[torch.Tensor, torch.Tensor]:
@@ -206,7 +119,7 @@ def everything(where: str, pictures: PictureDataset, progress: Progress) -> tupl
         except Exception as error:
             raise InputError(f"{where} {path.name} cannot be read ({one_line(error)})") from error
         if x is None:
-            x = torch.empty((len(pictures), *pixels.shape), dtype=torch.uint8)
+            x = torch.empty((len(pictures), *pixels.shape), dtype=pixels.dtype)
         x[row] = pixels
         if (row + 1) % 256 == 0 or row + 1 == len(pictures):
             progress(row + 1, len(pictures))

@@ -10,7 +10,7 @@ from lanewise.data.arrays import as_inputs, as_tensor, listed
 from lanewise.data.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
 from lanewise.data.rows import Rows, TensorRows
 from lanewise.data.splitter import Splitter
-from lanewise.data.standardise import is_tokens
+from lanewise.data.summary import described
 from lanewise.data.targets import (
     CheckedTarget,
     Target,
@@ -19,6 +19,7 @@ from lanewise.data.targets import (
     as_target,
     as_tokens,
     check_varies,
+    has_labels,
     label_names,
     numbered_labels,
 )
@@ -28,7 +29,7 @@ ROLES = ("x", "y", "x_test", "y_test")
 NO_TARGET = "where the objective needs no y, say target='none' or give x as a dict"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Source:
     """Checked data, as stored: nothing scaled, nothing split.
 
@@ -51,6 +52,9 @@ class Source:
         reader: where rows are read from that are not held in memory; then x and x_test are None, and y and y_test hold
             targets only where they are classes or numbers. test_reader: test rows likewise.
         example: the inputs of a few rows, where x is None.
+        standardise: of every input, whether it is standardised, nested as `x`, see `standardise.Wanted`; None for the
+            rule.
+        sampled: part -> the numbers of the rows that a sampler reads of its dataset, where it does not read all.
     """
 
     name: str
@@ -68,6 +72,11 @@ class Source:
     class_names: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
     asked: Mapping[str, Any] | None = field(default_factory=dict)
+    standardise: Any = None
+    sampled: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return described(self)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -138,7 +147,7 @@ def from_arrays(
         check_lengths(where, "x", x, "y", checked.y)
         if checked.target == "number":
             check_varies(f"{where} y", checked.y)
-    notes = (*checked.notes, *token_notes(where, x))
+    notes = checked.notes
     if "x_test" not in arrays:
         return Source(name, x, checked.y, None, None, checked.classes, checked.target, notes, class_names=names)
 
@@ -153,7 +162,8 @@ def from_arrays(
 
 def inputs(where: str, value: Any, images: bool | None = None, missing: bool = False) -> Inputs:
     """`value` as checked inputs, nested as it is, all with the same number of rows."""
-    parts = {name: as_inputs(name, part, images, missing) for name, part in branches(where, value).items()}
+    given = branches(where, value)
+    parts = {name: as_inputs(name, part, images, missing, len(given) == 1) for name, part in given.items()}
     (first, head), *others = parts.items()
     for name, leaf in others:
         if len(leaf) != len(head):
@@ -173,19 +183,12 @@ def test_target(where: str, value: Any, training: CheckedTarget) -> Targets:
             allowed = f"must be 0..{(training.classes or 0) - 1}"
             raise InputError(f"{name} has labels that y has not: {listed(unseen)}; {allowed}")
         return found
+    if training.target == "number" and has_labels(y) and not has_labels(as_numbers(name, value)):
+        raise InputError(f"{name} has other numbers than 0 and 1; must be labels of 0 and 1 as y")
     found = as_numbers(name, value) if training.target == "number" else as_tokens(name, value)
     if found.shape[1:] != y.shape[1:]:
         raise InputError(f"{name} has rows of shape {list(found.shape[1:])}; must be {list(y.shape[1:])} as in y")
     return found.to(y.dtype)
-
-
-def token_notes(where: str, x: Inputs) -> tuple[str, ...]:
-    """A note for every input that is taken for tokens, since features may be stored as whole numbers, too."""
-    parts = {name: leaf for name, leaf in branches(f"{where} x", x).items() if is_tokens(leaf)}
-    return tuple(
-        f"{name}: whole numbers are taken for tokens and left unscaled; store features as floating numbers"
-        for name in parts
-    )
 
 
 def check_lengths(where: str, x_name: str, x: Inputs, y_name: str, y: torch.Tensor) -> None:

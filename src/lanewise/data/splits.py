@@ -5,6 +5,7 @@ Splits follow the source's `Splitter`: by class unless it says otherwise.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from lanewise.data.source import Source
 from lanewise.data.splitter import Seeds, Splitter
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Held:
     """The pool that every repeat splits, and the test rows, which are used once.
 
@@ -27,6 +28,7 @@ class Held:
         test_y: targets of the test rows, or None as above.
         splitter: how the pool is split. stratified: whether `pool_y` are classes.
         pool_reader, test_reader: where rows come from that are not held in memory.
+        standardise: which inputs are standardised, as in the source.
     """
 
     pool_x: Inputs
@@ -37,6 +39,10 @@ class Held:
     stratified: bool = True
     pool_reader: Rows | None = None
     test_reader: Rows | None = None
+    standardise: Any = None
+
+    def __repr__(self) -> str:
+        return f"Held({len(self.pool):,} rows to train and validate on, {len(self.test):,} to test on)"
 
     @property
     def pool(self) -> Rows:
@@ -91,6 +97,7 @@ def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Held:
             classes,
             source.reader,
             source.test_reader,
+            source.standardise,
         )
     rows = source.splitter.hold_out(source.y if classes else None, len(source), seed, fraction)
     train, test = rows.train, rows.valid
@@ -98,8 +105,9 @@ def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Held:
     y, test_y = take(source.y, train), take(source.y, test)
     if source.reader is not None:
         pool, tested = SubsetRows(source.reader, train), SubsetRows(source.reader, test)
-        return Held(None, y, None, test_y, splitter, classes, pool, tested)
-    return Held(take(source.x, train), y, take(source.x, test), test_y, splitter, classes)
+        return Held(None, y, None, test_y, splitter, classes, pool, tested, source.standardise)
+    x, test_x = take(source.x, train), take(source.x, test)
+    return Held(x, y, test_x, test_y, splitter, classes, standardise=source.standardise)
 
 
 def split(pool: Held | torch.Tensor, seed: int, fraction: float = 0.25) -> Split:

@@ -28,7 +28,7 @@ Seeds = Callable[[int], int]
 """The seed of a repeat's split, by the number of the repeat."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Splitter:
     """The rule by which rows are divided; without arguments by class, or at random where there are no classes.
 
@@ -40,6 +40,8 @@ class Splitter:
         folds: K of them: repeat r validates on fold r mod K, and after K repeats they are drawn anew. In time the rows
             are K + 1 pieces, and repeat r trains on the first (r mod K) + 1 and validates on the next.
         stratify: whether each class has the same share of every part; False splits at random.
+        weights: float64 [rows], above 0 for training rows, by which an epoch draws them with replacement, as many as
+            there are; None has every row once. Validation and test rows count once in any case.
 
     >>> splitter = Splitter.checked(6, folds=3)
     >>> sorted(torch.cat([splitter.split(None, 6, repeat, lambda r: r).valid for repeat in range(3)]).tolist())
@@ -52,6 +54,10 @@ class Splitter:
     test: Tensor | None = None
     folds: int | None = None
     stratify: bool = True
+    weights: Tensor | None = None
+
+    def __repr__(self) -> str:
+        return f"Splitter({self.words(True)})"
 
     @classmethod
     def checked(
@@ -122,6 +128,7 @@ class Splitter:
             self,
             groups=None if self.groups is None else self.groups[pool],
             time=None if self.time is None else self.time[pool],
+            weights=None if self.weights is None else self.weights[pool],
             splits=tuple((renumbered(train, pool), renumbered(valid, pool)) for train, valid in self.splits),
             test=None,
         )
@@ -141,6 +148,16 @@ class Splitter:
         # The seed of the first repeat of the round, so that its folds are those of one draw.
         drawn = folded(labels if self.stratify else None, self.groups, rows, seeds(repeat - fold), self.folds)
         return parts_of(drawn == fold)
+
+    def words(self, classes: bool) -> str:
+        """How rows are divided, for people; `classes` whether the targets are some."""
+        if self.splits:
+            return "training and validation rows as given"
+        ways = {"by group": self.groups, "in time": self.time}
+        way = next((words for words, by in ways.items() if by is not None), "")
+        way = way or ("by class" if classes and self.stratify else "at random")
+        drawn = "; training rows are drawn by weight" if self.weights is not None else ""
+        return f"{way}{'' if self.folds is None else f', {self.folds} folds'}{drawn}"
 
     def _divided(self, labels: Tensor | None, rows: int, seed: int, fraction: float) -> Split:
         check_seed(seed)
@@ -165,7 +182,19 @@ def shared(where: str, first: Tensor, second: Tensor) -> None:
 
 def column(where: str, value: Any, rows: int) -> Any:
     """A NumPy array [rows] of what the user gave."""
-    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+    try:
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where} has a list for some rows: must be one value for each row") from error
+    if array.shape == (rows, 1):
+        array = array[:, 0]
+    if array.dtype.kind == "O":
+        lists = [row for row, one in enumerate(array.flat) if isinstance(one, (list, tuple, set, dict, np.ndarray))]
+        if lists:
+            first = array.flat[lists[0]]
+            raise InputError(
+                f"{where} has a {type(first).__name__} in row {lists[0]}: must be one name or number for each row"
+            )
     if array.shape != (rows,):
         raise InputError(f"{where} has shape {list(array.shape)}: must be [{rows}], one for each row")
     return array

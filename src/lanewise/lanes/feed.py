@@ -116,8 +116,10 @@ def scales(held: Held, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
     Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
     """
     y = held.pool_y
-    in_memory = held.pool_reader is None
-    scale = Standardise.fit(held.pool_x, rows) if in_memory else Standardise.fit(sample(held.pool, rows)[0])
+    if held.pool_reader is None:
+        scale = Standardise.fit(held.pool_x, rows, held.standardise)
+    else:
+        scale = Standardise.fit(sample(held.pool, rows)[0], None, held.standardise)
     return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
 
 
@@ -159,11 +161,11 @@ class Reading:
             self._kept.clear()
 
     def order(self, epoch: int) -> Tensor:
-        """The training rows in the order of an epoch."""
+        """The training rows in the order of an epoch; where rows have weights, as many draws by these."""
         if self._order is None or self._order[0] != epoch:
-            train = self.repeat.split.train
+            train, weights = self.repeat.split.train, self.repeat.held.splitter.weights
             shuffle = stream(self.repeat.study_seed, self.repeat.index, "order", epoch)
-            self._order = (epoch, train[torch.randperm(len(train), generator=shuffle)])
+            self._order = (epoch, train[order_of(len(train), shuffle, None if weights is None else weights[train])])
         return self._order[1]
 
     def _read(self, start: int, stop: int) -> Batch:
@@ -181,6 +183,16 @@ class Reading:
         found = [next(batches) for _ in range(stop - start)]
         self._ahead = (stop, batches) if stop % self.steps_per_epoch else None
         return joined(found)
+
+
+def order_of(rows: int, generator: torch.Generator, weights: Tensor | None) -> Tensor:
+    """The order of an epoch, int64 [rows]: every row once, or as many draws, with replacement, by the `weights`."""
+    if weights is None:
+        return torch.randperm(rows, generator=generator)
+    # Not torch.multinomial, which takes 2^24 rows at most.
+    upto = weights.to(torch.float64).cumsum(0)
+    drawn = torch.rand(rows, generator=generator, dtype=torch.float64) * upto[-1]
+    return torch.searchsorted(upto, drawn, right=True).clamp(max=rows - 1)
 
 
 def at_steps(nested: Any, steps: int) -> Any:

@@ -45,6 +45,9 @@ def data_options(task: Task) -> list[str] | None:
     """How the data is read and split, as words of a command; None where the command line has no words for it."""
     words: list[str] = []
     for name, value in (task.source.asked if task.source.asked is not None else {"rows": None}).items():
+        if name == "standardise" and value is False:
+            words.append("--no-standardise")
+            continue
         option = {"target_column": "target"}.get(name, name)
         if option not in ("target", "split", "groups", "time", "folds") or f"--{option}" in words:
             return None

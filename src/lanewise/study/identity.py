@@ -100,12 +100,15 @@ def data_checksums(source: Source) -> dict[str, str]:
         if (given := getattr(source, name)) is not None:
             found |= fingerprint(zip(branches(name, given), leaves(given), strict=True))
     splitter = source.splitter
-    parts = {f"split.{name}": getattr(splitter, name) for name in ("groups", "time", "test")}
+    parts = {f"split.{name}": getattr(splitter, name) for name in ("groups", "time", "test", "weights")}
     found |= fingerprint((name, torch.as_tensor(rows)) for name, rows in parts.items() if rows is not None)
     pairs = zip(("train", "valid") * len(splitter.splits), chain.from_iterable(splitter.splits), strict=True)
     found |= fingerprint((f"split.{name}[{at // 2}]", rows) for at, (name, rows) in enumerate(pairs))
     if splitter.folds is not None or not splitter.stratify:
         found["split"] = f"{splitter.folds or 'no'} folds, {'by class' if splitter.stratify else 'at random'}"
+    found |= fingerprint((f"sampler.{part}", rows) for part, rows in source.sampled.items())
+    if source.standardise is not None:
+        found["standardise"] = str(source.standardise)
     # Rows that are read from elsewhere are not all read for this: number, targets and a few rows tell most changes.
     return found | {"rows": str(len(source))} | sampled(source)
 

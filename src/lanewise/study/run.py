@@ -97,7 +97,7 @@ class Run(ABC, Generic[Found]):
             report: writes the report, what was found being known, to a path; called before the run counts as finished.
         """
         with self.folder.held() if self.folder else contextlib.nullcontext():
-            for line in self._about():
+            for line in (*self._about(), *self.task.source.notes):
                 self.observer.note(line)
             wait = True
             try:
