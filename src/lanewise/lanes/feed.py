@@ -12,11 +12,12 @@ from torch import Tensor
 
 from lanewise.data import Held, Split, Standardise, TargetScale, sample
 from lanewise.data.items import Batch, joined
-from lanewise.data.nested import Inputs, Targets, leaves, mapped
+from lanewise.data.nested import Inputs, Targets, leaves, mapped, take
 from lanewise.errors import InputError
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.channels_last import channels_last
 from lanewise.lanes.streams import stream, stream_seed
+from lanewise.metrics import Unit
 from lanewise.parts.part import Variable
 from lanewise.recipe import Recipe
 
@@ -66,6 +67,18 @@ class Repeat:
         if self.target_scale is not None and y is not None:
             y = self.target_scale.apply(y, dtype)
         return moved, None if y is None else y.to(device)
+
+    def targets(self, rows: Tensor, test: bool = False) -> Targets:
+        """The targets of `rows` of the pool, or of the test rows, as they are stored."""
+        held = self.held
+        y, everything = (held.test_y, held.test) if test else (held.pool_y, held.pool)
+        return everything.take(rows)[1] if y is None else take(y, rows)
+
+    @property
+    def unit(self) -> Unit | None:
+        """The unit that numeric targets are trained on, or None."""
+        scale = self.target_scale
+        return None if scale is None else Unit(scale.mean.numpy(), scale.std.numpy())
 
     @property
     def weight_seed(self) -> int:

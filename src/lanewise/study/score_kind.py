@@ -7,7 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from lanewise.objectives import Metric
+from lanewise.metrics import Metric
 
 SIGNIFICANT, SIGNIFICANT_DIFFERENCE = 4, 3
 """Digits of a score, and of a difference of scores, that are no fractions."""
