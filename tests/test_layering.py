@@ -20,6 +20,7 @@ LAYERS = (
     ("data",),
     ("objectives",),
     ("models",),
+    ("weights",),
     ("task",),
     ("lanes",),
     ("study",),

@@ -122,6 +122,37 @@ def cnn(image: tuple[int, ...], channels: Sequence[int], classes: int) -> nn.Seq
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.0), nn.Linear(depth * height * width, classes))
 
 
+def converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """`model` itself with its numbers in the real type `dtype`, complex ones in the complex type of that precision."""
+    tensors = (*model.parameters(), *model.buffers())
+    if not any(tensor.is_complex() for tensor in tensors):
+        return model.to(dtype)
+
+    def one(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_complex():
+            return tensor.to(dtype.to_complex())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    # `Module.to` takes one type for both: a real one drops imaginary parts.
+    return model._apply(one)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def passing_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The buffers of `model` that its `state_dict` leaves out (`persistent=False`), by name.
+
+    >>> model = nn.BatchNorm1d(2)
+    >>> model.register_buffer("seen", torch.zeros(1), persistent=False)
+    >>> passing_buffers(model)
+    {'seen': tensor([0.])}
+    """
+    return {
+        f"{path}.{name}".lstrip("."): buffer
+        for path, module in model.named_modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None and name in module._non_persistent_buffers_set
+    }
+
+
 @contextmanager
 def current_folder_first() -> Iterator[None]:
     """Let imports look in the current folder first; the path is as before afterwards."""

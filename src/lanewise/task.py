@@ -157,7 +157,7 @@ class Task:
             InputError: the user's function fails, takes no width, or returns no module.
         """
         with models.seeded(seed):
-            return (self.factory() if width is None else self.factory(width=width)).to(dtype)
+            return models.converted(self.factory() if width is None else self.factory(width=width), dtype)
 
     def check_model(self) -> str:
         """Build the model once and raise `InputError` unless its output fits the targets; returns its description."""

@@ -150,6 +150,9 @@ class Penalty:
                 raise InputError(
                     "closure: an attached penalty cannot reach its gradients; use add_gradients() inside it"
                 )
+            if isinstance(chosen, RuleOptimizer):
+                # A rule's memory is of the weights it is given, before the first decay.
+                chosen.begin()
             for param, lr in rates(chosen):
                 self._add([param])
                 self._decay([param], lr)
