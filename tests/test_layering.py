@@ -18,7 +18,7 @@ LAYERS = (
     ("parts",),
     ("ranges", "coupling", "language", "recipe", "recipe_file", "spaces"),
     ("data",),
-    ("objectives",),
+    ("outputs", "objectives"),
     ("models",),
     ("weights",),
     ("task",),

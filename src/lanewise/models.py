@@ -27,7 +27,8 @@ from torch import nn
 
 from lanewise.data.nested import Inputs, shapes
 from lanewise.errors import InputError, one_line
-from lanewise.objectives import Objective, run_model
+from lanewise.objectives import Objective
+from lanewise.outputs import chosen, run_model
 
 Factory: TypeAlias = Callable[..., nn.Module]
 """Called without arguments, or with `width=64`."""
@@ -285,14 +286,16 @@ def check_output(model: nn.Module, objective: Objective, inputs: Inputs, targets
     shape = shapes(inputs)
     try:
         with evaluated(model):
-            out = run_model(model, inputs)
+            returned = run_model(model, inputs)
     except Exception as error:
         raise InputError(f"model fails on inputs of shape {shape}: {one_line(error)}") from error
+    part, out = chosen(returned)
+    taken = f"{type(returned).__name__} whose {part} is " if part else ""
     wanted = objective.check(out, targets, classes)
     if wanted and not isinstance(out, torch.Tensor):
         raise InputError(f"model returns a {type(out).__name__} on inputs of shape {shape}: must be {wanted}")
     if wanted:
-        found = f"{out.dtype} of shape {list(out.shape)}"
+        found = f"{taken}{out.dtype} of shape {list(out.shape)}"
         raise InputError(f"model returns {found} on inputs of shape {shape}: must be {wanted}")
     return out
 

@@ -18,7 +18,7 @@ from lanewise.data.nested import Inputs, leaves, mapped, rebuilt
 from lanewise.errors import InputError, one_line
 from lanewise.files import write_whole
 from lanewise.lanes.adapt import adapted
-from lanewise.objectives import run_model
+from lanewise.outputs import outputs_of
 from lanewise.parts.reals import has_mean, real_type
 from lanewise.recipe_file import dump
 from lanewise.recipe_file import load as load_recipe
@@ -49,7 +49,7 @@ class Predictor:
             InputError: rows of another shape than those trained on.
         """
         tensors = mapped(lambda leaf: leaf if isinstance(leaf, Tensor) else torch.from_numpy(np.asarray(leaf)), x)
-        outputs = run_model(self.model, self.scale.apply(tensors, real_type(next(self.model.parameters()).dtype)))
+        outputs = outputs_of(self.model, self.scale.apply(tensors, real_type(next(self.model.parameters()).dtype)))
         if self.target_scale is None:
             return outputs
         return self.target_scale.invert(outputs.reshape(len(outputs), *self.target_scale.mean.shape))

@@ -23,6 +23,7 @@ from lanewise.objectives import (
     Regression,
     custom,
 )
+from lanewise.outputs import LABELS, chosen, own_loss, run_model
 from lanewise.recipe import Recipe
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -45,7 +46,9 @@ class Task:
         data: whatever `lanewise.data.load` takes: `"digits"`, a path, or arrays `(x, y)`.
         objective: `classification`, `regression`, `next token`, or a function `objective(model, batch)` that returns
             the loss, or (loss, {name: metric}), each 0-d or one a row; by default what suits the targets. The batch
-            is (inputs, targets), or the inputs where there are no targets.
+            is (inputs, targets), or the inputs where there are no targets. A model that returns a dict, tuple or
+            dataclass gives its `logits`, or the first tensor in it; data without targets whose inputs include `labels`
+            is trained for the `loss` that the model returns.
         metric: what recipes are compared by: a name of `lanewise.objectives.METRICS`, a name among those that your
             objective returns, or a function (outputs, targets) -> one score a row, or one for the batch.
         greater_is_better: the direction of a metric of your own; by default it is, but for a loss.
@@ -118,6 +121,12 @@ class Task:
             with models.evaluated(self.new_model(0)) as model:
                 return custom(given, model, *self.sample(), metric, greater)
         name = given if given is not None else OF_TARGET.get(self.source.target)
+        if name is None and isinstance(self.source.sample, dict) and LABELS in self.source.sample:
+            if self.source.sample[LABELS].is_floating_point():
+                raise InputError(
+                    f"{LABELS}: are numbers, which would be standardised as inputs; give them as targets y"
+                )
+            return self._objective(own_loss, metric, greater, class_weights)
         if name is None:
             raise InputError("objective: data without targets needs a function objective(model, batch)")
         kinds = [kind for target, kind in OF_TARGET.items() if target == self.source.target]
@@ -177,7 +186,18 @@ class Task:
             inputs, targets = self.sample()
             outputs = models.check_output(model, self.objective, inputs, targets, self.source.classes)
             self._check_metric(outputs, targets)
-        return models.describe(model)
+        return models.describe(model) + self._taken(model)
+
+    def _taken(self, model: nn.Module) -> str:
+        """What of the model's outputs is taken, in words, unless it is all of them."""
+        if getattr(self.objective, "function", None) is own_loss:
+            return "; trained for the loss that the model returns"
+        if self.objective.name == "custom":
+            return ""
+        with models.evaluated(model):
+            returned = run_model(model, self.sample()[0])
+        part, _ = chosen(returned)
+        return f"; its scores are {part} of the {type(returned).__name__} that it returns" if part else ""
 
     def _check_metric(self, outputs: Any, targets: Any) -> None:
         """Try the metric, which may be the user's, and learn whether it scores rows or batches."""

@@ -60,8 +60,7 @@ class Trained:
         zeros: weights that are exactly zero, and how many there are.
         recipe: what it was trained by. scale, target_scale: of inputs, and of numeric targets. example: two rows of
             inputs, as the model was given them. weights_of: how many steps the weights are of: all, or with early
-            stopping those up to the best evaluation. weight_seed: what the generators were seeded with when the model was
-        made.
+            stopping those up to the best evaluation. weight_seed: the generators', when the model was made.
     """
 
     model: nn.Module
@@ -133,7 +132,8 @@ def train(
         if listens and not len(valid):
             raise InputError(f"all_rows: {who} needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
-    waiting, best = StoppingState(), ({}, {})
+    waiting = StoppingState()
+    best: tuple[dict[str, Any], dict[str, Tensor]] = {}, {}
     evaluated = model if average is None else average
 
     with seeded(stream_seed(seed, repeat, "masks")):

@@ -35,7 +35,8 @@ from lanewise.lanes.twins import (
     start_calls,
     with_twins,
 )
-from lanewise.objectives import Objective, run_model
+from lanewise.objectives import Objective
+from lanewise.outputs import run_model
 from lanewise.parts.clipping import clipped
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import exponential_average
@@ -303,12 +304,18 @@ class LaneStep:
         numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
         return {**self._evaluated(params, slots, numbers), **buffers, **averages}
 
+    def _given(self, row: Tensor) -> dict[str, Tensor]:
+        """The lane's numbers that layers hold, by the names of the buffers they are in."""
+        numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
+        return {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
+
     def evaluate(self, *flat: Tensor, native: bool = False) -> tuple[Tensor, Tensor]:
         """(loss, metric) of every row by `Objective.scores`: (*state, numbers [count], *batch) -> each [rows]."""
         size = self._structure.num_leaves
         self.model("eval").take_native(native)
         batch = self.layout.batch(flat[size + 1 :])
-        scores, _ = self.model("eval").run(self.weights(flat[:size], flat[size]), "scores", *batch)
+        tensors = self.weights(flat[:size], flat[size]) | self._given(flat[size])
+        scores, _ = self.model("eval").run(tensors, "scores", *batch)
         losses, metrics = scores
         return losses, metrics
 
