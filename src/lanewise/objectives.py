@@ -35,7 +35,7 @@ class Metric:
     """
 
     name: str
-    function: Callable[[Any, Any], Tensor]
+    function: Callable[[Any, Any], Tensor] = field(repr=False)
     greater_is_better: bool = True
     fraction: bool = False
 
@@ -271,7 +271,7 @@ class Custom(Objective):
         function: does the work, in training and in evaluation mode.
     """
 
-    function: Callable[..., Any] = field(kw_only=True)
+    function: Callable[..., Any] = field(kw_only=True, repr=False)
     name: ClassVar[str] = "custom"
     mixes: ClassVar[bool] = False
 

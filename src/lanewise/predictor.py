@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lanewise.data.nested import Inputs, leaves, mapped, rebuilt
 from lanewise.errors import InputError, one_line
 from lanewise.files import write_whole
 from lanewise.lanes.adapt import adapted
-from lanewise.outputs import outputs_of
+from lanewise.outputs import LABELS, outputs_of
 from lanewise.parts.reals import has_mean, real_type
 from lanewise.recipe_file import dump
 from lanewise.recipe_file import load as load_recipe
@@ -41,6 +41,10 @@ class Predictor:
     def __init__(self, model: nn.Module, scale: Standardise, target_scale: TargetScale | None) -> None:
         self.model, self.scale, self.target_scale = model.eval(), scale, target_scale
 
+    def __repr__(self) -> str:
+        unit = "" if self.target_scale is None else "; numbers in the unit of the data"
+        return f"Predictor({models.describe(self.model)}{unit})"
+
     @torch.no_grad()
     def __call__(self, x: Inputs) -> Any:
         """What the model makes of `x`, nested as in training, each array or tensor [rows, ...].
@@ -48,8 +52,12 @@ class Predictor:
         Raises:
             InputError: rows of another shape than those trained on.
         """
+        scale = self.scale
+        if isinstance(x, Mapping) and isinstance(scale.mean, dict) and LABELS not in x:
+            # What a model computes its own loss from is no part of new rows.
+            scale = Standardise(*({n: v for n, v in part.items() if n != LABELS} for part in (scale.mean, scale.std)))
         tensors = mapped(lambda leaf: leaf if isinstance(leaf, Tensor) else torch.from_numpy(np.asarray(leaf)), x)
-        outputs = outputs_of(self.model, self.scale.apply(tensors, real_type(next(self.model.parameters()).dtype)))
+        outputs = outputs_of(self.model, scale.apply(tensors, real_type(next(self.model.parameters()).dtype)))
         if self.target_scale is None:
             return outputs
         return self.target_scale.invert(outputs.reshape(len(outputs), *self.target_scale.mean.shape))

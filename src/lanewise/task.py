@@ -90,6 +90,15 @@ class Task:
             self.names["model"] = str(model)
         self.objective = self._objective(objective, metric, greater_is_better, class_weights)
 
+    def __repr__(self) -> str:
+        source, objective = self.source, self.objective
+        targets = f"{source.classes} classes" if source.classes else f"targets: {source.target}"
+        row = mapped(lambda leaf: list(leaf.shape[1:]), source.sample)
+        return (
+            f"Task(model {self.model_name}, data {source.name}: {len(source):,} rows of {row}, {targets}; "
+            f"{objective.name}, by {objective.metric.name})"
+        )
+
     def _shapes(self, model: str) -> tuple[tuple[int, ...], int]:
         """(shape of one input row, number of outputs) for a model by name."""
         source = self.source

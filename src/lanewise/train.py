@@ -34,7 +34,7 @@ from lanewise.lanes.scoring import evaluated_parts
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.stopping import patience_of
 from lanewise.lanes.streams import stream_seed
-from lanewise.models import passing_buffers, seeded
+from lanewise.models import describe, passing_buffers, seeded
 from lanewise.parts.early_stopping import StoppingState, early_stopping
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import reestimate
@@ -73,6 +73,12 @@ class Trained:
     example: Inputs
     weights_of: int
     weight_seed: int = 0
+
+    def __repr__(self) -> str:
+        scores = {"validation": self.validation, "test": self.test}
+        told = [f"{name} loss {of[0]:.4f}, metric {of[1]:.4f}" for name, of in scores.items() if of]
+        parts = (describe(self.model), f"weights of step {self.weights_of:,}", *told, str(self.recipe))
+        return f"Trained({'; '.join(parts)})"
 
 
 def train(

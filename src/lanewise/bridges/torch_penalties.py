@@ -88,6 +88,11 @@ class Penalty:
         self.set(l2=l2, l1=l1, decay=decay)
         self._decayed = False
 
+    def __repr__(self) -> str:
+        l1 = f"l1={self.l1!r}{' (proximal)' * self.proximal}"
+        decay = f"decay={self.decay!r} by {self.decay_by}"
+        return f"Penalty(l2={self.l2!r}, {l1}, {decay}, on {', '.join(self.params) or 'no parameter'})"
+
     def set(self, **numbers: float) -> None:
         """Change `l2`, `l1` or `decay`, for a schedule in the loop.
 

@@ -166,6 +166,10 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         watch(optimizer, self)
         super().__init__(optimizer, last_epoch)
 
+    def __repr__(self) -> str:
+        names = sorted({name for courses in self._courses for name in courses.of})
+        return f"LRScheduler({', '.join(names)}; step {self.last_epoch:,} of {self.total_steps:,})"
+
     def step(self, metric: Any = None, *, epoch: int | None = None) -> None:  # type: ignore[override]  # metric first
         """Go to the next step; a plateau in the schedules is told the `metric`, if given, before.
 

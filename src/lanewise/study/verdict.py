@@ -85,6 +85,9 @@ class Verdict:
     def __str__(self) -> str:
         return "\n".join(self.sentences())
 
+    def __repr__(self) -> str:
+        return f"Verdict({' '.join(self.sentences())!r})"
+
     @property
     def winner(self) -> Recipe:
         """The best recipe."""
