@@ -73,6 +73,10 @@ class LaneBatchNorm(nn.Module):
         """The lane's own, a 0-d tensor, or the layer's."""
         return getattr(self, "lane_momentum", self.own_momentum)
 
+    def extra_repr(self) -> str:
+        """The layer's arguments; torch's own looks for the momentum where a twin has none."""
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
+
     def forward(self, x: Tensor) -> Tensor:
         if self.last:
             return self.normalised(x.reshape(-1, x.shape[-1])).view(x.shape)
