@@ -300,6 +300,19 @@ def check_output(model: nn.Module, objective: Objective, inputs: Inputs, targets
     return out
 
 
+def check_memory(model: nn.Module) -> None:
+    """Raise `InputError` if two parameters of `model` share their memory without being one: each would train it."""
+    found: dict[int, str] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.numel() and parameter.layout == torch.strided:
+            other = found.setdefault(parameter.data_ptr(), name)
+            if other != name:
+                raise InputError(
+                    f"model: {other} and {name} are two parameters in the same memory; tie them by giving both layers "
+                    "the same parameter, or copy its values"
+                )
+
+
 def describe(model: nn.Module) -> str:
     """The layers of `model` and its number of trainable parameters, on one line.
 

@@ -189,6 +189,7 @@ class Task:
             )
         if any(isinstance(module, LazyModuleMixin) for module in model.modules()):
             raise InputError("model: has lazy layers; run it once on an input before it is returned")
+        models.check_memory(model)
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise InputError("model: has no parameter that trains")
         if self.objective.name != "custom":

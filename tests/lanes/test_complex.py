@@ -12,6 +12,7 @@ from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.engine import Engine
 from lanewise.lanes.plan import Plan
 from lanewise.parts.penalties import penalty_gradient, penalty_value, proximal_l1
+from lanewise.parts.roles import penalised
 from lanewise.train import train
 
 RANDOM = np.random.default_rng(0)
@@ -129,3 +130,17 @@ def test_decay_of_a_schedule_free_rule_begins_with_the_weights_given() -> None:
     recipe = lw.Recipe(rule=lw.ScheduleFreeSGD(lr=0.1), decay=0.1, batch_size=20, epochs=1)
     alone = train(task, recipe, seed=3, dtype=torch.float64).validation[0]
     assert lane_loss(task, recipe, packed=True) == pytest.approx(alone, abs=1e-9)
+
+
+def test_a_tied_weight_is_penalised_by_any_of_its_names() -> None:
+    assert penalised(Tied(), ["second.weight"]) == {"first.weight", "second.weight"}
+
+
+def test_two_parameters_in_one_memory_are_refused() -> None:
+    class Shared(Tied):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second.weight = nn.Parameter(self.first.weight.data)
+
+    with pytest.raises(lw.InputError, match=r"first\.weight and second\.weight are two parameters in the same memory"):
+        lw.Task(Shared, (X, Y)).check_model()
