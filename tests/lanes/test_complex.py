@@ -144,3 +144,10 @@ def test_two_parameters_in_one_memory_are_refused() -> None:
 
     with pytest.raises(lw.InputError, match=r"first\.weight and second\.weight are two parameters in the same memory"):
         lw.Task(Shared, (X, Y)).check_model()
+
+
+def test_complex_weights_are_not_compiled() -> None:
+    engine = Engine(lw.Task(Spectral, (X, Y)), 0, threads=1)
+    recipe = lw.Recipe(rule=lw.SGD(lr=0.1), batch_size=20, epochs=1)
+    plan = engine.prepare(recipe, 0, 4, 1, lane_steps=10**9).plan
+    assert not plan.compiled
