@@ -41,6 +41,19 @@ class Features(Net):
         return self.out(torch.cos(x @ self.directions + self.shift))
 
 
+class Running(Net):
+    """A mean of the inputs, learnt in training, that torch does not save."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("middle", torch.zeros(6), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.middle.lerp_(x.detach().mean(0), 0.5)
+        return self.out(torch.tanh(x - self.middle))
+
+
 class Columns(Net):
     """Weights that lie in memory by columns."""
 
@@ -83,7 +96,7 @@ class Complex(Net):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("model", [Features, Columns, Tied, Counts, Tensors, Complex])
+@pytest.mark.parametrize("model", [Features, Running, Columns, Tied, Counts, Tensors, Complex])
 def test_the_loaded_model_predicts_as_the_trained_one(model: Any, dtype: torch.dtype, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     check_savable(model, path)

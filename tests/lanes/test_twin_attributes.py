@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import lanewise as lw
+from lanewise.lanes.step import LaneStep
 from lanewise.lanes.twins import with_twins
 
 DOCUMENTED = {
@@ -72,6 +73,14 @@ def test_a_model_that_reads_the_rate_is_raced(how: str, dropout: Any) -> None:
     space = lw.Recipe(rule=lw.SGD(lr=lw.log(0.1, 1)), dropout=dropout, batch_size=16, epochs=1)
     found = lw.race(task, space, candidates=2, repeats=2, generations=1, finalists=2, confirm=2)
     assert found.winner.dropout is None or 0.2 <= found.winner.dropout <= 0.4
+
+
+@pytest.mark.parametrize("how", ["function", "attention"])
+def test_that_it_draws_is_seen_whatever_the_recipes_rate(how: str) -> None:
+    x = torch.randn(16, 8)
+    task = lw.Task(lambda: Attention(how), (x, (x[:, 0] > 0).long()))
+    step = LaneStep(task.new_model(0), lw.Recipe(dropout=0.3), task.objective, x, (x[:, 0] > 0).long())
+    assert step.draws_itself
 
 
 def test_the_rate_read_is_that_of_the_lane() -> None:
