@@ -56,6 +56,9 @@ class Race(Outcome):
 
         html.write(self.study, path)
 
+    def __str__(self) -> str:
+        return str(self.verdict)
+
     def __repr__(self) -> str:
         return f"Race({' '.join(self.verdict.sentences())!r})"
 

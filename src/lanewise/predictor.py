@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from lanewise.data.nested import Inputs, leaves, mapped, rebuilt
 from lanewise.errors import InputError, one_line
 from lanewise.files import write_whole
 from lanewise.lanes.adapt import adapted
-from lanewise.objectives import run_model
+from lanewise.outputs import LABELS, outputs_of
+from lanewise.parts.reals import has_mean, real_type
 from lanewise.recipe_file import dump
 from lanewise.recipe_file import load as load_recipe
 from lanewise.train import Trained
+from lanewise.weights import restore, stored
 
 FORMAT = "1"
 INDEX = "lanewise"
@@ -39,6 +41,10 @@ class Predictor:
     def __init__(self, model: nn.Module, scale: Standardise, target_scale: TargetScale | None) -> None:
         self.model, self.scale, self.target_scale = model.eval(), scale, target_scale
 
+    def __repr__(self) -> str:
+        unit = "" if self.target_scale is None else "; numbers in the unit of the data"
+        return f"Predictor({models.describe(self.model)}{unit})"
+
     @torch.no_grad()
     def __call__(self, x: Inputs) -> Any:
         """What the model makes of `x`, nested as in training, each array or tensor [rows, ...].
@@ -46,8 +52,12 @@ class Predictor:
         Raises:
             InputError: rows of another shape than those trained on.
         """
+        scale = self.scale
+        if isinstance(x, Mapping) and isinstance(scale.mean, dict) and LABELS not in x:
+            # What a model computes its own loss from is no part of new rows.
+            scale = Standardise(*({n: v for n, v in part.items() if n != LABELS} for part in (scale.mean, scale.std)))
         tensors = mapped(lambda leaf: leaf if isinstance(leaf, Tensor) else torch.from_numpy(np.asarray(leaf)), x)
-        outputs = run_model(self.model, self.scale.apply(tensors, next(self.model.parameters()).dtype))
+        outputs = outputs_of(self.model, scale.apply(tensors, real_type(next(self.model.parameters()).dtype)))
         if self.target_scale is None:
             return outputs
         return self.target_scale.invert(outputs.reshape(len(outputs), *self.target_scale.mean.shape))
@@ -57,10 +67,13 @@ def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
     """Write the weights of `trained`, its recipe, and the statistics that its inputs are standardised by.
 
     The weights have the names of the model's `state_dict`, so that anything that reads safetensors can use them; a
-    recipe that changes the model's normalisation changes the names, see `load_model`.
+    recipe that changes the model's normalisation changes the names, see `load_model`. Buffers that are not persistent
+    stand beside them under their own names.
+
+    Raises:
+        InputError: the model cannot be saved, see `lanewise.weights.stored`.
     """
-    # Cloned, because the format refuses tensors that share their memory, as tied weights do.
-    weights = {name: tensor.detach().cpu().clone() for name, tensor in trained.model.state_dict().items()}
+    weights, rest = stored(trained.model)
     target = trained.target_scale
     index = {
         "format": FORMAT,
@@ -72,6 +85,7 @@ def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
             "mean": plain(trained.scale.mean),
             "std": plain(trained.scale.std),
         },
+        "model_state": {"seed": trained.weight_seed, **rest},
         "targets": None if target is None else {"mean": target.mean.tolist(), "std": target.std.tolist()},
     }
     write_whole(Path(path), safetensors.torch.save(weights, {INDEX: json.dumps(index)}))
@@ -95,6 +109,8 @@ def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) ->
         index = json.loads(header[INDEX])
         recipe, _ = load_recipe(index["recipe"], where)
         inputs, targets = index["inputs"], index["targets"]
+        rest = dict(index.get("model_state", {}))
+        weight_seed = int(rest.pop("seed", 0))
         shapes = zip(inputs["shapes"], inputs["types"], strict=True)
         example = rebuilt(like(inputs["kind"]), [torch.zeros(2, *s, dtype=getattr(torch, t)) for s, t in shapes])
         scale = Standardise(*(statistics(example, inputs[name]) for name in ("mean", "std")))
@@ -105,12 +121,14 @@ def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) ->
         raise InputError(f"{where}: no such file") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise InputError(f"{where}: is none that lanewise train --save wrote ({one_line(error)})") from error
-    made = models.call(getattr(model, "__name__", type(model).__name__), model, recipe.width)
+    # What a model draws when it is made, and keeps in no tensor of its state, it draws as it did for training.
+    with models.seeded(weight_seed):
+        made = models.call(getattr(model, "__name__", type(model).__name__), model, recipe.width)
     changed = adapted(made, recipe, example)
-    kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    kinds = {real_type(tensor.dtype) for tensor in weights.values() if has_mean(tensor)}
     try:
-        changed.to(max(kinds, key=lambda kind: kind.itemsize)).load_state_dict(weights)
-    except RuntimeError as error:
+        restore(models.converted(changed, max(kinds, key=lambda kind: kind.itemsize)), weights, rest)
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where}: its weights do not fit the model: {one_line(error)}") from error
     return Predictor(changed, scale, TargetScale(*of_targets) if targets else None)
 

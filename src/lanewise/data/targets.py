@@ -268,6 +268,18 @@ def balanced_weights(y: torch.Tensor, classes: int, rows: torch.Tensor | None = 
     return tuple(len(labels) / (classes * count) for count in counts)
 
 
+def short(values: torch.Tensor) -> str:
+    """`values` as numbers, a few at most.
+
+    >>> short(torch.tensor([1.0, 2.5])), short(torch.zeros(9))
+    ('[1, 2.5]', '9 numbers')
+    """
+    if values.ndim == 0:
+        return f"{values.item():g}"
+    few = values.numel() <= 4
+    return f"[{', '.join(f'{value:g}' for value in values.tolist())}]" if few else f"{values.numel():,} numbers"
+
+
 @dataclass(frozen=True, eq=False)
 class TargetScale:
     """The map y -> (y - mean) / std of numeric targets, and back; mean and std are those of the training rows.
@@ -287,6 +299,9 @@ class TargetScale:
 
     mean: torch.Tensor
     std: torch.Tensor
+
+    def __repr__(self) -> str:
+        return f"TargetScale(mean={short(self.mean)}, std={short(self.std)})"
 
     @classmethod
     def fit(cls, y: torch.Tensor, rows: torch.Tensor | None = None) -> "TargetScale":

@@ -177,7 +177,9 @@ class Engine:
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.example()
         model, batch = self.new_model(feed.repeat.index, recipe.width), (take(chunk.x, 0), take(chunk.y, 0))
-        return LaneStep(model, recipe, self.task.objective, *batch, self.precision)
+        step = LaneStep(model, recipe, self.task.objective, *batch, self.precision)
+        step.check_rows(validation=len(feed.repeat.split.valid), test=len(self.held.test))
+        return step
 
     def prepare(
         self,

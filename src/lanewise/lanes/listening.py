@@ -21,9 +21,9 @@ def listening(model: nn.Module) -> nn.Module:
         norm = isinstance(layer, (LaneBatchNorm, _BatchNorm)) and not isinstance(layer, Frozen)
         if norm and layer.running_mean is not None:
             layer.train()
-            if isinstance(layer, _BatchNorm):
+            if not isinstance(layer, LaneBatchNorm):
                 # What it writes is not looked at, and none would ask how many batches there were.
-                layer.momentum = 1.0
+                layer.momentum = 1.0  # type: ignore[assignment]  # of a batch norm
             layer.heard = []  # type: ignore[assignment]
             layer.register_forward_pre_hook(take_down)
     return model

@@ -217,6 +217,9 @@ def uncompiled_of(plan: Plan, trial: Trial) -> Uncompiled:
 
 def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, Uncompiled | None]:
     """Why `plan` is not to be compiled where that saves `saving` seconds; else what there is to compile."""
+    if any(leaf.is_complex() for leaf in trial.state):
+        # Inductor generates no code for them, and calls each operation through Python instead.
+        return "complex weights are not compiled", None
     if not compiler():
         return "the fastest way without a C++ compiler, of which none was found", None
     if saving < CACHED_COMPILE_SECONDS:

@@ -19,6 +19,7 @@ from lanewise.data.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.batch import BatchLayout, micro_batches
+from lanewise.lanes.batchwise import batchwise, refuse_one_row
 from lanewise.lanes.channels_last import IMAGE_AXES
 from lanewise.lanes.dynamo import leave_out_dynamo
 from lanewise.lanes.listening import heard, listening
@@ -35,10 +36,12 @@ from lanewise.lanes.twins import (
     with_twins,
 )
 from lanewise.objectives import Objective
+from lanewise.outputs import run_model
 from lanewise.parts.clipping import clipped
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import exponential_average
 from lanewise.parts.penalties import decayed, penalty_gradient, proximal_l1
+from lanewise.parts.reals import as_before, as_reals, has_mean, real_type
 from lanewise.parts.roles import penalised, roles
 from lanewise.recipe import Recipe
 
@@ -102,6 +105,7 @@ class LaneStep:
         batch_rows: rows of each of the batches that a step accumulates.
         normed: the batch norm layers whose statistics can be taken anew.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
+        batchwise: the layers that normalise by the rows they are given in evaluation too.
     """
 
     def __init__(
@@ -119,9 +123,10 @@ class LaneStep:
         self.batch_rows = rows = row_count(x) // recipe.accumulate
         x, y = take(x, slice(rows)), take(y, slice(rows))
         self.example = mapped(lambda leaf: leaf[:2].cpu(), x)
+        self._row = take(x, slice(1))
         device = self._device = leaves(x)[0].device
         twin = with_twins(adapted(model, recipe, self.example), recipe).to(device)
-        dtype = next(twin.parameters()).dtype
+        dtype = real_type(next(twin.parameters()).dtype)
 
         def one_pass(tried: nn.Module) -> None:
             objective.one_pass(tried, x, y)
@@ -135,6 +140,7 @@ class LaneStep:
             raise
         except Exception as error:
             raise InputError(f"model fails on a training batch of shape {shapes(x)}: {one_line(error)}") from error
+        self.batchwise = batchwise(twin)
         self._buffers = list(self.draws)
         if recipe.mixup is not None:
             self.draws |= {MIXUP_PARTNERS: (rows,), MIXUP_WEIGHT: (2,)}
@@ -159,6 +165,16 @@ class LaneStep:
         with torch.no_grad():
             one_pass(tried)
         return tuple(heard(tried))
+
+    def check_rows(self, **sets: int) -> None:
+        """Raise `InputError` if one of the `sets`, of so many rows each, has a single row and a layer needs others."""
+        for name, rows in sets.items():
+            if rows == 1 and self.batchwise:
+                try:
+                    with torch.no_grad():
+                        run_model(copy.deepcopy(self._models["eval"]), self._row)
+                except Exception as error:
+                    refuse_one_row(error, self.batchwise, f"{name} data")
 
     def model(self, mode: str) -> Bound:
         """The twin model in mode `train`, `eval` or `listen`, one a thread: `functional_call` swaps its tensors."""
@@ -197,7 +213,7 @@ class LaneStep:
         params = {name: copied(param) for name, param in model.named_parameters() if param.requires_grad}
         frozen = {name: copied(param) for name, param in model.named_parameters() if not param.requires_grad}
         buffers = {name: copied(buffer) for name, buffer in model.named_buffers()}
-        slots = {name: self.rules[name].init(param) for name, param in params.items()}
+        slots = {name: self.rules[name].init(as_reals(param)) for name, param in params.items()}
         averages = mapped(torch.clone, averaged(params, buffers)) if self.averages else {}
         flat, self._structure = tree_flatten((params, buffers | frozen, slots, averages))
         return flat
@@ -260,6 +276,9 @@ class LaneStep:
     def _updated(
         self, name: str, param: Tensor, gradient: Tensor, slots: dict[str, Tensor], numbers: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        if param.is_complex():
+            reals, slots = self._updated(name, as_reals(param), as_reals(gradient), slots, numbers)
+            return as_before(reals, param), slots
         if name in self.penalised:
             l1 = 0.0 if self.recipe.l1_step == "proximal" else numbers["l1"]
             gradient = gradient + penalty_gradient(param, numbers["l2"], l1)
@@ -274,7 +293,10 @@ class LaneStep:
     def _evaluated(
         self, params: dict[str, Tensor], slots: dict[str, dict[str, Tensor]], numbers: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        return {name: self.rules[name].evaluated(param, slots[name], numbers) for name, param in params.items()}
+        return {
+            name: as_before(self.rules[name].evaluated(as_reals(param), slots[name], numbers), param)
+            for name, param in params.items()
+        }
 
     def weights(self, state: Sequence[Tensor], row: Tensor) -> dict[str, Tensor]:
         """The weights and buffers to evaluate or to save, by the names of the model's `state_dict`."""
@@ -282,12 +304,18 @@ class LaneStep:
         numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
         return {**self._evaluated(params, slots, numbers), **buffers, **averages}
 
+    def _given(self, row: Tensor) -> dict[str, Tensor]:
+        """The lane's numbers that layers hold, by the names of the buffers they are in."""
+        numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
+        return {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
+
     def evaluate(self, *flat: Tensor, native: bool = False) -> tuple[Tensor, Tensor]:
         """(loss, metric) of every row by `Objective.scores`: (*state, numbers [count], *batch) -> each [rows]."""
         size = self._structure.num_leaves
         self.model("eval").take_native(native)
         batch = self.layout.batch(flat[size + 1 :])
-        scores, _ = self.model("eval").run(self.weights(flat[:size], flat[size]), "scores", *batch)
+        tensors = self.weights(flat[:size], flat[size]) | self._given(flat[size])
+        scores, _ = self.model("eval").run(tensors, "scores", *batch)
         losses, metrics = scores
         return losses, metrics
 
@@ -351,4 +379,4 @@ class LaneStep:
 
 def averaged(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:
     """What an average is kept of: all weights, and the running statistics and other floating-point buffers."""
-    return weights | {name: buffer for name, buffer in buffers.items() if buffer.is_floating_point()}
+    return weights | {name: buffer for name, buffer in buffers.items() if has_mean(buffer)}

@@ -90,6 +90,9 @@ class Run(ABC, Generic[Found]):
         self.found: Found | None = None
         self._stage: Stage | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.task!r})"
+
     def run(self, report: Callable[[Path], object] | None = None) -> Found:
         """Train everything and return what was found; the record is complete in the folder afterwards.
 

@@ -86,6 +86,9 @@ class Verdict:
     def __str__(self) -> str:
         return printable("\n".join(self.sentences()))
 
+    def __repr__(self) -> str:
+        return f"Verdict({' '.join(self.sentences())!r})"
+
     @property
     def winner(self) -> Recipe:
         """The best recipe."""
