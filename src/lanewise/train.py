@@ -21,6 +21,7 @@ from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
 from lanewise.bridges.torch_rules import RuleOptimizer
 from lanewise.data import Split, Standardise, TargetScale, hold_out
 from lanewise.data.nested import Inputs, Targets, leaves, row_count, take
+from lanewise.data.schema import TableSchema
 from lanewise.errors import InputError
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.cohort import evaluation_points
@@ -71,6 +72,9 @@ class Trained:
     target_scale: TargetScale | None
     example: Inputs
     weights_of: int
+    class_names: tuple[str, ...] | None = None
+    schema: TableSchema | None = None
+    model_name: str | None = None
 
 
 def train(
@@ -177,7 +181,11 @@ def train(
         hook.remove()
     scales_of = (rows.scale, rows.target_scale)
     weights_of = waiting.step if waiting.best else steps
-    return Trained(final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of)
+    source = task.source
+    return Trained(
+        final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
+        source.class_names, source.schema, task.names.get("model"),
+    )  # fmt: skip
 
 
 def batches(feed: Feed, steps: int) -> Iterator[tuple[Inputs, Targets]]:
