@@ -104,10 +104,23 @@ class Predictor:
             InputError: as calling it does; a model of numbers.
         """
         outputs = self(x)
+        if self.target_scale is not None:
+            raise InputError("labels: the model gives numbers, no classes")
+        return [str(name) for name in self.named(outputs)]
+
+    def named(self, outputs: Any) -> list[Any]:
+        """For every row of `outputs` the name of the likeliest class, or its number where there are no names; or the
+        number that was learnt.
+
+        Raises:
+            InputError: outputs of another kind.
+        """
+        if isinstance(outputs, Tensor) and self.target_scale is not None and outputs.ndim == 1:
+            return list(outputs.tolist())
         if self.target_scale is not None or not isinstance(outputs, Tensor) or outputs.ndim != 2:
-            raise InputError("labels: the model gives no classes")
+            raise InputError("predict: the model gives neither classes nor one number a row")
         numbers = outputs.argmax(1).tolist()
-        return [str(number) if self.classes is None else self.classes[number] for number in numbers]
+        return numbers if self.classes is None else [self.classes[number] for number in numbers]
 
 
 def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
@@ -133,16 +146,17 @@ def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
         "classes": None if trained.class_names is None else list(trained.class_names),
         "table": None if trained.schema is None else trained.schema.to_dict(),
         "model": trained.model_name,
+        "outputs": trained.classes or (1 if target is None else target.mean.numel()),
     }
     write_whole(Path(path), safetensors.torch.save(weights, {INDEX: json.dumps(index)}))
 
 
-def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) -> Predictor:
+def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Module] | None = None) -> Predictor:
     """The model that `lanewise train --save` wrote.
 
     Args:
-        model: the function that makes a new one, as given to the race; it is called with the recipe's width if that has
-            one, and the recipe's normalisation is put into it.
+        model: the function that makes a new one, as given to the race, or its name; it is called with the recipe's
+            width if that has one, and the recipe's normalisation is put into it. May be left out where it is built in.
 
     Raises:
         InputError: no such file, another format, or weights that do not fit the model.
@@ -162,6 +176,7 @@ def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) ->
         schema = None if index.get("table") is None else TableSchema.from_dict(index["table"])
         if schema is not None and len(schema.features) != leaves(example)[0].shape[-1]:
             raise ValueError(f"{len(schema.features)} features of columns for inputs {inputs['shapes']}")
+        model = factory_of(where, model, index, example)
         of_targets = [torch.tensor((targets or {}).get(name, 0.0), dtype=torch.float64) for name in ("mean", "std")]
     except InputError:
         raise
@@ -177,6 +192,19 @@ def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) ->
     except RuntimeError as error:
         raise InputError(f"{where}: its weights do not fit the model: {one_line(error)}") from error
     return Predictor(changed, scale, TargetScale(*of_targets) if targets else None, classes, schema)
+
+
+def factory_of(where: str, model: Any, index: Mapping[str, Any], example: Inputs) -> Callable[..., nn.Module]:
+    """The function that makes the model: the one given, that of the name given, or that of a built-in on record."""
+    if model is not None and not isinstance(model, str):
+        made: Callable[..., nn.Module] = model
+        return made
+    name = index.get("model") if model is None else model
+    if model is None and (not isinstance(name, str) or name.partition(":")[0] not in models.BUILT_IN):
+        raise InputError(
+            f"{where}: its model is your own; give the function that makes it, or its name: module:factory"
+        )
+    return models.build(str(name), tuple(leaves(example)[0].shape[1:]), int(index.get("outputs", 1)))
 
 
 def kind_of(nested: Inputs) -> Any:

@@ -72,6 +72,7 @@ class Trained:
     target_scale: TargetScale | None
     example: Inputs
     weights_of: int
+    classes: int | None = None
     class_names: tuple[str, ...] | None = None
     schema: TableSchema | None = None
     model_name: str | None = None
@@ -181,10 +182,14 @@ def train(
         hook.remove()
     scales_of = (rows.scale, rows.target_scale)
     weights_of = waiting.step if waiting.best else steps
-    source = task.source
+    names = {
+        "class_names": task.source.class_names,
+        "schema": task.source.schema,
+        "model_name": task.names.get("model"),
+    }
     return Trained(
         final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
-        source.class_names, source.schema, task.names.get("model"),
+        classes=task.source.classes, **names,
     )  # fmt: skip
 
 

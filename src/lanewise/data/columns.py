@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lanewise.data.nested import Inputs
-from lanewise.data.schema import EXACT, Column, ColumnSchema, TableSchema, plain
+from lanewise.data.schema import EXACT, SAME, Column, ColumnSchema, TableSchema, plain
 from lanewise.data.source import Source, inputs
 from lanewise.data.targets import CheckedTarget, Target, as_target, check_varies, likely
 from lanewise.errors import InputError
@@ -21,6 +21,9 @@ MOST_CATEGORIES = 256
 
 MOST_WHOLE_CLASSES = 20
 """Whole numbers to be learnt are classes if there are at most this many different ones, else numbers."""
+
+MISSING = {"date": "dates", "time": "times", "truth": "truth values"}
+"""What is missing, in words, where it is no number."""
 
 NAMING, NAMING_ROWS = 0.8, 20
 """Text of which this share of the values differ, in so many rows or more, names the rows and is left out."""
@@ -141,7 +144,8 @@ def encoded_by(
             different = len(column.names)
             asked = column.name in categories
             if rows >= NAMING_ROWS and different > NAMING * (rows - count) and not asked:
-                left_out[column.name] = f"{different} different texts in {rows} rows"
+                told = "".join(f"; {note}" for note in column.notes)
+                left_out[column.name] = f"{different} different texts in {rows} rows{told}"
                 notes.append(
                     f"{where} column {column.name!r} has {different} different texts in {rows} rows, which name"
                     f" the rows rather than tell of them, and is left out; categories=[{column.name!r}] keeps it"
@@ -161,12 +165,12 @@ def encoded_by(
             )
         kept.append((ColumnSchema.of(column), column))
         if column.kind == "date" and column.names is None:
-            parts = ", ".join(name.removeprefix(f"{column.name} ") for name in kept[-1][0].features)
+            parts = kept[-1][0].taken_for.partition(": ")[2].removesuffix(SAME)
             notes.append(f"{where} column {column.name!r} holds dates, of which features are made: {parts}")
         if count and column.names is None:
             notes.append(
-                f"{where} column {column.name!r}: {count} missing numbers are put at the mean of the training rows,"
-                " and a feature of its own says where"
+                f"{where} column {column.name!r}: {count} missing {MISSING.get(column.kind, 'numbers')} are put at the"
+                " mean of the training rows, and a feature of its own says where"
             )
     refuse_columns(where, problems)
     if not kept:
@@ -203,7 +207,8 @@ def learnt(where: str, column: Column, target: Target | None) -> tuple[CheckedTa
     if target == "class" or (target is None and few):
         checked, names = named_classes(heading, column.as_category())
         read = f"{heading}: {different} different whole numbers are read as classes; target='number' makes them numbers"
-        return (checked if target == "class" else replace(checked, notes=(read,))), names
+        told = target is None and column.kind == "number"
+        return (replace(checked, notes=(read,)) if told else checked), names
     stored = torch.from_numpy(column.values)
     # As arrays are: floating numbers that are all of 0, 1, 2, ... are classes.
     if target is None and not column.whole and column.kind == "number" and likely(stored) == "class":

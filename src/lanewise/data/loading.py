@@ -139,6 +139,8 @@ def load(
         size=size, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds,
         drop_missing_target=drop_missing_target or None, encoding=encoding,
     )  # fmt: skip
+    if isinstance(time, str) and read.aside[time].dtype.kind == "O":
+        raise InputError(f"time = {time!r}: the column holds {read.aside[time][0]!r}: must hold numbers or dates")
     groups, time = (read.aside[given] if isinstance(given, str) else given for given in (groups, time))
     found = divided_as(read.source, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds)
     if asked == {}:

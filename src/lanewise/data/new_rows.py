@@ -29,7 +29,7 @@ from lanewise.data.reading import (
     undictionaried,
     without,
 )
-from lanewise.data.schema import Column, ColumnSchema, TableSchema
+from lanewise.data.schema import SAME, Column, ColumnSchema, TableSchema
 from lanewise.data.tables import ENDINGS, FRAME, is_frame, is_table, opened
 from lanewise.errors import InputError
 
@@ -165,7 +165,7 @@ def column_like(schema: ColumnSchema, values: Any) -> Column:
     else:
         read = [seconds_of(name) if TIME.fullmatch(name) else None for name in held]
     if bad := [name for name, value in zip(held, read, strict=True) if value is None]:
-        raise ColumnError(f"has {listed(bad)}: must be {schema.taken_for.partition(', the same')[0]}, as in training")
+        raise ColumnError(f"has {listed(bad)}: must be {schema.taken_for.removesuffix(SAME)}, as in training")
     known = dict(zip(held, read, strict=True))
     return Column(schema.name, spread([known.get(name, np.nan) for name in names], codes), kind=schema.kind)  # type: ignore[misc]
 

@@ -16,8 +16,14 @@ DECIMALS = ((".", ""), (",", ""), (".", ","), (",", "."), (".", " "), (",", " ")
 """Pairs of (decimal mark, thousands separator) in the order in which they are tried."""
 
 SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2019": "'", "\u2212": "-"})
-UNIT = r"(?:[$€£¥₹₽₩%]|USD|EUR|GBP|CHF|JPY)"
-AROUND = re.compile(rf"(?P<sign>[+-]?) ?(?P<before>{UNIT})? ?(?P<body>.*?) ?(?P<after>{UNIT})?")
+MONEY = r"[$€£¥₹₽₩]|USD|EUR|GBP|CHF|JPY"
+WORD = r"[^\W\d_]{1,5}[²³]?|°[CF]?"
+BODY = r"[\d.,' ]*\d[\d.,']*(?:[eE][+-]?\d+)?|inf(?:inity)?"
+AROUND = re.compile(
+    rf"(?P<open>\()?(?P<sign>[+-]?) ?(?P<before>{MONEY})? ?(?P<inner>[+-]?)(?P<body>{BODY})"
+    rf" ?(?P<after>{MONEY}|%|{WORD})?(?(open)\))",
+    re.IGNORECASE,
+)
 LOOKS = re.compile(r"[+-]?[\d.,' ]*\d[\d.,' ]*(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
 MOST_TRIED = 1000
 """So many texts are looked at before a column most of which are no numbers is given up."""
@@ -49,7 +55,7 @@ class Form:
         (1234.5, None, -15.0)
         """
         sign, body, unit = parted(text)
-        if unit != self.unit and not (unit == "" and self.unit != "%"):
+        if unit != self.unit and (unit or not is_money(self.unit)):
             return None
         if not pattern(self.decimal, self.thousands).fullmatch(body):
             return None
@@ -61,16 +67,20 @@ class Form:
 def parted(text: str) -> tuple[str, str, str]:
     """(sign, digits and marks, unit) of a number as written.
 
-    >>> parted("-$ 1,5"), parted("15 %"), parted("€ 5")
-    (('-', '1,5', '$'), ('', '15', '%'), ('', '5', '€'))
+    >>> parted("-$ 1,5"), parted("15 %"), parted("(5 kg)"), parted("red")
+    (('-', '1,5', '$'), ('', '15', '%'), ('-', '5', 'kg'), ('', 'red', ''))
     """
-    found = AROUND.fullmatch(text.translate(SPACES).strip())
-    assert found is not None, "the body takes whatever is there"
-    sign, body = found["sign"], found["body"]
-    if not sign and found["before"] and body[:1] in "+-":
-        sign, body = body[:1], body[1:]
-    before, after = found["before"] or "", found["after"] or ""
-    return sign, body, before if not after else after if not before else before + after
+    plain = text.translate(SPACES).strip()
+    found = AROUND.fullmatch(plain)
+    if found is None or (found["sign"] and (found["inner"] or found["open"])):
+        return "", plain, ""
+    sign = "-" if found["open"] else found["sign"] or found["inner"]
+    return sign, found["body"], (found["before"] or "") + (found["after"] or "")
+
+
+def is_money(unit: str) -> bool:
+    """Whether a unit is a currency; a number without the currency that others have is taken to be in it."""
+    return re.fullmatch(MONEY, unit) is not None
 
 
 @lru_cache(maxsize=64)
@@ -131,9 +141,8 @@ def guess(texts: Sequence[str]) -> Guess:
             units.add(unit)
         else:
             bad.append(text)
-    # A number without the currency that others have is taken to be in it; one without the others' % may be a share.
     unit = max(units, default="")
-    if len(units - {""}) > 1 or ("%" in units and len(units) > 1) or len(unit) > 3:
+    if len(units) > 1 and not (len(units) == 2 and "" in units and is_money(unit)):
         return Guess((), "", tuple(texts), 0)
     counts = {pair: sum(pattern(*pair).fullmatch(body) is not None for body in like) for pair in DECIMALS}
     most = max(counts.values())

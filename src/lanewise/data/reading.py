@@ -134,19 +134,33 @@ def read_column(heading: str, values: Any, comma: bool, found: Guess | None) -> 
         if types.is_dictionary(kind):
             return categorical(heading, values)
         if is_text(kind):
-            return of_text(heading, as_text(values), comma, found)
+            return trimmed(values, of_text(heading, as_text(values), comma, found))
         return typed(heading, values)
     except pyarrow.ArrowException as error:
         raise ColumnError(f"is {kind}, which cannot be read ({one_line(error)})") from None
 
 
+def trimmed(values: Any, column: Column) -> Column:
+    """A column of text, with a note if spaces around its names did not count."""
+    from pyarrow import compute
+
+    if column.names is None or not is_string(values.type):
+        return column
+    spaced = compute.sum(compute.not_equal(values.cast("large_string"), as_text(values))).as_py() or 0
+    if not spaced:
+        return column
+    note = f"column {column.name!r}: spaces around {spaced} values do not count"
+    return replace(column, notes=(*column.notes, note))
+
+
 def typed(heading: str, values: Any) -> Column:
     """Numbers, truth values, dates, times and durations of Arrow's own types."""
+    import pyarrow
     from pyarrow import types
 
     kind = values.type
     if types.is_timestamp(kind) or types.is_date(kind):
-        stamps = values.cast("timestamp[us]" if types.is_date(kind) else re.sub(r"\[\w+", "[us", str(kind)), safe=False)
+        stamps = values.cast(pyarrow.timestamp("us", getattr(kind, "tz", None)), safe=False)
         note = (f"column {heading!r}: times with a time zone are read in UTC",) if getattr(kind, "tz", None) else ()
         return Column(heading, days_of(stamps), kind="date", notes=note)
     if types.is_time(kind) or types.is_duration(kind):
@@ -201,7 +215,8 @@ def of_text(heading: str, text: Any, comma: bool = False, found: Guess | None = 
         return dates
     if all(TIME.fullmatch(name) for name in held):
         seconds = [seconds_of(name) for name in names]
-        return Column(heading, spread(seconds, codes), kind="time", form=Form(missing=gone))
+        note = stands_for(heading, gone, "time")
+        return Column(heading, spread(seconds, codes), kind="time", form=Form(missing=gone), notes=note)
     return replace(of_names(heading, names, codes), notes=nearly_numbers(heading, found, codes, names))
 
 
@@ -241,8 +256,9 @@ def of_formed_text(heading: str, text: Any, names: list[str], codes: Any, form: 
     assert None not in values.values(), "the form fits all"
     numbers = spread([values.get(name, np.nan) for name in names], codes)  # type: ignore[misc]
     notes = []
-    if form != Form(missing=form.missing):
-        shown = next((name for name in values if not re.fullmatch(r"[+-]?\d+", name)), names[0])
+    written = [name for name in values if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", name)]
+    if form != Form(missing=form.missing) or written:
+        shown = (written or list(values))[0]
         notes.append(f"column {heading!r} is read as numbers: {shown!r} as {plain(values[shown] or 0.0)}")
     if form.missing:
         count = sum(int((codes == names.index(name)).sum()) for name in form.missing)
@@ -268,8 +284,8 @@ def dates_of_text(heading: str, text: Any, held: list[str], gone: tuple[str, ...
     for zone in (False, True):
         form = Form(missing=gone, zone=zone)
         if (days := days_of_text(text, form)) is not None:
-            note = f"column {heading!r}: times with a time zone are read in UTC"
-            return Column(heading, days, kind="date", form=form, notes=(note,) if zone else ())
+            notes = [f"column {heading!r}: times with a time zone are read in UTC"] if zone else []
+            return Column(heading, days, kind="date", form=form, notes=(*notes, *stands_for(heading, gone, "date")))
     fits = [form for date in DATES if days_of_text(text, form := Form(missing=gone, date=date)) is not None]
     if len(fits) > 1:
         raise ColumnError(f"holds dates of which day and month cannot be told apart ({held[0]!r}): write 2020-12-31")
@@ -280,7 +296,12 @@ def dates_of_text(heading: str, text: Any, held: list[str], gone: tuple[str, ...
     days = days_of_text(text, fits[0])
     assert days is not None
     note = f"column {heading!r} is read as dates: {held[0]!r} as {fits[0].date}"
-    return Column(heading, days, kind="date", form=fits[0], notes=(note,))
+    return Column(heading, days, kind="date", form=fits[0], notes=(note, *stands_for(heading, gone, "date")))
+
+
+def stands_for(heading: str, gone: tuple[str, ...], what: str) -> tuple[str, ...]:
+    """A note if words stand for missing values."""
+    return (f"column {heading!r}: {listed(list(gone))} stands for a missing {what}",) if gone else ()
 
 
 def days_of_text(text: Any, form: Form) -> "np.ndarray[Any, Any] | None":
@@ -311,7 +332,7 @@ def nearly_numbers(heading: str, found: Guess, codes: Any, names: list[str]) -> 
     rows = int(counts.sum())
     if not found.fits:
         units = [parted(name)[2] for name in names if LOOKS.fullmatch(parted(name)[1])]
-        if len(units) < NEARLY * len(names) or not any(units):
+        if len(units) < NEARLY * len(names) or not any(units) or len(set(units)) > SHOWN:
             return ()
         return (f"column {heading!r} looks like numbers of different units ({listed(names)}) and is read as text",)
     if rows - wrong < NEARLY * rows:

@@ -11,6 +11,7 @@ from lanewise.data.numerals import Form
 KINDS = ("number", "truth", "category", "date", "time", "duration")
 DATE_PARTS = ("year", "month", "weekday", "elapsed days")
 """Features of a date; the weekday of Monday is 0, and days are counted from 1970-01-01."""
+SAME = ", the same in every row"
 EXACT = 2**53
 """Whole numbers up to this are exact in float64."""
 
@@ -146,7 +147,7 @@ class ColumnSchema:
                 words += f", thousands as 1{form.thousands}000"
             if form.unit:
                 words += f", without {form.unit}"
-        return words + (", the same in every row" if self.constant else "")
+        return words + (SAME if self.constant else "")
 
     @property
     def filled_with(self) -> str:

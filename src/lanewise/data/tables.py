@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from lanewise.data import separated
 from lanewise.data.columns import Table, check_headings, refuse_columns
+from lanewise.data.numerals import is_money
 from lanewise.data.reading import (
     ColumnError,
     as_text,
@@ -38,9 +39,7 @@ FRAME = "DataFrame"
 INDEX = re.compile(r"|column \d+ \(without a heading\)|Unnamed: \d+(_level_\d+)?|__index_level_\d+__")
 """Headings that libraries give to what has none: where all values differ, they name the rows."""
 
-ROW_NAMES = re.compile(
-    r"(index|level_\d+|row[ _.]?(names?|id|number|num|nr|no)|.*[_ ]id|id)|.*[a-z]I[dD]", re.IGNORECASE
-)
+ROW_NAMES = re.compile(r"(?i:index|level_\d+|row[ _.]?(names?|id|number|num|nr|no)|.*[_ ]id|id)|.*[a-z]I[dD]")
 ID_ROWS = 5
 """In a table of so many rows, whole numbers that all differ under a heading such as `id` name the rows."""
 
@@ -202,8 +201,11 @@ def read(
             problems[heading] = str(error)
             continue
         if heading not in categories and names_rows(column):
-            left_out[heading] = "numbers the rows"
-            notes.append(f"{where} {called(heading)} numbers the rows and is left out")
+            why = (
+                "numbers the rows" if is_row_number(column) else "has another value in every row, as names of rows do,"
+            )
+            left_out[heading] = why.rstrip(",")
+            notes.append(f"{where} {called(heading)} {why} and is left out")
         else:
             columns.append(column)
     refuse_columns(where, problems)
@@ -213,12 +215,15 @@ def read(
 
 
 def target_of(heading: str, values: Any, column_of: Any) -> Column:
-    """The column to be learnt; 007 and 7 are two names."""
+    """The column to be learnt; 007 and 7 are two names, and so are 4wd and 2wd."""
     column: Column = column_of(heading)
     if column.names is None and column.whole and is_text(values.type):
         text = as_text(values)
         if column.kind == "number" and has_leading_zeros(text):
-            return replace(categorical(heading, values), notes=())
+            return categorical(heading, values)
+    if column.names is None and column.form.unit and not (column.form.unit == "%" or is_money(column.form.unit)):
+        # Classes such as 10k and 50k.
+        return categorical(heading, values)
     return column
 
 
@@ -304,7 +309,10 @@ def names_rows(column: Column) -> bool:
     without = INDEX.fullmatch(heading) is not None
     if not without and ROW_NAMES.fullmatch(heading) is None:
         return False
-    if column.missing.any() or not (column.whole or column.names is not None):
+    whole = column.whole or (without and column.kind == "number" and column.names is None)
+    if column.missing.any() or not (whole or column.names is not None):
+        return False
+    if column.names is None and not (column.values == np.floor(column.values)).all():
         return False
     values = column.values if column.exact is None else column.exact
     if len(np.unique(values)) < rows:
