@@ -109,8 +109,7 @@ class Predictor:
         return [str(name) for name in self.named(outputs)]
 
     def named(self, outputs: Any) -> list[Any]:
-        """For every row of `outputs` the name of the likeliest class, or its number where there are no names; or the
-        number that was learnt.
+        """What every row of `outputs` says: the name of the likeliest class (its number without names), or the number.
 
         Raises:
             InputError: outputs of another kind.

@@ -182,14 +182,10 @@ def train(
         hook.remove()
     scales_of = (rows.scale, rows.target_scale)
     weights_of = waiting.step if waiting.best else steps
-    names = {
-        "class_names": task.source.class_names,
-        "schema": task.source.schema,
-        "model_name": task.names.get("model"),
-    }
+    data = task.source
     return Trained(
         final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
-        classes=task.source.classes, **names,
+        classes=data.classes, class_names=data.class_names, schema=data.schema, model_name=task.names.get("model"),
     )  # fmt: skip
 
 

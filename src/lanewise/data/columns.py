@@ -86,7 +86,9 @@ def check_headings(where: str, wanted: Iterable[str], held: Sequence[str]) -> No
     if not unknown:
         return
     shown = ", ".join(held[:12]) + (f" and {len(held) - 12} more" if len(held) > 12 else "")
-    near = [close[0] for one in unknown if (close := difflib.get_close_matches(str(one), held, 1))]
+    small = {heading.casefold(): heading for heading in held}
+    found = [difflib.get_close_matches(str(one).casefold(), small, 1) for one in unknown]
+    near = [small[close[0]] for close in found if close]
     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
     named = f"column {unknown[0]!r}" if len(unknown) == 1 else f"columns {', '.join(map(repr, unknown))}"
     raise InputError(f"{where}: no {named}; it has {shown}{hint}")

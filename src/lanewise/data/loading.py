@@ -122,7 +122,7 @@ def load(
     named = {role: given for role, given in (("groups", groups), ("time", time)) if isinstance(given, str)}
     kind: Target | None = target if target in TARGETS else None  # type: ignore[assignment]
     if target is not None and kind is None:
-        table = isinstance(source, (str, os.PathLike)) or tables.is_frame(source)
+        table = isinstance(source, (str, os.PathLike)) or is_frame(source)
         if not table or target_column is not None:
             raise InputError(f"target = {target!r}: must be {', '.join(TARGETS)}")
         target_column = target
@@ -173,7 +173,7 @@ def opened(source: Any, choices: Choices) -> Read:
         return Read(table.source(source, choices.target, choices.categories), table.aside)
     if isinstance(source, (str, os.PathLike)):
         return from_path(os.fspath(source), choices)
-    if tables.is_frame(source):
+    if is_frame(source):
         only_pictures(tables.FRAME, choices)
         table = choices.table(source, choices.target_column or choices.target)
         kind = choices.target if choices.target_column else None
@@ -189,6 +189,11 @@ def opened(source: Any, choices: Choices) -> Read:
             raise InputError(f"data has {len(source)} arrays: must be (x, y) or (x, y, x_test, y_test)")
         return Read(from_arrays("arrays", dict(zip(ROLES, source, strict=False)), target, images), {})
     raise InputError(f"data is a {type(source).__name__}: must be {ALLOWED}")
+
+
+def is_frame(source: Any) -> bool:
+    """Whether `source` is a DataFrame; data sets that give their columns to Arrow, too, are read as data sets."""
+    return tables.is_frame(source) and not is_dataset(source)
 
 
 def from_path(text: str, choices: Choices) -> Read:

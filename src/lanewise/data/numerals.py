@@ -144,7 +144,10 @@ def guess(texts: Sequence[str]) -> Guess:
     unit = max(units, default="")
     if len(units) > 1 and not (len(units) == 2 and "" in units and is_money(unit)):
         return Guess((), "", tuple(texts), 0)
-    counts = {pair: sum(pattern(*pair).fullmatch(body) is not None for body in like) for pair in DECIMALS}
+    # A pair that reads all of the first is not beaten by one that does not.
+    first = like[:MOST_TRIED]
+    likely = [pair for pair in DECIMALS if all(pattern(*pair).fullmatch(body) for body in first)] or DECIMALS
+    counts = {pair: sum(pattern(*pair).fullmatch(body) is not None for body in like) for pair in likely}
     most = max(counts.values())
     if not most:
         return Guess((), "", tuple(texts), 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.data.numerals import LOOKS, NEARLY, NO_VALUE, Form, Guess, guess, parted
+from lanewise.data.numerals import LOOKS, MOST_TRIED, NEARLY, NO_VALUE, Form, Guess, guess, parted
 from lanewise.data.schema import EXACT, Column, plain
 from lanewise.errors import InputError, one_line
 
@@ -331,6 +331,7 @@ def nearly_numbers(heading: str, found: Guess, codes: Any, names: list[str]) -> 
     wrong = sum(int(count) for name, count in zip(names, counts, strict=True) if name in bad)
     rows = int(counts.sum())
     if not found.fits:
+        names = names[:MOST_TRIED]
         units = [parted(name)[2] for name in names if LOOKS.fullmatch(parted(name)[1])]
         if len(units) < NEARLY * len(names) or not any(units) or len(set(units)) > SHOWN:
             return ()

@@ -68,11 +68,9 @@ def is_table(path: Path) -> bool:
 
 def is_frame(source: Any) -> bool:
     """Whether `source` is a DataFrame of pandas, polars or another library that gives its columns to Arrow."""
-    kind = type(source)
-    given = any(hasattr(kind, name) for name in ("__arrow_c_stream__", "__dataframe__"))
-    return (given and (hasattr(kind, "columns") or hasattr(kind, "schema"))) or (
-        kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "DataFrame"
-    )
+    if any(hasattr(source, name) for name in ("__arrow_c_stream__", "__dataframe__")):
+        return True
+    return type(source).__module__.partition(".")[0] == "pandas" and type(source).__name__ == "DataFrame"
 
 
 def opened(source: Any, where: str, encoding: str | None = None, headings: Sequence[str] = ()) -> Opened:
@@ -127,7 +125,7 @@ def frame_table(frame: Any, where: str) -> Any:
         from pyarrow import interchange
 
         return interchange.from_dataframe(frame)
-    except (pyarrow.ArrowException, TypeError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (pyarrow.ArrowException, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{where} cannot be given to Arrow ({one_line(error)})") from error
 
 

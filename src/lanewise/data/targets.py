@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lanewise.data.arrays import NUMBER_THEM, as_tensor, check_finite, listed
+from lanewise.data.class_errors import ClassError
 from lanewise.errors import InputError
 
 Target: TypeAlias = Literal["class", "number", "tokens", "none"]
@@ -231,7 +232,7 @@ def balanced_weights(y: torch.Tensor, classes: int, rows: torch.Tensor | None = 
     labels = y if rows is None else y[rows]
     counts = torch.bincount(labels, minlength=classes).tolist()
     if 0 in counts:
-        raise InputError(f"class {counts.index(0)} has no training row: classes cannot be weighted by their counts")
+        raise ClassError(counts.index(0), "{} has no training row: classes cannot be weighted by their counts")
     return tuple(len(labels) / (classes * count) for count in counts)
 
 
