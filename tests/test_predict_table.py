@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import lanewise as lw
 from lanewise.cli import app
+from lanewise.data.new_rows import encode
 from lanewise.predictor import Predictor, save_model
 from lanewise.train import train
 
@@ -118,7 +119,7 @@ def without(*names: str) -> dict[str, list[Any]]:
         (__file__, "a file of unknown kind; must be a table"),
         (without("size", "built"), "has no columns 'size', 'built'; must have all that were trained on: colour"),
         (without("size"), "has no column 'size'"),
-        (NEW | {"size": ["1.5", "x"]}, "'size' has '1.5', 'x': must be number, decimal comma, as in training"),
+        (NEW | {"size": ["1.5", "x"]}, "'size' has '1.5', 'x': must be as in training .number, decimal comma"),
         (NEW | {"size": [float("inf"), 1.0]}, "'size' has 1 infinite values"),
         (NEW | {"size": [[1], [2]]}, "column 'size' is list"),
         (NEW | {"built": [1, 2]}, "'built' is int64: must hold dates, as in training"),
@@ -153,6 +154,17 @@ def test_whole_numbers_that_are_names_are_found_by_their_digits(tmp_path: Path) 
     (tmp_path / "b.csv").write_text(f"key,code\n{big + 1},01\n{big + 2},00\n")
     assert predictor.encode(tmp_path / "b.csv").tolist() == [[0, 1, 0, 0, 1], [0, 0, 1, 1, 0]]
     assert predictor.encode({"key": [big + 1], "code": ["01"]}).tolist() == [[0, 1, 0, 0, 1]]
+
+
+def test_dates_are_read_in_the_form_of_training_or_as_iso(tmp_path: Path) -> None:
+    lines = "".join(f"{row % 28 + 1:02}.02.2020 12:00,{row % 3}.5\n" for row in range(60))
+    (tmp_path / "a.csv").write_text("day,y\n" + lines)
+    source = lw.load(tmp_path / "a.csv", target="number", target_column="y")
+    assert source.schema is not None
+    for text in ("03.02.2020 12:00", "2020-02-03 12:00", "2020-02-03T12:00:00"):
+        assert encode(source.schema, {"day": [text]}).x.tolist() == [[2020, 2, 0, 18295.5, 12]]
+    with pytest.raises(lw.InputError, match="must be dates as in training"):
+        encode(source.schema, {"day": ["02/03/2020 12:00"]})
 
 
 def test_a_model_of_arrays_takes_no_table(saved: tuple[Path, lw.Task], tmp_path: Path) -> None:

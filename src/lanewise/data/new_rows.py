@@ -151,7 +151,10 @@ def column_like(schema: ColumnSchema, values: Any) -> Column:
     form = replace(form, missing=gone)
     held = [name for name in names if name not in gone]
     if schema.kind == "date":
-        days = days_of_text(text, form)
+        # ISO 8601 cannot be mistaken.
+        days = next(
+            (days for one in (form, replace(form, date="")) if (days := days_of_text(text, one)) is not None), None
+        )
         if days is None:
             written = form.date or ("ISO 8601 with a time zone" if form.zone else "ISO 8601 without a time zone")
             raise ColumnError(f"has {listed(held)}: must be dates as in training ({written})")
@@ -165,7 +168,7 @@ def column_like(schema: ColumnSchema, values: Any) -> Column:
     else:
         read = [seconds_of(name) if TIME.fullmatch(name) else None for name in held]
     if bad := [name for name, value in zip(held, read, strict=True) if value is None]:
-        raise ColumnError(f"has {listed(bad)}: must be {schema.taken_for.removesuffix(SAME)}, as in training")
+        raise ColumnError(f"has {listed(bad)}: must be as in training ({schema.taken_for.removesuffix(SAME)})")
     known = dict(zip(held, read, strict=True))
     return Column(schema.name, spread([known.get(name, np.nan) for name in names], codes), kind=schema.kind)  # type: ignore[misc]
 

@@ -170,7 +170,8 @@ def date_parts(days: "np.ndarray[Any, Any]", hours: bool) -> "list[np.ndarray[An
     months = dates.astype("datetime64[M]").astype(np.int64)
     parts = [1970 + months // 12, months % 12 + 1, (floor + 3) % 7, days]
     if hours:
-        parts.append((days - floor) * 24)
+        # Microseconds are what float64 holds of a day in these years.
+        parts.append(np.round((days - floor) * 24, 6))
     return [np.where(gone, np.nan, part.astype(np.float64)) for part in parts]
 
 
