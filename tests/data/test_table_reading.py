@@ -332,6 +332,8 @@ def test_a_line_that_says_the_separator_is_no_row(tmp_path):
     path = write(tmp_path / "a.csv", "sep=;\r\na;y\r\n" + "".join(f"{row},5;{row % 2}\r\n" for row in range(ROWS)))
     source = data.load(path, target="y")
     assert (source.feature_names, source.x[1, 0].item()) == (("a",), 1.5)
+    with pytest.raises(InputError, match="cannot be read as a table"):
+        data.load(write(tmp_path / "b.csv", "sep=é\na;y\n1;0\n"), target="y")
 
 
 def test_spaces_around_headings_and_names_do_not_count(tmp_path):

@@ -67,8 +67,8 @@ def read(path: Path, encoding: str | None = None, headings: Sequence[str] = ()) 
         data, separator = rest, told[1]
     else:
         separator = separator_of(data, "\t" if ".tsv" in path.name.lower() else ",", headings)
-    parse = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=b'"' in data)
     try:
+        parse = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=b'"' in data)
         names = column_names(data, separator)
         convert = arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pyarrow.large_string()), strings_can_be_null=True
