@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from lanewise import models
-from lanewise.data import Standardise, TargetScale
+from lanewise.data import Standardise, TargetScale, new_rows
 from lanewise.data.nested import Inputs, leaves, mapped, rebuilt
+from lanewise.data.schema import TableSchema, texts
 from lanewise.errors import InputError, one_line
 from lanewise.files import write_whole
 from lanewise.lanes.adapt import adapted
@@ -36,22 +38,63 @@ class Predictor:
     Attributes:
         model: in evaluation mode; it takes standardised inputs. scale: of the inputs. target_scale: of numeric
             targets, or None.
+        classes: the names of class 0, 1, ..., or None where they had none. schema: how the columns of a table become
+            inputs, or None where it was trained on none. notes: of the last table, what users should know.
     """
 
-    def __init__(self, model: nn.Module, scale: Standardise, target_scale: TargetScale | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        scale: Standardise,
+        target_scale: TargetScale | None,
+        classes: tuple[str, ...] | None = None,
+        schema: TableSchema | None = None,
+    ) -> None:
         self.model, self.scale, self.target_scale = model.eval(), scale, target_scale
+        self.classes, self.schema = classes, schema
+        self.notes: tuple[str, ...] = ()
+
+    def encode(self, x: Any) -> Inputs:
+        """The rows of a table as the inputs that training had, not standardised; columns are taken by their names.
+
+        A category that training had not is 0 in all its features, and a warning counts them.
+
+        Args:
+            x: the path of a table, a DataFrame, or a dict of columns.
+
+        Raises:
+            InputError: a column that is missing or holds something else than in training; a model of no table.
+        """
+        return self._encoded(x, 3)
+
+    def _encoded(self, x: Any, level: int) -> Tensor:
+        """As `encode`; warnings are told as of the caller that many frames away."""
+        if self.schema is None:
+            raise InputError("predict: the model was not trained on a table; give arrays as those it was trained on")
+        found = new_rows.encode(self.schema, x)
+        self.notes = (*found.notes, *found.unseen)
+        for line in found.unseen:
+            warnings.warn(line, stacklevel=level)
+        return found.x
 
     def __repr__(self) -> str:
         unit = "" if self.target_scale is None else "; numbers in the unit of the data"
         return f"Predictor({models.describe(self.model)}{unit})"
 
     @torch.no_grad()
-    def __call__(self, x: Inputs) -> Any:
-        """What the model makes of `x`, nested as in training, each array or tensor [rows, ...].
+    def __call__(self, x: Any) -> Any:
+        """What the model makes of `x`.
+
+        Args:
+            x: inputs nested as in training, each array or tensor [rows, ...]; or, of a model trained on a table, what
+                `encode` takes.
 
         Raises:
             InputError: rows of another shape than those trained on.
         """
+        if new_rows.is_new_table(x) and (self.schema is not None or not isinstance(x, Mapping)):
+            # The decorator is a frame of its own.
+            x = self._encoded(x, 4)
         scale = self.scale
         if isinstance(x, Mapping) and isinstance(scale.mean, dict) and LABELS not in x:
             # What a model computes its own loss from is no part of new rows.
@@ -60,7 +103,33 @@ class Predictor:
         outputs = outputs_of(self.model, scale.apply(tensors, real_type(next(self.model.parameters()).dtype)))
         if self.target_scale is None:
             return outputs
+        if not len(outputs):
+            return outputs.reshape(0, *self.target_scale.mean.shape)
         return self.target_scale.invert(outputs.reshape(len(outputs), *self.target_scale.mean.shape))
+
+    def labels(self, x: Any) -> list[str]:
+        """The name of the likeliest class of every row of `x`, or its number in words where classes have no names.
+
+        Raises:
+            InputError: as calling it does; a model of numbers.
+        """
+        outputs = self(x)
+        if self.target_scale is not None:
+            raise InputError("labels: the model gives numbers, no classes")
+        return [str(name) for name in self.named(outputs)]
+
+    def named(self, outputs: Any) -> list[Any]:
+        """What every row of `outputs` says: the name of the likeliest class (its number without names), or the number.
+
+        Raises:
+            InputError: outputs of another kind.
+        """
+        if isinstance(outputs, Tensor) and self.target_scale is not None and outputs.ndim == 1:
+            return list(outputs.tolist())
+        if self.target_scale is not None or not isinstance(outputs, Tensor) or outputs.ndim != 2:
+            raise InputError("predict: the model gives neither classes nor one number a row")
+        numbers = outputs.argmax(1).tolist()
+        return numbers if self.classes is None else [self.classes[number] for number in numbers]
 
 
 def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
@@ -87,16 +156,20 @@ def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
         },
         "model_state": {"seed": trained.weight_seed, **rest},
         "targets": None if target is None else {"mean": target.mean.tolist(), "std": target.std.tolist()},
+        "classes": None if trained.class_names is None else list(trained.class_names),
+        "table": None if trained.schema is None else trained.schema.to_dict(),
+        "model": trained.model_name,
+        "outputs": trained.classes or (1 if target is None else target.mean.numel()),
     }
     write_whole(Path(path), safetensors.torch.save(weights, {INDEX: json.dumps(index)}))
 
 
-def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) -> Predictor:
+def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Module] | None = None) -> Predictor:
     """The model that `lanewise train --save` wrote.
 
     Args:
-        model: the function that makes a new one, as given to the race; it is called with the recipe's width if that has
-            one, and the recipe's normalisation is put into it.
+        model: the function that makes a new one, as given to the race, or its name; it is called with the recipe's
+            width if that has one, and the recipe's normalisation is put into it. May be left out where it is built in.
 
     Raises:
         InputError: no such file, another format, or weights that do not fit the model.
@@ -114,6 +187,11 @@ def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) ->
         shapes = zip(inputs["shapes"], inputs["types"], strict=True)
         example = rebuilt(like(inputs["kind"]), [torch.zeros(2, *s, dtype=getattr(torch, t)) for s, t in shapes])
         scale = Standardise(*(statistics(example, inputs[name]) for name in ("mean", "std")))
+        classes = None if index.get("classes") is None else texts(index["classes"])
+        schema = None if index.get("table") is None else TableSchema.from_dict(index["table"])
+        if schema is not None and len(schema.features) != leaves(example)[0].shape[-1]:
+            raise ValueError(f"{len(schema.features)} features of columns for inputs {inputs['shapes']}")
+        model = factory_of(where, model, index, example)
         of_targets = [torch.tensor((targets or {}).get(name, 0.0), dtype=torch.float64) for name in ("mean", "std")]
     except InputError:
         raise
@@ -130,7 +208,20 @@ def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) ->
         restore(models.converted(changed, max(kinds, key=lambda kind: kind.itemsize)), weights, rest)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where}: its weights do not fit the model: {one_line(error)}") from error
-    return Predictor(changed, scale, TargetScale(*of_targets) if targets else None)
+    return Predictor(changed, scale, TargetScale(*of_targets) if targets else None, classes, schema)
+
+
+def factory_of(where: str, model: Any, index: Mapping[str, Any], example: Inputs) -> Callable[..., nn.Module]:
+    """The function that makes the model: the one given, that of the name given, or that of a built-in on record."""
+    if model is not None and not isinstance(model, str):
+        made: Callable[..., nn.Module] = model
+        return made
+    name = index.get("model") if model is None else model
+    if model is None and (not isinstance(name, str) or name.partition(":")[0] not in models.BUILT_IN):
+        raise InputError(
+            f"{where}: its model is your own; give the function that makes it, or its name: module:factory"
+        )
+    return models.build(str(name), tuple(leaves(example)[0].shape[1:]), int(index.get("outputs", 1)))
 
 
 def kind_of(nested: Inputs) -> Any:

@@ -12,7 +12,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from lanewise import models
 from lanewise.data import BUILT_IN, Source, balanced_weights, load
 from lanewise.data.measured import input_notes
-from lanewise.data.nested import Inputs, Targets, leaves, shapes
+from lanewise.data.nested import Inputs, Targets, leaves, mapped, shapes
 from lanewise.data.standardise import as_given, is_tokens
 from lanewise.errors import InputError, one_line
 from lanewise.objectives import (

@@ -21,6 +21,7 @@ from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
 from lanewise.bridges.torch_rules import RuleOptimizer
 from lanewise.data import Split, Standardise, TargetScale, hold_out
 from lanewise.data.nested import Inputs, Targets, leaves, row_count, take
+from lanewise.data.schema import TableSchema
 from lanewise.errors import InputError
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.cohort import evaluation_points
@@ -73,6 +74,10 @@ class Trained:
     example: Inputs
     weights_of: int
     weight_seed: int = 0
+    classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+    schema: TableSchema | None = None
+    model_name: str | None = None
 
     def __repr__(self) -> str:
         scores = {"validation": self.validation, "test": self.test}
@@ -188,17 +193,12 @@ def train(
         hook.remove()
     scales_of = (rows.scale, rows.target_scale)
     weights_of = waiting.step if waiting.best else steps
+    data = task.source
     return Trained(
-        final,
-        validation,
-        test,
-        (zeros.zeros, zeros.total),
-        recipe,
-        *scales_of,
-        step.example,
-        weights_of,
-        weight_seed=rows.weight_seed,
-    )
+        final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
+        weight_seed=rows.weight_seed, classes=data.classes, class_names=data.class_names, schema=data.schema,
+        model_name=task.names.get("model"),
+    )  # fmt: skip
 
 
 def batches(feed: Feed, steps: int) -> Iterator[tuple[Inputs, Targets]]:

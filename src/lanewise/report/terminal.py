@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from lanewise.data import Source
 from lanewise.recipe_file import dump
 from lanewise.report.console import SafeConsole
 from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_words, time_words
@@ -24,6 +25,8 @@ REFRESHES = 4
 LINES_AROUND_THE_TABLE = 8
 WIDE, NARROW = 76, 52
 """Columns of a terminal from which on a table shows all it has, and below which it shows only what matters most."""
+MOST_COLUMNS = 40
+"""Columns of a table of data that are shown before a run."""
 QUIET_SECONDS = 60.0
 """Without a terminal: how long a slow race stays silent at most."""
 
@@ -33,6 +36,28 @@ class Display(Observer, AbstractContextManager["Display"]):
 
     def __exit__(self, *exception: object) -> None:
         """Nothing stays open."""
+
+
+def print_columns(source: Source, console: Console) -> None:
+    """What every column of a table was taken for and what was filled in, and what users should know of its reading."""
+    if source.schema is None:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("column", "taken for", "missing"):
+        table.add_column(heading, overflow="fold")
+    rows = source.schema.summary
+    for name, taken, filled in rows[:MOST_COLUMNS]:
+        table.add_row(Text(name), Text(taken), Text(filled))
+    target = "class" if source.classes else "number"
+    if source.class_names:
+        target = f"{source.classes} classes: {', '.join(source.class_names[:8])}"
+        target += ", ..." if len(source.class_names) > 8 else ""
+    table.add_row(Text(source.schema.target), Text(f"to be learnt: {target}"), Text(""))
+    console.print(table)
+    if len(rows) > MOST_COLUMNS:
+        console.print(Text(f"and {len(rows) - MOST_COLUMNS} more columns"))
+    for note in source.notes:
+        console.print(Text(note), soft_wrap=True)
 
 
 def observer(console: Console | None = None) -> Display:
