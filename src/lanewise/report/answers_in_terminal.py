@@ -67,7 +67,7 @@ def compared_table(compared: Sequence[Compared], first: str, ground: Ground, wid
         verdict = "best" if one.difference is None else "worse" if one.told_apart else "as good?"
         cells: list[str | Text] = [
             _line(one.scored.name),
-            score_words(one.scored.scores, ground.kind),
+            score_words(one.scored.scores, ground.kind, one.score.mean),
             lead_cell,
             verdict,
         ]

@@ -56,7 +56,9 @@ def outcomes(study: Study) -> list[Outcome]:
         reached = max((points[-1][0] for points in candidate.curves.values() if points), default=0.0)
         if state == DIVERGED:
             # Its lanes are carried on as NaN until the next rung, so their curves say nothing about how far it came.
-            reached = min(candidate.diverged.values()) / run_length(study, candidate.recipe)[0]
+            reached = (
+                min(candidate.diverged.values()) / run_length(study, candidate.recipe)[0] if candidate.diverged else 1.0
+            )
         rank = (WINNER, FINALIST, FINISHED, LEFT, DIVERGED).index(state)
         order = confirmed.index(candidate.number) if candidate.number in confirmed else 0
         found.append(((rank, order, -reached, *standing(candidate)), candidate, state, words, reached))
@@ -79,6 +81,8 @@ def _state(candidate: Candidate, confirmed: Sequence[int], repeats: int) -> tupl
         lost, step = len(candidate.diverged), min(candidate.diverged.values())
         where = "" if lost == repeats else f" in {lost} of {repeats} repeats"
         return DIVERGED, f"diverged at step {step:,}{where}"
+    if candidate.left_at is None and not candidate.scored:
+        return DIVERGED, "no finite score"
     if candidate.left_at is not None:
         return LEFT, f"left at {candidate.left_at:.0%}"
     return FINISHED, "finished"

@@ -17,6 +17,7 @@ from lanewise.report.words import counted, describe, lead_unit, lead_words, loss
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
+from lanewise.study.wording import trimmed_words
 
 REFRESHES = 4
 """Per second: enough for a clock that runs, and too few to be felt beside the training."""
@@ -158,10 +159,12 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         repeats = len(verdict.finalists[0].scores)
         console.print()
         console.print(
-            Text(f"Finalists, on the validation rows of {counted(repeats, 'fresh repeat')}:", style="dim"),
+            Text(f"Finalists, on the validation examples of {counted(repeats, 'new training run')}:", style="dim"),
             soft_wrap=False,
         )
         wrapped(console, finalists_table(verdict, console.width))
+        if trimmed := trimmed_words(repeats, verdict.kind):
+            wrapped(console, Text(trimmed, style="dim"))
     console.print()
     console.print(Text("The winner's recipe:", style="dim"), soft_wrap=False)
     # As it stands in the file: a line broken by us could not be copied.
@@ -192,7 +195,7 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     for finalist in verdict.finalists:
         cells: list[str | Text] = [
             str(finalist.candidate),
-            score_words(finalist.scores, verdict.kind),
+            score_words(finalist.scores, verdict.kind, finalist.mean),
             *_lead(finalist, verdict, width >= NARROW),
         ]
         if width >= WIDE:
@@ -226,6 +229,7 @@ def _left(seconds: float | None) -> list[str]:
 
 
 def _field(progress: Progress) -> str:
+    lost = f", {progress.diverged} diverged" if progress.diverged else ""
     if not progress.drops:
-        return f"{counted(progress.drawn, 'recipe')}, all to the end"
-    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"
+        return f"{counted(progress.drawn, 'recipe')}, all to the end{lost}"
+    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in{lost}"
