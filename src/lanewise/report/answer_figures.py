@@ -45,12 +45,9 @@ def rows_figure(
     labels: list[Json] = []
     for at, row in enumerate(rows):
         interval = row.interval
-        words = list(
-            lead_words(interval, ground.kind)
-            if sides
-            else ground.kind.interval_words([interval.mean, interval.low, interval.high], 2)
-        )
-        words = " to ".join(ends)
+        three = [interval.mean, interval.low, interval.high]
+        mean, *bounds = lead_words(interval, ground.kind) if sides else ground.kind.interval_words(three, 2)
+        words = " to ".join(bounds)
         hover = f"<b>{plain(row.label)}</b><br>{plain(row.hover)}<br>{mean}, {words}<extra></extra>"
         data += [
             {
@@ -117,8 +114,7 @@ def lead_figure(answer: ComparisonAnswer) -> Figure:
     caption = (
         f"Dot and bar: {best.name} minus the recipe named, mean over {counted(ground.repeats, 'repeat')} with 95% "
         f"intervals{' that hold all at once' if others > 1 else ''}. Small strokes: single repeats, in each of which "
-        "all recipes saw the same rows, batches and initial weights. A bar that reaches across zero means: too close to "
-        "call."
+        "all recipes saw the same rows, batches and initial weights. A bar that reaches across zero: too close to call."
     )
     across = f"lead of {best.name} in {ground.metric}{unit_words(ground)}"
     return rows_figure("leads", title, caption, rows, across, ground, ("← other better", f"{best.name} better →"))
@@ -174,7 +170,7 @@ def sweep_figure(answer: SweepAnswer) -> Figure:
     caption = (
         f"Mean over {counted(ground.repeats, 'fold' if ground.repeats == ground.folds else 'repeat')}; band: 95% "
         "interval of each value by itself. Filled dots are too close to the best, in colour, to call; small dots "
-        "are single repeats. Values are compared on the same rows, so one may be clearly better even where bands overlap."
+        "are single repeats. Values are compared on the same rows, so one can be better even where bands overlap."
     )
     if numbers is None:
         rows = [

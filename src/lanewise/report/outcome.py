@@ -81,11 +81,9 @@ def _state(candidate: Candidate, confirmed: Sequence[int], repeats: int) -> tupl
         lost, step = len(candidate.diverged), min(candidate.diverged.values())
         where = "" if lost == repeats else f" in {lost} of {repeats} repeats"
         return DIVERGED, f"diverged at step {step:,}{where}"
-    if candidate.left_at is None and not candidate.scored:
-        return DIVERGED, "no finite score"
     if candidate.left_at is not None:
         return LEFT, f"left at {candidate.left_at:.0%}"
-    return FINISHED, "finished"
+    return FINISHED, "finished" if candidate.scored else "finished without a score"
 
 
 @dataclass(frozen=True)

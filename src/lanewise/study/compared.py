@@ -91,9 +91,10 @@ class ComparisonAnswer(Answer):
     def sentences(self) -> list[str]:
         first, second, ground = self.compared[0], self.compared[1], self.ground
         kind, same = ground.kind, self.equals
+        direction = "" if kind.greater_is_better else "; less is better"
         lines = [
-            f"{first.scored.name} is {'ahead' if same else 'best'}: {ground.metric} {score_words(first.score, ground)} on "
-            f"validation examples, over {ground.repeats} repeats{'' if kind.greater_is_better else '; less is better'}."
+            f"{first.scored.name} is {'ahead' if same else 'best'}: {ground.metric} "
+            f"{score_words(first.score, ground)} on validation examples, over {ground.repeats} repeats{direction}."
         ]
         gap = second.difference
         assert gap is not None

@@ -1,4 +1,4 @@
-"""Candidates compared: intervals for their differences, and the chance of each to be the best. Pure numbers, no torch."""
+"""Candidates compared: intervals for their differences, and the chance of each to be the best. Pure numbers."""
 
 import numpy as np
 import scipy

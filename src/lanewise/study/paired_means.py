@@ -90,7 +90,7 @@ class PairedMeans:
         repeats: how many. distinct_rows: how many the comparison rests on; None if that is not known.
         row_freedom: degrees of freedom of `rows` where `row_noise` is None; None where they are those of `run`.
         sampled: the part of `run` that comes of the rows each repeat draws, where `row_noise` is None; None if that is
-            not known.
+            not known. overlap: where `rows` is taken to be this multiple of a single repeat's variance.
     """
 
     mean: np.ndarray
@@ -102,6 +102,7 @@ class PairedMeans:
     distinct_rows: int | None = None
     row_freedom: float | None = None
     sampled: np.ndarray | None = None
+    overlap: float | None = None
 
     def parts(self, one: int, other: int) -> tuple[float, float]:
         """The squared error of the difference of two means: (over new runs, over the rows that repeats share)."""
@@ -195,13 +196,19 @@ def paired_means(
         freedom = np.full(candidates, kept - 1.0)
         distinct = None if count is None or not overlap else round(count * (1 + 1 / overlap))
         of_rows, row_freedom, sampled = run * overlap * scale * repeats, None, None
+        known_overlap = overlap or None
         if rows is not None:
             noise = row_noise(rows)
             measured = noise.shared * noise.between
             sampled = scale * np.asarray(noise.within / noise.size - measured)
             if _over_pairs(measured) > _over_pairs(of_rows):
                 of_rows, distinct, row_freedom = measured, noise.distinct, noise.shared_rows
-        return PairedMeans(mean, run * scale, of_rows, freedom, None, repeats, distinct, row_freedom, sampled)
+                known_overlap = None
+            else:
+                distinct = noise.distinct
+        return PairedMeans(
+            mean, run * scale, of_rows, freedom, None, repeats, distinct, row_freedom, sampled, known_overlap
+        )
     return means_of(scores, row_noise(rows))
 
 

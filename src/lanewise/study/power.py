@@ -25,7 +25,7 @@ from lanewise.study.paired_means import PairedMeans, of_difference
 MOST_REPEATS, MOST_TIMES_ROWS = 500, 100.0
 POWER = 0.8
 """With which chance what is advised would separate them, were the errors as estimated."""
-POWER_ON_AVERAGE = 0.65
+POWER_ON_AVERAGE = 0.7
 """The same on average over how large the errors may be, as far as so few repeats tell."""
 NODES = (np.arange(40) + 0.5) / 40
 
@@ -47,7 +47,7 @@ def to_settle(means: PairedMeans, winner: int, other: int) -> Settling:
     """How many more repeats, or rows, or both, would separate `winner` from `other`, more likely than not.
 
     Asked for is the least of: repeats alone, rows alone, both (such that they cost least together). Enough is what has
-    a power of 80% with the errors as estimated, and of 65% on average over what the errors may be, by the bound of
+    a power of 80% with the errors as estimated, and of 70% on average over what the errors may be, by the bound of
     `with_best` for so many repeats and rows. How often that separates them: `python -m bench calibration`.
     """
     seen = abs(float(means.mean[winner] - means.mean[other]))
@@ -120,13 +120,19 @@ class _Parts:
         fewer = self.means.repeats / repeats
         # Rows tell better than a few repeats what rows do: by chance the repeats can have come out more alike.
         training = np.maximum(0.0, run - self.sampled)
-        return np.asarray((training + self.sampled / times) * fewer + self.lasting / times)
+        run = training + self.sampled / times
+        if self.means.overlap is not None:
+            # What repeats share is taken for a share of all that one of them varies by, of training, too.
+            return np.asarray(run * fewer + run * self.means.overlap * self.means.repeats)
+        return np.asarray(run * fewer + self.lasting / times)
 
     def _bound(self, repeats: int, times: float, variance: float) -> float:
         """Standard errors that the difference must reach, by the freedom that so many repeats and rows have."""
         means = self.means
         lone = self.run_freedom * (repeats - 1) / (means.repeats - 1)
         lasting = self.lasting / times
+        if means.overlap is not None:
+            lasting = variance * means.overlap * repeats / (1 + means.overlap * repeats)
         if means.row_noise is not None:
             error = means.row_noise.grown(repeats / means.repeats, times).uncertainty(*self.pair)
             freedom = variance**2 / error if error > 0 else critical.MOST_FREEDOM
