@@ -5,9 +5,9 @@ Of candidate c, run r and row m the score is
     expected[c] + run[c, r] + row[c, m] + rest[c, r, m],
 
 all normal. Row noise is the standard error of one repeat's mean by its rows (row and rest together); training noise is
-the standard deviation of `run`, given as a multiple of it. Either all repeats score the same rows, as test rows are scored
-(`same rows`), or every repeat draws a quarter of a pool (`splits`). Ties of the best two are tried again with what was
-advised and with the lead that was seen as the true one, or with the true one, if it is that of studies at all.
+the standard deviation of `run`, given as a multiple of it. Either all repeats score the same rows, as test rows are
+scored (`same rows`), or every repeat draws a quarter of a pool (`splits`). Ties of the best two are tried again with
+what was advised, and with the lead that was seen as the true one, or with the true one of the simulation.
 """
 
 from collections.abc import Iterator

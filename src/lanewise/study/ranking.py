@@ -19,6 +19,7 @@ from lanewise.study.comparison import (
 from lanewise.study.rounding import CERTAIN, mean_of
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.statistics import Interval, middle_of, score_interval
+from lanewise.study.tails import skew_aware_interval, tails_words
 from lanewise.study.verdict import Finalist
 
 
@@ -167,12 +168,13 @@ class Tested:
     Attributes:
         winner: its test metric, in the metric's own direction. runner_up, baseline: winner minus the other, above zero
             where the winner is better; None where there is no such other, or fewer than two repeats in which both have
-            a score. Each interval stands for itself: nothing was chosen by these rows.
+            a score. Each interval stands for itself: nothing was chosen by these rows. heavy_tails: see `tails_words`.
     """
 
     winner: Interval
     runner_up: Interval | None = None
     baseline: Interval | None = None
+    heavy_tails: str | None = None
 
 
 def intervals_on_test_rows(
@@ -211,7 +213,8 @@ def intervals_on_test_rows(
         return lead_of(winner[both], rows[other][both])
 
     return Tested(
-        score_interval(kind.turned(sound), kind.fraction),
+        skew_aware_interval(kind.turned(sound), kind.fraction),
         lead(finalists[1].candidate) if len(finalists) > 1 else None,
         None if baseline is None or baseline == finalists[0].candidate else lead(baseline),
+        None if kind.fraction else tails_words(sound),
     )
