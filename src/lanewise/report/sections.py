@@ -27,7 +27,7 @@ from lanewise.report.words import (
     lead_unit,
     lead_words,
     loss_words,
-    score_words,
+    score_column,
     time_words,
 )
 from lanewise.study.race import Study
@@ -112,9 +112,10 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         ("best?", True),
         ("recipe", False),
     ]
+    column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
     rows = [
-        ("winner" if at == 0 else "finalist", _finalist(one, verdict, colour(at)))
-        for at, one in enumerate(verdict.finalists)
+        ("winner" if at == 0 else "finalist", _finalist(one, verdict, colour(at), score))
+        for at, (one, score) in enumerate(zip(verdict.finalists, column, strict=True))
     ]
     trimmed = trimmed_words(study.confirm, verdict.kind)
     return section(
@@ -127,7 +128,7 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
     )
 
 
-def _finalist(one: Finalist, verdict: Verdict, dot: str) -> list[Cell]:
+def _finalist(one: Finalist, verdict: Verdict, dot: str, score: str) -> list[Cell]:
     lead, kind = one.difference, verdict.kind
     words = [Cell(place_words(one, verdict)), *[Cell("")] * 2]
     if lead is not None:
@@ -138,7 +139,7 @@ def _finalist(one: Finalist, verdict: Verdict, dot: str) -> list[Cell]:
     return [
         words[0],
         Cell(str(one.candidate), dot=dot),
-        Cell(score_words(one.scores, kind, one.mean)),
+        Cell(score),
         *words[1:],
         recipe,
     ]

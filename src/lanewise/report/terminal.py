@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.recipe_file import dump
-from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_words, time_words
+from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_column, time_words
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
@@ -192,10 +192,11 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     if width >= WIDE:
         table.add_column("best?", justify="right", no_wrap=True)
         table.add_column("recipe")
-    for finalist in verdict.finalists:
+    column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
+    for finalist, score in zip(verdict.finalists, column, strict=True):
         cells: list[str | Text] = [
             str(finalist.candidate),
-            score_words(finalist.scores, verdict.kind, finalist.mean),
+            score,
             *_lead(finalist, verdict, width >= NARROW),
         ]
         if width >= WIDE:

@@ -1,6 +1,7 @@
 """Recipes, numbers and times in words short enough for a line or a cell of a table."""
 
 import math
+from collections.abc import Sequence as Sequential
 from dataclasses import fields
 from typing import Any
 
@@ -28,7 +29,7 @@ from lanewise.parts.schedules import (
 )
 from lanewise.recipe import Recipe, timed_fields
 from lanewise.study.rounding import mean_of
-from lanewise.study.score_kind import ScoreKind
+from lanewise.study.score_kind import ScoreKind, plain_numbers
 from lanewise.study.statistics import middle_of
 from lanewise.study.wording import MINUS, lead_words, signed
 
@@ -44,6 +45,7 @@ __all__ = [
     "loss_words",
     "peak",
     "rule_words",
+    "score_column",
     "score_words",
     "shape_words",
     "short",
@@ -200,6 +202,20 @@ def score_words(scores: NDArray[np.float64], kind: ScoreKind, mean: float | None
     if lost:
         return f"{lost} of {len(scores)} diverged"
     return kind.words(mean_of(scores if kind.fraction else middle_of(scores)) if mean is None else mean, 2)
+
+
+def score_column(rows: Sequential[tuple[NDArray[np.float64], float | None]], kind: ScoreKind) -> list[str]:
+    """`score_words` of several recipes below each other, all with the same decimals.
+
+    Args:
+        rows: the scores of each over repeats [repeats], and the mean that they are compared by, if it is known.
+    """
+    if kind.fraction:
+        return [score_words(scores, kind, mean) for scores, mean in rows]
+    means = [mean_of(middle_of(scores)) if mean is None else mean for scores, mean in rows]
+    sound = [bool(np.isfinite(scores).all()) for scores, _ in rows]
+    shown = iter(plain_numbers([mean for mean, whole in zip(means, sound, strict=True) if whole]))
+    return [next(shown) if whole else score_words(scores, kind) for (scores, _), whole in zip(rows, sound, strict=True)]
 
 
 def lead_unit(kind: ScoreKind) -> str:

@@ -25,7 +25,7 @@ from lanewise.study.paired_means import PairedMeans, of_difference
 MOST_REPEATS, MOST_TIMES_ROWS = 500, 100.0
 POWER = 0.8
 """With which chance what is advised would separate them, were the errors as estimated."""
-POWER_ON_AVERAGE = 0.7
+POWER_ON_AVERAGE = 0.8
 """The same on average over how large the errors may be, as far as so few repeats tell."""
 NODES = (np.arange(40) + 0.5) / 40
 

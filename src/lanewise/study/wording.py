@@ -48,7 +48,8 @@ def score_words(score: Interval, kind: ScoreKind) -> str:
     >>> score_words(Interval(0.97777, 0.9712, 0.98444, 3), ScoreKind())
     '97.8% (95% CI 97.1% to 98.4%)'
     """
-    mean, low, high = kind.interval_words([score.mean, score.low, score.high])
+    words = kind.interval_words([score.mean, score.low, score.high])
+    mean, low, high = (MINUS + word[1:] if word.startswith("-") else word for word in words)
     return f"{mean} (95% CI {low} to {high})"
 
 
