@@ -22,7 +22,7 @@ from lanewise.study.question import Answer, Ground
 from lanewise.study.side_by_side import SideBySide
 from lanewise.study.statistics import Interval
 from lanewise.study.sweep import Sweep, SweepAnswer
-from lanewise.study.wording import trimmed_words
+from lanewise.study.wording import means_words
 from lanewise.task import Task
 
 WORDS = {"compare": "compared", "ablate": "taken apart", "sweep": "swept"}
@@ -263,7 +263,7 @@ def _on_what(answer: Answer) -> str:
         f"Every recipe was trained to the end {how}, on {train:,} rows, and scored on {valid:,} others; each repeat is "
         "one split, one set of initial weights and one order, shared by all. No race with this seed uses these "
         "repeats, and no test row was touched."
-    ) + (f" {trimmed}" if (trimmed := trimmed_words(ground.repeats, ground.kind)) else "")
+    ) + f" {means_words(ground.repeats, ground.kind, worths=isinstance(answer, AblationAnswer))}"
 
 
 def best_recipe(answer: Answer, task: Task) -> str:

@@ -18,6 +18,7 @@ from lanewise.study.compared import Compared, ComparisonAnswer
 from lanewise.study.question import Answer, Ground
 from lanewise.study.statistics import Interval
 from lanewise.study.sweep import SweepAnswer
+from lanewise.study.wording import means_words
 
 MOST_PAIRS = 10
 """Shown in a terminal; the report has all."""
@@ -45,6 +46,7 @@ def print_answer(answer: Answer, console: Console) -> None:
             console.print(Text(plot(answer, console.width)), soft_wrap=True)
     if isinstance(answer, ComparisonAnswer):
         wrapped(console, compared_table(answer.compared, "recipe", answer.ground, console.width))
+        wrapped(console, Text(means_words(answer.ground.repeats, answer.ground.kind), style="dim"))
     console.print()
     console.print(Text("The best recipe:", style="dim"), soft_wrap=False)
     # As it stands in the file: a line broken by us could not be copied.

@@ -32,7 +32,7 @@ from lanewise.report.words import (
 )
 from lanewise.study.race import Study
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
-from lanewise.study.wording import trimmed_words
+from lanewise.study.wording import means_words
 
 SHORT_TABLE = 15
 """Rows of the leaderboard that are shown at first; `page.css` hides the rest."""
@@ -117,12 +117,11 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         ("winner" if at == 0 else "finalist", _finalist(one, verdict, colour(at), score))
         for at, (one, score) in enumerate(zip(verdict.finalists, column, strict=True))
     ]
-    trimmed = trimmed_words(study.confirm, verdict.kind)
     return section(
         "How sure is it?",
         figure_block(figure),
         table(heads, rows),
-        quiet(trimmed) if trimmed else "",
+        quiet(means_words(study.confirm, verdict.kind)),
         intro=f"The best {counted(len(verdict.finalists), 'recipe')} of the race trained again from "
         f"{counted(study.confirm, 'fresh start')}, on splits of the data that the race had not used.",
     )

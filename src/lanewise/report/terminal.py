@@ -17,7 +17,7 @@ from lanewise.report.words import counted, describe, lead_unit, lead_words, loss
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
-from lanewise.study.wording import trimmed_words
+from lanewise.study.wording import means_words
 
 REFRESHES = 4
 """Per second: enough for a clock that runs, and too few to be felt beside the training."""
@@ -163,8 +163,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
             soft_wrap=False,
         )
         wrapped(console, finalists_table(verdict, console.width))
-        if trimmed := trimmed_words(repeats, verdict.kind):
-            wrapped(console, Text(trimmed, style="dim"))
+        wrapped(console, Text(means_words(repeats, verdict.kind), style="dim"))
     console.print()
     console.print(Text("The winner's recipe:", style="dim"), soft_wrap=False)
     # As it stands in the file: a line broken by us could not be copied.

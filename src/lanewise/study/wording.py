@@ -145,17 +145,22 @@ def candidates_named(numbers: Sequence[int]) -> str:
     return f"candidate{'s' * (len(numbers) > 1)} {listed([str(number) for number in numbers])}"
 
 
-def trimmed_words(repeats: int, kind: ScoreKind) -> str:
-    """Which means scores and leads are, where they are not the means of all repeats; else nothing.
+def means_words(repeats: int, kind: ScoreKind, worths: bool = False) -> str:
+    """Which means the scores and leads of a table are, as a note beside it; `worths`: of an ablation.
 
-    >>> trimmed_words(8, PLAIN)[:40], trimmed_words(8, FRACTION)
-    ('Scores and leads are trimmed means: the ', '')
+    >>> means_words(8, PLAIN)[:35], means_words(8, FRACTION)
+    ('Scores and leads are trimmed means,', 'Leads are worked out before scores are rounded.')
     """
+    rounded = f"{'Worths' if worths else 'Leads'} are worked out before scores are rounded."
     cut = (repeats - len(middle_of(np.arange(repeats)))) // 2
     if kind.fraction or not cut:
-        return ""
+        return rounded
     most = "best and the worst training run" if cut == 1 else f"{cut} best and {cut} worst training runs"
-    return f"Scores and leads are trimmed means: the {most} of each recipe, beside the others', are left out."
+    if worths:
+        return (
+            f"Worths are trimmed means of paired differences, so they need not be differences of the scores. {rounded}"
+        )
+    return f"Scores and leads are trimmed means, without the {most} of each recipe, compared with the others. {rounded}"
 
 
 def far_out(scores: np.ndarray) -> bool:
