@@ -47,11 +47,15 @@ def test_each_is_compared_with_the_winner() -> None:
     found = finalists()
     means = paired_means(METRIC, 1 / 3)
     behind_7, behind_5 = with_best(means, 1)
-    assert [finalist.difference for finalist in found] == [None, behind_5, behind_7]
+    assert found[0].difference is None
+    for finalist, expected in zip(found[1:], (behind_5, behind_7), strict=True):
+        assert finalist.difference is not None
+        # Sums may be added up in another order.
+        assert finalist.difference.to_dict() == pytest.approx(expected.to_dict())
     assert behind_5.mean == pytest.approx(0.0025)
     assert behind_7.mean == pytest.approx(0.165)
     assert [finalist.told_apart for finalist in found] == [False, False, True]
-    assert [finalist.chance for finalist in found] == chances_of_best(means)[[1, 2, 0]].tolist()
+    assert [finalist.chance for finalist in found] == pytest.approx(chances_of_best(means)[[1, 2, 0]].tolist())
     assert [finalist.settling is None for finalist in found] == [True, False, True]
 
 
@@ -301,3 +305,68 @@ def test_the_winner_and_those_like_it() -> None:
 def test_printed_it_is_its_sentences() -> None:
     found = verdict(finalists())
     assert str(found).splitlines() == found.sentences()
+
+
+def test_no_finalist_has_a_greater_chance_than_one_before_it() -> None:
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        # Means that are nearly alike, and one candidate that varies far more.
+        scores = 0.9 + np.array([[0.002], [0.002], [0.02]]) * generator.standard_normal((3, 6))
+        for kind in (ScoreKind(), ScoreKind(fraction=False)):
+            listed = rank_finalists([0, 1, 2], RECIPES, scores, np.ones((3, 6)), 0.3, kind=kind)
+            chances = [one.chance or 0.0 for one in listed]
+            assert chances == sorted(chances, reverse=True)
+            assert sum(chances) == pytest.approx(1.0)
+            assert [one.mean for one in listed] == sorted((one.mean or 0.0 for one in listed), reverse=True)
+
+
+@pytest.mark.parametrize("greater", [True, False])
+@pytest.mark.parametrize("fraction", [True, False])
+def test_a_lead_is_the_difference_of_the_means_that_are_shown(fraction: bool, greater: bool) -> None:
+    kind = ScoreKind(greater, fraction)
+    turned = np.random.default_rng(1).uniform(0.2, 0.8, (3, 8)) * (1 if greater else -1)
+    listed = rank_finalists([0, 1, 2], RECIPES, turned, np.ones((3, 8)), 0.3, kind=kind)
+    for one in listed[1:]:
+        assert one.difference is not None
+        assert one.mean is not None
+        assert listed[0].mean is not None
+        assert one.difference.mean == pytest.approx(kind.turned(listed[0].mean - one.mean))
+        assert one.difference.mean >= 0
+
+
+def test_equal_means_are_a_tie_whatever_the_order_of_their_sums() -> None:
+    scores = np.array([0.1, 0.2, 0.3, 0.7, 0.15, 0.6])
+    for seed in range(20):
+        mixed = np.random.default_rng(seed).permutation(scores)
+        loss = np.array([[0.2] * 6, [0.1] * 6])
+        listed = rank_finalists([0, 1], RECIPES[:2], np.stack([scores, mixed]), loss, 0.3)
+        # The loss decides.
+        assert [one.candidate for one in listed] == [1, 0]
+        assert listed[0].mean == listed[1].mean
+        assert listed[1].difference is not None
+        assert listed[1].difference.mean == 0.0
+        assert listed[0].chance == pytest.approx(listed[1].chance)
+
+
+def test_clear_intervals_beside_a_chance_below_95_percent_are_explained() -> None:
+    clear = (*listed(chance=0.91)[:1], replace(finalists()[2], difference=Interval(0.17, 0.001, 0.3, 4)))
+    told = verdict(clear).sentences()
+    assert any("is 91%" in line for line in told)
+    assert any("That is below 95% although every interval excludes zero" in line for line in told)
+    sure = (replace(clear[0], chance=0.97), clear[1])
+    assert not any("below 95%" in line for line in verdict(sure).sentences())
+
+
+@pytest.mark.parametrize("lead", [Interval(-0.003, -0.008, 0.002, 4), Interval(0.01, 0.005, 0.02, 4)])
+def test_where_test_and_validation_disagree_the_verdict_says_why(lead: Interval) -> None:
+    told = verdict(finalists(), difference=lead).sentences()
+    assert any("so the two comparisons need not agree" in line for line in told)
+    assert not any("need not agree" in line for line in verdict(finalists()).sentences())
+
+
+def test_a_difference_has_one_sign_everywhere() -> None:
+    behind = Interval(-0.0107, -0.0384, 0.0170, 4)
+    found = replace(verdict(finalists()), difference=behind, kind=ScoreKind(fraction=False))
+    told = f"{MINUS}0.0107 (95% CI {MINUS}0.0384 to +0.0170)"
+    assert told in " ".join(found.sentences())
+    assert found.to_dict()["difference"]["mean"] == -0.0107

@@ -9,6 +9,8 @@ LARGEST = 0.01
 """The share of the rows whose part of the whole deviation is looked at."""
 HEAVY = 0.15
 """Part of it from which on few rows are said to decide. Normal scores have 3.6% there, squares of normal errors 9%."""
+HEAVY_OF_FEW = 3.0
+"""The same of few rows, of which one alone is much: so many times log(n) / n, half more than squares of normal errors."""
 BEYOND_CHANCE = 3.0
 """Standard errors of the skewness from which on it is not taken for chance."""
 RESAMPLES, CHUNK = 1000, 4_000_000
@@ -31,7 +33,8 @@ def share_of_largest(values: np.ndarray) -> float:
 
 def heavy_tailed(values: np.ndarray) -> bool:
     """Whether few rows decide the mean of scores [runs, rows]."""
-    return values.shape[1] > 1 and share_of_largest(values) > HEAVY
+    rows = values.shape[1]
+    return rows > 1 and share_of_largest(values) > max(HEAVY, HEAVY_OF_FEW * float(np.log(rows)) / rows)
 
 
 def tails_words(values: np.ndarray) -> str | None:

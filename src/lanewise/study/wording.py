@@ -157,9 +157,7 @@ def means_words(repeats: int, kind: ScoreKind, worths: bool = False) -> str:
         return rounded
     most = "best and the worst training run" if cut == 1 else f"{cut} best and {cut} worst training runs"
     if worths:
-        return (
-            f"Worths are trimmed means of paired differences, so they need not be differences of the scores. {rounded}"
-        )
+        return f"Worths are trimmed means of paired differences, not differences of the scores shown. {rounded}"
     return f"Scores and leads are trimmed means, without the {most} of each recipe, compared with the others. {rounded}"
 
 
