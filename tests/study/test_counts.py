@@ -61,8 +61,8 @@ def test_diverged_recipes_are_not_still_in(raced: tuple[Study, Recorder]) -> Non
 
 def test_the_confirmation_counts_its_own(raced: tuple[Study, Recorder]) -> None:
     last = [one for one in raced[1].told if isinstance(one, Progress)][-1]
-    assert (last.live, last.drawn, last.diverged) == (3, 3, 0)
-    assert _field(last) == "3 recipes, all to the end"
+    assert (last.live, last.drawn, last.diverged) == (3, 8, lost(raced[0]))
+    assert _field(last) == f"3 of 8 recipes still in, {last.diverged} diverged"
 
 
 def test_the_verdict_and_the_report_say_how_many_diverged(raced: tuple[Study, Recorder]) -> None:

@@ -48,8 +48,9 @@ def to_settle(means: PairedMeans, winner: int, other: int) -> Settling:
     """How many more repeats, or rows, or both, would separate `winner` from `other`, more likely than not.
 
     Asked for is the least of: repeats alone, rows alone, both (such that they cost least together). Enough is what has
-    a power of 80% with the errors as estimated, and of 65% (80% where rows are asked for) on average over what the errors may be, by the bound of
-    `with_best` for so many repeats and rows. How often that separates them: `python -m bench calibration`.
+    a power of 80% with the errors as estimated, and of 65% (80% where rows are asked for) on average over what the
+    errors may be, by the bound of `with_best` for so many repeats and rows. How often that separates them:
+    `python -m bench calibration`.
     """
     seen = abs(float(means.mean[winner] - means.mean[other]))
     parts = _Parts.of(means, winner, other)

@@ -285,13 +285,13 @@ class Study(Run[Verdict]):
             done, left = self.pace.left_in_race(len(cohort.live), cohort.progress)
         # An estimate may turn out too good; what was said to be done stays done.
         self._done = max(self._done, done)
-        # A confirmation is told by its own candidates.
-        pool = self.confirmed or self.candidates
-        live, diverged = sum(one.in_race for one in pool), sum(bool(one.diverged) for one in pool)
+        # In the confirmation those confirmed are in, a baseline among them only as one of the leaders.
+        pool, drawn = self.confirmed or self.candidates, len(self.candidates)
+        live = sum(one.in_race for one in pool if one.number < drawn)
+        lost = {one.number for one in [*self.candidates, *self.confirmed] if one.diverged and one.number < drawn}
         metric, leaders = self.task.objective.metric.name, standings(pool, self.kind)
         self.observer.show(
             Progress(
-                self._phase, self._done, left, live, len(pool), leaders, metric, self.kind,
-                drops=not self.confirmed, diverged=diverged,
+                self._phase, self._done, left, live, drawn, leaders, metric, self.kind, diverged=len(lost)
             )
         )  # fmt: skip
