@@ -34,7 +34,7 @@ def share_of_largest(values: np.ndarray) -> float:
 def heavy_tailed(values: np.ndarray) -> bool:
     """Whether few rows decide the mean of scores [runs, rows]."""
     rows = values.shape[1]
-    return rows > 1 and share_of_largest(values) > max(HEAVY, HEAVY_OF_FEW * float(np.log(rows)) / rows)
+    return bool(rows > 1 and share_of_largest(values) > max(HEAVY, HEAVY_OF_FEW * float(np.log(rows)) / rows))
 
 
 def tails_words(values: np.ndarray) -> str | None:
