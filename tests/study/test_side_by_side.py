@@ -81,7 +81,7 @@ def test_a_finished_run_is_read_again(cut: tuple[str, list[Path]]) -> None:
     assert folder.asked == asked
     answer = read_answer(folder)
     assert answer.to_dict()["asked"] == asked
-    with pytest.raises(InputError, match=r"is finished: .*validation rows"):
+    with pytest.raises(InputError, match=r"is finished: .*validation examples"):
         lw.resume(folders[-1], task())
 
 

@@ -125,8 +125,8 @@ def train(
     task, found = asked.task, with_overrides(asked.recipe, epochs, batch_size)
     if save:
         check_savable(partial(task.new_model, asked.seed, width=found.width), save)
-    if asked.on_record:
-        stderr.print(asked.on_record, markup=False)
+    for line in (*task.source.notes, *([asked.on_record] if asked.on_record else [])):
+        stderr.print(line)
     try:
         trained = train_alone(
             task,

@@ -15,10 +15,11 @@ from rich.text import Text
 from lanewise.data import Source
 from lanewise.recipe_file import dump
 from lanewise.report.console import SafeConsole
-from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_words, time_words
+from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_column, time_words
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
+from lanewise.study.wording import means_words
 
 REFRESHES = 4
 """Per second: enough for a clock that runs, and too few to be felt beside the training."""
@@ -39,7 +40,7 @@ class Display(Observer, AbstractContextManager["Display"]):
 
 
 def print_columns(source: Source, console: Console) -> None:
-    """What every column of a table was taken for and what was filled in, and what users should know of its reading."""
+    """What every column of a table was taken for, and what was filled in."""
     if source.schema is None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -56,8 +57,6 @@ def print_columns(source: Source, console: Console) -> None:
     console.print(table)
     if len(rows) > MOST_COLUMNS:
         console.print(Text(f"and {len(rows) - MOST_COLUMNS} more columns"))
-    for note in source.notes:
-        console.print(Text(note), soft_wrap=True)
 
 
 def observer(console: Console | None = None) -> Display:
@@ -184,10 +183,11 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         repeats = len(verdict.finalists[0].scores)
         console.print()
         console.print(
-            Text(f"Finalists, on the validation rows of {counted(repeats, 'fresh repeat')}:", style="dim"),
+            Text(f"Finalists, on the validation examples of {counted(repeats, 'new training run')}:", style="dim"),
             soft_wrap=False,
         )
         wrapped(console, finalists_table(verdict, console.width))
+        wrapped(console, Text(means_words(repeats, verdict.kind), style="dim"))
     console.print()
     console.print(Text("The winner's recipe:", style="dim"), soft_wrap=False)
     # As it stands in the file: a line broken by us could not be copied.
@@ -215,10 +215,11 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     if width >= WIDE:
         table.add_column("best?", justify="right", no_wrap=True)
         table.add_column("recipe")
-    for finalist in verdict.finalists:
+    column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
+    for finalist, score in zip(verdict.finalists, column, strict=True):
         cells: list[str | Text] = [
             str(finalist.candidate),
-            score_words(finalist.scores, verdict.kind),
+            score,
             *_lead(finalist, verdict, width >= NARROW),
         ]
         if width >= WIDE:
@@ -252,6 +253,7 @@ def _left(seconds: float | None) -> list[str]:
 
 
 def _field(progress: Progress) -> str:
+    lost = f", {progress.diverged} diverged" if progress.diverged else ""
     if not progress.drops:
-        return f"{counted(progress.drawn, 'recipe')}, all to the end"
-    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"
+        return f"{counted(progress.drawn, 'recipe')}, all to the end{lost}"
+    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in{lost}"

@@ -170,7 +170,10 @@ class SideBySide(Run[Answer]):
         leaders = standings(own, self.kind, [entry.name for entry in phase.entries])
         metric = self.task.objective.metric.name
         title = f"{phase.title}, {len(phase.repeats)} repeats each"
-        progress = Progress(title, done, left, len(own), len(own), leaders, metric, self.kind, drops=False)
+        live = sum(one.in_race for one in own)
+        progress = Progress(
+            title, done, left, live, len(own), leaders, metric, self.kind, drops=False, diverged=len(own) - live
+        )
         self.observer.show(progress)
 
     def _ground(self) -> Ground:
