@@ -134,7 +134,7 @@ def resume(
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
         observer: told how it goes; by default nobody is.
         sampler: the one of your own that the race began with, as it was then.
-        storage: the URL of the shared database that its record is in, where that takes a password.
+        storage: the URL of the shared database that its record is in, if it has one: no record says what is opened.
 
     Raises:
         InputError: the folder holds no run that can go on with this task: none at all, one of another version, one
