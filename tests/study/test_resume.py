@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+import typer
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -491,7 +492,10 @@ def test_a_new_race_does_not_take_the_folder_of_an_unfinished_one(cut: dict[str,
             {"drawing": {"storage": "postgresql://me@host/races", "password": True}},
             "lanewise resume {run} --storage postgresql://me:PASSWORD@host/races",
         ),
-        ({"drawing": {"storage": "postgresql://me@host/races", "password": False}}, "lanewise resume {run}"),
+        (
+            {"drawing": {"storage": "postgresql://me@host/races", "password": False}},
+            "lanewise resume {run} --storage postgresql://me@host/races",
+        ),
     ],
 )
 def test_the_command_that_resumes_names_what_must_be_given_again(
@@ -530,6 +534,21 @@ def test_a_full_disk_names_the_command_that_goes_on(
         "x: cannot be written: No space left on device; once that is mended, go on with: "
         f"lanewise resume {shlex.quote(str(run))}"
     )
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_it_gives_the_command_that_goes_on(
+    name: str, cut: dict[str, list[Path]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copy_of(cut["packed"][20], tmp_path)
+    before = signal.signal(getattr(signal, name), signal.SIG_DFL)
+    try:
+        with pytest.raises(typer.Exit) as caught, resumable(run, as_json=False):
+            signal.raise_signal(getattr(signal, name))
+    finally:
+        signal.signal(getattr(signal, name), before)
+    assert caught.value.exit_code == 130
+    assert "stopped; all up to the last checkpoint is kept" in " ".join(capsys.readouterr().err.split())
 
 
 def test_what_was_killed_before_there_was_a_record_can_be_begun_again(tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def behaviour(task: Task) -> dict[str, Any]:
 def described(model: nn.Module) -> list[str]:
     """The lines of a model's description, then all parameters and buffers, without addresses in memory."""
     lines = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(model))[:MOST_REPR].splitlines()
-    named = [("parameter", *one) for one in model.named_parameters(remove_duplicate=False)]
+    named: list[tuple[str, str, Tensor]] = []
+    named += [("parameter", *one) for one in model.named_parameters(remove_duplicate=False)]
     named += [("buffer", *one) for one in model.named_buffers(remove_duplicate=False)]
     for kind, name, tensor in named:
         fixed = ", fixed" if kind == "parameter" and not tensor.requires_grad else ""
@@ -65,7 +66,7 @@ def measured(task: Task, dtype: torch.dtype) -> dict[str, list[float]]:
         inputs = mapped(lambda leaf: scaled(leaf, dtype), inputs)
         if isinstance(targets, Tensor) and targets.is_floating_point():
             targets = targets.to(dtype)
-    found = {}
+    found: dict[str, list[float]] = {}
     model = task.new_model(0, dtype)
     buffers = [(name, one) for name, one in model.named_buffers() if one.is_floating_point()]
     found |= {f"buffer {name}": summary(one) for name, one in buffers}
