@@ -63,10 +63,9 @@ def cache_folder() -> Path:
     try:
         wanted = wanted_folder()
         make_private(wanted)
-    except (OSError, RuntimeError, ValueError) as error:
-        why = error if isinstance(error, DamagedError) or not isinstance(error, (OSError, ValueError)) else None
-        what = str(why) if why else f"{_wanted_name()}: {reason(error)}"  # type: ignore[arg-type]
-        say(f"compiled programs are not kept for later runs: {what}; {VARIABLE} may name another folder")
+    except (OSError, RuntimeError) as error:
+        why = f"{error.filename}: {reason(error)}" if isinstance(error, OSError) and error.filename else str(error)
+        say(f"compiled programs are not kept for later runs: {why}; {VARIABLE} may name another folder")
         return _temporary()
     return wanted
 
@@ -80,19 +79,22 @@ def wanted_folder() -> Path:
     if named := os.environ.get(VARIABLE):
         return Path(os.path.abspath(named))
     given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    # Inductor itself sets the variable to its default, a name in /tmp that everybody knows.
-    if given and Path(given).parent != Path(tempfile.gettempdir()):
+    if given and is_given(given):
         return Path(os.path.abspath(given)) / "lanewise"
     caches = os.environ.get("XDG_CACHE_HOME", "")
     # The specification has relative paths ignored.
     return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "lanewise"
 
 
-def _wanted_name() -> str:
-    try:
-        return str(wanted_folder())
-    except RuntimeError:
-        return "no home folder"
+def is_given(folder: str | None) -> bool:
+    """Whether `folder`, of TORCHINDUCTOR_CACHE_DIR, is the user's choice.
+
+    Inductor itself sets the variable to its default, a name in /tmp that everybody knows.
+    """
+    if not folder:
+        return False
+    default = Path(folder).parent == Path(tempfile.gettempdir()) and Path(folder).name.startswith("torchinductor_")
+    return not default
 
 
 @cache

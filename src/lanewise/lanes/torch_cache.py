@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lanewise.files import write_whole
-from lanewise.lanes.library_cache import DamagedError, cache_folder, locked, make_private, say
+from lanewise.lanes.library_cache import DamagedError, cache_folder, is_given, locked, make_private, say
 
 FOLDER, TRITON = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"
 _one_at_a_time = threading.RLock()
@@ -110,7 +110,7 @@ def _lasting_folder() -> Path:
     for name, place in ((FOLDER, ours / "torch"), (TRITON, ours / "triton")):
         given = os.environ.get(name)
         try:
-            if given and Path(given).parent != Path(tempfile.gettempdir()):
+            if given and is_given(given):
                 make_private(Path(given))
                 continue
         except OSError as error:

@@ -153,7 +153,8 @@ def check_unchanged(recorded: Mapping[str, Any], task: Task, where: str) -> None
                 f"{where}: the {what} changed since the run began: {name} was {brief(known.get(name))}, "
                 f"is {brief(found.get(name))}; give the same {what} with --{what}"
             )
-    other = difference(recorded.get("behaviour"), task)
+    same_torch = recorded.get("versions", {}).get("torch") == torch.__version__
+    other = difference(recorded.get("behaviour"), task, same_torch)
     if other is not None:
         raise InputError(
             f"{where}: the code of the model, the objective or the metric changed since the run began: {other}; "
