@@ -376,10 +376,7 @@ def test_a_new_race_does_not_take_the_folder_of_an_unfinished_one(cut: dict[str,
             {"drawing": {"storage": "postgresql://me@host/races", "password": True}},
             "lanewise resume {run} --storage postgresql://me:PASSWORD@host/races",
         ),
-        (
-            {"drawing": {"storage": "postgresql://host/races"}},
-            "lanewise resume {run} --storage postgresql://host/races",
-        ),
+        ({"drawing": {"storage": "mysql://host/x"}}, "lanewise resume {run} --storage mysql://host/x"),
     ],
 )
 def test_the_command_that_resumes_names_what_must_be_given_again(
