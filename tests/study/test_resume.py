@@ -323,7 +323,7 @@ def test_a_finished_race_says_so_with_its_verdict(cut: dict[str, list[Path]], tm
         lw.resume(run, Task(model, rows()))
     # As if it had been killed just after the verdict was written.
     (run / "checkpoints").mkdir()
-    (run / "checkpoints" / "000001-0.safetensors").touch()
+    (run / "checkpoints" / f"000001-{64 * '0'}.safetensors").touch()
     shown = CliRunner().invoke(cli.app, ["resume", str(run), "--json"])
     assert shown.exit_code == 0
     assert json.loads(shown.stdout) == json.loads(before["verdict.json"])
