@@ -11,6 +11,7 @@ import torch
 from lanewise.data import hold_out
 from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
+from lanewise.lanes import library_cache
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
@@ -234,6 +235,8 @@ class Engine:
             raise InputError(f"the engine plan given knows no lanes of this structure: {key}")
         else:
             choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors, seconds)
+        for line in library_cache.notes():
+            self.note(line)
         self.costs.compile += choice.compile_seconds
         self.costs.trials += choice.trial_seconds
         self.plans[key] = plan = choice.plan

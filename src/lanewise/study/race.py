@@ -118,7 +118,7 @@ class Study(Run[Verdict]):
         held = self.engine.held
         rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
         return [
-            f"{self.task.model_name} on {self.task.source.name}: {rows}",
+            f"{self.model_name} on {self.data_name}: {rows}",
             f"model: {self.model_description}",
             *about_rounds(self.settings, self.task.source.splitter.folds),
         ]

@@ -67,7 +67,7 @@ class SideBySide(Run[Answer]):
         self._expected = self._lane_steps()
 
     def _about(self) -> list[str]:
-        rows = f"{self.task.model_name} on {self.task.source.name}: {len(self.engine.held.pool):,} rows"
+        rows = f"{self.model_name} on {self.data_name}: {len(self.engine.held.pool):,} rows"
         return [rows, f"model: {self.model_description}", *self._notes]
 
     def _train(self) -> Answer:
@@ -185,8 +185,8 @@ class SideBySide(Run[Answer]):
             "trials": costs.trials,
         }
         return Ground(
-            self.task.model_name,
-            self.task.source.name,
+            self.model_name,
+            self.data_name,
             self.task.objective.metric.name,
             self.kind,
             len(self.repeats),
