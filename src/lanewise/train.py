@@ -110,15 +110,20 @@ def train(
     steps = recipe.epochs * feed.steps_per_epoch
     table = tabulate_recipe(recipe, steps, feed.steps_per_epoch, count)
     task.check_recipe(recipe)
-    initial, first = task.new_model(rows.weight_seed, dtype, recipe.width), feed.example()
-    # Whatever a lane of this recipe would be refused for, with the name of the layer.
-    step = LaneStep(initial, recipe, task.objective, take(first.x, 0), take(first.y, 0))
-    model = adapted(initial, recipe, step.example).to(where).train()
+    first = feed.example()
+
+    def new(_: int = 0) -> nn.Module:
+        return task.new_model(rows.weight_seed, dtype, recipe.width)
+
+    # Whatever a lane of this recipe would be refused for, with the name of the layer. With a model of its own, for
+    # it is run, and what a model refers to by closures is not copied with it.
+    step = LaneStep(new(), recipe, task.objective, take(first.x, 0), take(first.y, 0), new=new)
+    model = adapted(new(), recipe, step.example).to(where).train()
     optimizer = native_optimizer(recipe.rule, model)
     chosen = sorted(penalised(model, recipe.penalised))
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
     penalty.attach(optimizer)
-    average = copy.deepcopy(model) if step.averages else None
+    average = averaging_model(model, new, recipe, step.example).to(where) if step.averages else None
     cast = partial(autocast, precision, where)
     hooks = [widen_outputs(one) for one in (model, average) if one is not None and precision != "float32"]
     valid = rows.split.valid
@@ -213,7 +218,21 @@ def batch_gradient(
             loss = task.objective.training_loss(model, inputs, targets, numbers["label_smoothing"], blend) / count
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
+    for param in model.parameters():
+        if param.grad is not None and param.grad.layout != torch.strided:
+            # As in a lane: most rules, penalties and clipping take dense gradients alone.
+            param.grad = param.grad.to_dense()
     return total
+
+
+def averaging_model(model: nn.Module, new: Callable[[], nn.Module], recipe: Recipe, example: Inputs) -> nn.Module:
+    """A model of its own with the weights of `model`: a copy, or a new one where it cannot be copied."""
+    try:
+        return copy.deepcopy(model)
+    except Exception:
+        made = adapted(new(), recipe, example).train()
+        made.load_state_dict(model.state_dict())
+        return made
 
 
 def blend_of(strength: float, rows: int, x: Inputs) -> tuple[Tensor, Tensor]:

@@ -113,7 +113,7 @@ def _block(pack: Pack, data: dict[str, Any], where: str, tensors: dict[str, Tens
         for where, every in ((f"{where}.", data["strides"]), (f"{where}.mean.", data["mean_strides"]))
     )
     fresh = pack.blocks[0].state
-    if [leaf.shape[1:] for leaf in state] != [leaf.shape[1:] for leaf in fresh]:
+    if len(state) != len(fresh) or not all(map(fits, state, fresh)):
         raise InputError("checkpoint: its tensors do not fit the model, which must have changed since")
     losses = tensors.get(f"{where}.losses")
     pending = [] if losses is None else [losses.clone().to(pack.device)]
@@ -133,6 +133,12 @@ def _stopping(
     best = [tensors[f"{where}.{leaf}"].clone().to(device) for leaf in range(leaves + 1)] if leaves else []
     row = best.pop() if best else None
     return Stopping(fresh.patience, StoppingState(**heard), metric, best, row, ended)
+
+
+def fits(one: Tensor, fresh: Tensor) -> bool:
+    """Whether a leaf can be that of a lane of today's model; bytes, of attributes, may be more or fewer."""
+    as_bytes = one.dtype == fresh.dtype == torch.uint8 and one.ndim == fresh.ndim == 2
+    return as_bytes or one.shape[1:] == fresh.shape[1:]
 
 
 def kept(tensor: Tensor) -> Tensor:
