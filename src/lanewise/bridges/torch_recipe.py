@@ -11,6 +11,7 @@ from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
 from lanewise.lanes.real import set_layer_numbers
 from lanewise.parts.rules import SGD, Adam, Rule
 
+
 def native_optimizer(rule: Rule, model: nn.Module) -> Optimizer:
     """`torch.optim`'s own optimizer for `rule` where there is one, else the rule as a torch optimizer."""
     if type(rule) is SGD:

@@ -4,13 +4,15 @@ These are plain attributes of its modules, the lists and objects that they hold,
 globals and class attributes that its methods name. `torch.func.functional_call` knows none of them.
 """
 
+import dis
 import io
+import itertools
 import random
 import types
 from collections import deque
 from collections.abc import Iterator, MutableMapping, MutableSequence, MutableSet
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -190,10 +192,10 @@ class Walk:
 
     def slots(self) -> Iterator[Slot]:
         """Every place that holds a plain value."""
-        for count, slot in enumerate(self._all()):
-            if count >= MOST_SLOTS:
-                return
-            yield slot
+        taken: dict[str, int] = {}
+        for slot in itertools.islice(self._all(), MOST_SLOTS):
+            taken[slot.path] = count = taken.get(slot.path, 0) + 1
+            yield slot if count == 1 else replace(slot, path=f"{slot.path} ({count})")
 
     def _all(self) -> Iterator[Slot]:
         for name, module in self._model.named_modules():
@@ -218,7 +220,7 @@ class Walk:
             if isinstance(value, types.FunctionType):
                 yield from self._inside(f"{kind.__name__}.{key}", value, depth)
             elif not key.startswith("__") and not isinstance(value, (str, type)):
-                yield from self._value(f"{kind.__name__}.{key}", kind, key, value, depth)
+                yield from self._value(f"class {kind.__name__}.{key}", kind, key, value, depth)
 
     def _value(self, path: str, holder: Any, key: Any, value: Any, depth: int) -> Iterator[Slot]:
         if isinstance(value, Tensor) and value.requires_grad and value.is_leaf:
@@ -279,7 +281,7 @@ class Walk:
         if (function.__module__ or "").partition(".")[0] in OTHERS:
             return
         known = function.__globals__
-        for name in function.__code__.co_names:
+        for name in globals_of(function.__code__):
             place = id(known), name
             value = known.get(name)
             if value is None or place in self._globals or isinstance(value, (str, bytes, type, types.ModuleType)):
@@ -287,7 +289,15 @@ class Walk:
             if isinstance(value, types.FunctionType) and value.__module__ != function.__module__:
                 continue
             self._globals.add(place)
-            yield from self._value(name, known, name, value, depth)
+            yield from self._value(f"global {name}", known, name, value, depth)
+
+
+@cache
+def globals_of(code: types.CodeType) -> tuple[str, ...]:
+    """The names of globals in a function and in those that are defined within it."""
+    own = {at.argval for at in dis.get_instructions(code) if at.opname in ("LOAD_GLOBAL", "STORE_GLOBAL")}
+    inner = (name for part in code.co_consts if isinstance(part, types.CodeType) for name in globals_of(part))
+    return tuple(sorted({*own, *inner}))
 
 
 class Attributes:
@@ -300,9 +310,7 @@ class Attributes:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         walk = Walk(model)
-        self._first = {
-            slot.path: (slot, slot.value, plain(slot.value, walk.registered)) for slot in walk.slots()
-        }
+        self._first = {slot.path: (slot, slot.value, plain(slot.value, walk.registered)) for slot in walk.slots()}
         self.unregistered = walk.unregistered
 
     @property

@@ -1,5 +1,6 @@
 """Whether a forward pass looks at values, so that what it does next may depend on them."""
 
+import contextlib
 from typing import Any
 
 import torch
@@ -57,13 +58,13 @@ class Reads:
 
     def __init__(self) -> None:
         self.found = False
-        self._modes = (_Calls(self), _Operations(self))
+        self._modes: tuple[Any, ...] = (_Calls(self), _Operations(self))
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "Reads":
         for mode in self._modes:
-            mode.__enter__()
+            self._stack.enter_context(mode)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        for mode in reversed(self._modes):
-            mode.__exit__(*error)
+        self._stack.close()

@@ -87,6 +87,11 @@ class Real:
         found = {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
         return found if self.attributes is None else found | {KEPT: packed(self.attributes.changed())}
 
+    def rest(self) -> None:
+        """Let globals and attributes be as at first, for whoever else looks at them."""
+        if self.attributes is not None:
+            self.attributes.put({})
+
     def gradients(
         self, batches: Sequence[Batch], smoothing: Tensor | float, blends: Sequence[Blend]
     ) -> tuple[dict[str, Tensor], Tensor]:

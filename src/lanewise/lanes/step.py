@@ -4,47 +4,33 @@ The state of a lane is a flat list of tensors: parameters, buffers, the update r
 a pure function of state, this step's numbers, batch and random draws, and returns the new state and the loss.
 """
 
-import contextlib
-import copy
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from lanewise.data.nested import Inputs, leaves, mapped, row_count, shapes, take
-from lanewise.errors import InputError, one_line
+from lanewise.data.nested import Inputs, mapped, row_count, take
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.attributes import packed
 from lanewise.lanes.batch import BatchLayout, micro_batches
-from lanewise.lanes.bound import Bound
 from lanewise.lanes.channels_last import IMAGE_AXES
-from lanewise.lanes.listening import heard, listen, listening
+from lanewise.lanes.forms import Forms
+from lanewise.lanes.listening import heard
 from lanewise.lanes.numbers import AVERAGING, number_names
-from lanewise.lanes.real import KEPT, ORIGIN, Real, layer_numbers, set_layer_numbers
-from lanewise.lanes.twins import (
-    MIXUP_PARTNERS,
-    MIXUP_WEIGHT,
-    draw_shapes,
-    draws_itself,
-    lane_buffers,
-    start_calls,
-    with_twins,
-)
-from lanewise.lanes.verdict import MOST_ROWS, Examination, Functions, Verdict, watched
+from lanewise.lanes.real import KEPT, ORIGIN, set_layer_numbers
+from lanewise.lanes.twins import MIXUP_PARTNERS, MIXUP_WEIGHT
+from lanewise.lanes.verdict import Verdict
 from lanewise.objectives import Objective
 from lanewise.parts.clipping import clipped
-from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import exponential_average
 from lanewise.parts.penalties import decayed, penalty_gradient, proximal_l1
 from lanewise.parts.roles import penalised, roles
 from lanewise.recipe import Recipe
 
 
-class LaneStep:
+class LaneStep(Forms):
     """The step of one lane, for all lanes whose recipes share the structure of `recipe`.
 
     Args:
@@ -57,17 +43,13 @@ class LaneStep:
         origin: the repeat of `model`.
         verdicts: what is known of models by what changes them; None if lanes are never to be trained.
 
-    Attributes:
-        verdict: whether lanes run as functions, which can be packed, or one by one in a real module, and why.
+    Attributes, beside those of `Forms`:
         numbers: names of the rows of a number table: the recipe's numbers, then `t`, the steps done before.
-        example: two rows of inputs, on the CPU.
         draws: name -> shape of the draws that a step needs, for each of the batches it accumulates.
         least_lanes: lanes an eager pack must have for a lane to be the same bit for bit in any.
         holds_images: whether it may matter to speed how images lie in memory.
         rates: the numbers that scale a step; they fall in a cool-down.
         batch_rows: rows of each of the batches that a step accumulates.
-        normed: the batch norm layers whose statistics can be taken anew.
-        draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
     def __init__(
@@ -83,22 +65,13 @@ class LaneStep:
         origin: int = 0,
         verdicts: dict[str, Verdict] | None = None,
     ) -> None:
-        self.recipe, self.rule, self.objective, self._precision = recipe, recipe.rule, objective, precision
-        self.numbers = number_names(recipe)
+        self.rule, self.numbers = recipe.rule, number_names(recipe)
         self.layout = BatchLayout(x, y)
         self.batch_rows = rows = row_count(x) // recipe.accumulate
         x, y = take(x, slice(rows)), take(y, slice(rows))
-        self.example = mapped(lambda leaf: leaf[:2].cpu(), x)
-        device = self._device = leaves(x)[0].device
-        self._new = new or (lambda _: copied(model))
-        self._of_thread = threading.local()
+        super().__init__(model, recipe, objective, (x, y), precision, new, origin, verdicts)
         self._structure: Any = None
-        reference = self._as_functions(model, x, y)
-        self.verdict = self._examined(reference, x, y, origin, verdicts)
-        if self.verdict.real:
-            reference = self._as_it_is(x, y, origin)
-        assert reference is not None
-        self.draws = {name: self.draws[name] for name in self._buffers}
+        reference = self.reference
         if recipe.mixup is not None:
             self.draws |= {MIXUP_PARTNERS: (rows,), MIXUP_WEIGHT: (2,)}
         if recipe.accumulate > 1:
@@ -111,118 +84,10 @@ class LaneStep:
         ]
         # oneDNN adds up otherwise where a pack's convolution has fewer than eight channels in all.
         self.least_lanes = max(4, -(-8 // min(channels))) if channels else 2
-        self.holds_images = device.type == "cpu" and any(param.ndim == IMAGE_AXES for param in reference.parameters())
-        self.rates = {rule.rate for rule in self.rules.values()}
-
-    def _as_functions(self, model: nn.Module, x: Inputs, y: Tensor | None) -> nn.Module | None:
-        """Make functions of a lane's tensors of copies of `model`; the twin, or None where that fails."""
-        self.draws, self._buffers, self._failed = {}, [], ""
-
-        def one_pass(tried: nn.Module) -> None:
-            self.objective.one_pass(tried, x, y)
-
-        try:
-            twin = with_twins(adapted(model, self.recipe, self.example), self.recipe).to(self._device)
-            if {id(param) for param in twin.parameters()} & {id(param) for param in model.parameters()}:
-                raise TypeError("a copy of the model by copy.deepcopy holds the same parameters")
-            for layer in twin.modules():
-                if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
-                    # Packed, a sparse gradient has no form; dense, it is the same numbers.
-                    layer.sparse = False
-            dtype = next(twin.parameters()).dtype
-            self.draws = draw_shapes(twin, one_pass, dtype, self._device)
-            self.draws_itself = draws_itself(twin, one_pass, self._device)
-            self._models = {"train": copy.deepcopy(twin).train(), "eval": twin.eval(), "listen": listening(twin)}
-            self.normed = normed(copy.deepcopy(self._models["listen"]), one_pass)
-        except InputError:
-            raise
-        except Exception as error:
-            self._failed = one_line(error)
-            return None
-        self._buffers = list(self.draws)
-        self.lane_buffers = lane_buffers(twin)
-        self._layer_numbers = set(self.lane_buffers.values())
-        return twin
-
-    def _examined(
-        self, twin: nn.Module | None, x: Inputs, y: Tensor | None, origin: int, verdicts: dict[str, Verdict] | None
-    ) -> Verdict:
-        if verdicts is None and twin is not None:
-            return Verdict()
-        recipe = self.recipe
-        given = [recipe.norm_momentum is not None, recipe.dropout is not None, recipe.stochastic_depth is not None]
-        key = str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, *given))
-        known = {} if verdicts is None else verdicts
-        if key not in known:
-            try:
-                known[key] = self._examination(twin, x, y, origin)
-            except InputError:
-                raise
-            except Exception as error:
-                if twin is None:
-                    raise InputError(
-                        f"model fails on a training batch of shape {shapes(x)}: {one_line(error)}"
-                    ) from error
-                # It is told when lanes are to be trained, with what cannot be tried here.
-                return Verdict()
-        return known[key]
-
-    def _examination(self, twin: nn.Module | None, x: Inputs, y: Tensor | None, origin: int) -> Verdict:
-        # How a model behaves shows in a few rows; ghost batch norm divides whole batches.
-        few = slice(row_count(x) if self.recipe.ghost else MOST_ROWS)
-        examination = Examination(
-            self.real_model,
-            origin,
-            self.objective,
-            (take(x, few), take(y, few)),
-            draws=twin is not None and self.draws_itself,
-            momentum=self.recipe.norm_momentum is not None,
+        self.holds_images = self._device.type == "cpu" and any(
+            param.ndim == IMAGE_AXES for param in reference.parameters()
         )
-        if twin is None:
-            return examination.verdict(None, self._failed)
-        params = {name for name, param in twin.named_parameters() if param.requires_grad}
-        train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
-        return examination.verdict(Functions(self.gradients, train, scored, params, self._buffers), "")
-
-    def real_model(self, origin: int) -> nn.Module:
-        """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""
-        return adapted(self._new(origin), self.recipe, self.example).to(self._device)
-
-    def _as_it_is(self, x: Inputs, y: Tensor | None, origin: int) -> nn.Module:
-        self.draws, self._buffers, self.draws_itself, self.lane_buffers = {}, [], True, {}
-        model = listen(self.real_model(origin))
-        self._layer_numbers = layer_numbers(model)
-        self.normed = normed(model, lambda tried: self.objective.one_pass(tried, x, y))
-        return model
-
-    def model(self, mode: str) -> Bound:
-        """The twin model in mode `train`, `eval` or `listen`, one a thread: `functional_call` swaps its tensors."""
-        if not hasattr(self._of_thread, mode):
-            setattr(self._of_thread, mode, self.new_bound(mode, self._precision))
-        found: Bound = getattr(self._of_thread, mode)
-        return found
-
-    def new_bound(self, mode: str, precision: str) -> Bound:
-        """A new copy of the twin model in one of the modes."""
-        return Bound(copy.deepcopy(self._models[mode]), self.objective, precision, self._device)
-
-    @contextlib.contextmanager
-    def watched(self, mode: str) -> Iterator[list[str]]:
-        """The layers that the model is in, outermost first: what is left of them after an error did not come back."""
-        with watched(self.model(mode).model) as inside:
-            yield inside
-
-    def _real(self, tensors: dict[str, Tensor], listens: bool = False) -> Real:
-        """The real module of a lane, one a thread and repeat, with its `tensors` loaded."""
-        origin = int(tensors[ORIGIN])
-        reals: dict[tuple[int, bool], Real] = self._of_thread.__dict__.setdefault("reals", {})
-        if (origin, listens) not in reals:
-            model = self.real_model(origin)
-            given = self.objective, self._precision, self._device, self.verdict.stateful
-            reals[origin, listens] = Real(listen(model) if listens else model, *given)
-        found = reals[origin, listens]
-        found.load(tensors, training=not listens)
-        return found
+        self.rates = {rule.rate for rule in self.rules.values()}
 
     def initial_state(self, model: nn.Module, origin: int = 0) -> list[Tensor]:
         """The flat state of a lane that starts from the weights of `model`, of the repeat `origin`."""
@@ -292,10 +157,11 @@ class LaneStep:
         real = self._real(params | buffers)
         set_layer_numbers(real.model, numbers)
         batches = [self.layout.batch(part) for part in parts]
-        blends = [self._blend(numbers, own) for own in drawn]
+        blends = [self.blend(numbers, own) for own in drawn]
         found, loss = real.gradients(batches, numbers["label_smoothing"], blends)
         now = {name: param.detach().clone() for name, param in real.model.named_parameters()}
         after = now | real.buffers()
+        real.rest()
         gradients = {name: found[name] for name in params if name in found}
         return gradients, loss, {name: now[name] for name in params}, {n: after.get(n, buffers[n]) for n in buffers}
 
@@ -323,45 +189,6 @@ class LaneStep:
         if not self.verdict.varies:
             gradients = {name: found for name, found in gradients.items() if name not in self.verdict.unused}
         return gradients, losses[0] if count == 1 else torch.stack(losses).mean(), buffers
-
-    @staticmethod
-    def _blend(numbers: dict[str, Tensor], drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor] | None:
-        if "mixup" not in numbers:
-            return None
-        weight = mixing_weight(numbers["mixup"], *drawn[MIXUP_WEIGHT].unbind())
-        return drawn[MIXUP_PARTNERS].argsort(), weight
-
-    def gradients(
-        self,
-        bound: Bound,
-        params: dict[str, Tensor],
-        buffers: dict[str, Tensor],
-        numbers: dict[str, Tensor],
-        batch: tuple[Inputs, Tensor | None],
-        drawn: dict[str, Tensor],
-        by_leaves: bool = False,
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        """(gradients, loss, new buffers) of one batch; `by_leaves` those of the parameters that were used alone."""
-        given = {name: drawn[name] for name in self._buffers}
-        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
-        blend = self._blend(numbers, drawn)
-
-        def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            fresh = {name: buffer.clone() for name, buffer in buffers.items()}
-            start_calls(bound)
-            tensors = {**params, **fresh, **given}
-            loss, after = bound.run(tensors, "training_loss", *batch, numbers["label_smoothing"], blend)
-            return loss, {name: after[name] for name in fresh}
-
-        if by_leaves:
-            leaf = {name: param.detach().requires_grad_() for name, param in params.items()}
-            with torch.enable_grad():
-                loss, buffers = loss_of(leaf)
-                found = torch.autograd.grad(loss, list(leaf.values()), allow_unused=True)
-            gradients = {name: one.detach() for name, one in zip(leaf, found, strict=True) if one is not None}
-            return gradients, loss.detach(), {name: buffer.detach() for name, buffer in buffers.items()}
-        gradients, (loss, buffers) = grad_and_value(loss_of, has_aux=True)(params)
-        return gradients, loss, buffers
 
     def _updated(
         self, name: str, param: Tensor, gradient: Tensor, slots: dict[str, Tensor], numbers: dict[str, Tensor]
@@ -402,7 +229,10 @@ class LaneStep:
         batch = self.layout.batch(flat[size + 1 :])
         tensors = self._tensors(flat[:size], flat[size])
         if self.verdict.real:
-            return self._real(tensors).scores(batch)
+            real = self._real(tensors)
+            found = real.scores(batch)
+            real.rest()
+            return found
         self.model("eval").take_native(native)
         scores, _ = self.model("eval").run(tensors, "scores", *batch)
         losses, metrics = scores
@@ -423,6 +253,7 @@ class LaneStep:
             heard(real.model)
             real.one_pass(batch)
             found = heard(real.model)
+            real.rest()
         else:
             bound = self.model("listen")
             bound.take_native(native)
@@ -491,18 +322,3 @@ def own_steps(param: Tensor) -> Tensor:
     """No steps yet, in the type in which a table has them."""
     real = param.real if param.is_complex() else param
     return torch.zeros((), dtype=real.dtype, device=param.device)
-
-
-def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
-    """The batch norm layers of a model that is listening whose statistics can be taken anew."""
-    with torch.no_grad():
-        one_pass(listener)
-    return tuple(heard(listener))
-
-
-def copied(model: nn.Module) -> nn.Module:
-    """A copy of `model`, or itself where there can be none."""
-    try:
-        return copy.deepcopy(model)
-    except Exception:
-        return model

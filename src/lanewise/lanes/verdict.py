@@ -164,6 +164,7 @@ class Examination:
         self._attributes = Attributes(self._model)
         self._batch = batch
         every = [*self._model.named_parameters(), *self._model.named_buffers()]
+        self._trained = {name for name, param in self._model.named_parameters() if param.requires_grad}
         self._start = {name: tensor.detach().clone() for name, tensor in every}
         self._start |= {name: shaken(param.detach()) for name, param in self._model.named_parameters()}
 
@@ -194,20 +195,24 @@ class Examination:
         moved = self._moved()
         notes = self._reached_beside()
         stateful = self._counts(first, changed)
+        cached = () if stateful else self._counts_in_evaluation()
         varies = reads.found or self._draws
         unused = self._unused(first, varies)
         why = ""
         if stateful:
             why = f"a forward pass changes {named(self._changing(changed))}, which goes with each lane"
+        elif cached:
+            why = f"in evaluation it changes {named(cached)}, which must go with each lane"
         elif moved:
             why = f"a forward pass changes the parameters {named(moved)} themselves"
-        elif different := self._different():
+        elif different := self._different(first):
             why = f"{named(different)} differs from repeat to repeat, and is neither a parameter nor a buffer"
         elif functions is None:
             why = failed
         else:
             why = self._compared(functions, first)
-        return Verdict(why, stateful, varies, unused, notes)
+        self._attributes.put({})
+        return Verdict(why, stateful or bool(cached), varies, unused, notes)
 
     def _check_kept(self) -> None:
         if lost := self._attributes.lost():
@@ -233,15 +238,15 @@ class Examination:
         reached = {id(leaf) for leaf in leaves_of(loss)}
         if others := [name for name, param in self._other.named_parameters() if id(param) in reached]:
             raise InputError(
-                f"model: its forward pass uses {named(others)} of another model that the same function made: must use "
-                "its own layers, by self"
+                f"model: its forward pass uses {named(others)} of another model that the same function made (by a "
+                "global or a closure?): must use its own layers, by self"
             )
         idle = [path for path, tensor in self._attributes.unregistered.items() if id(tensor) in reached]
         if not idle:
             return ()
         return (
-            f"{named(idle)} of the model: never trained, by lanes or by any optimizer, for they stand in plain lists or "
-            "attributes; put layers into an nn.ModuleList, tensors into an nn.Parameter",
+            f"{named(idle)} of the model: never trained, by lanes or by any optimizer, for they stand in plain lists "
+            "or attributes; put layers into an nn.ModuleList, tensors into an nn.Parameter",
         )
 
     def _counts(self, first: Passed, changed: dict[str, Plain]) -> bool:
@@ -261,6 +266,24 @@ class Examination:
         other = self._flipped()
         return not alike(self.passed(other), self.passed(other, changed))
 
+    def _counts_in_evaluation(self) -> list[str]:
+        """What an evaluation changes and another, of other weights and rows, then goes by."""
+        self._scored(self._start, self._batch)
+        changed = self._attributes.changed()
+        if not changed:
+            return []
+        weights = {n: shaken(tensor, 0.5) if n in self._trained else tensor for n, tensor in self._start.items()}
+        other = self._flipped()
+        same_scores = close(self._scored(weights, other), self._scored(weights, other, changed))
+        return [] if same_scores else list(changed)
+
+    def _scored(self, tensors: dict[str, Tensor], batch: Batch, attributes: dict[str, Plain] | None = None) -> Tensor:
+        """Losses of the real module in evaluation mode."""
+        self._attributes.put(attributes or {})
+        self._real.load(tensors)
+        with seeded(0), torch.no_grad():
+            return self._real.scores(batch)[0]
+
     def _changing(self, changed: dict[str, Plain]) -> list[str]:
         self.passed(attributes=changed)
         now = self._attributes.changed()
@@ -275,50 +298,50 @@ class Examination:
 
     def _unused(self, first: Passed, varies: bool) -> frozenset[str]:
         """Parameters without a gradient, of several passes where they may differ."""
-        every = {name for name, param in self._model.named_parameters() if param.requires_grad}
         passes = [first] + ([self.passed(self._flipped())] if varies else [])
-        return frozenset().union(*(every - one.gradients.keys() for one in passes))
+        return frozenset().union(*(self._trained - one.gradients.keys() for one in passes))
 
-    def _different(self) -> list[str]:
+    def _different(self, first: Passed) -> list[str]:
+        """Attributes that another repeat's model has otherwise, and that make its results others."""
         mine, others = self._attributes.first, Attributes(self._other).first
-        return [
-            path
+        found = {
+            path: others[path]
             for path, value in mine.items()
             if holds_numbers(value) and path in others and not same(value, others[path])
-        ]
+        }
+        return [] if not found or alike(first, self.passed(attributes=found)) else list(found)
 
     def _compared(self, functions: Functions, first: Passed) -> str:
         """Why functions of the model will not do, or nothing."""
+        beyond = "in a way that a copy of the model does not follow (a closure over self, a list, a hook?)"
         try:
             with seeded(0):
                 mine = functions.passed(self._start, self._batch, by_leaves=True)
+            if names := unreached(first, mine):
+                return f"it reaches {named(names)} {beyond}"
             with seeded(0):
-                functions.passed(self._start, self._batch, by_leaves=False)
+                packable = functions.passed(self._start, self._batch, by_leaves=False)
         except Exception as error:
             where = functions.failing_layer(self._start, self._batch)
             return f"torch.func cannot take {where or 'the model'}: {one_line(error).split('. ')[0][:200]}"
-        beyond = "in a way that a copy of it does not follow (a closure over self, a list, a hook?)"
-        if names := unreached(first, mine):
-            return f"it reaches {named(names)} {beyond}"
+        if sparse := [name for name, found in packable.gradients.items() if found.layout != torch.strided]:
+            return f"the gradients of {named(sparse)} are sparse"
         if not close(first.loss, mine.loss):
             return f"it reaches other layers or tensors {beyond}"
         if names := [name for name, buffer in first.buffers.items() if not close(buffer, mine.buffers[name])]:
             return f"it changes {named(names)} {beyond}"
         with seeded(0):
             theirs = functions.scored(self._start, self._batch)
-        self._attributes.put({})
-        self._real.load(self._start)
-        with seeded(0), torch.no_grad():
-            own, _ = self._real.scores(self._batch)
-        return "" if close(own, theirs) else f"in evaluation it reaches other layers or tensors {beyond}"
+        fits = close(self._scored(self._start, self._batch), theirs)
+        return "" if fits else f"in evaluation it reaches other layers or tensors {beyond}"
 
 
-def shaken(param: Tensor) -> Tensor:
+def shaken(param: Tensor, share: float = 0.1) -> Tensor:
     """Other weights of the same signs: what is compared must depend on the weights that are handed in."""
     if not param.is_floating_point():
         return param.clone()
     noise = torch.rand(param.shape, generator=torch.Generator().manual_seed(0)).to(param)
-    return param * (1 + 0.1 * noise) + 1e-3 * noise * (param == 0)
+    return param * (1 + share * noise) + 1e-3 * noise * (param == 0)
 
 
 def leaves_of(loss: Tensor) -> list[Tensor]:
@@ -336,7 +359,7 @@ def leaves_of(loss: Tensor) -> list[Tensor]:
 
 
 def close(one: Tensor, other: Tensor, scale: float | None = None) -> bool:
-    """Whether two tensors agree but for rounding, beside `scale` or the size of the first; all that is not finite does."""
+    """Whether two tensors agree but for rounding, beside `scale` or the size of the first, or that is not finite."""
     if one.shape != other.shape:
         return False
     one, other = (torch.view_as_real(t) if t.is_complex() else t.double() for t in (one.detach(), other.detach()))
