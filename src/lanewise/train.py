@@ -123,7 +123,10 @@ def train(
     chosen = sorted(penalised(model, recipe.penalised))
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
     penalty.attach(optimizer)
-    average = averaging_model(model, new, recipe, step.example).to(where) if step.averages else None
+    average = None
+    if step.averages:
+        # Not a copy: what a model refers to by closures is not copied with it.
+        average = adapted(new(), recipe, step.example).to(where).train()
     cast = partial(autocast, precision, where)
     hooks = [widen_outputs(one) for one in (model, average) if one is not None and precision != "float32"]
     valid = rows.split.valid
@@ -223,16 +226,6 @@ def batch_gradient(
             # As in a lane: most rules, penalties and clipping take dense gradients alone.
             param.grad = param.grad.to_dense()
     return total
-
-
-def averaging_model(model: nn.Module, new: Callable[[], nn.Module], recipe: Recipe, example: Inputs) -> nn.Module:
-    """A model of its own with the weights of `model`: a copy, or a new one where it cannot be copied."""
-    try:
-        return copy.deepcopy(model)
-    except Exception:
-        made = adapted(new(), recipe, example).train()
-        made.load_state_dict(model.state_dict())
-        return made
 
 
 def blend_of(strength: float, rows: int, x: Inputs) -> tuple[Tensor, Tensor]:

@@ -118,30 +118,36 @@ class Forms:
         key = str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, *given))
         known = {} if verdicts is None else verdicts
         if key not in known:
+            known[key] = self._tried(twin, failed, batch, origin)
+        return known[key]
+
+    def _tried(self, twin: nn.Module | None, failed: str, batch: Batch, origin: int) -> Verdict:
+        rows = row_count(batch[0])
+        # How a model behaves shows in a few rows; ghost batch norm, and some objectives, want whole batches.
+        counts = [rows] if self.recipe.ghost or rows <= MOST_ROWS else [MOST_ROWS, rows]
+        for count in counts:
             try:
-                known[key] = self._examination(twin, failed, batch, origin)
+                return self._examination(
+                    twin, failed, (take(batch[0], slice(count)), take(batch[1], slice(count))), origin
+                )
             except InputError:
                 raise
             except Exception as error:
+                if count < rows:
+                    continue
                 if twin is None:
-                    raise InputError(
-                        f"model fails on a training batch of shape {shapes(batch[0])}: {one_line(error)}"
-                    ) from error
-                # It is told when lanes are to be trained, with what cannot be tried here.
-                return Verdict()
-        return known[key]
+                    text = f"model fails on a training batch of shape {shapes(batch[0])}: {one_line(error)}"
+                    raise InputError(text) from error
+                # What is wrong with a training step is told when lanes are to be trained.
+                note = (
+                    f"the model could not be examined, so lanes are trained as functions of it: {one_line(error)[:200]}"
+                )
+                return Verdict(notes=(note,))
+        raise AssertionError("a batch has rows")
 
     def _examination(self, twin: nn.Module | None, failed: str, batch: Batch, origin: int) -> Verdict:
-        # How a model behaves shows in a few rows; ghost batch norm divides whole batches.
-        few = slice(row_count(batch[0]) if self.recipe.ghost else MOST_ROWS)
-        examination = Examination(
-            self.real_model,
-            origin,
-            self.objective,
-            (take(batch[0], few), take(batch[1], few)),
-            draws=twin is not None and self.draws_itself,
-            momentum=self.recipe.norm_momentum is not None,
-        )
+        draws, momentum = twin is not None and self.draws_itself, self.recipe.norm_momentum is not None
+        examination = Examination(self.real_model, origin, self.objective, batch, draws=draws, momentum=momentum)
         if twin is None:
             return examination.verdict(None, failed)
         params = {name for name, param in twin.named_parameters() if param.requires_grad}

@@ -8,6 +8,7 @@ writes into a plain attribute. Therefore gradients, buffers and scores are compa
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ MOST_ROWS = 64
 """Rows of the passes: how a model behaves shows in a few."""
 TOLERANCE = 1e-3
 """Of rounding in float32, beside the largest gradient of all; a layer that is not reached is off by its whole size."""
+CAPTURED = "would mutate a captured Tensor"
+"""What torch.func says of a layer that is not the copy's own; plain autograd then tells which."""
 MOST_NAMED = 4
 NO_MASKS = {"dropout": 0.0, "stochastic_depth": 0.0}
 """Numbers of the passes: masks are drawn otherwise in twins than by the layers themselves."""
@@ -263,7 +266,7 @@ class Examination:
         self.passed(attributes=changed)
         if not same_values(self._attributes.changed(), changed):
             return True
-        other = self._flipped()
+        other = self._another
         return not alike(self.passed(other), self.passed(other, changed))
 
     def _counts_in_evaluation(self) -> list[str]:
@@ -273,7 +276,7 @@ class Examination:
         if not changed:
             return []
         weights = {n: shaken(tensor, 0.5) if n in self._trained else tensor for n, tensor in self._start.items()}
-        other = self._flipped()
+        other = self._another
         same_scores = close(self._scored(weights, other), self._scored(weights, other, changed))
         return [] if same_scores else list(changed)
 
@@ -290,15 +293,22 @@ class Examination:
         again = [path for path in now if path not in changed or not same(now[path], changed[path])]
         return again or list(changed)
 
-    def _flipped(self) -> Batch:
+    @cached_property
+    def _another(self) -> Batch:
+        """Another batch: the rows backwards, and of the other sign where the model takes that."""
         x, y = self._batch
-        return mapped(lambda leaf: leaf.flip(0) * (-1 if leaf.is_floating_point() else 1), x), (
-            None if y is None else y.flip(0)
-        )
+        y = None if y is None else y.flip(0)
+        backwards = mapped(lambda leaf: leaf.flip(0), x), y
+        negated = mapped(lambda leaf: -leaf if leaf.is_floating_point() else leaf, backwards[0]), y
+        try:
+            self.passed(negated)
+        except Exception:
+            return backwards
+        return negated
 
     def _unused(self, first: Passed, varies: bool) -> frozenset[str]:
         """Parameters without a gradient, of several passes where they may differ."""
-        passes = [first] + ([self.passed(self._flipped())] if varies else [])
+        passes = [first] + ([self.passed(self._another)] if varies else [])
         return frozenset().union(*(self._trained - one.gradients.keys() for one in passes))
 
     def _different(self, first: Passed) -> list[str]:
@@ -314,16 +324,24 @@ class Examination:
     def _compared(self, functions: Functions, first: Passed) -> str:
         """Why functions of the model will not do, or nothing."""
         beyond = "in a way that a copy of the model does not follow (a closure over self, a list, a hook?)"
+        refused = ""
         try:
-            with seeded(0):
-                mine = functions.passed(self._start, self._batch, by_leaves=True)
-            if names := unreached(first, mine):
-                return f"it reaches {named(names)} {beyond}"
             with seeded(0):
                 packable = functions.passed(self._start, self._batch, by_leaves=False)
         except Exception as error:
             where = functions.failing_layer(self._start, self._batch)
-            return f"torch.func cannot take {where or 'the model'}: {one_line(error).split('. ')[0][:200]}"
+            refused = f"torch.func cannot take {where or 'the model'}: {one_line(error).split('. ')[0][:200]}"
+            if CAPTURED not in refused:
+                return refused
+        try:
+            with seeded(0):
+                mine = functions.passed(self._start, self._batch, by_leaves=True)
+        except Exception as error:
+            return refused or f"plain autograd cannot take a copy of the model: {one_line(error)[:200]}"
+        if names := unreached(first, mine):
+            return f"it reaches {named(names)} {beyond}"
+        if refused:
+            return refused
         if sparse := [name for name, found in packable.gradients.items() if found.layout != torch.strided]:
             return f"the gradients of {named(sparse)} are sparse"
         if not close(first.loss, mine.loss):
@@ -370,11 +388,11 @@ def close(one: Tensor, other: Tensor, scale: float | None = None) -> bool:
 
 
 def unreached(real: Passed, functional: Passed) -> list[str]:
-    """Parameters whose gradients differ by more than rounding, or that one of the two has none for."""
+    """Parameters that one of the two has no gradient for; else those whose gradients differ by more than rounding."""
     scale = max((float(gradient.abs().max()) for gradient in real.gradients.values() if gradient.numel()), default=0.0)
-    names = real.gradients.keys() ^ functional.gradients.keys()
+    missing = real.gradients.keys() ^ functional.gradients.keys()
     both = real.gradients.keys() & functional.gradients.keys()
-    return sorted(names | {n for n in both if not close(real.gradients[n], functional.gradients[n], scale)})
+    return sorted(missing or {n for n in both if not close(real.gradients[n], functional.gradients[n], scale)})
 
 
 def alike(one: Passed, other: Passed) -> bool:
