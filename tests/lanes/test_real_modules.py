@@ -18,6 +18,7 @@ from lanewise.lanes.checkpoint import restore, state_of
 from lanewise.lanes.cohort import Cohort
 from lanewise.lanes.engine import Engine
 from lanewise.lanes.plan import Plan
+from lanewise.lanes.twins import draw_shapes, start_calls, with_twins
 from lanewise.parts.rules import SGD, Adam, Rule, ScheduleFreeSGD
 from lanewise.recipe import Recipe
 from lanewise.task import Task
@@ -442,6 +443,37 @@ def test_what_does_no_harm_is_packed(model: Callable[[], nn.Module]) -> None:
     (chosen,) = run.plans.values()
     assert chosen == plan("packed")
     run.close()
+
+
+class Stretching(Pair):
+    """Drops out once or three times, by the rows that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(self.first(x))
+        self.dropped = [hidden := self.drop(hidden) for _ in range(1 + 2 * int(x[0, 0] > 0))]
+        found: Tensor = self.last(hidden)
+        return found
+
+
+def test_a_dropout_layer_that_is_called_more_often_than_at_first_still_drops_out() -> None:
+    x = rows("mlp")[0][:16].double()
+    few, often = (torch.where(torch.arange(12) == 0, sign, x) for sign in (-1.0, 1.0))
+    twin = with_twins(Stretching().double(), recipe_of())
+    shapes = draw_shapes(twin, lambda tried: tried(few), torch.float64, torch.device("cpu"))
+    twin.drop.lane_uniform0 = torch.rand(shapes["drop.lane_uniform0"], dtype=torch.float64)
+    passes = []
+    for _ in range(2):
+        start_calls(twin)
+        passes.append(twin.train()(often))
+        zeros = [float((dropped == 0).double().mean()) for dropped in twin.dropped]
+        assert zeros == sorted(zeros)
+        assert len(zeros) == 3
+        assert zeros[0] < zeros[1] < zeros[2]
+    assert torch.equal(*passes)
 
 
 def test_what_no_optimizer_is_given_is_told() -> None:
