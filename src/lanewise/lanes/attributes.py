@@ -28,6 +28,8 @@ OTHERS = ("torch", "numpy", "lanewise", "builtins", "threading", "_thread", "log
 """Packages whose objects are not looked into."""
 DEEPEST = 8
 MOST_SLOTS = 20_000
+LARGEST = 64 * 2**20
+"""Bytes of a tensor beyond which it is taken for a constant, and no copy is made of it."""
 
 
 class NotPlainError(TypeError):
@@ -82,11 +84,13 @@ def plain(value: Any, registered: frozenset[int] = frozenset(), copied: bool = T
     if kind in SIMPLE:
         return value
     if isinstance(value, Tensor):
-        if value.layout != torch.strided or value.untyped_storage().data_ptr() in registered:
+        if value.layout != torch.strided or value.nbytes > LARGEST:
+            raise NotPlainError
+        if value.untyped_storage().data_ptr() in registered:
             raise NotPlainError
         return ("tensor", value.detach().clone() if copied else value.detach())
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biufc":
+        if value.dtype.kind not in "biufc" or value.nbytes > LARGEST:
             raise NotPlainError
         return ("array", torch.from_numpy(value.copy()))
     if isinstance(value, np.generic):
