@@ -123,17 +123,25 @@ def train(
     steps = recipe.epochs * feed.steps_per_epoch
     table = tabulate_recipe(recipe, steps, feed.steps_per_epoch, count)
     task.check_recipe(recipe)
-    initial, first = task.new_model(rows.weight_seed, dtype, recipe.width), feed.example()
-    # Whatever a lane of this recipe would be refused for, with the name of the layer.
-    step = LaneStep(initial, recipe, task.objective, take(first.x, 0), take(first.y, 0))
+    first = feed.example()
+
+    def new(_: int = 0) -> nn.Module:
+        return task.new_model(rows.weight_seed, dtype, recipe.width)
+
+    # Whatever a lane of this recipe would be refused for, with the name of the layer. With a model of its own, for
+    # it is run, and what a model refers to by closures is not copied with it.
+    step = LaneStep(new(), recipe, task.objective, take(first.x, 0), take(first.y, 0), new=new)
     step.check_rows(validation=len(rows.split.valid), test=len(rows.held.test))
     size = step.batch_rows if step.batchwise else EVALUATED_ROWS
-    model = adapted(initial, recipe, step.example).to(where).train()
+    model = adapted(new(), recipe, step.example).to(where).train()
     optimizer = native_optimizer(recipe.rule, model)
     chosen = sorted(penalised(model, recipe.penalised))
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
     penalty.attach(optimizer)
-    average = copy.deepcopy(model) if step.averages else None
+    average = None
+    if step.averages:
+        # Not a copy: what a model refers to by closures is not copied with it.
+        average = adapted(new(), recipe, step.example).to(where).train()
     cast = partial(autocast, precision, where)
     hooks = [widen_outputs(one) for one in (model, average) if one is not None and precision != "float32"]
     valid = rows.split.valid
@@ -234,6 +242,10 @@ def batch_gradient(
             loss = task.objective.training_loss(model, inputs, targets, numbers["label_smoothing"], blend) / count
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
+    for param in model.parameters():
+        if param.grad is not None and param.grad.layout != torch.strided:
+            # As in a lane: most rules, penalties and clipping take dense gradients alone.
+            param.grad = param.grad.to_dense()
     return total
 
 

@@ -120,12 +120,15 @@ class LaneDropout(nn.Module):
     `number` is the recipe's number that gives the rate, or None where the layer keeps its own.
     """
 
+    lane_uniform0: Tensor
+
     def __init__(self, layer: Any, kind: str, rate: float, number: str | None) -> None:
         nn.Module.__init__(self)
         self.kind, self.own_rate, self.number = kind, rate, number
         self.inplace, self.generator = getattr(layer, "inplace", False), getattr(layer, "generator", None)
         self.calls = 0
         self.shapes: list[tuple[int, ...]] = []
+        self.settled = False
         if number is not None:
             self.register_buffer("lane_rate", torch.tensor(TRIED_RATE), persistent=False)
 
@@ -147,11 +150,23 @@ class LaneDropout(nn.Module):
             return x
         call, self.calls = self.calls, self.calls + 1
         uniform = getattr(self, f"lane_uniform{call}", None)
-        if uniform is None:
+        if uniform is None and not self.settled:
             # No draw was handed in: the trial pass that finds out which draws the model needs.
             self.shapes.append(uniform_shape(self.kind, x.shape))
             return x
+        if uniform is None or tuple(uniform.shape) != uniform_shape(self.kind, x.shape):
+            uniform = self.another(uniform_shape(self.kind, x.shape), call)
         return dropout(x, getattr(self, "lane_rate", self.own_rate), uniform)
+
+    def another(self, shape: tuple[int, ...], call: int) -> Tensor:
+        """The draw of a call that the trial pass did not have, or not of this `shape`: the same for all lanes.
+
+        It follows from the first draw, so only a model that looks at values, and runs lane after lane, can have it.
+        """
+        first = self.lane_uniform0
+        seed = int(first.flatten()[0].double() * 2**53) + call
+        drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=first.dtype)
+        return drawn.to(first.device)
 
 
 def with_twins(model: nn.Module, recipe: Recipe) -> nn.Module:
@@ -225,8 +240,10 @@ def draw_shapes(
     with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), seeded(0):
         one_pass(model.train())
     shapes: dict[str, tuple[int, ...]] = {}
-    for path, twin in twins.items():
-        for call, shape in enumerate(twin.shapes):
+    # Last, so that the draws of the others stay as they are: of layers that this pass does not come to.
+    for path, twin in sorted(twins.items(), key=lambda item: not item[1].shapes):
+        twin.settled = True
+        for call, shape in enumerate(twin.shapes or [(1,)]):
             twin.register_buffer(
                 f"lane_uniform{call}", torch.zeros(shape, dtype=dtype, device=device), persistent=False
             )
