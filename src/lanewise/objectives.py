@@ -15,15 +15,9 @@ from lanewise.data.targets import IGNORED
 from lanewise.errors import InputError, one_line
 from lanewise.metrics import METRICS, Metric
 from lanewise.metrics.rows import cross_entropies, squared_error, token_losses
+from lanewise.outputs import outputs_of, run_model
 from lanewise.parts.mixup import mix, mixed_loss
 from lanewise.parts.smoothing import smoothed_cross_entropy
-
-
-def run_model(model: Callable[..., Any], inputs: Inputs) -> Any:
-    """What `model` makes of `inputs`: a tuple is its arguments in order, a dict its named ones."""
-    if isinstance(inputs, dict):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
 @dataclass(frozen=True)
@@ -69,21 +63,21 @@ class Objective:
     ) -> Tensor:
         """The loss of a batch, 0-d; `blend` holds mixup's partners [rows] and weight."""
         if blend is None:
-            return self.loss(run_model(model, inputs), targets, smoothing)
+            return self.loss(outputs_of(model, inputs), targets, smoothing)
         partners, weight = blend
         mixed = mapped(lambda leaf: mix(leaf, partners, weight), inputs)
 
         def plain(outputs: Any, of: Any) -> Tensor:
             return self.loss(outputs, of, smoothing)
 
-        return mixed_loss(plain, run_model(model, mixed), targets, partners, weight)
+        return mixed_loss(plain, outputs_of(model, mixed), targets, partners, weight)
 
     def scores(self, model: nn.Module, inputs: Inputs, targets: Any) -> tuple[Tensor, Tensor]:
         """(losses, metric) of a batch, one a row, or one for all [1]; the metric turned so that greater is better.
 
         Of a metric of sets the components of each row, [rows, ...], see `Metric.of_set`; they are not turned.
         """
-        outputs = self.fitted(run_model(model, inputs), targets)
+        outputs = self.fitted(outputs_of(model, inputs), targets)
         return self.shaped(self.row_losses(outputs, targets), self.metric.function(outputs, targets))
 
     def fitted(self, outputs: Any, targets: Any) -> Any:
@@ -203,7 +197,7 @@ class Custom(Objective):
         function: does the work, in training and in evaluation mode.
     """
 
-    function: Callable[..., Any] = field(kw_only=True)
+    function: Callable[..., Any] = field(kw_only=True, repr=False)
     name: ClassVar[str] = "custom"
     mixes: ClassVar[bool] = False
 

@@ -57,6 +57,7 @@ class Plan:
         width: lanes to a block (1 when looped). workers: blocks run side by side. threads: torch threads of each.
         why: one sentence on the choice. timings: microseconds a lane-step of every way tried, by its description.
         channels_last: images and weights of convolutions in channels-last format; for loops only.
+        real: lane after lane in a real module, by plain autograd, for models that `torch.func` cannot take.
     """
 
     packed: bool
@@ -67,9 +68,11 @@ class Plan:
     why: str = ""
     timings: dict[str, float] = field(default_factory=dict)
     channels_last: bool = False
+    real: bool = False
 
     def __str__(self) -> str:
         way = describe(self.packed, self.compiled, self.width) + ", channels last" * self.channels_last
+        way += ", in a real module" * self.real
         return f"{way}, {self.workers} worker(s) of {self.threads} thread(s)"
 
     @property
@@ -87,8 +90,8 @@ class Plan:
         kinds = {"packed": bool, "compiled": bool, "width": int, "workers": int, "threads": int}
         if isinstance(data, dict):
             # Plans written before there was a choice have none.
-            data = {"channels_last": False} | data
-            kinds["channels_last"] = bool
+            data = {"channels_last": False, "real": False} | data
+            kinds |= {"channels_last": bool, "real": bool}
         if not isinstance(data, dict) or any(type(data.get(name)) is not kind for name, kind in kinds.items()):
             raise InputError(f"{where}: a plan must hold {', '.join(f'{n} ({k.__name__})' for n, k in kinds.items())}")
         if not isinstance(data.get("why", ""), str):
@@ -104,6 +107,8 @@ class Plan:
             raise InputError(f"{where}: width = {data['width']}: must be 1 where lanes run one after another")
         if data["packed"] and data["channels_last"]:
             raise InputError(f"{where}: channels_last = True: must be False where lanes are packed")
+        if data["real"] and (data["packed"] or data["compiled"] or data["workers"] > 1):
+            raise InputError(f"{where}: real = True: must be False where lanes are packed, compiled or shared out")
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
 
@@ -193,6 +198,22 @@ def check_draws(plan: Plan, step: LaneStep) -> None:
         )
 
 
+def fitted(plan: Plan, step: LaneStep) -> Plan:
+    """`plan`, or the one way that is right for a model which it does not fit."""
+    verdict = step.verdict
+    if verdict.real:
+        if (plan.packed, plan.compiled, plan.workers, plan.real) == (False, False, 1, True):
+            return plan
+        return Plan(False, False, 1, 1, plan.threads, verdict.real, real=True)
+    if plan.real:
+        return replace(plan, real=False, why="the model needs no real module here")
+    if verdict.apart and (plan.packed or plan.compiled):
+        return Plan(False, False, 1, 1 if step.draws_itself else plan.workers, plan.threads, verdict.apart)
+    if plan.compiled and verdict.varies and not step.draws_itself:
+        return replace(plan, compiled=False, why="the model looks at values, and a program would always go one way")
+    return plan
+
+
 def program_of(plan: Plan, trial: Trial, uncompiled: Uncompiled | None = None) -> tuple[Program, float]:
     """The program of a plan that is already decided, and the seconds it took to compile.
 
@@ -217,6 +238,9 @@ def uncompiled_of(plan: Plan, trial: Trial) -> Uncompiled:
 
 def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, Uncompiled | None]:
     """Why `plan` is not to be compiled where that saves `saving` seconds; else what there is to compile."""
+    if any(leaf.is_complex() for leaf in trial.state):
+        # Inductor generates no code for them, and calls each operation through Python instead.
+        return "complex weights are not compiled", None
     if not compiler():
         return "the fastest way without a C++ compiler, of which none was found", None
     if saving < CACHED_COMPILE_SECONDS:
@@ -349,13 +373,17 @@ def choose_plan(
             workers.close()
         return cost
 
-    loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1)
+    verdict = trial.step.verdict
+    loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1, real=bool(verdict.real))
     try:
         program = train_program(trial.step, packed=False, native=True)
         plan, cost = loop, timed(loop, program)
     except Exception as error:
         raise InputError(f"model fails in a training step: {one_line(error)}") from error
     pack_it = False
+    if verdict.real:
+        note(f"lanes run one after another, by plain autograd: {verdict.real}")
+        return Choice(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
     if trial.step.draws_itself:
         # The only plan that `check_draws` lets pass.
         note("lanes run one after another: the model draws random numbers itself (F.dropout?); layers could be packed")
@@ -367,22 +395,28 @@ def choose_plan(
         if last_cost < cost:
             loop, plan, program, cost = last, last, last_program, last_cost
     widest = fitting_width(trial, lanes * repeats, threads, note)
-    try:
-        pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest), channels_last=False)
-        pack_program = train_program(trial.step, packed=True)
-        pack_cost = timed(pack, pack_program)
-        pack_it = pack_cost < FUSION_GAIN * cost
-        if pack_cost < cost:
-            plan, program, cost = pack, pack_program, pack_cost
-    except Exception as error:
-        where = layer_that_fails(trial, train_program(trial.step, packed=True))
-        note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
+    if verdict.apart:
+        note(f"lanes run one after another: {verdict.apart}")
+    else:
+        try:
+            pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest), channels_last=False)
+            pack_program = train_program(trial.step, packed=True)
+            pack_cost = timed(pack, pack_program)
+            pack_it = pack_cost < FUSION_GAIN * cost
+            if pack_cost < cost:
+                plan, program, cost = pack, pack_program, pack_cost
+        except Exception as error:
+            where = layer_that_fails(trial, train_program(trial.step, packed=True))
+            note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
     why, compile_seconds = "the fastest of the ways tried", 0.0
     width = min(widest, block_width(lanes, repeats, threads, survivors))
     fused_plans = [Plan(True, True, width, threads, 1)] if pack_it else []
     if not pack_it or trial.step.holds_images:
         # Narrow convolutions gain by packing and wide ones lose; how they do eagerly does not tell which these are.
         fused_plans.append(replace(loop, compiled=True, workers=threads))
+    if verdict.varies:
+        # A program would go the way of the batch that it was captured on.
+        fused_plans, why = [], f"{why}; not compiled, for the model looks at values"
     for fused_plan in fused_plans:
         saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
         if seconds is not None:

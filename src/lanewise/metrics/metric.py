@@ -1,7 +1,7 @@
 """What a metric is: what a model's outputs give for each row, and what a set of rows makes of that."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,11 @@ class Metric:
     """
 
     name: str
-    function: Callable[[Any, Any], Tensor]
+    function: Callable[[Any, Any], Tensor] = field(repr=False)
     greater_is_better: bool = True
     fraction: bool = False
-    of_set: OfSet | None = None
-    check: Callable[[np.ndarray], str | None] | None = None
+    of_set: OfSet | None = field(default=None, repr=False)
+    check: Callable[[np.ndarray], str | None] | None = field(default=None, repr=False)
     of_data: bool = False
 
     def contributions(self, scores: np.ndarray, targets: Any, unit: Unit | None) -> np.ndarray:
