@@ -1,6 +1,6 @@
 """Metrics: the scores by which recipes are compared, by name."""
 
 from lanewise.metrics.metric import Metric, Unit
-from lanewise.metrics.names import METRICS, find_metric, for_classes, is_known, metric_names
+from lanewise.metrics.names import METRICS, find_metric, for_classes, is_known, metric_names, quantile_level
 
-__all__ = ["METRICS", "Metric", "Unit", "find_metric", "for_classes", "is_known", "metric_names"]
+__all__ = ["METRICS", "Metric", "Unit", "find_metric", "for_classes", "is_known", "metric_names", "quantile_level"]

@@ -112,7 +112,16 @@ def quantile(text: str) -> Metric:
         level = float("nan")
     if not 0 < level < 1:
         raise InputError(f"metric = quantile {text}: must be a number in (0, 1) after the name, such as quantile 0.9")
-    return Metric(f"quantile {level:g}", rows.errors, greater_is_better=False, of_set=sets.quantile_loss(level))
+    return Metric(f"quantile {level:g}", rows.errors, greater_is_better=False, of_set=sets.QuantileLoss(level))
+
+
+def quantile_level(metric: Metric) -> float | None:
+    """Which quantile the pinball loss `metric` is of; None for all other metrics.
+
+    >>> quantile_level(quantile("0.9")), quantile_level(METRICS["regression"][0])
+    (0.9, None)
+    """
+    return metric.of_set.level if isinstance(metric.of_set, sets.QuantileLoss) else None
 
 
 def for_classes(metric: Metric, classes: int | None) -> Metric:

@@ -7,10 +7,12 @@ are compared row by row, as means of scores are.
 Source: Efron, "The Jackknife, the Bootstrap and Other Resampling Plans", 1982, chapter 6.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.stats
 
-from lanewise.metrics.metric import OfSet, Unit
+from lanewise.metrics.metric import Unit
 
 LEAST_SPREAD = 1e-28
 """Of the largest square: a variance below that is rounding of a constant."""
@@ -60,14 +62,15 @@ def mean_share(errors: np.ndarray, targets: np.ndarray, unit: Unit | None) -> np
     return np.asarray((np.abs(in_unit(errors, targets, unit)) / sizes).mean(axis=1))
 
 
-def quantile_loss(level: float) -> OfSet:
+@dataclass(frozen=True)
+class QuantileLoss:
     """The pinball loss of the quantile `level`, in the data's own unit: `mean_pinball_loss`."""
 
-    def losses(errors: np.ndarray, targets: np.ndarray, unit: Unit | None) -> np.ndarray:
-        below = 0.0 - in_unit(errors, targets, unit)
-        return np.asarray(np.maximum(level * below, (level - 1) * below).mean(axis=1))
+    level: float
 
-    return losses
+    def __call__(self, errors: np.ndarray, targets: np.ndarray, unit: Unit | None) -> np.ndarray:
+        below = 0.0 - in_unit(errors, targets, unit)
+        return np.asarray(np.maximum(self.level * below, (self.level - 1) * below).mean(axis=1))
 
 
 def in_unit(errors: np.ndarray, targets: np.ndarray, unit: Unit | None) -> np.ndarray:

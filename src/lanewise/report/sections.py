@@ -32,7 +32,7 @@ from lanewise.report.words import (
 )
 from lanewise.study.race import Study
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
-from lanewise.study.wording import means_words
+from lanewise.study.wording import REFERENCES, listed, means_words, unbeaten
 
 SHORT_TABLE = 15
 """Rows of the leaderboard that are shown at first; `page.css` hides the rest."""
@@ -42,11 +42,18 @@ def headline(verdict: Verdict) -> str:
     """Who won and how sure that is, in one line."""
     winner, same = verdict.finalists[0].candidate, len(verdict.indistinguishable)
     if len(verdict.finalists) == 1:
-        return f"Candidate {winner} is the only finalist"
+        return f"Candidate {winner} is the only finalist{_beaten(verdict)}"
     # The winner is chosen by validation data alone; where test data say otherwise, so does the headline.
     behind = verdict.difference is not None and verdict.difference.mean < 0
     won = f"Candidate {winner} wins{' on validation data, but is behind on test data' if behind else ''}"
+    won += _beaten(verdict)
     return f"{won}; {counted(same, 'other finalist')} {'is' if same == 1 else 'are'} too close to call" if same else won
+
+
+def _beaten(verdict: Verdict) -> str:
+    """That simple models are as good as the winner, where they are."""
+    names = [REFERENCES.get(name, name) for name in unbeaten(verdict.test.mean, verdict.references, verdict.kind)]
+    return f", but does not beat {listed(names, 'or')}" if names else ""
 
 
 def opening(study: Study) -> str:

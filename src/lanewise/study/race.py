@@ -28,6 +28,7 @@ from lanewise.study.importance import import_ahead, importance
 from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
 from lanewise.study.progress import Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
+from lanewise.study.references import references_of
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
@@ -294,9 +295,16 @@ class Study(Run[Verdict]):
             pass
         drawn = len(self.candidates)
         baseline = None if self.baseline is None else drawn
+        simple = references_of(self.engine, list(stage.cohort.repeats))
         found = reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)
         lost, recipes = sum(bool(c.diverged) for c in self.candidates), {str(c.recipe) for c in self.candidates}
-        return replace(found, diverged=lost, duplicates=drawn - len(recipes))
+        return replace(
+            found,
+            diverged=lost,
+            duplicates=drawn - len(recipes),
+            references=dict(simple.scores),
+            reference_notes=simple.notes,
+        )
 
     def _show(self) -> None:
         assert self._stage is not None
