@@ -486,7 +486,7 @@ class Cohort:
             taken = RUNG_ROWS if anew else taken
             blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks, taken)
         losses, scores = scored(prepared, pack.feed, blocks, rows, group.lane_rows, test)
-        of_set = partial(contributions, self.engine.task.objective.metric, pack.feed.repeat, rows, test)
+        of_set = partial(contributions, prepared.step.objective.metric, pack.feed.repeat, rows, test)
         return losses, {candidate: of_set(losses[candidate], scores[candidate]) for candidate in losses}
 
 

@@ -32,6 +32,8 @@ from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, s
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.verdict import Verdict
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
+from lanewise.metrics import PREDICTED
+from lanewise.objectives import Objective
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe import Recipe
 from lanewise.task import Task
@@ -178,7 +180,15 @@ class Engine:
         """Numbers of `recipe` that no layer of the model reads."""
         return self._step(recipe, self.feed(recipe, 0)).idle_numbers
 
-    def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
+    def predicting(self, prepared: Prepared, recipe: Recipe, index: int) -> Prepared:
+        """`prepared`, but the score of a row is the number of the class that it is taken for; lane after lane."""
+        objective = replace(self.task.objective, metric=PREDICTED)
+        step = self._step(recipe, self.feed(recipe, index), objective)
+        step.initial_state(self.new_model(index, recipe.width))
+        program = lane_after_lane(evaluate_program(step, packed=False), step.state_size)
+        return replace(prepared, step=step, evaluate=program)
+
+    def _step(self, recipe: Recipe, feed: Feed, objective: Objective | None = None) -> LaneStep:
         chunk = feed.example()
         model, batch = self.new_model(feed.repeat.index, recipe.width), (take(chunk.x, 0), take(chunk.y, 0))
 
@@ -188,7 +198,7 @@ class Engine:
         step = LaneStep(
             model,
             recipe,
-            self.task.objective,
+            objective or self.task.objective,
             *batch,
             self.precision,
             new=new,

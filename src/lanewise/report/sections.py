@@ -151,6 +151,50 @@ def _finalist(one: Finalist, verdict: Verdict, dot: str, score: str) -> list[Cel
     ]
 
 
+def simple_models(study: Study) -> str:
+    """The winner beside simple models, on the same test rows."""
+    verdict = study.verdict
+    if not verdict.references:
+        return section("Beside simple models", *map(quiet, verdict.reference_notes))
+    known = {"the winner": verdict.test.mean, **verdict.references}
+    words = verdict.kind.interval_words(list(known.values()))
+    rows = [
+        ("winner" if at == 0 else "", [Cell(name), Cell(word, score)])
+        for at, ((name, score), word) in enumerate(zip(known.items(), words, strict=True))
+    ]
+    return section(
+        "Beside simple models",
+        table([("model", False), (f"test {verdict.metric}", True)], rows),
+        *map(quiet, verdict.reference_notes),
+        intro="The same metric on the same test examples; the simple models learn from the same training examples.",
+    )
+
+
+def of_classes(study: Study) -> str:
+    """How the winner does on each class."""
+    classes = study.verdict.classes
+
+    def share(value: float | None) -> Cell:
+        return Cell(NOTHING if value is None else f"{value:.1%}", "" if value is None else value)
+
+    heads = [("class", False), ("test examples", True), ("precision", True), ("recall", True), ("F1", True)]
+    rows = [
+        ("", [Cell(one.name), Cell(f"{one.rows:,}", one.rows), share(one.precision), share(one.recall), share(one.f1)])
+        for one in classes
+    ]
+    if not rows:
+        return ""
+    return section(
+        "The winner on each class",
+        table(heads, rows, name="classes", sortable=True),
+        more_button("classes", len(rows), "classes") if len(rows) > SHORT_TABLE else "",
+        quiet(
+            "Means over the new training runs, on the test examples. Precision: of the examples taken for the class, "
+            "the share that is of it. Recall: of the examples of the class, the share that was found."
+        ),
+    )
+
+
 def course(study: Study, found: Sequence[Outcome], drawn: list[Figure]) -> str:
     """How the race went: who left when, and the learning curves."""
     figure = figures.race(study, found)

@@ -17,6 +17,7 @@ from lanewise.recipe import Recipe
 from lanewise.recipe_file import save
 from lanewise.study import identity, record
 from lanewise.study.budget import Budget
+from lanewise.study.by_class import by_class
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import Snapshot
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
@@ -304,6 +305,7 @@ class Study(Run[Verdict]):
             duplicates=drawn - len(recipes),
             references=dict(simple.scores),
             reference_notes=simple.notes,
+            classes=by_class(stage.cohort, [one.number for one in stage.own].index(found.finalists[0].candidate)),
         )
 
     def _show(self) -> None:

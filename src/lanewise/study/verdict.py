@@ -10,6 +10,7 @@ from lanewise.printable import printable
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
 from lanewise.study import wording
+from lanewise.study.by_class import OfClass
 from lanewise.study.comparison import Settling
 from lanewise.study.importance import Importance
 from lanewise.study.score_kind import ScoreKind, plain_numbers
@@ -107,7 +108,7 @@ class Verdict:
         baseline: the recipe that the user gave, or None. diverged: of the candidates drawn, how many diverged in the
             race. duplicates: how many were drawn before. heavy_tails: a sentence where few test rows decide the score.
         references: name -> the metric of a simple model on the test rows. reference_notes: a sentence each on what was
-            left out or cut short there.
+            left out or cut short there. classes: how the winner does on each class of the test rows, if there are any.
     """
 
     finalists: tuple[Finalist, ...]
@@ -126,6 +127,7 @@ class Verdict:
     heavy_tails: str | None = None
     references: dict[str, float] = field(default_factory=dict)
     reference_notes: tuple[str, ...] = ()
+    classes: tuple[OfClass, ...] = ()
 
     def __str__(self) -> str:
         return printable("\n".join(self.sentences()))
@@ -185,6 +187,7 @@ class Verdict:
             "heavy_tails": self.heavy_tails,
             "references": self.references,
             "reference_notes": list(self.reference_notes),
+            "classes": [asdict(one) for one in self.classes],
             "lane_steps": self.lane_steps,
             "seconds": self.seconds,
             "engine": self.engine,
@@ -221,6 +224,7 @@ class Verdict:
                 finalists, test, difference, **rest, kind=kind, baseline=known, importance=mattered, **counts,
                 heavy_tails=data.get("heavy_tails"), references=dict(data.get("references", {})),
                 reference_notes=tuple(data.get("reference_notes", ())),
+                classes=tuple(OfClass(**one) for one in data.get("classes", ())),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a verdict: {one_line(error)}") from None
@@ -239,7 +243,8 @@ class Verdict:
         if self.indistinguishable and (advice := self.indistinguishable[0].settling):
             pair = (self.finalists[0].candidate, self.indistinguishable[0].candidate)
             lines.append(settling_words(advice, *pair))
-        return [*lines, *self._on_baseline(), *self._on_diverged(), *self._on_far_out(), *self._on_references()]
+        lines += [*self._on_baseline(), *self._on_references()]
+        return [*lines, *self._on_diverged(), *self._on_far_out()]
 
     def _on_winner(self) -> list[str]:
         """Who won, and how well it does."""
