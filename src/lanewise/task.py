@@ -147,7 +147,8 @@ class Task:
             )
         if metric is None and isinstance(class_weights, str) and class_weights == "balanced":
             metric = BALANCED
-        chosen = for_classes(chosen_metric(name, metric, greater), self.source.classes)
+        names = self.source.class_names or [str(label) for label in range(self.source.classes or 0)]
+        chosen = for_classes(chosen_metric(name, metric, greater), names)
         check_metric_of(chosen, self.source)
         objective = OBJECTIVES[name](metric=chosen)
         if class_weights is not None:

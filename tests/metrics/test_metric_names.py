@@ -1,6 +1,7 @@
 """Metrics by name: what is taken for them, what is refused, and what follows in tasks."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -146,6 +147,27 @@ def test_a_race_scores_lanes_as_training_alone_does(metric: str) -> None:
     assert race.verdict.finalists[0].scores.tolist() == pytest.approx(validation, rel=1e-4)
     assert race.verdict.test.mean == pytest.approx(np.mean([one.test[1] for one in alone]), rel=1e-4)
     assert race.verdict.kind.greater_is_better == (metric == "R2")
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("AUC", r"metric = 'AUC': has no value for the validation rows of repeat 0: class 0 has no row there"),
+        ("R2", r"metric = 'R2': has no value for the validation rows of repeat 0: all 24 targets are the same"),
+    ],
+)
+def test_sets_without_a_value_are_refused_before_anything_is_trained(metric: str, words: str) -> None:
+    x, labels = classes()
+    valid = torch.arange(24)
+    y = labels if metric == "AUC" else x[:, 0].clone()
+    y[valid] = 1 if metric == "AUC" else 0.25
+    data = lw.load((x, y), splits=[(torch.arange(24, 128), valid)], test=torch.arange(128, 160))
+    task = lw.Task(lambda: network(3 if metric == "AUC" else 1), data, metric=metric)
+    space = lw.Recipe(rule=lw.SGD(lr=lw.choice(0.02, 0.05)), batch_size=16, epochs=1)
+    with pytest.raises(InputError, match=words):
+        lw.race(task, space, candidates=2, repeats=1, finalists=2, confirm=2, threads=1)
+    with pytest.raises(InputError, match=words.replace("repeat 0", r"repeat \d+")):
+        lw.compare(task, {"one": RECIPE, "other": replace(RECIPE, l2=0.1)}, repeats=2)
 
 
 def test_every_metric_of_the_table_scores_rows_or_sets() -> None:

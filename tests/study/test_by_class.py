@@ -15,6 +15,7 @@ from lanewise.data import hold_out
 from lanewise.study.by_class import results
 from lanewise.study.verdict import Verdict
 from lanewise.train import train
+from tests.study.records import eager_plans
 
 SETTINGS: dict[str, Any] = {
     "candidates": 2, "repeats": 2, "generations": 1, "finalists": 2, "confirm": 2, "threads": 1, "seed": 4,
@@ -54,7 +55,9 @@ def test_the_winners_classes_are_those_of_training_alone(options: dict[str, Any]
     x, labels = rows()
     task = lw.Task(network, (x, np.array(labels)))
     space = lw.Recipe(rule=lw.SGD(lr=lw.choice(0.1, 0.2)), batch_size=16, epochs=4, **options)
-    race = lw.race(task, space, out=tmp_path / "run", **SETTINGS)
+    engine = tmp_path / "given.json"
+    engine.write_text(json.dumps({key: plan.to_dict() for key, plan in eager_plans(space).items()}))
+    race = lw.race(task, space, out=tmp_path / "run", engine=engine, **SETTINGS)
     held = hold_out(task.source, 0)
     test_x, test_y = held.test.take(torch.arange(len(held.test)))
     assert isinstance(test_y, Tensor)

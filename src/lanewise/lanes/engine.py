@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +13,7 @@ from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
 from lanewise.lanes import library_cache
 from lanewise.lanes.batch import batch_leaves
-from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step
+from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step, split_of
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import (
     NARROWEST_PACK,
@@ -175,6 +175,23 @@ class Engine:
         if key not in self._prepared and key not in self._checked:
             self._step(recipe, feed)
             self._checked.add(key)
+
+    def check_metric(self, repeats: Iterable[int]) -> None:
+        """Raise `InputError` if the metric has no value for the test rows, or for the validation rows of a repeat."""
+        metric, held = self.task.objective.metric, self.held
+        if metric.check is None or metric.of_data or held.pool_y is None or held.test_y is None:
+            return
+        sets = {"test rows": held.test_y}
+        sets |= {
+            f"validation rows of repeat {index}": held.pool_y[split_of(held, self.seed, index).valid]
+            for index in repeats
+        }
+        for name, y in sets.items():
+            if why := metric.check(y.numpy()):
+                raise InputError(
+                    f"metric = {metric.name!r}: has no value for the {name}: {why}; must be another metric, or the data"
+                    " split in another way"
+                )
 
     def idle_numbers(self, recipe: Recipe) -> list[str]:
         """Numbers of `recipe` that no layer of the model reads."""

@@ -46,7 +46,7 @@ class Repeat:
     @classmethod
     def draw(cls, held: Held, study_seed: int, index: int) -> "Repeat":
         """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
-        rows = held.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
+        rows = split_of(held, study_seed, index)
         return cls(index, study_seed, held, rows, *scales(held, rows.train))
 
     def rows(self, index: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
@@ -121,6 +121,11 @@ class Chunk:
         """The same with the channels of images, and of draws for them, innermost in memory."""
         y = None if self.y is None else mapped(channels_last, self.y)
         return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
+
+
+def split_of(held: Held, study_seed: int, index: int) -> Split:
+    """Which rows train and which validate in the repeat `index` of a study."""
+    return held.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
 
 
 def scales(held: Held, rows: Tensor) -> tuple[Standardise, TargetScale | None]:

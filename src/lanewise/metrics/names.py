@@ -1,6 +1,7 @@
 """The metrics that are known by name."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,10 +26,14 @@ def no_zeros(targets: np.ndarray) -> str | None:
     return f"{zeros:,} of {len(targets):,} rows have a target of 0, which no error is a share of" if zeros else None
 
 
-def every_class(targets: np.ndarray, classes: int) -> str | None:
+def every_class(targets: np.ndarray, names: Sequence[str]) -> str | None:
     """Why AUC has no value for these targets, if it has none."""
-    missing = sorted(set(range(classes)) - set(np.unique(targets).tolist()))
-    return f"class {missing[0]} has no row there" if missing else None
+    missing = sorted(set(range(len(names))) - set(np.unique(targets).tolist()))
+    return (
+        f"class {names[missing[0]]} has no row there, and AUC compares the rows of each class with the others"
+        if missing
+        else None
+    )
 
 
 PREDICTED = Metric("class", rows.predicted)
@@ -126,11 +131,9 @@ def quantile_level(metric: Metric) -> float | None:
     return metric.of_set.level if isinstance(metric.of_set, sets.QuantileLoss) else None
 
 
-def for_classes(metric: Metric, classes: int | None) -> Metric:
-    """`metric` with the check that needs to know how many classes there are."""
-    if metric.of_set is not sets.auc or classes is None:
-        return metric
-    return replace(metric, check=partial(every_class, classes=classes))
+def for_classes(metric: Metric, names: Sequence[str]) -> Metric:
+    """`metric` with the check that needs to know which classes there are."""
+    return replace(metric, check=partial(every_class, names=names)) if metric.of_set is sets.auc else metric
 
 
 def is_known(metric: Metric) -> bool:

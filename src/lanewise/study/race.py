@@ -86,6 +86,7 @@ class Study(Run[Verdict]):
         self.drawing = drawing or Drawing()
         self.drawing.check(space, settings.seed, settings.candidates)
         super().__init__(task, settings, **options)
+        self.engine.check_metric(range(settings.repeats + settings.confirm))
         self.space, self.baseline = space, baseline
         # A batch larger than the data is a user's mistake, to be found before anything is written.
         size = space.batch_size
