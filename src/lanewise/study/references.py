@@ -25,6 +25,8 @@ LINEAR, TREES = "linear model", "gradient-boosted trees"
 MOST_REPEATS = 3
 """Of the confirmation, in which models are fitted; a constant guess is scored in all."""
 MOST_ROWS, FEWEST_ROWS = 5_000, 200
+MOST_READ = 1_000
+"""Rows to fit on where they are not in memory: one run of them is read, at the pace of the user's dataset."""
 MOST_PRODUCTS = 20_000_000
 """Rows times features times classes of one fit: a second or two of one processor."""
 MOST_FEATURES, MOST_TABLE, MOST_COLUMNS = 4_096, 200, 20
@@ -62,7 +64,7 @@ def references_of(engine: Engine, repeats: list[int]) -> References:
     notes: list[str] = []
     scores: dict[str, float] = {}
     runs = [engine.repeat(index) for index in repeats]
-    few = runs[:MOST_REPEATS]
+    few = runs[: MOST_REPEATS if engine.held.pool_reader is None else 1]
     name = {NextToken: TOKEN, Classification: MAJORITY}.get(type(objective)) or name_of_constant(objective)
     _scored(name, [partial(constant_score, run, objective, classes) for run in runs], scores, notes)
     models, why = models_for(engine, objective)
@@ -185,7 +187,8 @@ def rows_to_fit(run: Repeat, classes: int | None) -> tuple[int, int]:
     assert isinstance(x, Tensor)
     assert y is not None
     size = x[0].numel() * (classes or y[0].numel())
-    return min(len(train), MOST_ROWS, max(FEWEST_ROWS, MOST_PRODUCTS // max(1, size))), len(train)
+    most = MOST_ROWS if run.held.pool_reader is None else MOST_READ
+    return min(len(train), most, max(FEWEST_ROWS, MOST_PRODUCTS // max(1, size))), len(train)
 
 
 def fit_score(run: Repeat, objective: Objective, classes: int | None, fit: Callable[..., Guess]) -> float:
