@@ -219,3 +219,16 @@ def test_a_metric_of_ones_own_scores_references_too() -> None:
     found = references_of(engine, [0]).scores
     assert set(found) == {"mean", "linear model", "gradient-boosted trees"}
     assert all(0 <= score <= 1 for score in found.values())
+
+
+def test_a_table_too_wide_for_trees_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    x, y = rows()
+    table = tmp_path / "table.csv"
+    lines = [",".join(f"{value:.5f}" for value in (*row, target)) for row, target in zip(x.tolist(), y, strict=True)]
+    table.write_text("\n".join(["a,b,c,d,price", *lines]))
+    task = lw.Task("mlp:4", lw.load(table, target="price"))
+    assert list(references_of(Engine(task, 0, threads=1), [0]).scores)[1:] == ["linear model", "gradient-boosted trees"]
+    monkeypatch.setattr(references, "MOST_TABLE", 3)
+    found = references_of(Engine(task, 0, threads=1), [0])
+    assert list(found.scores) == ["mean", "linear model"]
+    assert found.notes == ("Gradient-boosted trees were not fitted: 4 inputs and 1 output(s) take too long.",)

@@ -29,7 +29,7 @@ MOST_READ = 1_000
 """Rows to fit on where they are not in memory: one run of them is read, at the pace of the user's dataset."""
 MOST_PRODUCTS = 20_000_000
 """Rows times features times classes of one fit: a second or two of one processor."""
-MOST_FEATURES, MOST_TABLE, MOST_COLUMNS = 4_096, 200, 20
+MOST_FEATURES, MOST_TABLE, MOST_COLUMNS = 4_096, 100, 10
 """Inputs of a linear model, inputs of trees, and classes or numbers that trees learn."""
 ITERATIONS = 100
 PART = 1024
@@ -70,9 +70,8 @@ def references_of(engine: Engine, repeats: list[int]) -> References:
     models, why = models_for(engine, objective)
     for name, fit in models.items():
         _scored(name, [partial(fit_score, run, objective, classes, fit) for run in few], scores, notes)
-    if why:
-        notes.append(why)
-    elif models and scores.keys() & models.keys():
+    notes += [why] if why else []
+    if models and scores.keys() & models.keys():
         notes += cut_short([name for name in models if name in scores], runs, len(few), *rows_to_fit(runs[0], classes))
     return References(scores, tuple(notes))
 
@@ -171,7 +170,10 @@ def models_for(engine: Engine, objective: Objective) -> tuple[dict[str, Callable
     # Of one axis of features, few enough that they are a table, wherever they come from.
     if alone.ndim == 2 and features <= MOST_TABLE and columns <= MOST_COLUMNS:
         fitted[TREES] = trees
-    return fitted, None
+        return fitted, None
+    if source.feature_names is None:
+        return fitted, None
+    return fitted, f"Gradient-boosted trees were not fitted: {features:,} inputs and {columns:,} output(s) take too long."
 
 
 def target_columns(engine: Engine) -> int:
