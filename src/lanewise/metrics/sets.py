@@ -10,7 +10,7 @@ Source: Efron, "The Jackknife, the Bootstrap and Other Resampling Plans", 1982, 
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from lanewise.metrics.metric import Unit
 
