@@ -9,12 +9,14 @@ from bench import (
     coordinates,
     coverage,
     equal_studies,
+    importance,
     loading,
     many,
     networks,
     peers,
     places,
     races,
+    recordings,
     reestimation,
     rules,
     schedulers,
@@ -35,18 +37,22 @@ BENCHES: dict[str, Callable[[], None]] = {
     "coverage": coverage.main,
     "calibration": calibration.main,
     "equal-studies": equal_studies.main,
+    "recordings": recordings.main,
+    "importance": importance.main,
     "rules": rules.main,
     "places": places.main,
     "coordinates": coordinates.main,
     "peers": peers.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
+    "importance": importance.main,
     "time-to-answer": time_to_answer.main,
     "rules": rules.main,
     "races": races.main,
+    "recordings": recordings.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "coordinates", "coverage", "calibration", "equal-studies", "peers")
+BY_NAME_ONLY = ("races", "recordings", "importance", "coordinates", "coverage", "calibration", "equal-studies", "peers")
 """What takes minutes or half an hour, or needs an environment of its own."""
 
 
