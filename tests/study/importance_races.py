@@ -1,4 +1,4 @@
-"""Races without training, in which one setting of `classic` is made to matter: to test what importance makes of them."""
+"""Races without training in which one setting of `classic` is made to matter, to test importance on."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias

@@ -28,9 +28,9 @@ def lanewise(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute
 
     With one repeat, noise and truth cannot be told apart, and that rungs agree does not say that the end will: on some
     curves with decaying schedules rungs at 1/8 and 1/4 agree, and the score at 1/2 tells less of the end than either.
-    So most leave at once, at the rung of one early `cut`, with q = SINGLE, and the places go to the best of each rung so
-    far in turn, the last one first: a rung that misleads costs no more than its own share of them. Where the budget is
-    so small that the cut would leave next to nobody, more wait for the next rungs, q = SCARCE.
+    So most leave at once, at the rung of one early `cut`, with q = SINGLE, and the places go to the best of each rung
+    so far in turn, the last one first: a rung that misleads costs no more than its own share of them. Where the budget
+    is so small that the cut would leave next to nobody, more wait for the next rungs, q = SCARCE.
 
     With several repeats q = LEAST + RANGE r, with r the rank correlation between now and half the progress, freed of
     the noise that paired repeats show, see `evidence.agreement`: where rungs agree, the next is worth waiting for;
