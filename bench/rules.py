@@ -3,19 +3,28 @@
 `python -m bench rules [--curves FILE ...] [--no-families] [--compute 1/3] [--rungs 1/16,1/8,1/4,1/2] [--fields 200]
 [--candidates 32] [--repeats 1]`
 
-FILE is the `traces.parquet` of a `lanewise race --rule none`, or an .npz: what `python -m bench recordings` writes; or
-with `progress`, the scores float [rung, candidate, repeat] as `raw_error`, `raw_loss`, `cool_error`, `cool_loss`, and
-those at the end as `end_error`, `end_loss`; or with `W/name`, `W/offset`, `W/step`, `W/value` for each workload W, as the
-curves of AlgoPerf are kept (name: a trial, in which `study_N` is the seed); or with `progress`, rising to 1, and arrays of any other name, float [point, candidate] or [point,
-candidate, repeat], lower is better, such as curves published elsewhere. `--rungs all` puts a rung at every point.
+FILE is one of
 
-Halving is given `compute`; since it rounds up, every other rule is given what halving spent on average, so
-that all compare at equal compute. "best cut" is the single cut that lost least over these fields, of cuts at each of
-the rungs: chosen in hindsight, so nobody can run it. Regret: what the rule's pick is worth minus the best of
-the field, in points of error for the families, in hundredths of the unit for files. Where there are repeats that the
-race has not seen, a candidate is worth its mean at the end over these; judged by its own last score, a pick
-profits from luck, and who finishes more runs draws more of it. "random" trains a random share of the field to the end and picks the
-best: a rule that does not lose less is worthless on these curves. Cool-downs are not counted.
+- the `traces.parquet` of a `lanewise race --rule none`;
+- the .npz that `python -m bench recordings` writes;
+- an .npz with `progress`, the scores float [rung, candidate, repeat] as `raw_error`, `raw_loss`, `cool_error`,
+  `cool_loss`, and those at the end as `end_error`, `end_loss`;
+- an .npz with `W/name`, `W/offset`, `W/step` and `W/value` for each workload W, as the curves of AlgoPerf are kept
+  (name: of a trial, in which `study_N` says the seed);
+- an .npz with `progress`, rising to 1, and arrays of any other name, float [point, candidate] or [point, candidate,
+  repeat], lower is better, such as curves published elsewhere.
+
+`--rungs all` puts a rung at every point.
+
+Halving is given `compute`; since it rounds up, every other rule is given what halving spent on average, so that all
+compare at equal compute. "best cut" is the single cut that lost least over these fields, of cuts at each of the rungs:
+chosen in hindsight, so nobody can run it. "random" trains a random share of the field to the end and picks the best: a
+rule that does not lose less is worthless on these curves.
+
+Regret: what the rule's pick is worth minus the best of the field, in points of error for the families, in hundredths of
+the unit for files. Where there are repeats that the race has not seen, a candidate is worth its mean at the end over
+these: judged by its own last score a pick profits from luck, and who finishes more runs draws more of it. Cool-downs
+are not counted.
 """
 
 import argparse

@@ -7,8 +7,8 @@ from lanewise.study.race import Study
 
 POWER = (
     "It misses much: in 100 simulated races of 48 candidates by TPE, the one setting that explained 30% of the "
-    "variance was found in 39%, one that explained half in 47%; of those without influence 5% were named. That a setting is "
-    "pale does not show that it has no influence; a sweep of it, or more candidates, can."
+    "variance was found in 39%, one that explained half in 47%; of those without influence 5% were named. That a "
+    "setting is pale does not show that it has no influence; a sweep of it, or more candidates, can."
 )
 """Figures of `python -m bench importance`."""
 
