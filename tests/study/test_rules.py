@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.rules import by_seed
+from bench.rules import field as field_of
 from lanewise.errors import InputError
 from lanewise.study.racing import RULES, compute_for, expected_share, expected_survivors, replay
 from lanewise.study.racing.budget import affordable, spent
@@ -299,6 +301,34 @@ def of_random(rule: str, family: str, rungs: list[float], races: int = 10) -> fl
             some = np.random.default_rng([number, draw]).permutation(32)[: round(compute * 32)]
             at_random.append(truth[some[np.argmin(ends[some])]])
     return float(np.mean(lost) / np.mean(at_random))
+
+
+def test_picks_are_judged_by_the_repeats_that_a_race_has_not_seen() -> None:
+    curves = np.random.default_rng(0).normal(size=(3, 5, 4))
+    curves[:, 0, 3] = np.nan  # has three seeds only
+    curves[-1, 1] = np.nan  # diverged in all
+    made = field_of(curves, 1, np.random.default_rng(1))
+    for candidate in (0, 2, 3, 4):
+        (seen,) = (at for at in range(4) if np.array_equal(made.curves[:, candidate, 0], curves[:, candidate, at]))
+        others = np.delete(curves[-1, candidate], seen)
+        assert made.worth[candidate] == pytest.approx(np.nanmean(others))
+    assert made.worth[1] == made.worth[[0, 2, 3, 4]].max()
+
+
+def test_trials_of_unequal_length_become_curves_by_seed() -> None:
+    lengths, names = [16, 32, 16, 16, 4], [f"who/study_{seed}/trial_1" for seed in range(4)] + ["who/study_9/trial_2"]
+    data = {
+        "w/name": np.array(names),
+        "w/offset": np.cumsum([0, *lengths]),
+        "w/step": np.concatenate([np.arange(1, length + 1) for length in lengths]),
+        "w/value": np.concatenate([np.full(length, at) + np.arange(length) / 100 for at, length in enumerate(lengths)]),
+    }
+    ((name, curves, points),) = by_seed(data)
+    assert name == "w"
+    assert curves.shape == (32, 1, 4)
+    assert curves[-1, 0].tolist() == pytest.approx([15, 131, 215, 315])
+    assert curves[15, 0].tolist() == pytest.approx([7, 115, 207, 307])
+    assert points[-1] == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
