@@ -198,7 +198,7 @@ def judge(name: str, races: list[Field], points: np.ndarray, rungs: list[float],
         chance = found["random"][0].mean()
         of_random = lost.mean() / chance if chance > 0 else np.nan
         print(
-            f"{name:26s} {rule:10s} {share:6.3f}  {lost.mean():7.3f} +- {half:5.3f}  {ratio:6.2f}  {of_random:9.2f}  "
+            f"{name:30s} {rule:10s} {share:6.3f}  {lost.mean():7.3f} +- {half:5.3f}  {ratio:6.2f}  {of_random:9.2f}  "
             f"{np.mean(lost <= 0):5.0%}",
             flush=True,
         )
@@ -221,7 +221,7 @@ def main(options: Sequence[str] = ()) -> None:
     print(f"{machine()}; {revision()}; {shape[0]} fields of {shape[1]} candidates, {shape[2]} repeat(s)")
     print(f"rungs {shown}; compute {compute:.3f} to {BASIS}, its spending to the others")
     print(
-        f"{'curves':26s} {'rule':10s} {'spent':>6s}  {'regret, 95% interval':>16s}  {'ratio':>6s}  of random  best kept"
+        f"{'curves':30s} {'rule':10s} {'spent':>6s}  {'regret, 95% interval':>16s}  {'ratio':>6s}  of random  best kept"
     )
     for path in asked.curves:
         for name, curves, points in recorded(path):
