@@ -135,5 +135,5 @@ def test_sizes_in_a_header_are_bounded_by_the_file(damage: Callable[[dict[str, A
     assert lw.load_model(path)(x).shape == (40, 2)
     damage(index)
     path.write_bytes(safetensors.torch.save(safetensors.torch.load(content), {"lanewise": json.dumps(index)}))
-    with pytest.raises(InputError, match="^model file"):
+    with pytest.raises(InputError, match=r"^model file"):
         lw.load_model(path)
