@@ -25,7 +25,7 @@ from lanewise.study.decisions import Decisions
 from lanewise.study.drawing import Drawing
 from lanewise.study.folder import RunFolder
 from lanewise.study.generation import leave_at_rung, tell, trainable, usable
-from lanewise.study.importance import import_ahead, importance
+from lanewise.study.importance import importance
 from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
 from lanewise.study.progress import Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
@@ -147,7 +147,9 @@ class Study(Run[Verdict]):
                 stage = self._finalists()
             found_best = self._confirm(stage)
             trials = sampler.study.get_trials(deepcopy=False)
-            self.verdict = replace(found_best, importance=importance(trials, self.settings.seed))
+            generations = [candidate.generation for candidate in self.candidates]
+            mattered = importance(trials, self.settings.seed, generations)
+            self.verdict = replace(found_best, importance=mattered)
         finally:
             sampler.close()
         return self.verdict
@@ -249,7 +251,6 @@ class Study(Run[Verdict]):
     def _race(self, stage: Stage, sampler: Sampler) -> None:
         """Train a generation to the end; at each rung some leave, and at the end the sampler is told of all."""
         cohort, rule, rungs = stage.cohort, self.settings.rule, stage.cohort.rungs
-        import_ahead()
         for progress in self._evaluations(stage):
             assert stage.last is not None
             # A candidate that diverged in one repeat has no mean, so its lanes give up their places in all.
