@@ -173,7 +173,8 @@ def models_for(engine: Engine, objective: Objective) -> tuple[dict[str, Callable
         return fitted, None
     if source.feature_names is None:
         return fitted, None
-    return fitted, f"Gradient-boosted trees were not fitted: {features:,} inputs and {columns:,} output(s) take too long."
+    size = f"{features:,} inputs and {columns:,} output(s)"
+    return fitted, f"Gradient-boosted trees were not fitted: {size} take too long."
 
 
 def target_columns(engine: Engine) -> int:
