@@ -62,7 +62,9 @@ def study(folder: RunFolder | None, observer: Observer) -> Study:
 
 @pytest.mark.slow
 @needs_compiler
-def test_a_race_compiles_once_and_so_does_one_that_goes_on(tmp_path: Path) -> None:
+def test_a_race_compiles_once_and_so_does_one_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a folder where no library is.
+    monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path / "cache"))
     # Survivors closed up after two rungs, cool-downs, lanes that stop early, evaluation, a second generation.
     stopped = Counts("confirming")
     begun = study(RunFolder(tmp_path / "run"), stopped)
