@@ -25,7 +25,7 @@ SPACE = Recipe(
     batch_size=16,
     epochs=2,
 )
-SETTINGS = RaceSettings(candidates=8, repeats=1, generations=2, finalists=2, confirm=2, seed=1)
+SETTINGS = RaceSettings(candidates=8, repeats=1, generations=2, finalists=2, confirm=2, seed=1, rule="halving")
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="no C++ compiler")
 
 
