@@ -78,8 +78,9 @@ class TaskOptions:
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What recipes are compared by: accuracy, top-5 accuracy or cross entropy; R2, squared error or "
-            "absolute error; token accuracy or cross entropy."
+            help="What recipes are compared by. Classes: accuracy, balanced accuracy (the default with --class-weights "
+            "balanced), F1 (macro), AUC, top-5 accuracy, log loss. Numbers: R2, RMSE, MAE, squared error, MAPE, "
+            "'quantile 0.9'. Tokens: token accuracy, cross entropy."
         ),
     ] = None
     class_weights: Annotated[

@@ -17,6 +17,7 @@ from lanewise.recipe import Recipe
 from lanewise.recipe_file import save
 from lanewise.study import identity, record
 from lanewise.study.budget import Budget
+from lanewise.study.by_class import by_class
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import Snapshot
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
@@ -28,6 +29,7 @@ from lanewise.study.importance import importance
 from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
 from lanewise.study.progress import Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
+from lanewise.study.references import references_of
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
@@ -84,6 +86,7 @@ class Study(Run[Verdict]):
         self.drawing = drawing or Drawing()
         self.drawing.check(space, settings.seed, settings.candidates)
         super().__init__(task, settings, **options)
+        self.engine.check_metric(range(settings.repeats + settings.confirm))
         self.space, self.baseline = space, baseline
         # A batch larger than the data is a user's mistake, to be found before anything is written.
         size = space.batch_size
@@ -295,9 +298,17 @@ class Study(Run[Verdict]):
             pass
         drawn = len(self.candidates)
         baseline = None if self.baseline is None else drawn
+        simple = references_of(self.engine, list(stage.cohort.repeats))
         found = reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)
         lost, recipes = sum(bool(c.diverged) for c in self.candidates), {str(c.recipe) for c in self.candidates}
-        return replace(found, diverged=lost, duplicates=drawn - len(recipes))
+        return replace(
+            found,
+            diverged=lost,
+            duplicates=drawn - len(recipes),
+            references=dict(simple.scores),
+            reference_notes=simple.notes,
+            classes=by_class(stage.cohort, [one.number for one in stage.own].index(found.finalists[0].candidate)),
+        )
 
     def _show(self) -> None:
         assert self._stage is not None
