@@ -92,8 +92,8 @@ def train(
     Args:
         all_rows: train on the validation rows too; nothing is left to validate on.
         precision: of the forward pass: float32, or bfloat16 by `torch.autocast`; weights and losses stay float32.
-        show: told (steps done, steps in all, training loss) at the end of every epoch, and where training stops; instead
-            of standard error.
+        show: told (steps done, steps in all, training loss) at the end of every epoch, and where training stops, in the
+            place of standard error.
         progress: whether to show that on standard error; by default where that is a terminal or a notebook.
 
     Raises:
