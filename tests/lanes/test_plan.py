@@ -202,7 +202,7 @@ def test_ways_whose_trial_would_take_too_much_of_a_small_budget_are_not_tried(tr
 
     def chosen(allowed: float, threads: int = 1) -> Plan:
         tried["widths"].clear()
-        return choose_plan(trial, 8, 1, HOURS, threads, lambda line: None, seconds=60.0, allowed=allowed).plan
+        return choose_plan(trial, 8, 1, HOURS, threads, lambda line: None, seconds=1e5, allowed=allowed).plan
 
     # Steps of a second: a trial of a pack of 8 lanes takes 32 of them, and may take a third of what is allowed.
     plan = chosen(15.0, threads=2)
@@ -216,7 +216,7 @@ def test_ways_whose_trial_would_take_too_much_of_a_small_budget_are_not_tried(tr
 
 
 def test_compiling_that_would_take_too_much_of_a_budget_is_left_out(trial: Trial, tried: Tried) -> None:
-    choice = choose_plan(trial, 8, 1, HOURS, 1, lambda line: None, seconds=600.0, allowed=5.0)
+    choice = choose_plan(trial, 8, 1, HOURS, 1, lambda line: None, seconds=1e5, allowed=5.0)
     assert choice.plan.why == "compiling would take about 10 s, too much of the budget"
     assert (choice.plan.packed, choice.plan.compiled, tried["fused"]) == (True, False, 0)
 
