@@ -1,4 +1,4 @@
-"""Is what the verdict says beside its intervals true? Chances of the winner, and the repeats that would settle a tie.
+"""Is what the verdict says beside its intervals true? Chances of the winner, and what would separate a tie.
 
 Candidates' expected accuracies are drawn from a normal distribution about that measured on digits, with the noise
 measured there (see `bench.coverage`). Said: the mean chance given to the winner. Right: how often it is the best.
@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from bench import separating
 from bench.coverage import MEASURED, Simulation
 from bench.rounds import machine, revision
 from bench.studies import analysed
@@ -86,3 +87,4 @@ def main() -> None:
     print(f"What the verdict says beside its intervals, {machine()}; {revision()}")
     chances()
     settling()
+    separating.main()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from bench import coverage_grid
+from bench import coverage_grid, tails
 from bench.equal_studies import Magnitudes
 from bench.rounds import machine, revision
 from bench.studies import analysed, declared
@@ -169,5 +169,6 @@ def main() -> None:
     """Simulate and print."""
     print(f"Simulated studies, {machine()}; {revision()}\n{MEASURED}")
     equal_candidates()
+    tails.main()
     coverage_grid.main(STUDIES, INTERVALS)
     power()

@@ -1,6 +1,5 @@
 """A share of the damaged inputs of `python -m bench fuzz`: each is read, or refused in one line."""
 
-
 import pytest
 
 from bench.fuzz import KINDS, Material, tried

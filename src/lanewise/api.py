@@ -56,6 +56,9 @@ class Race(Outcome):
 
         html.write(self.study, path)
 
+    def __str__(self) -> str:
+        return str(self.verdict)
+
     def __repr__(self) -> str:
         return f"Race({' '.join(self.verdict.sentences())!r})"
 
@@ -141,8 +144,8 @@ def resume(
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
         observer, progress: as for `race`.
         sampler: the one of your own that the race began with, as it was then.
-        storage: the URL of the shared database that its record is in, where that takes a password; or where it
-            stands, as for `race`.
+        storage: the URL of the shared database that its record is in, or where that stands, as for `race`; to be given
+            if it has one, for no record says what is opened.
 
     Raises:
         InputError: the folder holds no run that can go on with this task: none at all, one of another version, one

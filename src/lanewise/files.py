@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from lanewise.errors import InputError, WriteError
@@ -44,10 +45,15 @@ def _flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def remove_partial(folder: Path) -> None:
-    """Remove what `write_whole` was writing into `folder` when its process was killed."""
-    for path in folder.glob(".*.partial"):
-        path.unlink(missing_ok=True)
+def remove_partial(folder: Path, ours: Callable[[str], bool] = lambda name: True) -> None:
+    """Remove what `write_whole` was writing into `folder` when its process was killed.
+
+    Args:
+        ours: says by its name whether a file is one that is written there.
+    """
+    for path in folder.glob(".*.*.partial"):
+        if ours(path.name[1:].removesuffix(".partial").rpartition(".")[0]):
+            path.unlink(missing_ok=True)
 
 
 def reason(error: OSError | ValueError) -> str:

@@ -27,7 +27,8 @@ from torch import nn
 
 from lanewise.data.nested import Inputs, shapes
 from lanewise.errors import InputError, one_line
-from lanewise.objectives import Objective, run_model
+from lanewise.objectives import Objective
+from lanewise.outputs import chosen, run_model
 
 Factory: TypeAlias = Callable[..., nn.Module]
 """Called without arguments, or with `width=64`."""
@@ -120,6 +121,37 @@ def cnn(image: tuple[int, ...], channels: Sequence[int], classes: int) -> nn.Seq
         layers += [convolution, nn.BatchNorm2d(count), nn.ReLU(), nn.MaxPool2d(2)]
         depth, height, width = count, height // 2, width // 2
     return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(0.0), nn.Linear(depth * height * width, classes))
+
+
+def converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """`model` itself with its numbers in the real type `dtype`, complex ones in the complex type of that precision."""
+    tensors = (*model.parameters(), *model.buffers())
+    if not any(tensor.is_complex() for tensor in tensors):
+        return model.to(dtype)
+
+    def one(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.is_complex():
+            return tensor.to(dtype.to_complex())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    # `Module.to` takes one type for both: a real one drops imaginary parts.
+    return model._apply(one)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def passing_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The buffers of `model` that its `state_dict` leaves out (`persistent=False`), by name.
+
+    >>> model = nn.BatchNorm1d(2)
+    >>> model.register_buffer("seen", torch.zeros(1), persistent=False)
+    >>> passing_buffers(model)
+    {'seen': tensor([0.])}
+    """
+    return {
+        f"{path}.{name}".lstrip("."): buffer
+        for path, module in model.named_modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None and name in module._non_persistent_buffers_set
+    }
 
 
 @contextmanager
@@ -254,16 +286,31 @@ def check_output(model: nn.Module, objective: Objective, inputs: Inputs, targets
     shape = shapes(inputs)
     try:
         with evaluated(model):
-            out = run_model(model, inputs)
+            returned = run_model(model, inputs)
     except Exception as error:
         raise InputError(f"model fails on inputs of shape {shape}: {one_line(error)}") from error
+    part, out = chosen(returned)
+    taken = f"{type(returned).__name__} whose {part} is " if part else ""
     wanted = objective.check(out, targets, classes)
     if wanted and not isinstance(out, torch.Tensor):
         raise InputError(f"model returns a {type(out).__name__} on inputs of shape {shape}: must be {wanted}")
     if wanted:
-        found = f"{out.dtype} of shape {list(out.shape)}"
+        found = f"{taken}{out.dtype} of shape {list(out.shape)}"
         raise InputError(f"model returns {found} on inputs of shape {shape}: must be {wanted}")
     return out
+
+
+def check_memory(model: nn.Module) -> None:
+    """Raise `InputError` if two parameters of `model` share their memory without being one: each would train it."""
+    found: dict[int, str] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.numel() and parameter.layout == torch.strided:
+            other = found.setdefault(parameter.data_ptr(), name)
+            if other != name:
+                raise InputError(
+                    f"model: {other} and {name} are two parameters in the same memory; tie them by giving both layers "
+                    "the same parameter, or copy its values"
+                )
 
 
 def describe(model: nn.Module) -> str:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from lanewise.data.nested import Inputs, mapped, row_count
 from lanewise.data.targets import IGNORED
 from lanewise.errors import InputError, one_line
+from lanewise.outputs import outputs_of, run_model
 from lanewise.parts.mixup import mix, mixed_loss
 from lanewise.parts.smoothing import smoothed_cross_entropy
 
@@ -22,13 +23,6 @@ def cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
     """The cross entropy of scores [rows, classes] and a label of each row, [rows]."""
     # Where rows are packed torch takes its own function apart, by a module that takes half a second to import.
     return F.log_softmax(outputs, dim=1).gather(1, targets[:, None])[:, 0].neg()
-
-
-def run_model(model: Callable[..., Any], inputs: Inputs) -> Any:
-    """What `model` makes of `inputs`: a tuple is its arguments in order, a dict its named ones."""
-    if isinstance(inputs, dict):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
 @dataclass(frozen=True)
@@ -41,7 +35,7 @@ class Metric:
     """
 
     name: str
-    function: Callable[[Any, Any], Tensor]
+    function: Callable[[Any, Any], Tensor] = field(repr=False)
     greater_is_better: bool = True
     fraction: bool = False
 
@@ -147,18 +141,18 @@ class Objective:
     ) -> Tensor:
         """The loss of a batch, 0-d; `blend` holds mixup's partners [rows] and weight."""
         if blend is None:
-            return self.loss(run_model(model, inputs), targets, smoothing)
+            return self.loss(outputs_of(model, inputs), targets, smoothing)
         partners, weight = blend
         mixed = mapped(lambda leaf: mix(leaf, partners, weight), inputs)
 
         def plain(outputs: Any, of: Any) -> Tensor:
             return self.loss(outputs, of, smoothing)
 
-        return mixed_loss(plain, run_model(model, mixed), targets, partners, weight)
+        return mixed_loss(plain, outputs_of(model, mixed), targets, partners, weight)
 
     def scores(self, model: nn.Module, inputs: Inputs, targets: Any) -> tuple[Tensor, Tensor]:
         """(losses, metric) of a batch, one a row, or one for all [1]; the metric turned so that greater is better."""
-        outputs = self.fitted(run_model(model, inputs), targets)
+        outputs = self.fitted(outputs_of(model, inputs), targets)
         return self.shaped(self.row_losses(outputs, targets), self.metric.function(outputs, targets))
 
     def fitted(self, outputs: Any, targets: Any) -> Any:
@@ -277,7 +271,7 @@ class Custom(Objective):
         function: does the work, in training and in evaluation mode.
     """
 
-    function: Callable[..., Any] = field(kw_only=True)
+    function: Callable[..., Any] = field(kw_only=True, repr=False)
     name: ClassVar[str] = "custom"
     mixes: ClassVar[bool] = False
 

@@ -123,9 +123,9 @@ def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf
 
 
 def several(name: str, value: Any, length: int | None = None) -> list[Any]:
-    """`value` if it is a list, of `length` items where that is given."""
-    if not isinstance(value, list):
+    """`value` if it is a list (or a tuple, which JSON makes a list of), of `length` items where that is given."""
+    if not isinstance(value, (list, tuple)):
         raise TypeError(f"{name} = {value!r}: must be a list")
     if length is not None and len(value) != length:
         raise ValueError(f"{name}: has {len(value)} items; must have {length}")
-    return value
+    return list(value)

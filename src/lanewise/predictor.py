@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from lanewise import models
-from lanewise.data import Standardise, TargetScale
+from lanewise.data import Standardise, TargetScale, new_rows
 from lanewise.data.nested import Inputs, leaves, mapped, rebuilt
+from lanewise.data.schema import TableSchema, texts
 from lanewise.errors import InputError, one_line
 from lanewise.files import write_whole
 from lanewise.lanes.adapt import adapted
-from lanewise.objectives import run_model
+from lanewise.outputs import LABELS, outputs_of
+from lanewise.parts.reals import has_mean, real_type
 from lanewise.recipe_file import dump
 from lanewise.recipe_file import load as load_recipe
 from lanewise.train import Trained
+from lanewise.weights import restore, stored
 
 FORMAT = "1"
 INDEX = "lanewise"
@@ -34,33 +38,111 @@ class Predictor:
     Attributes:
         model: in evaluation mode; it takes standardised inputs. scale: of the inputs. target_scale: of numeric
             targets, or None.
+        classes: the names of class 0, 1, ..., or None where they had none. schema: how the columns of a table become
+            inputs, or None where it was trained on none. notes: of the last table, what users should know.
     """
 
-    def __init__(self, model: nn.Module, scale: Standardise, target_scale: TargetScale | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        scale: Standardise,
+        target_scale: TargetScale | None,
+        classes: tuple[str, ...] | None = None,
+        schema: TableSchema | None = None,
+    ) -> None:
         self.model, self.scale, self.target_scale = model.eval(), scale, target_scale
+        self.classes, self.schema = classes, schema
+        self.notes: tuple[str, ...] = ()
+
+    def encode(self, x: Any) -> Inputs:
+        """The rows of a table as the inputs that training had, not standardised; columns are taken by their names.
+
+        A category that training had not is 0 in all its features, and a warning counts them.
+
+        Args:
+            x: the path of a table, a DataFrame, or a dict of columns.
+
+        Raises:
+            InputError: a column that is missing or holds something else than in training; a model of no table.
+        """
+        return self._encoded(x, 3)
+
+    def _encoded(self, x: Any, level: int) -> Tensor:
+        """As `encode`; warnings are told as of the caller that many frames away."""
+        if self.schema is None:
+            raise InputError("predict: the model was not trained on a table; give arrays as those it was trained on")
+        found = new_rows.encode(self.schema, x)
+        self.notes = (*found.notes, *found.unseen)
+        for line in found.unseen:
+            warnings.warn(line, stacklevel=level)
+        return found.x
+
+    def __repr__(self) -> str:
+        unit = "" if self.target_scale is None else "; numbers in the unit of the data"
+        return f"Predictor({models.describe(self.model)}{unit})"
 
     @torch.no_grad()
-    def __call__(self, x: Inputs) -> Any:
-        """What the model makes of `x`, nested as in training, each array or tensor [rows, ...].
+    def __call__(self, x: Any) -> Any:
+        """What the model makes of `x`.
+
+        Args:
+            x: inputs nested as in training, each array or tensor [rows, ...]; or, of a model trained on a table, what
+                `encode` takes.
 
         Raises:
             InputError: rows of another shape than those trained on.
         """
+        if new_rows.is_new_table(x) and (self.schema is not None or not isinstance(x, Mapping)):
+            # The decorator is a frame of its own.
+            x = self._encoded(x, 4)
+        scale = self.scale
+        if isinstance(x, Mapping) and isinstance(scale.mean, dict) and LABELS not in x:
+            # What a model computes its own loss from is no part of new rows.
+            scale = Standardise(*({n: v for n, v in part.items() if n != LABELS} for part in (scale.mean, scale.std)))
         tensors = mapped(lambda leaf: leaf if isinstance(leaf, Tensor) else torch.from_numpy(np.asarray(leaf)), x)
-        outputs = run_model(self.model, self.scale.apply(tensors, next(self.model.parameters()).dtype))
+        outputs = outputs_of(self.model, scale.apply(tensors, real_type(next(self.model.parameters()).dtype)))
         if self.target_scale is None:
             return outputs
+        if not len(outputs):
+            return outputs.reshape(0, *self.target_scale.mean.shape)
         return self.target_scale.invert(outputs.reshape(len(outputs), *self.target_scale.mean.shape))
+
+    def labels(self, x: Any) -> list[str]:
+        """The name of the likeliest class of every row of `x`, or its number in words where classes have no names.
+
+        Raises:
+            InputError: as calling it does; a model of numbers.
+        """
+        outputs = self(x)
+        if self.target_scale is not None:
+            raise InputError("labels: the model gives numbers, no classes")
+        return [str(name) for name in self.named(outputs)]
+
+    def named(self, outputs: Any) -> list[Any]:
+        """What every row of `outputs` says: the name of the likeliest class (its number without names), or the number.
+
+        Raises:
+            InputError: outputs of another kind.
+        """
+        if isinstance(outputs, Tensor) and self.target_scale is not None and outputs.ndim == 1:
+            return list(outputs.tolist())
+        if self.target_scale is not None or not isinstance(outputs, Tensor) or outputs.ndim != 2:
+            raise InputError("predict: the model gives neither classes nor one number a row")
+        numbers = outputs.argmax(1).tolist()
+        return numbers if self.classes is None else [self.classes[number] for number in numbers]
 
 
 def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
     """Write the weights of `trained`, its recipe, and the statistics that its inputs are standardised by.
 
     The weights have the names of the model's `state_dict`, so that anything that reads safetensors can use them; a
-    recipe that changes the model's normalisation changes the names, see `load_model`.
+    recipe that changes the model's normalisation changes the names, see `load_model`. Buffers that are not persistent
+    stand beside them under their own names.
+
+    Raises:
+        InputError: the model cannot be saved, see `lanewise.weights.stored`.
     """
-    # Cloned, because the format refuses tensors that share their memory, as tied weights do.
-    weights = {name: tensor.detach().cpu().clone() for name, tensor in trained.model.state_dict().items()}
+    weights, rest = stored(trained.model)
     target = trained.target_scale
     index = {
         "format": FORMAT,
@@ -72,17 +154,22 @@ def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
             "mean": plain(trained.scale.mean),
             "std": plain(trained.scale.std),
         },
+        "model_state": {"seed": trained.weight_seed, **rest},
         "targets": None if target is None else {"mean": target.mean.tolist(), "std": target.std.tolist()},
+        "classes": None if trained.class_names is None else list(trained.class_names),
+        "table": None if trained.schema is None else trained.schema.to_dict(),
+        "model": trained.model_name,
+        "outputs": trained.classes or (1 if target is None else target.mean.numel()),
     }
     write_whole(Path(path), safetensors.torch.save(weights, {INDEX: json.dumps(index)}))
 
 
-def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) -> Predictor:
+def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Module] | None = None) -> Predictor:
     """The model that `lanewise train --save` wrote.
 
     Args:
-        model: the function that makes a new one, as given to the race; it is called with the recipe's width if that has
-            one, and the recipe's normalisation is put into it.
+        model: the function that makes a new one, as given to the race, or its name; it is called with the recipe's
+            width if that has one, and the recipe's normalisation is put into it. May be left out where it is built in.
 
     Raises:
         InputError: no such file, another format, or weights that do not fit the model.
@@ -95,9 +182,16 @@ def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) ->
         index = json.loads(header[INDEX])
         recipe, _ = load_recipe(index["recipe"], where)
         inputs, targets = index["inputs"], index["targets"]
+        rest = dict(index.get("model_state", {}))
+        weight_seed = int(rest.pop("seed", 0))
         shapes = zip(inputs["shapes"], inputs["types"], strict=True)
         example = rebuilt(like(inputs["kind"]), [torch.zeros(2, *s, dtype=getattr(torch, t)) for s, t in shapes])
         scale = Standardise(*(statistics(example, inputs[name]) for name in ("mean", "std")))
+        classes = None if index.get("classes") is None else texts(index["classes"])
+        schema = None if index.get("table") is None else TableSchema.from_dict(index["table"])
+        if schema is not None and len(schema.features) != leaves(example)[0].shape[-1]:
+            raise ValueError(f"{len(schema.features)} features of columns for inputs {inputs['shapes']}")
+        model = factory_of(where, model, index, example)
         of_targets = [torch.tensor((targets or {}).get(name, 0.0), dtype=torch.float64) for name in ("mean", "std")]
     except InputError:
         raise
@@ -105,14 +199,29 @@ def load_model(path: str | os.PathLike[str], model: Callable[..., nn.Module]) ->
         raise InputError(f"{where}: no such file") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
         raise InputError(f"{where}: is none that lanewise train --save wrote ({one_line(error)})") from error
-    made = models.call(getattr(model, "__name__", type(model).__name__), model, recipe.width)
+    # What a model draws when it is made, and keeps in no tensor of its state, it draws as it did for training.
+    with models.seeded(weight_seed):
+        made = models.call(getattr(model, "__name__", type(model).__name__), model, recipe.width)
     changed = adapted(made, recipe, example)
-    kinds = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    kinds = {real_type(tensor.dtype) for tensor in weights.values() if has_mean(tensor)}
     try:
-        changed.to(max(kinds, key=lambda kind: kind.itemsize)).load_state_dict(weights)
-    except RuntimeError as error:
+        restore(models.converted(changed, max(kinds, key=lambda kind: kind.itemsize)), weights, rest)
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where}: its weights do not fit the model: {one_line(error)}") from error
-    return Predictor(changed, scale, TargetScale(*of_targets) if targets else None)
+    return Predictor(changed, scale, TargetScale(*of_targets) if targets else None, classes, schema)
+
+
+def factory_of(where: str, model: Any, index: Mapping[str, Any], example: Inputs) -> Callable[..., nn.Module]:
+    """The function that makes the model: the one given, that of the name given, or that of a built-in on record."""
+    if model is not None and not isinstance(model, str):
+        made: Callable[..., nn.Module] = model
+        return made
+    name = index.get("model") if model is None else model
+    if model is None and (not isinstance(name, str) or name.partition(":")[0] not in models.BUILT_IN):
+        raise InputError(
+            f"{where}: its model is your own; give the function that makes it, or its name: module:factory"
+        )
+    return models.build(str(name), tuple(leaves(example)[0].shape[1:]), int(index.get("outputs", 1)))
 
 
 def kind_of(nested: Inputs) -> Any:

@@ -125,6 +125,9 @@ class Recipe(Part):
                 for _, decay in rate.corners():
                     check_number(f"{rate}: Recipe.decay", decay, INDEPENDENT_DECAY)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}{str(self).removeprefix(self.name)}"
+
     @property
     def is_space(self) -> bool:
         """Whether some value is still a range or a choice."""

@@ -12,7 +12,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from lanewise import models
 from lanewise.data import BUILT_IN, Source, balanced_weights, load
 from lanewise.data.measured import input_notes
-from lanewise.data.nested import Inputs, Targets, leaves, shapes
+from lanewise.data.nested import Inputs, Targets, leaves, mapped, shapes
 from lanewise.data.standardise import as_given, is_tokens
 from lanewise.errors import InputError, one_line
 from lanewise.objectives import (
@@ -24,6 +24,7 @@ from lanewise.objectives import (
     Regression,
     custom,
 )
+from lanewise.outputs import LABELS, chosen, own_loss, run_model
 from lanewise.recipe import Recipe
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -46,7 +47,9 @@ class Task:
         data: whatever `lanewise.data.load` takes: `"digits"`, a path, or arrays `(x, y)`.
         objective: `classification`, `regression`, `next token`, or a function `objective(model, batch)` that returns
             the loss, or (loss, {name: metric}), each 0-d or one a row; by default what suits the targets. The batch
-            is (inputs, targets), or the inputs where there are no targets.
+            is (inputs, targets), or the inputs where there are no targets. A model that returns a dict, tuple or
+            dataclass gives its `logits`, or the first tensor in it; data without targets whose inputs include `labels`
+            is trained for the `loss` that the model returns.
         metric: what recipes are compared by: a name of `lanewise.objectives.METRICS`, a name among those that your
             objective returns, or a function (outputs, targets) -> one score a row, or one for the batch.
         greater_is_better: the direction of a metric of your own; by default it is, but for a loss.
@@ -88,6 +91,15 @@ class Task:
             self.names["model"] = str(model)
         self.objective = self._objective(objective, metric, greater_is_better, class_weights)
 
+    def __repr__(self) -> str:
+        source, objective = self.source, self.objective
+        targets = f"{source.classes} classes" if source.classes else f"targets: {source.target}"
+        row = mapped(lambda leaf: list(leaf.shape[1:]), source.sample)
+        return (
+            f"Task(model {self.model_name}, data {source.name}: {len(source):,} rows of {row}, {targets}; "
+            f"{objective.name}, by {objective.metric.name})"
+        )
+
     def _shapes(self, model: str) -> tuple[tuple[int, ...], int]:
         """(shape of one input row, number of outputs) for a model by name."""
         source = self.source
@@ -117,6 +129,12 @@ class Task:
                 return custom(given, model, *self.sample(), metric, greater)
         self._check_maps()
         name = given if given is not None else OF_TARGET.get(self.source.target)
+        if name is None and isinstance(self.source.sample, dict) and LABELS in self.source.sample:
+            if self.source.sample[LABELS].is_floating_point():
+                raise InputError(
+                    f"{LABELS}: are numbers, which would be standardised as inputs; give them as targets y"
+                )
+            return self._objective(own_loss, metric, greater, class_weights)
         if name is None:
             raise InputError("objective: data without targets needs a function objective(model, batch)")
         kinds = [kind for target, kind in OF_TARGET.items() if target == self.source.target]
@@ -164,7 +182,7 @@ class Task:
             InputError: the user's function fails, takes no width, or returns no module.
         """
         with models.seeded(seed):
-            return (self.factory() if width is None else self.factory(width=width)).to(dtype)
+            return models.converted(self.factory() if width is None else self.factory(width=width), dtype)
 
     def check_model(self) -> str:
         """Build the model once and raise `InputError` unless its output fits the targets; returns its description."""
@@ -178,13 +196,25 @@ class Task:
             )
         if any(isinstance(module, LazyModuleMixin) for module in model.modules()):
             raise InputError("model: has lazy layers; run it once on an input before it is returned")
+        models.check_memory(model)
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise InputError("model: has no parameter that trains")
         if self.objective.name != "custom":
             inputs, targets = self.sample()
             outputs = models.check_output(model, self.objective, inputs, targets, self.source.classes)
             self._check_metric(outputs, targets)
-        return models.describe(model)
+        return models.describe(model) + self._taken(model)
+
+    def _taken(self, model: nn.Module) -> str:
+        """What of the model's outputs is taken, in words, unless it is all of them."""
+        if getattr(self.objective, "function", None) is own_loss:
+            return "; trained for the loss that the model returns"
+        if self.objective.name == "custom":
+            return ""
+        with models.evaluated(model):
+            returned = run_model(model, self.sample()[0])
+        part, _ = chosen(returned)
+        return f"; its scores are {part} of the {type(returned).__name__} that it returns" if part else ""
 
     def _check_metric(self, outputs: Any, targets: Any) -> None:
         """Try the metric, which may be the user's, and learn whether it scores rows or batches."""

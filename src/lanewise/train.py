@@ -21,6 +21,7 @@ from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
 from lanewise.bridges.torch_rules import RuleOptimizer
 from lanewise.data import Split, Standardise, TargetScale, hold_out
 from lanewise.data.nested import Inputs, Targets, leaves, row_count, take
+from lanewise.data.schema import TableSchema
 from lanewise.errors import InputError
 from lanewise.lanes.adapt import adapted
 from lanewise.lanes.cohort import evaluation_points
@@ -34,10 +35,11 @@ from lanewise.lanes.scoring import evaluated_parts
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.stopping import patience_of
 from lanewise.lanes.streams import stream_seed
-from lanewise.models import seeded
+from lanewise.models import describe, passing_buffers, seeded
 from lanewise.parts.early_stopping import StoppingState, early_stopping
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import reestimate
+from lanewise.parts.reals import has_mean
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
 from lanewise.report.watching import step_lines
@@ -60,7 +62,7 @@ class Trained:
         zeros: weights that are exactly zero, and how many there are.
         recipe: what it was trained by. scale, target_scale: of inputs, and of numeric targets. example: two rows of
             inputs, as the model was given them. weights_of: how many steps the weights are of: all, or with early
-            stopping those up to the best evaluation.
+            stopping those up to the best evaluation. weight_seed: the generators', when the model was made.
     """
 
     model: nn.Module
@@ -72,6 +74,17 @@ class Trained:
     target_scale: TargetScale | None
     example: Inputs
     weights_of: int
+    weight_seed: int = 0
+    classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+    schema: TableSchema | None = None
+    model_name: str | None = None
+
+    def __repr__(self) -> str:
+        scores = {"validation": self.validation, "test": self.test}
+        told = [f"{name} loss {of[0]:.4f}, metric {of[1]:.4f}" for name, of in scores.items() if of]
+        parts = (describe(self.model), f"weights of step {self.weights_of:,}", *told, str(self.recipe))
+        return f"Trained({'; '.join(parts)})"
 
 
 def train(
@@ -115,15 +128,25 @@ def train(
     steps = recipe.epochs * feed.steps_per_epoch
     table = tabulate_recipe(recipe, steps, feed.steps_per_epoch, count)
     task.check_recipe(recipe)
-    initial, first = task.new_model(rows.weight_seed, dtype, recipe.width), feed.example()
-    # Whatever a lane of this recipe would be refused for, with the name of the layer.
-    step = LaneStep(initial, recipe, task.objective, take(first.x, 0), take(first.y, 0))
-    model = adapted(initial, recipe, step.example).to(where).train()
+    first = feed.example()
+
+    def new(_: int = 0) -> nn.Module:
+        return task.new_model(rows.weight_seed, dtype, recipe.width)
+
+    # Whatever a lane of this recipe would be refused for, with the name of the layer. With a model of its own, for
+    # it is run, and what a model refers to by closures is not copied with it.
+    step = LaneStep(new(), recipe, task.objective, take(first.x, 0), take(first.y, 0), new=new)
+    step.check_rows(validation=len(rows.split.valid), test=len(rows.held.test))
+    size = step.batch_rows if step.batchwise else EVALUATED_ROWS
+    model = adapted(new(), recipe, step.example).to(where).train()
     optimizer = native_optimizer(recipe.rule, model)
     chosen = sorted(penalised(model, recipe.penalised))
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
     penalty.attach(optimizer)
-    average = copy.deepcopy(model) if step.averages else None
+    average = None
+    if step.averages:
+        # Not a copy: what a model refers to by closures is not copied with it.
+        average = adapted(new(), recipe, step.example).to(where).train()
     cast = partial(autocast, precision, where)
     hooks = [widen_outputs(one) for one in (model, average) if one is not None and precision != "float32"]
     valid = rows.split.valid
@@ -133,7 +156,8 @@ def train(
         if listens and not len(valid):
             raise InputError(f"all_rows: {who} needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
-    waiting, best = StoppingState(), {}
+    waiting = StoppingState()
+    best: tuple[dict[str, Any], dict[str, Tensor]] = {}, {}
     evaluated = model if average is None else average
 
     with seeded(stream_seed(seed, repeat, "masks")):
@@ -152,11 +176,11 @@ def train(
                 if average is not None:
                     take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast)
                 with evaluated_weights(optimizer):
-                    heard = mean_scores(evaluated, task, feed, valid, cast)
+                    heard = mean_scores(evaluated, task, feed, valid, cast, size=size)
                     if patience:
                         waiting = early_stopping(waiting, done, heard[0], patience)
                     if patience and waiting.best and waiting.step == done:
-                        best = copy.deepcopy(evaluated.state_dict())
+                        best = kept(evaluated)
                 table = plateaus.observe(done, *heard, table)
             if done % feed.steps_per_epoch == 0 or waiting.stopped:
                 show(done, steps, loss)
@@ -166,14 +190,14 @@ def train(
         optimizer.eval()
     final = evaluated.eval()
     if waiting.best:
-        final.load_state_dict(best)
+        put_back(final, best)
 
     if average is not None and not waiting.best:
         take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast)
     zeros = Penalty(final, select=chosen or None).zeros()
 
     def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
-        loss, metric = mean_scores(final, task, feed, of, cast, tested)
+        loss, metric = mean_scores(final, task, feed, of, cast, tested, size)
         return loss, ScoreKind.of(task.objective.metric).turned(metric)
 
     validation = given(valid) if len(valid) else None
@@ -182,7 +206,12 @@ def train(
         hook.remove()
     scales_of = (rows.scale, rows.target_scale)
     weights_of = waiting.step if waiting.best else steps
-    return Trained(final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of)
+    data = task.source
+    return Trained(
+        final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
+        weight_seed=rows.weight_seed, classes=data.classes, class_names=data.class_names, schema=data.schema,
+        model_name=task.names.get("model"),
+    )  # fmt: skip
 
 
 def batches(feed: Feed, steps: int) -> Iterator[tuple[Inputs, Targets]]:
@@ -218,6 +247,10 @@ def batch_gradient(
             loss = task.objective.training_loss(model, inputs, targets, numbers["label_smoothing"], blend) / count
         loss.backward()  # type: ignore[no-untyped-call]
         total += float(loss.detach())
+    for param in model.parameters():
+        if param.grad is not None and param.grad.layout != torch.strided:
+            # As in a lane: most rules, penalties and clipping take dense gradients alone.
+            param.grad = param.grad.to_dense()
     return total
 
 
@@ -228,12 +261,26 @@ def blend_of(strength: float, rows: int, x: Inputs) -> tuple[Tensor, Tensor]:
     return partners.to(like.device), mixing_weight(strength, *uniform.unbind()).to(like.device)
 
 
+def kept(model: nn.Module) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A copy of what `model` holds: its `state_dict`, and the buffers that are not in it."""
+    return copy.deepcopy((model.state_dict(), passing_buffers(model)))
+
+
+@torch.no_grad()
+def put_back(model: nn.Module, state: tuple[dict[str, Any], dict[str, Tensor]]) -> None:
+    """Let `model` hold again what `kept` gave."""
+    model.load_state_dict(state[0])
+    for name, buffer in passing_buffers(model).items():
+        buffer.copy_(state[1][name])
+
+
 @torch.no_grad()
 def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move `average` towards `model`: its weights and its floating-point buffers; other buffers are copied."""
-    now = model.state_dict()
-    for name, kept in average.state_dict().items():
-        if kept.is_floating_point():
+    """Move `average` towards `model`: its weights and its buffers of numbers; other buffers are copied."""
+    # Not by `state_dict`, which has tied weights once for each of their names.
+    now = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name, kept in (*average.named_parameters(), *average.named_buffers()):
+        if has_mean(kept):
             kept.lerp_(now[name], 1 - decay)
         else:
             kept.copy_(now[name])
@@ -253,16 +300,22 @@ def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int, epoch
 
 
 def mean_scores(
-    model: nn.Module, task: Task, feed: Feed, rows: Tensor, cast: Cast, test: bool = False
+    model: nn.Module,
+    task: Task,
+    feed: Feed,
+    rows: Tensor,
+    cast: Cast,
+    test: bool = False,
+    size: int = EVALUATED_ROWS,
 ) -> tuple[float, float]:
-    """(mean loss, mean metric) of `model` on `rows` of the pool, or of the test data.
+    """(mean loss, mean metric) of `model` on `rows` of the pool, or of the test data, in parts of about `size`.
 
     The metric is turned so that greater is better: plateaus are told these, as in a lane.
     """
     found: list[Any] = []
     was_training = model.training
     model.eval()
-    parts = evaluated_parts(rows, EVALUATED_ROWS, task.objective.by_row)
+    parts = evaluated_parts(rows, size, task.objective.by_row)
     for batch in feed.repeat.evaluated(parts, feed.dtype, feed.device, test):
         with torch.no_grad(), cast():
             scores = task.objective.scores(model, *batch)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from lanewise.lanes import compiled as compiled_module
-from lanewise.lanes import native
+from lanewise.lanes import library_cache, native
 from lanewise.lanes.compiled import Compiled, Fused, Native, Uncompiled, vectors_to_the_end
 from lanewise.lanes.operations import operations
 
@@ -155,7 +155,10 @@ def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert native.keep(made, tmp_path / "file" / "kept.so") == made
     kept = native.keep(made, tmp_path / "folder" / "kept.so")
-    assert (kept.read_bytes(), [path.name for path in kept.parent.iterdir()]) == (b"code", ["kept.so"])
+    assert (kept.read_bytes(), sorted(path.name for path in kept.parent.iterdir())) == (
+        b"code",
+        ["kept.sha256", "kept.so"],
+    )
 
 
 def test_a_step_that_fails_says_why(compiled: Compiled, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +170,26 @@ def test_a_step_that_fails_says_why(compiled: Compiled, monkeypatch: pytest.Monk
         monkeypatch.setattr(library, "_error", lambda said=said: said)
         with pytest.raises(kind, match=said.split("(")[0]):
             compiled.stretch(*inputs())
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated"])
+def test_a_damaged_library_is_compiled_anew_and_that_is_said(
+    damage: str, compiled: Compiled, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+    monkeypatch.setattr(library_cache, "_said", [])
+    state, given = inputs()
+    uncompiled = Uncompiled(STEP, [*state, *(each[0] for each in given)])
+    content = bytearray(uncompiled.place.read_bytes())
+    content[len(content) // 2] ^= 1
+    uncompiled.place.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    assert not uncompiled.is_kept
+    library_cache.notes()
+    expected = compiled.stretch(state, given)[1]
+    assert torch.equal(uncompiled.compiled().stretch(state, given)[1], expected)
+    (line,) = library_cache.notes()
+    assert line.endswith("is damaged: it does not match its digest; compiled anew")
+    assert uncompiled.is_kept
 
 
 def digest(program: Made, *examples: Tensor) -> str:

@@ -27,6 +27,8 @@ HOURS = 10**11
 def test_a_plan_survives_being_written() -> None:
     assert Plan.from_dict(json.loads(json.dumps(PLAN.to_dict())), "engine.json") == PLAN
     assert Plan.from_dict(plan("looped").to_dict(), "engine.json") == plan("looped")
+    real = replace(plan("looped"), real=True)
+    assert Plan.from_dict(json.loads(json.dumps(real.to_dict())), "engine.json") == real
 
 
 def test_a_plan_of_a_later_version_is_read() -> None:
@@ -46,6 +48,9 @@ def test_a_plan_of_a_later_version_is_read() -> None:
         {"threads": -1},
         {"threads": "1"},
         {"packed": False, "width": 4},
+        {"real": 1},
+        {"real": True},
+        {"packed": False, "compiled": False, "width": 1, "real": True},
         {"why": 3},
         {"why": None},
         {"timings": None},
@@ -79,6 +84,8 @@ def test_a_plan_in_words() -> None:
     assert str(PLAN) == "compiled packs of 16 lanes, 2 worker(s) of 1 thread(s)"
     assert str(plan("packed")) == "eager packs of up to 4 lanes, 1 worker(s) of 1 thread(s)"
     assert str(plan("looped")) == "eager loop over lanes, 1 worker(s) of 1 thread(s)"
+    real = replace(plan("looped"), real=True)
+    assert str(real) == "eager loop over lanes, in a real module, 1 worker(s) of 1 thread(s)"
 
 
 def test_blocks_of_a_program_have_one_width_and_no_pack_has_a_single_lane() -> None:

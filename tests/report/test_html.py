@@ -183,12 +183,15 @@ def test_a_finalist_that_diverged_in_the_confirmation(study: Study) -> None:
 
 @pytest.mark.parametrize(
     ("low", "words"),
-    [(0.001, "Candidate 7 wins"), (-0.001, "Candidate 7 leads; 1 other finalist may be as good")],
+    [(0.001, "Candidate 7 wins"), (-0.001, "Candidate 7 wins; 1 other finalist is too close to call")],
 )
 def test_headline(study: Study, low: float, words: str) -> None:
     winner, other, *_ = study.verdict.finalists
     pair = (replace(winner, candidate=7), replace(other, difference=Interval(0.01, low, 0.02, 2)))
-    assert sections.headline(replace(study.verdict, finalists=pair)) == words
+    ahead = replace(study.verdict, finalists=pair, difference=Interval(0.01, -0.01, 0.03, 2))
+    assert sections.headline(ahead) == words
+    behind = replace(ahead, difference=Interval(-0.01, -0.03, 0.01, 2))
+    assert sections.headline(behind).startswith("Candidate 7 wins on validation data, but is behind on test data")
 
 
 def test_curves_end_where_a_repeat_diverged() -> None:

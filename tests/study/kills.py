@@ -42,6 +42,7 @@ def start(log: Path, *arguments: str) -> int:
         os.dup2(file.fileno(), sys.stdout.fileno())
     # A process begun in the background may have been told to ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sys.argv = ["lanewise", *arguments]
     try:
         cli.main()
@@ -87,7 +88,7 @@ def stop(run: Path, log: Path, source: random.Random) -> None:
     process = start(log, "resume", str(run))
     status = until_training(process, log, said)
     if status is None:
-        os.kill(process, source.choice([signal.SIGINT, signal.SIGTERM]))
+        os.kill(process, source.choice([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]))
         status = ended(process, LONGEST)
     last = log.read_text().splitlines()[-1]
     # It may have been quicker than the signal.

@@ -221,9 +221,9 @@ def test_more_repeats_settle_what_they_can() -> None:
 def test_where_the_rows_limit_it_more_rows_are_asked_for() -> None:
     means = PairedMeans(np.array([1.0, 0.0]), 0.01 * np.eye(2), 0.5 * np.eye(2), np.full(2, 1e9), None, 4, 100)
     advice = to_settle(means, 0, 1)
-    # The variance, 1.02, has to fall to 1 / 7.9.
+    # The variance, 0.02 + 1, has to fall to 1 / 7.85, and more rows make only the second part smaller.
     assert advice.repeats is None
-    assert advice.rows == pytest.approx(100 * (7.9 * 1.02 - 1), rel=0.03)
+    assert advice.rows == pytest.approx(100 * (1 / (1 / 7.85 - 0.02) - 1), rel=0.03)
 
 
 def test_nothing_settles_what_is_alike() -> None:

@@ -47,9 +47,13 @@ class Stops(Observer):
         ({"target": "kind", "groups": "who"}, ["--target", "kind", "--groups", "who"]),
         ({"target_column": "kind", "time": "when"}, ["--target", "kind", "--time", "when"]),
         ({"target": "kind", "split": "random", "folds": 3}, ["--target", "kind", "--split", "random", "--folds", "3"]),
-        ({"target": "kind", "drop": ["who"]}, None),
+        ({"target": "kind", "categories": ["p"]}, None),
         ({"target": "kind", "standardise": False}, ["--target", "kind", "--no-standardise"]),
         ({"target": "kind", "standardise": {"p": False}}, None),
+        (
+            {"target": "kind", "drop": ["who", "when"], "drop_missing_target": True, "encoding": "utf-8"},
+            ["--target", "kind", "--drop", "who", "--drop", "when", "--drop-missing-target", "--encoding", "utf-8"],
+        ),
     ],
 )
 def test_a_race_that_goes_on_has_the_rows_it_had(

@@ -74,6 +74,8 @@ def test_a_race_in_a_shared_database_with_a_sampler_of_ones_own_goes_on_to_the_s
 
     with pytest.raises(KeyboardInterrupt):
         lw.race(task, SPACE, out=tmp_path / "cut", storage=url, observer=Stops(), **given)
+    with pytest.raises(InputError, match=r"its record is in another place, .*; if that is right, give it again"):
+        lw.resume(tmp_path / "cut", task, sampler=own)
     with pytest.raises(InputError, match=r"its sampler, tests.study.test_drawing_race.own, is your own"):
         lw.resume(tmp_path / "cut", task, storage=url)
     again = lw.resume(tmp_path / "cut", task, sampler=own, storage=url)

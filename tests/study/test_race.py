@@ -38,7 +38,7 @@ SPACE = Recipe(
     batch_size=16,
     epochs=2,
 )
-SETTINGS = RaceSettings(candidates=6, repeats=2, generations=2, rule="halving", finalists=3, confirm=2, seed=1)
+SETTINGS = RaceSettings(candidates=6, repeats=2, generations=2, rule="halving", finalists=2, confirm=2, seed=1)
 STEPS = 8
 """Of a run: 72 training rows are 4 batches of 16 an epoch."""
 FILES = [
@@ -227,7 +227,7 @@ def test_a_race_that_measures_says_what_it_chose() -> None:
 
 
 def test_without_a_rule_everybody_trains_to_the_end() -> None:
-    finished = study(settings=replace(SETTINGS, rule="none"))
+    finished = study(settings=replace(SETTINGS, rule="none", finalists=3))
     verdict = finished.run()
     assert all(candidate.left_at is None for candidate in finished.candidates)
     assert all(points[-1][0] == 1.0 for c in finished.candidates for points in c.curves.values())
@@ -247,7 +247,7 @@ def test_the_test_rows_are_used_for_the_winner_and_the_runner_up_alone(monkeypat
         return true_test_rows(cohort, listed)
 
     monkeypatch.setattr(Cohort, "test_rows", heard)
-    finalists = study(settings=replace(SETTINGS, rule="none")).run().finalists
+    finalists = study(settings=replace(SETTINGS, rule="none", finalists=3)).run().finalists
     assert asked == [[str(finalist.recipe) for finalist in finalists[:2]]]
 
 

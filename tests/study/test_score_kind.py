@@ -16,6 +16,7 @@ from lanewise.study.ranking import filled_below, intervals_on_test_rows, rank_fi
 from lanewise.study.score_kind import ScoreKind, plain_numbers
 from lanewise.study.statistics import Interval, crossed_interval, fraction_interval, score_interval
 from lanewise.study.verdict import Finalist, Verdict
+from lanewise.study.wording import MINUS
 
 ERROR, PLAIN = ScoreKind(greater_is_better=False, fraction=False), ScoreKind(fraction=False)
 RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
@@ -161,17 +162,21 @@ def test_intervals_of_one_row_or_of_constant_scores() -> None:
 
 def test_the_verdict_by_an_error_in_words() -> None:
     assert verdict(ranked()).sentences() == [
-        "Candidate 3 of 48 won: squared error 0.2000 [0.1900, 0.2100] on test rows it never saw, over 4 fresh repeats "
-        "(in brackets: 95% interval; less is better).",
-        "On the test rows it is 0.0123 [-0.0040, 0.0286] ahead of the runner-up, candidate 5: "
-        "too close to tell them apart.",
-        "On fresh validation rows candidate 5 cannot be told from the winner, so it may be as good.",
-        f"The probability that candidate 3 is the best of the 3 confirmed is {ranked()[0].chance:.0%}.",
-        "No reasonable number of repeats or rows would tell candidate 3 from candidate 5: they are too much alike.",
+        "Candidate 3 of 48 won: squared error 0.2000 (95% CI 0.1900 to 0.2100) on test examples it never saw, from "
+        "4 new training runs; less is better.",
+        f"On the test examples its lead over the runner-up (candidate 5) is +0.0123 (95% CI {MINUS}0.0040 to +0.0286): "
+        "too close to call.",
+        "On the validation examples of those runs candidate 5 is too close to call, so it may be as good.",
+        f"Judged by these, the chance that candidate 3 is the best of the 3 finalists is {ranked()[0].chance:.0%}.",
+        "No reasonable number of training runs or examples is known to separate candidates 3 and 5: they are too much "
+        "alike.",
     ]
     behind = verdict(ranked(), Interval(-0.0123, -0.0286, 0.004, 4)).sentences()[1]
-    assert "it is 0.0123 [-0.0040, 0.0286] behind the runner-up" in behind
-    assert "cannot be compared with the runner-up, candidate 5" in verdict(ranked(), None).sentences()[1]
+    assert (
+        f"is {MINUS}0.0123 (95% CI {MINUS}0.0286 to +0.0040): there the runner-up is ahead, but it is too close"
+        in behind
+    )
+    assert "cannot be compared with the runner-up (candidate 5)" in verdict(ranked(), None).sentences()[1]
 
 
 @pytest.mark.parametrize("difference", [GAP, None])

@@ -1,7 +1,7 @@
 """The verdict: who wins, how sure that is, what is said of it."""
 
 import json
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from lanewise.study.ranking import intervals_on_test_rows, rank_finalists
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.statistics import Interval, fraction_interval
 from lanewise.study.verdict import Baseline, Finalist, Verdict, percent, points
+from lanewise.study.wording import MINUS
 
 RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
 METRIC = np.array([[0.80, 0.82, 0.81, 0.79], [0.97, 0.98, 0.96, 0.97], [0.96, 0.97, 0.97, 0.97]])
@@ -47,14 +48,14 @@ def test_each_is_compared_with_the_winner() -> None:
     means = paired_means(METRIC, 1 / 3)
     behind_7, behind_5 = with_best(means, 1)
     assert found[0].difference is None
-    # Means of the same values in another order: the same but for rounding.
     for finalist, expected in zip(found[1:], (behind_5, behind_7), strict=True):
         assert finalist.difference is not None
-        assert astuple(finalist.difference) == pytest.approx(astuple(expected))
+        # Sums may be added up in another order.
+        assert finalist.difference.to_dict() == pytest.approx(expected.to_dict())
     assert behind_5.mean == pytest.approx(0.0025)
     assert behind_7.mean == pytest.approx(0.165)
     assert [finalist.told_apart for finalist in found] == [False, False, True]
-    assert [finalist.chance for finalist in found] == pytest.approx(chances_of_best(means)[[1, 2, 0]], abs=1e-3)
+    assert [finalist.chance for finalist in found] == pytest.approx(chances_of_best(means)[[1, 2, 0]].tolist())
     assert [finalist.settling is None for finalist in found] == [True, False, True]
 
 
@@ -119,8 +120,8 @@ def test_scores_without_bounds_do_not_hang_on_one_repeat() -> None:
     assert listed[1].told_apart
     found = Verdict(listed, Interval(-1.0, -1.2, -0.8, 8), None, "R2", 9, 1, {}, kind=kind)
     assert found.sentences()[-1] == (
-        "Single repeats of candidate 3 lie far out (the worst: -1.000e+07): means and comparisons leave out each "
-        "recipe's best and worst repeats."
+        "Single training runs of candidate 3 lie far out (the worst: -1.000e+07): means and comparisons leave out each "
+        "recipe's best and worst runs."
     )
 
 
@@ -158,10 +159,12 @@ def test_plain_data_is_json_that_anybody_can_read() -> None:
     advised = [each.pop("settling") for each in data["finalists"]]
     assert advised == [None, {"repeats": advice.repeats, "rows": advice.rows}, None]
     assert data["baseline"] is None
+    assert [each.pop("mean") for each in data["finalists"]] == pytest.approx([0.97, 0.9675, 0.805])
+    assert (data["diverged"], data["duplicates"], data["heavy_tails"]) == (0, 0, None)
     assert data["finalists"] == [
-        {"candidate": 3, "validation": [0.97, 0.98, 0.96, 0.97], "zeros": 0.0},
-        {"candidate": 5, "validation": [0.96, 0.97, 0.97, 0.97], "zeros": 0.0},
-        {"candidate": 7, "validation": [0.80, 0.82, 0.81, 0.79], "zeros": 0.0},
+        {"candidate": 3, "validation": [0.97, 0.98, 0.96, 0.97], "zeros": 0.0, "diverged": 0},
+        {"candidate": 5, "validation": [0.96, 0.97, 0.97, 0.97], "zeros": 0.0, "diverged": 0},
+        {"candidate": 7, "validation": [0.80, 0.82, 0.81, 0.79], "zeros": 0.0, "diverged": 0},
     ]
     assert (data["metric"], data["candidates"], data["lane_steps"]) == ("accuracy", 48, 1234)
     assert (data["seconds"], data["engine"]) == ({"total": 1.5}, {"key": {"packed": True}})
@@ -209,26 +212,31 @@ def listed(settling: Settling | None = None, chance: float = 0.62) -> tuple[Fina
 
 def test_the_verdict_in_words() -> None:
     assert verdict(listed(Settling(repeats=12))).sentences() == [
-        "Candidate 3 of 48 won: accuracy 97.8% [97.1, 98.5] on test rows it never saw, over 4 fresh repeats "
-        "(in brackets: 95% interval).",
-        "On the test rows it is 0.30 points [-0.20, 0.80] ahead of the runner-up, candidate 5: "
-        "too close to tell them apart.",
-        "On fresh validation rows candidate 5 cannot be told from the winner, so it may be as good.",
-        "The probability that candidate 3 is the best of the 3 confirmed is 62%.",
-        "If its lead over candidate 5 is as large as it seems, about 12 more repeats would more likely than not "
-        "settle it.",
+        "Candidate 3 of 48 won: accuracy 97.8% (95% CI 97.1% to 98.5%) on test examples it never saw, from 4 "
+        "new training runs.",
+        f"On the test examples its lead over the runner-up (candidate 5) is +0.30 points (95% CI {MINUS}0.20 to "
+        "+0.80): too close to call.",
+        "On the validation examples of those runs candidate 5 is too close to call, so it may be as good.",
+        "Judged by these, the chance that candidate 3 is the best of the 3 finalists is 62%.",
+        "About 12 more training runs of each would probably separate candidates 3 and 5, if the lead is as large as it "
+        "seems.",
     ]
 
 
 @pytest.mark.parametrize(
     ("settling", "words"),
     [
-        (Settling(repeats=1), "about 1 more repeat would more likely than not settle it."),
+        (Settling(repeats=1), "About 1 more training run of each would probably separate candidates 3 and 5, if"),
         (
             Settling(rows=3456),
-            "the rows limit it. About 3,500 more rows would more likely than not, if its lead is as large as it seems.",
+            "More training runs alone would not separate candidates 3 and 5; about 3,500 more examples probably would,",
         ),
-        (Settling(), "No reasonable number of repeats or rows would tell candidate 3 from candidate 5"),
+        (
+            Settling(repeats=1200, rows=3456),
+            "To separate candidates 3 and 5 would take both more training runs and more examples: about 1,200 more "
+            "training runs of each and about 3,500 more examples probably would, if the lead is as large as it seems.",
+        ),
+        (Settling(), "No reasonable number of training runs or examples is known to separate candidates 3 and 5"),
     ],
 )
 def test_what_would_settle_it_in_words(settling: Settling, words: str) -> None:
@@ -243,8 +251,9 @@ def test_the_baseline_in_words_and_as_plain_data() -> None:
     against = Baseline(7, Interval(0.17, 0.15, 0.19, 4))
     found = replace(verdict(listed()), baseline=against)
     assert found.sentences()[-2:] == [
-        "The baseline, candidate 7, is worse than the winner on fresh validation rows.",
-        "On the test rows the winner is 17.00 points [15.00, 19.00] ahead of the baseline: more than chance explains.",
+        "The baseline (candidate 7) is significantly worse than the winner on the validation examples.",
+        "On the test examples the winner's lead over the baseline is +17.00 points (95% CI +15.00 to +19.00): "
+        "significantly better.",
     ]
     back = Verdict.from_dict(json.loads(json.dumps(found.to_dict())), "verdict.json")
     assert back.baseline == against
@@ -255,32 +264,34 @@ def test_a_baseline_that_wins_or_comes_second_is_said_to() -> None:
     won = replace(verdict(listed()), baseline=Baseline(3)).sentences()
     assert won[-1] == "Candidate 3 is the baseline you gave: nothing confirmed is better."
     second = replace(verdict(listed()), baseline=Baseline(5, LEAD)).sentences()
-    assert second[-1] == "The baseline, candidate 5, is not told from the winner on fresh validation rows."
+    assert second[-1] == "The baseline (candidate 5) is too close to the winner to call on the validation examples."
 
 
 def test_a_clear_verdict_in_words() -> None:
     clear = verdict(finalists()[:1] + finalists()[2:], difference=Interval(0.17, 0.15, 0.19, 4)).sentences()
-    assert clear[1].endswith("ahead of the runner-up, candidate 7: more than chance explains.")
-    assert clear[2] == "On fresh validation rows all other finalists are worse, beyond the 5% error rate."
+    assert clear[1].endswith(
+        "the runner-up (candidate 7) is +17.00 points (95% CI +15.00 to +19.00): significantly better."
+    )
+    assert clear[2] == "On the validation examples of those runs it is significantly better than every other finalist."
 
 
 def test_a_winner_that_is_behind_on_the_test_rows_is_said_to_be() -> None:
     behind = verdict(finalists(), difference=Interval(-0.003, -0.008, 0.002, 4)).sentences()[1]
-    assert "it is 0.30 points [-0.20, 0.80] behind the runner-up, candidate 5: too close" in behind
+    assert f"is {MINUS}0.30 points (95% CI {MINUS}0.80 to +0.20): there the runner-up is ahead, but it is too" in behind
 
 
 def test_several_that_cannot_be_told_apart_are_all_named() -> None:
     close = Interval(0.001, -0.01, 0.012, 4)
     listed = finalists()[:1] + tuple(replace(finalists()[1], candidate=n, difference=close) for n in (5, 8, 11))
     assert (
-        "candidates 5, 8 and 11 cannot be told from the winner, so any of them may be" in verdict(listed).sentences()[2]
+        "candidates 5, 8 and 11 are too close to call, so any of them may be as good" in verdict(listed).sentences()[2]
     )
 
 
 def test_numbers_in_words() -> None:
-    assert percent(Interval(0.97777, 0.9712, 0.98444, 3)) == "97.8% [97.1, 98.4]"
-    assert points(Interval(0.00301, -0.002, 0.008, 3)) == "0.30 points [-0.20, 0.80]"
-    assert points(Interval(-0.00301, -0.008, 0.002, 3)) == "0.30 points [-0.20, 0.80]"
+    assert percent(Interval(0.97777, 0.9712, 0.98444, 3)) == "97.8% (95% CI 97.1% to 98.4%)"
+    assert points(Interval(0.00301, -0.002, 0.008, 3)) == f"+0.30 points (95% CI {MINUS}0.20 to +0.80)"
+    assert points(Interval(-0.00301, -0.008, 0.002, 3)) == f"{MINUS}0.30 points (95% CI {MINUS}0.80 to +0.20)"
 
 
 def test_the_winner_and_those_like_it() -> None:
@@ -294,3 +305,68 @@ def test_the_winner_and_those_like_it() -> None:
 def test_printed_it_is_its_sentences() -> None:
     found = verdict(finalists())
     assert str(found).splitlines() == found.sentences()
+
+
+def test_no_finalist_has_a_greater_chance_than_one_before_it() -> None:
+    for seed in range(40):
+        generator = np.random.default_rng(seed)
+        # Means that are nearly alike, and one candidate that varies far more.
+        scores = 0.9 + np.array([[0.002], [0.002], [0.02]]) * generator.standard_normal((3, 6))
+        for kind in (ScoreKind(), ScoreKind(fraction=False)):
+            listed = rank_finalists([0, 1, 2], RECIPES, scores, np.ones((3, 6)), 0.3, kind=kind)
+            chances = [one.chance or 0.0 for one in listed]
+            assert chances == sorted(chances, reverse=True)
+            assert sum(chances) == pytest.approx(1.0)
+            assert [one.mean for one in listed] == sorted((one.mean or 0.0 for one in listed), reverse=True)
+
+
+@pytest.mark.parametrize("greater", [True, False])
+@pytest.mark.parametrize("fraction", [True, False])
+def test_a_lead_is_the_difference_of_the_means_that_are_shown(fraction: bool, greater: bool) -> None:
+    kind = ScoreKind(greater, fraction)
+    turned = np.random.default_rng(1).uniform(0.2, 0.8, (3, 8)) * (1 if greater else -1)
+    listed = rank_finalists([0, 1, 2], RECIPES, turned, np.ones((3, 8)), 0.3, kind=kind)
+    for one in listed[1:]:
+        assert one.difference is not None
+        assert one.mean is not None
+        assert listed[0].mean is not None
+        assert one.difference.mean == pytest.approx(kind.turned(listed[0].mean - one.mean))
+        assert one.difference.mean >= 0
+
+
+def test_equal_means_are_a_tie_whatever_the_order_of_their_sums() -> None:
+    scores = np.array([0.1, 0.2, 0.3, 0.7, 0.15, 0.6])
+    for seed in range(20):
+        mixed = np.random.default_rng(seed).permutation(scores)
+        loss = np.array([[0.2] * 6, [0.1] * 6])
+        listed = rank_finalists([0, 1], RECIPES[:2], np.stack([scores, mixed]), loss, 0.3)
+        # The loss decides.
+        assert [one.candidate for one in listed] == [1, 0]
+        assert listed[0].mean == listed[1].mean
+        assert listed[1].difference is not None
+        assert listed[1].difference.mean == 0.0
+        assert listed[0].chance == pytest.approx(listed[1].chance)
+
+
+def test_clear_intervals_beside_a_chance_below_95_percent_are_explained() -> None:
+    clear = (*listed(chance=0.91)[:1], replace(finalists()[2], difference=Interval(0.17, 0.001, 0.3, 4)))
+    told = verdict(clear).sentences()
+    assert any("is 91%" in line for line in told)
+    assert any("That is below 95% although every interval excludes zero" in line for line in told)
+    sure = (replace(clear[0], chance=0.97), clear[1])
+    assert not any("below 95%" in line for line in verdict(sure).sentences())
+
+
+@pytest.mark.parametrize("lead", [Interval(-0.003, -0.008, 0.002, 4), Interval(0.01, 0.005, 0.02, 4)])
+def test_where_test_and_validation_disagree_the_verdict_says_why(lead: Interval) -> None:
+    told = verdict(finalists(), difference=lead).sentences()
+    assert any("so the two comparisons need not agree" in line for line in told)
+    assert not any("need not agree" in line for line in verdict(finalists()).sentences())
+
+
+def test_a_difference_has_one_sign_everywhere() -> None:
+    behind = Interval(-0.0107, -0.0384, 0.0170, 4)
+    found = replace(verdict(finalists()), difference=behind, kind=ScoreKind(fraction=False))
+    told = f"{MINUS}0.0107 (95% CI {MINUS}0.0384 to +0.0170)"
+    assert told in " ".join(found.sentences())
+    assert found.to_dict()["difference"]["mean"] == -0.0107

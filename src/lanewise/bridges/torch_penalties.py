@@ -88,6 +88,11 @@ class Penalty:
         self.set(l2=l2, l1=l1, decay=decay)
         self._decayed = False
 
+    def __repr__(self) -> str:
+        l1 = f"l1={self.l1!r}{' (proximal)' * self.proximal}"
+        decay = f"decay={self.decay!r} by {self.decay_by}"
+        return f"Penalty(l2={self.l2!r}, {l1}, {decay}, on {', '.join(self.params) or 'no parameter'})"
+
     def set(self, **numbers: float) -> None:
         """Change `l2`, `l1` or `decay`, for a schedule in the loop.
 
@@ -150,6 +155,9 @@ class Penalty:
                 raise InputError(
                     "closure: an attached penalty cannot reach its gradients; use add_gradients() inside it"
                 )
+            if isinstance(chosen, RuleOptimizer):
+                # A rule's memory is of the weights it is given, before the first decay.
+                chosen.begin()
             for param, lr in rates(chosen):
                 self._add([param])
                 self._decay([param], lr)

@@ -8,19 +8,8 @@ from torch.optim import Optimizer
 
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
-from lanewise.lanes.twins import BATCH_NORMS, DROPOUTS
-from lanewise.parts.dropout import Dropout
-from lanewise.parts.norm import BatchNormLast, GhostBatchNorm
+from lanewise.lanes.real import set_layer_numbers
 from lanewise.parts.rules import SGD, Adam, Rule
-from lanewise.parts.stochastic_depth import StochasticDepth
-
-LAYER_NUMBERS = (
-    ((*BATCH_NORMS, BatchNormLast, GhostBatchNorm), "momentum", "norm_momentum"),
-    (tuple(DROPOUTS), "p", "dropout"),
-    ((Dropout,), "rate", "dropout"),
-    ((StochasticDepth,), "rate", "stochastic_depth"),
-)
-"""Types of layers, their attribute, and the recipe's number that is written to it."""
 
 
 def native_optimizer(rule: Rule, model: nn.Module) -> Optimizer:
@@ -47,7 +36,4 @@ def set_numbers(model: nn.Module, optimizer: Optimizer, penalty: Penalty, number
         if "betas" in group:
             group["betas"] = (numbers["beta1"], numbers["beta2"])
     penalty.set(l2=numbers["l2"], l1=numbers["l1"], decay=numbers["decay"])
-    for module in model.modules():
-        for kinds, attribute, name in LAYER_NUMBERS:
-            if type(module) in kinds and name in numbers:
-                setattr(module, attribute, numbers[name])
+    set_layer_numbers(model, numbers)

@@ -11,6 +11,7 @@ from torch.optim.optimizer import ParamsT
 
 from lanewise.errors import InputError
 from lanewise.parts.part import Timed, Variable
+from lanewise.parts.reals import as_before, as_reals
 from lanewise.parts.roles import Role, roles
 from lanewise.parts.rules.rule import Rule
 
@@ -34,7 +35,7 @@ class RuleOptimizer(Optimizer):
 
     Every number of the rule stands in every parameter group under its own name, so schedulers can set it and groups
     can differ by it. A rule that averages (schedule-free) swaps its weights in by `eval()` and out by `train()`; for
-    the others the two change nothing.
+    the others the two change nothing. A complex parameter counts as two reals, as in `torch.optim`.
 
     Args:
         params: parameters or groups, as any optimizer takes them. Muon wants groups that say their `role`: those of
@@ -112,13 +113,27 @@ class RuleOptimizer(Optimizer):
     def _update(self, param: nn.Parameter, group: Mapping[str, Any]) -> None:
         if param.grad is None or param.grad.is_sparse:
             raise InputError(f"gradient of a parameter of shape {list(param.shape)}: must be dense")
-        rule, state = self.applied(param, group), self.state[param]
-        if not state:
-            state.update(step=0, **rule.init(param))
-        new, slots = rule.update(param, param.grad, _slots(state), self._numbers(group), state["step"])
-        param.copy_(new)
+        rule, state = self.applied(param, group), self.begun(param, group)
+        reals, grad = as_reals(param), as_reals(param.grad)
+        new, slots = rule.update(reals, grad, _slots(state), self._numbers(group), state["step"])
+        param.copy_(as_before(new, param))
         state.update(slots)
         state["step"] += 1
+
+    def begin(self) -> None:
+        """Make the state of every parameter that has a gradient and no state yet, as its first step would."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self.begun(param, group)
+
+    @torch.no_grad()
+    def begun(self, param: Tensor, group: Mapping[str, Any]) -> dict[str, Any]:
+        """The state of `param` of `group`; made of the parameter as it is now where there is none yet."""
+        state: dict[str, Any] = self.state[param]
+        if not state:
+            state.update(step=0, **self.applied(param, group).init(as_reals(param)))
+        return state
 
     def applied(self, param: Tensor, group: Mapping[str, Any]) -> Rule:
         """The rule that treats `param` of `group`: the optimizer's own, or the part of it for the group's role."""
@@ -135,10 +150,11 @@ class RuleOptimizer(Optimizer):
                 state = self.state.get(param)
                 if not state:
                     continue
-                weights = self.applied(param, group).evaluated(param, _slots(state), self._numbers(group))
-                if weights is not param:
+                reals = as_reals(param)
+                weights = self.applied(param, group).evaluated(reals, _slots(state), self._numbers(group))
+                if weights is not reals:
                     state["trained"] = param.detach().clone()
-                    param.copy_(weights)
+                    param.copy_(as_before(weights, param))
             group["training"] = False
 
     @torch.no_grad()

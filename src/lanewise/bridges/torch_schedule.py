@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from lanewise.bridges.other_schedulers import Others
 from lanewise.errors import InputError
 from lanewise.parts.schedules import PlateauState, Product, Run, Schedule, feedbacks, tabulate
 
@@ -93,6 +94,9 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
     all lead to the same values. A schedule is a factor on the value each group was built with, which is kept in the
     group as `initial_lr`, `initial_momentum` and so on, where torch's own schedulers keep it.
 
+    It takes part in torch's `SequentialLR` and `ChainedScheduler`, and beside `ReduceLROnPlateau`: the learning rate is
+    the product of the schedule and of what other schedulers multiply it by between two steps of this one.
+
     Example::
 
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -151,6 +155,8 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
             check_scalable(f"{type(owner).__name__}.{name}", base, None)
         self._updates = 0
         self._groups_set = 0
+        self._others = Others(optimizer, just_built=last_epoch == -1)
+        self._begun = False
         if not absolute:
             shared = listed if self._per_group else listed * len(optimizer.param_groups)
             for entry, group in zip(shared, optimizer.param_groups, strict=False):
@@ -160,20 +166,48 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         watch(optimizer, self)
         super().__init__(optimizer, last_epoch)
 
-    def step(self, metric: Any = None) -> None:
+    def __repr__(self) -> str:
+        names = sorted({name for courses in self._courses for name in courses.of})
+        return f"LRScheduler({', '.join(names)}; step {self.last_epoch:,} of {self.total_steps:,})"
+
+    def step(self, metric: Any = None, *, epoch: int | None = None) -> None:  # type: ignore[override]  # metric first
         """Go to the next step; a plateau in the schedules is told the `metric`, if given, before.
 
         Call it after `optimizer.step()`. Where metrics come less often than steps, call `step()` for each step and
         `observe(metric)` for each measurement.
+
+        Args:
+            epoch: the step to go to, as torch's schedulers take it, in place of the next.
         """
         if metric is not None:
             self._tell(metric)
+        if epoch is not None:
+            self._step_count += 1
+            self.last_epoch = epoch
+            self._set_values()
+            return
         if self.only_after_update and not self._updates and not self._is_initial:
             self._set_values()
             return
         self._updates = 0
         self._step_count += 1
         self.last_epoch += 1
+        self._set_values()
+
+    def _initial_step(self) -> None:
+        # torch calls it once more for the first of a sequence, whose groups it has put back to their first rates.
+        if self._begun:
+            self._others.forget()
+        self._begun = True
+        super()._initial_step()
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        """What torch's `SequentialLR` calls to begin with the schedule, at the step 0."""
+        if epoch is None:
+            self.last_epoch += 1
+        else:
+            self.last_epoch = epoch
+            self._others.forget()
         self._set_values()
 
     def observe(self, metric: Any) -> None:
@@ -197,10 +231,29 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         return [copied(group["lr"]) for group in self.optimizer.param_groups]
 
     @property
-    def _last_lr(self) -> list[Any]:  # type: ignore[override]  # torch writes it only in the methods replaced here
+    def _last_lr(self) -> list[Any]:
         # Read on demand, by torch's get_last_lr among others: copying 100 groups' rates at each step would cost more
         # than setting them.
         return self.get_lr()
+
+    @_last_lr.setter
+    def _last_lr(self, rates: Any) -> None:
+        """Schedulers that drive others write it; the groups hold the rates already."""
+
+    @property
+    def base_lrs(self) -> list[Any]:
+        """The learning rate of each group that the schedule is a factor on: its `initial_lr`."""
+        return [copied(group.get("initial_lr", group["lr"])) for group in self.optimizer.param_groups]
+
+    @base_lrs.setter
+    def base_lrs(self, rates: Sequence[Any]) -> None:
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
+            group["initial_lr"] = copied(rate)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy watches the optimizer that was copied with it."""
+        self.__dict__.update(state)
+        watch(self.optimizer, self)
 
     def state_dict(self) -> dict[str, Any]:
         """The step, the plateaus' states and the base values: plain numbers, which `weights_only` loading takes."""
@@ -213,6 +266,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
                 for group in self.optimizer.param_groups
             ],
             "attribute_bases": list(self._attribute_bases),
+            "others": self._others.factors(self.optimizer.param_groups),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -222,7 +276,8 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
             InputError: the state is not one of this class, or comes from schedules with another number of plateaus
                 or attributes.
         """
-        missing = sorted(self.state_dict().keys() - state_dict.keys())
+        # States of versions that took part in no chain have no `others`.
+        missing = sorted(self.state_dict().keys() - state_dict.keys() - {"others"})
         if missing:
             raise InputError(f"LRScheduler state: lacks {', '.join(missing)}; must come from LRScheduler.state_dict()")
         saved = [PlateauState(**state) for state in state_dict["plateaus"]]
@@ -242,6 +297,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         self.last_epoch = state_dict["last_epoch"]
         self._step_count = state_dict["_step_count"]
         self._updates = 0
+        self._others.forget(state_dict.get("others", ()))
         self._set_values()
 
     def _all_courses(self) -> list[Course]:
@@ -263,6 +319,8 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
 
     def _set_values(self) -> None:
         """Write the values of this step into every group and attribute."""
+        if self.last_epoch < 0:
+            return  # a sequence has not come to this scheduler yet
         groups = self.optimizer.param_groups
         if self._per_group and len(self._courses) != len(groups):
             raise InputError(
@@ -272,7 +330,11 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         for index in range(self._groups_set, len(groups)):
             self._courses[index if self._per_group else 0].check_group(index, groups[index])
         now = [courses.at(self.last_epoch) for courses in self._courses]
-        for group, values in zip(groups, now if self._per_group else now * len(groups), strict=True):
+        others = self._others
+        others.extend(len(groups))
+        for index, (group, values) in enumerate(
+            zip(groups, now if self._per_group else now * len(groups), strict=True)
+        ):
             for name, base_name, value in values:
                 held = group[name]
                 if self.absolute:
@@ -282,6 +344,8 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
                         group[base_name] = copied(held)
                     base = group[base_name]
                     new = base * value if type(value) is float else times(base, value)
+                if name == "lr":
+                    new = others.take_over(index, held, new)
                 if type(held) is not float and isinstance(held, torch.Tensor):
                     held.fill_(new)
                 else:
@@ -345,7 +409,7 @@ def watch(optimizer: Optimizer, scheduler: LRScheduler) -> None:
     def before(*_: Any) -> None:
         found = alive()
         # A group added since the last call of `step` must not take an update with its base values.
-        if found is not None and found._groups_set != len(found.optimizer.param_groups):
+        if found is not None and found.last_epoch >= 0 and found._groups_set != len(found.optimizer.param_groups):
             found._set_values()
 
     def after(*_: Any) -> None:
@@ -354,5 +418,11 @@ def watch(optimizer: Optimizer, scheduler: LRScheduler) -> None:
         if found is not None and found.only_after_update and not getattr(optimizer, "found_inf", None):
             found._updates += 1
 
+    def loaded(*_: Any) -> None:
+        found = alive()
+        if found is not None:
+            found._others.overlook(found.optimizer.param_groups)
+
     optimizer.register_step_pre_hook(before)
     optimizer.register_step_post_hook(after)
+    optimizer.register_load_state_dict_post_hook(loaded)

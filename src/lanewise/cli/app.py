@@ -11,6 +11,7 @@ import typer
 from lanewise.cli.comparing import ablate, compare, sweep
 from lanewise.cli.console import stderr
 from lanewise.cli.listing import list_runs
+from lanewise.cli.predicting import predict
 from lanewise.cli.racing import race, resume
 from lanewise.cli.schedules import show
 from lanewise.cli.stopping import STOPPED, leave
@@ -22,7 +23,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
     help="Find the training recipe that suits a model and its data.",
 )  # fmt: skip
-for command in (race, resume, list_runs, compare, ablate, sweep, train, show):
+for command in (race, resume, list_runs, compare, ablate, sweep, train, predict, show):
     app.command(command.__name__.removesuffix("_runs"))(command)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lanewise.cli.console import stderr
 from lanewise.errors import InputError
 from lanewise.task import Task
 
@@ -43,6 +44,15 @@ class TaskOptions:
     target: Annotated[str | None, typer.Option(help="A table's column to learn, or class, number, tokens or none.")] = (
         None
     )
+    drop: Annotated[
+        list[str] | None, typer.Option(help="A table's column to leave out; may be given several times.")
+    ] = None
+    drop_missing_target: Annotated[
+        bool | None, typer.Option("--drop-missing-target", help="Leave out a table's rows that have no target.")
+    ] = None
+    encoding: Annotated[
+        str | None, typer.Option(help="Of a table that is text, such as latin-1; by default UTF-8, or what is found.")
+    ] = None
     split: Annotated[str | None, typer.Option(help="class, random or time; by class where there are classes.")] = None
     groups: Annotated[str | None, typer.Option(help="A table's column; rows with one value in it stay together.")] = (
         None
@@ -85,8 +95,17 @@ class TaskOptions:
                 raise InputError(
                     f"{where}: names no {name} (a recipe file names no code to import); give it with --{name}"
                 )
-        loading = {name: getattr(self, name) for name in ("target", "split", "groups", "time", "folds", "standardise")}
-        source = load(recorded["data"] if self.data is None else self.data, **loading)
+        names = ("target", "split", "groups", "time", "folds", "standardise", "encoding")
+        source = load(
+            recorded["data"] if self.data is None else self.data,
+            drop=self.drop or (),
+            drop_missing_target=bool(self.drop_missing_target),
+            **{name: getattr(self, name) for name in names},
+        )
+        if source.schema is not None:
+            from lanewise.report.terminal import print_columns
+
+            print_columns(source, stderr)
         model = recorded["model"] if self.model is None else self.model
         weights = class_weights_of(self.class_weights)
         return Task(model, source, self.objective, metric=self.metric, class_weights=weights)

@@ -19,14 +19,15 @@ STOPPED = 130
 
 @contextlib.contextmanager
 def resumable(path: Path, as_json: bool) -> Iterator[None]:
-    """Stop at Ctrl-C and at SIGTERM with exit status 130 and the command that goes on with the run in `path`.
+    """Stop at Ctrl-C, SIGTERM and SIGHUP with exit status 130 and the command that goes on with the run in `path`.
 
     What was found, where the disk has no room for it, is printed before that is said.
     """
     from lanewise.runs import UnrecordedError
 
     # What a background job ignores stays ignored.
-    heard = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+    known = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    heard = [one for one in known if one is not None and signal.getsignal(one) is not signal.SIG_IGN]
 
     def stop(*_: object) -> None:
         # A second one would interrupt the stopping.
@@ -39,12 +40,14 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         command = resume_command(path)
-        stderr.print(
-            f"lanewise: stopped; all up to the last checkpoint is kept; go on with: {command}"
-            if command
-            else "lanewise: stopped",
-            markup=False,
-        )
+        # After a hang-up the terminal is gone.
+        with contextlib.suppress(OSError):
+            stderr.print(
+                f"lanewise: stopped; all up to the last checkpoint is kept; go on with: {command}"
+                if command
+                else "lanewise: stopped",
+                markup=False,
+            )
         raise typer.Exit(STOPPED) from None
     except WriteError as error:
         if isinstance(error, UnrecordedError):
@@ -68,6 +71,7 @@ def resume_command(path: Path) -> str:
 
 def leave() -> NoReturn:
     """End the process now; an ordinary end would wait for what the worker threads are at."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(STOPPED)

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -107,6 +108,7 @@ def train(
     from lanewise.study.score_kind import ScoreKind
     from lanewise.study.settings import with_overrides
     from lanewise.train import train as train_alone
+    from lanewise.weights import check_savable
 
     check_threads(threads)
     if save:
@@ -121,8 +123,10 @@ def train(
     else:
         asked = of_file(recipe, seed or 0, given)
     task, found = asked.task, with_overrides(asked.recipe, epochs, batch_size)
-    if asked.on_record:
-        stderr.print(asked.on_record, markup=False)
+    if save:
+        check_savable(partial(task.new_model, asked.seed, width=found.width), save)
+    for line in (*task.source.notes, *([asked.on_record] if asked.on_record else [])):
+        stderr.print(line)
     try:
         trained = train_alone(
             task,

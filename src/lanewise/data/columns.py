@@ -1,6 +1,7 @@
 """Columns of a table become inputs and targets: numbers as they are, categories as a column for each of their names."""
 
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,46 +9,24 @@ import numpy as np
 import torch
 
 from lanewise.data.nested import Inputs
+from lanewise.data.schema import EXACT, SAME, Column, ColumnSchema, TableSchema, plain
 from lanewise.data.source import Source, inputs
-from lanewise.data.targets import CheckedTarget, Target, as_target, check_varies
+from lanewise.data.targets import CheckedTarget, Target, as_target, check_varies, likely
 from lanewise.errors import InputError
 
+__all__ = ["Column", "Table", "check_headings", "encoded", "learnt", "plain", "refuse_columns"]
+
 MOST_CATEGORIES = 256
-"""Categories with more names than this are refused: most likely they name the row, and a column for each costs much."""
+"""Categories with more names than this are refused: a column for each costs much."""
 
 MOST_WHOLE_CLASSES = 20
 """Whole numbers to be learnt are classes if there are at most this many different ones, else numbers."""
 
+MISSING = {"date": "dates", "time": "times", "truth": "truth values"}
+"""What is missing, in words, where it is no number."""
 
-@dataclass(frozen=True, eq=False)
-class Column:
-    """One column of a table.
-
-    Attributes:
-        name: its heading. values: float64 [rows], NaN where missing; or int64 numbers of `names`, -1 where missing.
-        names: of the categories; None for numbers. whole: whether numbers are stored as whole ones.
-    """
-
-    name: str
-    values: "np.ndarray[Any, Any]"
-    names: tuple[str, ...] | None = None
-    whole: bool = False
-
-    @property
-    def missing(self) -> "np.ndarray[Any, Any]":
-        """Where there is no value, bool [rows]."""
-        gone: np.ndarray[Any, Any] = np.isnan(self.values) if self.names is None else self.values < 0
-        return gone
-
-    def as_category(self) -> "Column":
-        """Numbers as names of categories, in the order of the numbers."""
-        if self.names is not None:
-            return self
-        held = ~self.missing
-        found, codes = np.unique(self.values[held], return_inverse=True)
-        values = np.full(len(self.values), -1, dtype=np.int64)
-        values[held] = codes
-        return Column(self.name, values, tuple(plain(number) for number in found))
+NAMING, NAMING_ROWS = 0.8, 20
+"""Text of which this share of the values differ, in so many rows or more, names the rows and is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +35,14 @@ class Table:
 
     Attributes:
         columns: the inputs. target: what is to be learnt. aside: columns by which rows are split, by heading.
-        notes: what was done while reading.
+        notes: what was done while reading. left_out: heading and reason of every column that is no input.
     """
 
     columns: tuple[Column, ...]
     target: Column
     aside: "dict[str, np.ndarray[Any, Any]]" = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
 
     def source(self, name: str, target: Target | None, categories: Sequence[str] = ()) -> Source:
         """The source `name`; `categories` are headings of columns of numbers that are names of things.
@@ -73,8 +53,18 @@ class Table:
         where = f"data {name}:"
         check_headings(f"{where} categories", categories, [column.name for column in self.columns])
         columns = [column.as_category() if column.name in categories else column for column in self.columns]
-        x, headings, notes = encoded(where, columns)
+        try:
+            x, schema, notes = encoded_by(where, columns, categories, self.left_out)
+        except InputError as error:
+            # What is wrong with the target is said at once, too.
+            try:
+                learnt(where, self.target, target)
+            except InputError as other:
+                raise InputError(f"{error}; {str(other).removeprefix(f'{where} ')}") from None
+            raise
         checked, class_names = learnt(where, self.target, target)
+        assert checked.y is not None
+        schema = replace(schema, target=self.target.name, left_out=(*self.left_out, *schema.left_out))
         return Source(
             name,
             x,
@@ -85,67 +75,113 @@ class Table:
             checked.target,
             (*self.notes, *notes, *checked.notes),
             class_names=class_names,
-            feature_names=headings,
+            feature_names=schema.features,
+            schema=schema,
         )
-
-
-def plain(number: float) -> str:
-    """A number without needless zeros.
-
-    >>> plain(3.0), plain(0.5)
-    ('3', '0.5')
-    """
-    return str(int(number)) if number == int(number) else repr(float(number))
 
 
 def check_headings(where: str, wanted: Iterable[str], held: Sequence[str]) -> None:
     """Raise `InputError` unless all of `wanted` are columns."""
-    for heading in wanted:
-        if heading not in held:
-            shown = ", ".join(held[:12]) + (f" and {len(held) - 12} more" if len(held) > 12 else "")
-            raise InputError(f"{where}: no column {heading!r}; it has {shown}")
+    unknown = list(dict.fromkeys(heading for heading in wanted if heading not in held))
+    if not unknown:
+        return
+    shown = ", ".join(held[:12]) + (f" and {len(held) - 12} more" if len(held) > 12 else "")
+    small = {heading.casefold(): heading for heading in held}
+    found = [difflib.get_close_matches(str(one).casefold(), small, 1) for one in unknown]
+    near = [small[close[0]] for close in found if close]
+    hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+    named = f"column {unknown[0]!r}" if len(unknown) == 1 else f"columns {', '.join(map(repr, unknown))}"
+    raise InputError(f"{where}: no {named}; it has {shown}{hint}")
+
+
+def refuse_columns(where: str, problems: Mapping[str, str], advice: str | None = None) -> None:
+    """Raise one `InputError` that names all columns which cannot be used, with the reason for each.
+
+    Args:
+        advice: what to do; by default how to leave them out.
+    """
+    if not problems:
+        return
+    if advice is None:
+        advice = f"; leave {'it' if len(problems) == 1 else 'them'} out with drop={list(problems)} or --drop"
+    shown = [f"column {heading!r} {why}" for heading, why in list(problems.items())[:8]]
+    more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
+    count = "" if len(problems) == 1 else f"{len(problems)} columns cannot be used: "
+    raise InputError(f"{where} {count}{'; '.join(shown)}{more}{advice}")
 
 
 def encoded(where: str, columns: Sequence[Column]) -> tuple[Inputs, tuple[str, ...], tuple[str, ...]]:
-    """(x float64 [rows, features], the heading of every feature, notes).
+    """(x float64 [rows, features], the heading of every feature, notes), as `encoded_by`."""
+    x, schema, notes = encoded_by(where, columns)
+    return x, schema.features, notes
+
+
+def encoded_by(
+    where: str, columns: Sequence[Column], categories: Sequence[str] = (), before: Sequence[tuple[str, str]] = ()
+) -> tuple[Inputs, TableSchema, tuple[str, ...]]:
+    """(x float64 [rows, features], how it was made, notes).
 
     A missing number stays NaN, which `Standardise` puts at the mean of the training rows, and a feature of its own says
     where that is. A missing category is a category of its own.
+
+    Args:
+        categories: headings of columns that are names of things. before: columns left out already, and why.
     """
     if not columns:
-        raise InputError(f"{where} has no column to learn from: must have at least one beside the target")
-    features: list[np.ndarray[Any, Any]] = []
-    headings: list[str] = []
+        why = "; ".join(f"{name!r}: {reason}" for name, reason in before)
+        told = f" ({why})" if why else ""
+        raise InputError(f"{where} has no column to learn from{told}: must have at least one beside the target")
+    kept: list[tuple[ColumnSchema, Column]] = []
     notes: list[str] = []
+    left_out: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for column in columns:
         gone = column.missing
-        count = int(gone.sum())
-        if column.names is None:
-            if count == len(gone):
-                notes.append(f"{where} column {column.name!r} has no values and is left out")
-                continue
-            features.append(column.values)
-            headings.append(column.name)
-            if count:
+        count, rows = int(gone.sum()), len(gone)
+        if count == rows:
+            left_out[column.name] = "no values"
+            notes.append(f"{where} column {column.name!r} has no values and is left out")
+            continue
+        if column.names is not None:
+            different = len(column.names)
+            asked = column.name in categories
+            if rows >= NAMING_ROWS and different > NAMING * (rows - count) and not asked:
+                told = "".join(f"; {note}" for note in column.notes)
+                left_out[column.name] = f"{different} different texts in {rows} rows{told}"
                 notes.append(
-                    f"{where} column {column.name!r}: {count} missing numbers are put at the mean of the training rows,"
-                    " and a feature of its own says where"
+                    f"{where} column {column.name!r} has {different} different texts in {rows} rows, which name"
+                    f" the rows rather than tell of them, and is left out; categories=[{column.name!r}] keeps it"
                 )
-        else:
-            if len(column.names) > MOST_CATEGORIES:
-                raise InputError(
-                    f"{where} column {column.name!r} has {len(column.names)} different texts: must be at most"
-                    f" {MOST_CATEGORIES}; leave it out with drop=[{column.name!r}]"
-                )
-            features += [column.values == code for code in range(len(column.names))]
-            headings += [f"{column.name}={category}" for category in column.names]
-        if count:
-            features.append(gone)
-            headings.append(f"{column.name} is missing")
-    if not features:
-        raise InputError(f"{where} has no values to learn from: all columns are empty")
-    x = np.stack([feature.astype(np.float64) for feature in features], axis=1)
-    return inputs(f"{where} x", x, images=False, missing=True), tuple(headings), tuple(notes)
+                continue
+            if different > MOST_CATEGORIES:
+                problems[column.name] = f"has {different} different texts: must be at most {MOST_CATEGORIES}"
+                continue
+        elif wrong := np.isinf(column.values).sum():
+            first = int(np.isinf(column.values).argmax())
+            problems[column.name] = f"of x has {wrong} NaN or infinite values, first in row {first}: all must be finite"
+            continue
+        elif column.exact is not None:
+            notes.append(
+                f"{where} column {column.name!r} has whole numbers above {EXACT}, which are rounded to 53 bits as"
+                f" numbers: if these are names of things, say categories=[{column.name!r}] or drop it"
+            )
+        kept.append((ColumnSchema.of(column), column))
+        if column.kind == "date" and column.names is None:
+            parts = kept[-1][0].taken_for.partition(": ")[2].removesuffix(SAME)
+            notes.append(f"{where} column {column.name!r} holds dates, of which features are made: {parts}")
+        if count and column.names is None:
+            notes.append(
+                f"{where} column {column.name!r}: {count} missing {MISSING.get(column.kind, 'numbers')} are put at the"
+                " mean of the training rows, and a feature of its own says where"
+            )
+    refuse_columns(where, problems)
+    if not kept:
+        why = "; ".join(f"{name!r}: {reason}" for name, reason in left_out.items() if reason != "no values")
+        said = f"all columns are left out ({why})" if why else "all columns are empty"
+        raise InputError(f"{where} has no values to learn from: {said}")
+    schema = TableSchema(tuple(one for one, _ in kept), left_out=tuple(left_out.items()))
+    x = schema.encode([column for _, column in kept])
+    return inputs(f"{where} x", x, images=False, missing=True), schema, tuple(notes)
 
 
 def learnt(where: str, column: Column, target: Target | None) -> tuple[CheckedTarget, tuple[str, ...] | None]:
@@ -155,21 +191,47 @@ def learnt(where: str, column: Column, target: Target | None) -> tuple[CheckedTa
     gone = column.missing.nonzero()[0]
     heading = f"{where} column {column.name!r}"
     if len(gone):
-        raise InputError(f"{heading} is missing in {len(gone)} rows, first in row {gone[0]}: all must have a target")
+        raise InputError(
+            f"{heading} is missing in {len(gone)} rows, first in row {gone[0]}: all must have a target;"
+            " drop_missing_target=True or --drop-missing-target leaves such rows out"
+        )
+    if column.kind == "date" and column.names is None:
+        raise InputError(f"{heading} holds dates: what is learnt must be numbers, or names of classes")
     if column.names is not None:
         if target == "number":
             raise InputError(f"{heading} holds text: must hold numbers for target = 'number'")
+        if target is None and len(gone) == 0:
+            refuse_names(heading, column)
         return named_classes(heading, column)
-    different = len(np.unique(column.values))
+    values = column.values if column.exact is None else column.exact
+    different = len(np.unique(values))
     few = column.whole and different <= MOST_WHOLE_CLASSES
     if target == "class" or (target is None and few):
         checked, names = named_classes(heading, column.as_category())
         read = f"{heading}: {different} different whole numbers are read as classes; target='number' makes them numbers"
-        return (checked if target == "class" else replace(checked, notes=(read,))), names
-    checked = as_target(heading, torch.from_numpy(column.values), "number")
+        told = target is None and column.kind == "number"
+        return (replace(checked, notes=(read,)) if told else checked), names
+    stored = torch.from_numpy(column.values)
+    # As arrays are: floating numbers that are all of 0, 1, 2, ... are classes.
+    if target is None and not column.whole and column.kind == "number" and likely(stored) == "class":
+        checked, names = named_classes(heading, column.as_category())
+        read = f"{heading}: whole floating numbers are read as classes; for a regression say target='number'"
+        return replace(checked, notes=(read,)), names
+    checked = as_target(heading, stored, "number")
     assert checked.y is not None
     check_varies(heading, checked.y)
     return checked, None
+
+
+def refuse_names(heading: str, column: Column) -> None:
+    """Raise `InputError` if the texts to be learnt name the rows: nearly all differ."""
+    different, rows = len(np.unique(column.values)), len(column.values)
+    if rows >= NAMING_ROWS and different > NAMING * rows:
+        told = f" ({column.notes[0]})" if column.notes else ""
+        raise InputError(
+            f"{heading} has {different} different texts in {rows} rows: must be classes that come again, or numbers"
+            f"{told}; target='class' with target_column={column.name!r} takes them for classes"
+        )
 
 
 def named_classes(heading: str, column: Column) -> tuple[CheckedTarget, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.data import digits, idx, npz, openml, pictures, tables
+from lanewise.data.columns import Table
 from lanewise.data.datasets import CACHE_BYTES, Wishes, from_datasets, is_dataset
 from lanewise.data.measured import Given, as_wanted, input_notes
 from lanewise.data.rows import Progress, untold
@@ -22,7 +23,8 @@ BUILT_IN = {"digits": digits.read}
 
 ALLOWED = (
     f"{', '.join(BUILT_IN)}, a folder with IDX files or with a folder of pictures for every class, an .npz file with x"
-    f" and y, a table ({', '.join(tables.ENDINGS)}), openml:NAME, arrays (x, y) or a torch Dataset"
+    f" and y, a table ({', '.join(tables.ENDINGS)}), openml:NAME, a DataFrame, arrays (x, y) or a"
+    " torch Dataset"
 )
 SPLITS = ("class", "random", "time")
 
@@ -39,6 +41,15 @@ class Choices:
     size: int | tuple[int, int] | None = None
     aside: tuple[str, ...] = ()
     wishes: Wishes = Wishes()
+    drop_missing_target: bool = False
+    encoding: str | None = None
+
+    def table(self, source: Any, target_column: str | None) -> Table:
+        """The table at a path, or of a DataFrame."""
+        return tables.read(
+            source, target_column, self.drop, self.aside, encoding=self.encoding, categories=self.categories,
+            drop_missing_target=self.drop_missing_target,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,8 @@ def load(
     cache: bool = False,
     cache_bytes: int = CACHE_BYTES,
     progress: Progress = untold,
+    drop_missing_target: bool = False,
+    encoding: str | None = None,
 ) -> Source:
     """Read and check data.
 
@@ -75,10 +88,11 @@ def load(
         source: `"digits"`; `"openml:NAME"` or `"openml:NUMBER"`; the path of a folder with the standard IDX files
             (`idx.read_folder`) or with a folder of pictures for every class, of a table (`.csv`, `.tsv`, each plain or
             with `.gz`, or `.parquet`) or of an `.npz` with the arrays x, y and, if there is test data, x_test and
-            y_test; a tuple (x, y) or (x, y, x_test, y_test); or a mapping with these names. Arrays
-            are NumPy arrays, torch tensors or nested lists; x may also be a tuple of arrays (the model's arguments) or
-            a mapping of them (its named arguments), in an archive as `x.tokens`, `x.length`. A `Source` is returned as
-            it is. A folder that is called like built-in data is reached as `./digits`.
+            y_test; a DataFrame of pandas, polars or any library that gives its columns to Arrow; a tuple (x, y) or
+            (x, y, x_test, y_test); or a mapping with these names. Arrays are NumPy arrays, torch tensors or nested
+            lists; x may also be a tuple of arrays (the model's arguments) or a mapping of them (its named arguments),
+            in an archive as `x.tokens`, `x.length`. A `Source` is returned as it is. A folder that
+            is called like built-in data is reached as `./digits`.
             Or a map-style or iterable `torch.utils.data.Dataset`; or a DataLoader, of which dataset, workers,
             `collate_fn`, `pin_memory` and `worker_init_fn` are taken over; or a mapping of them as `train` and, both
             optional unless `train` is iterable, `valid` and `test`.
@@ -103,6 +117,8 @@ def load(
             tokens, truth values, masks and features that are only 0 and 1 stay as they are; a note says which.
         cache: a dataset gives the same values every time, so it is read once and kept in memory if it fits.
         cache_bytes: keep no more than this. progress: told (rows read, rows in all, 0 if unknown) while reading.
+        drop_missing_target: leave out the rows of a table that have no target. encoding: of a table that is a text
+            file, such as `latin-1`; by default what its byte order mark says, else UTF-8, else Windows-1252.
 
     Raises:
         InputError: unknown name or missing path; damaged file; ragged, empty or single-class data; another number of
@@ -112,11 +128,14 @@ def load(
     named = {role: given for role, given in (("groups", groups), ("time", time)) if isinstance(given, str)}
     kind: Target | None = target if target in TARGETS else None  # type: ignore[assignment]
     if target is not None and kind is None:
-        if not isinstance(source, (str, os.PathLike)) or target_column is not None:
+        table = isinstance(source, (str, os.PathLike)) or is_frame(source)
+        if not table or target_column is not None:
             raise InputError(f"target = {target!r}: must be {', '.join(TARGETS)}")
         target_column = target
     wishes = Wishes(kind, cache, cache_bytes, progress)
-    choices = Choices(kind, images, target_column, drop, categories, size, tuple(named.values()), wishes)
+    drop, categories = ((given,) if isinstance(given, str) else given for given in (drop, categories))
+    aside = tuple(named.values())
+    choices = Choices(kind, images, target_column, drop, categories, size, aside, wishes, drop_missing_target, encoding)
     read = Read(source, {}) if isinstance(source, Source) else opened(source, choices)
     for role, heading in named.items():
         if heading not in read.aside:
@@ -125,7 +144,10 @@ def load(
         target=target if kind else None, images=images, target_column=target_column, drop=drop, categories=categories,
         size=size, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds,
         standardise=None if standardise is True else standardise,
+        drop_missing_target=drop_missing_target or None, encoding=encoding,
     )  # fmt: skip
+    if isinstance(time, str) and read.aside[time].dtype.kind == "O":
+        raise InputError(f"time = {time!r}: the column holds {read.aside[time][0]!r}: must hold numbers or dates")
     groups, time = (read.aside[given] if isinstance(given, str) else given for given in (groups, time))
     found = divided_as(read.source, split=split, groups=groups, time=time, splits=splits, test=test, folds=folds)
     if not isinstance(source, Source) or standardise is not True:
@@ -156,11 +178,18 @@ def opened(source: Any, choices: Choices) -> Read:
         no_columns(source, choices)
         return Read(from_arrays(source, BUILT_IN[source](), target, images), {})
     if isinstance(source, str) and source.startswith(openml.PREFIX):
-        table = openml.read(source, choices.target_column, choices.drop, choices.aside)
+        only_text(source, choices)
+        table = openml.read(source, choices.target_column, choices.drop, choices.aside, choices.drop_missing_target)
         only_pictures(source, choices)
         return Read(table.source(source, choices.target, choices.categories), table.aside)
     if isinstance(source, (str, os.PathLike)):
         return from_path(os.fspath(source), choices)
+    if is_frame(source):
+        only_pictures(tables.FRAME, choices)
+        table = choices.table(source, choices.target_column or choices.target)
+        kind = choices.target if choices.target_column else None
+        # It cannot be read again by its name.
+        return Read(replace(table.source(tables.FRAME, kind, choices.categories), name="arrays"), table.aside)
     no_columns("arrays", choices)
     if is_dataset(source) or (isinstance(source, Mapping) and "train" in source):
         return Read(from_datasets(source, choices.wishes), {})
@@ -171,6 +200,11 @@ def opened(source: Any, choices: Choices) -> Read:
             raise InputError(f"data has {len(source)} arrays: must be (x, y) or (x, y, x_test, y_test)")
         return Read(from_arrays("arrays", dict(zip(ROLES, source, strict=False)), target, images), {})
     raise InputError(f"data is a {type(source).__name__}: must be {ALLOWED}")
+
+
+def is_frame(source: Any) -> bool:
+    """Whether `source` is a DataFrame; data sets that give their columns to Arrow, too, are read as data sets."""
+    return tables.is_frame(source) and not is_dataset(source)
 
 
 def from_path(text: str, choices: Choices) -> Read:
@@ -188,7 +222,7 @@ def from_path(text: str, choices: Choices) -> Read:
         heading = choices.target_column or choices.target
         kind = choices.target if choices.target_column else None
         only_pictures(name, choices)
-        table = tables.read(path, heading, choices.drop, choices.aside)
+        table = choices.table(path, heading)
         return Read(table.source(name, kind, choices.categories), table.aside)
     if is_folder and pictures.is_folder_of_pictures(path):
         no_columns(name, replace(choices, size=None))
@@ -203,10 +237,17 @@ def from_path(text: str, choices: Choices) -> Read:
 
 def no_columns(name: str, choices: Choices) -> None:
     """Raise `InputError` if columns are named of what has none."""
-    for argument in ("target_column", "drop", "categories"):
+    for argument in ("target_column", "drop", "categories", "drop_missing_target"):
         if given := getattr(choices, argument):
             raise InputError(f"data {name}: {argument} = {given!r}: only tables have columns")
     only_pictures(name, choices)
+    only_text(name, choices)
+
+
+def only_text(name: str, choices: Choices) -> None:
+    """Raise `InputError` if an encoding is given for what is no text."""
+    if choices.encoding is not None:
+        raise InputError(f"data {name}: encoding = {choices.encoding!r}: only tables of text have one")
 
 
 def only_pictures(name: str, choices: Choices) -> None:

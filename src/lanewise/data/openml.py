@@ -13,12 +13,18 @@ PREFIX = "openml:"
 DENSE_BYTES = 2**31
 
 
-def read(text: str, target_column: str | None, drop: Sequence[str] = (), aside: Sequence[str] = ()) -> Table:
+def read(
+    text: str,
+    target_column: str | None,
+    drop: Sequence[str] = (),
+    aside: Sequence[str] = (),
+    drop_missing_target: bool = False,
+) -> Table:
     """The columns of `openml:NAME` or `openml:NUMBER`.
 
     Args:
         target_column: heading of what is to be learnt; by default the one that OpenML names. drop: headings left out.
-            aside: headings by which rows are split.
+            aside: headings by which rows are split. drop_missing_target: leave out rows without a target.
 
     Raises:
         InputError: no such data set, no network and not in the cache, text in free form, several targets.
@@ -32,13 +38,20 @@ def read(text: str, target_column: str | None, drop: Sequence[str] = (), aside: 
         if rows.shape[0] * rows.shape[1] * 8 > DENSE_BYTES:
             raise InputError(f"{where} is sparse, and {rows.shape[0]} x {rows.shape[1]} numbers do not fit into memory")
         rows = rows.toarray()
+    target = as_target_column(where, str((bunch.target_names or ["target"])[0]), bunch.target)
+    gone = target.missing
+    if drop_missing_target and gone.any() and not gone.all():
+        notes = (*notes, f"{where} {int(gone.sum())} of {len(gone)} rows have no {target.name!r} and are left out")
+        rows = rows[~gone]
+        target = as_target_column(where, target.name, bunch.target[~gone])
     categories = bunch.categories or {}
     columns = {
         heading: as_column(heading, rows[:, number], categories.get(heading)) for number, heading in enumerate(headings)
     }
     inputs = tuple(column for heading, column in columns.items() if heading not in (*drop, *aside))
-    target = as_target_column(where, str((bunch.target_names or ["target"])[0]), bunch.target)
-    return Table(inputs, target, {heading: named_values(columns[heading]) for heading in aside}, notes)
+    left_out = dict.fromkeys(drop, "as asked") | dict.fromkeys(aside, "rows are split by it")
+    kept = {heading: named_values(columns[heading]) for heading in aside}
+    return Table(inputs, target, kept, notes, tuple(left_out.items()))
 
 
 def fetched(text: str, target_column: str | None) -> tuple[Any, tuple[str, ...]]:

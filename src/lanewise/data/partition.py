@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lanewise.data.class_errors import ClassError
 from lanewise.data.stratified import stratified
 from lanewise.errors import InputError
 
@@ -62,9 +63,10 @@ def check_counts(labels: Tensor, validating: int, fraction: float) -> None:
     found, counts = torch.unique(labels, return_counts=True)
     fewest = int(counts.argmin())
     if int(counts[fewest]) < needed:
-        raise InputError(
-            f"class {int(found[fewest])} has {int(counts[fewest])} of {rows} rows, too few for both parts of a split"
-            f" with fraction {fraction}; must be at least {needed}"
+        raise ClassError(
+            int(found[fewest]),
+            f"{{}} has {int(counts[fewest])} of {rows} rows, too few for both parts of a split"
+            f" with fraction {fraction}; must be at least {needed}",
         )
 
 
@@ -131,9 +133,9 @@ def folded(labels: Tensor | None, groups: Tensor | None, rows: int, seed: int, f
         found, counts = torch.unique(labels, return_counts=True)
         fewest = int(counts.argmin())
         if int(counts[fewest]) < folds:
-            raise InputError(
-                f"folds = {folds}: class {int(found[fewest])} has {int(counts[fewest])} rows beside the test rows; "
-                f"must be at least {folds}"
+            raise ClassError(
+                int(found[fewest]),
+                f"folds = {folds}: {{}} has {int(counts[fewest])} rows beside the test rows; must be at least {folds}",
             )
         # Dealt out class after class, so that sizes and shares differ by one row at most.
         order = order[labels[order].argsort(stable=True)]

@@ -9,6 +9,7 @@ import torch
 from lanewise.data.arrays import as_inputs, as_tensor, listed
 from lanewise.data.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
 from lanewise.data.rows import Rows, TensorRows
+from lanewise.data.schema import TableSchema
 from lanewise.data.splitter import Splitter
 from lanewise.data.summary import described
 from lanewise.data.targets import (
@@ -45,7 +46,7 @@ class Source:
         classes: number of classes, at least 2; None where the targets are no classes.
         target: what `y` is: `class`, `number`, `tokens` or `none`.
         class_names: of class 0, 1, ... where the labels had names, else None.
-        feature_names: of every feature of a table's rows, else None.
+        feature_names: of every feature of a table's rows, else None. schema: how a table's columns became these.
         asked: what `load` was given beside the name, by which it gives the same again; None where it takes arrays.
         notes: what users should know of how the data was read, each one line.
         splitter: which rows train, which validate and which test.
@@ -74,6 +75,7 @@ class Source:
     asked: Mapping[str, Any] | None = field(default_factory=dict)
     standardise: Any = None
     sampled: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    schema: TableSchema | None = None
 
     def __repr__(self) -> str:
         return described(self)

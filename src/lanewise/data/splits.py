@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lanewise.data.class_errors import ClassError
 from lanewise.data.kept import MOST_BYTES, KeptRows
 from lanewise.data.nested import Inputs, Targets, take
 from lanewise.data.partition import Split, divided
@@ -28,7 +29,7 @@ class Held:
         test_y: targets of the test rows, or None as above.
         splitter: how the pool is split. stratified: whether `pool_y` are classes.
         pool_reader, test_reader: where rows come from that are not held in memory.
-        standardise: which inputs are standardised, as in the source.
+        standardise: which inputs are standardised, as in the source. class_names: for messages.
     """
 
     pool_x: Inputs
@@ -40,6 +41,7 @@ class Held:
     pool_reader: Rows | None = None
     test_reader: Rows | None = None
     standardise: Any = None
+    class_names: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Held({len(self.pool):,} rows to train and validate on, {len(self.test):,} to test on)"
@@ -75,7 +77,10 @@ class Held:
             InputError: rows that cannot be split so.
         """
         labels = self.pool_y if self.stratified else None
-        return self.splitter.split(labels, len(self.pool), repeat, seeds, fraction)
+        try:
+            return self.splitter.split(labels, len(self.pool), repeat, seeds, fraction)
+        except ClassError as error:
+            raise error.named(self.class_names) from None
 
 
 def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Held:
@@ -98,16 +103,21 @@ def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Held:
             source.reader,
             source.test_reader,
             source.standardise,
+            source.class_names,
         )
-    rows = source.splitter.hold_out(source.y if classes else None, len(source), seed, fraction)
+    try:
+        rows = source.splitter.hold_out(source.y if classes else None, len(source), seed, fraction)
+    except ClassError as error:
+        raise error.named(source.class_names) from None
     train, test = rows.train, rows.valid
     splitter = source.splitter.of_pool(train)
     y, test_y = take(source.y, train), take(source.y, test)
     if source.reader is not None:
         pool, tested = SubsetRows(source.reader, train), SubsetRows(source.reader, test)
-        return Held(None, y, None, test_y, splitter, classes, pool, tested, source.standardise)
+        return Held(None, y, None, test_y, splitter, classes, pool, tested, source.standardise, source.class_names)
     x, test_x = take(source.x, train), take(source.x, test)
-    return Held(x, y, test_x, test_y, splitter, classes, standardise=source.standardise)
+    told = {"standardise": source.standardise, "class_names": source.class_names}
+    return Held(x, y, test_x, test_y, splitter, classes, **told)
 
 
 def split(pool: Held | torch.Tensor, seed: int, fraction: float = 0.25) -> Split:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from lanewise.data.arrays import is_mask, row_blocks
-from lanewise.data.nested import Inputs, mapped, nesting, structure
+from lanewise.data.nested import Inputs, leaves, mapped, nesting, structure
 from lanewise.errors import InputError
 
 INDICES = (torch.int32, torch.int64)
@@ -73,6 +73,11 @@ class Standardise:
 
     mean: Any
     std: Any
+
+    def __repr__(self) -> str:
+        parts = leaves(self.mean) if self.mean is not None else [None]
+        told = ("as they are" if mean is None else f"{mean.numel():,} mean(s) and std(s)" for mean in parts)
+        return f"Standardise({', '.join(told)})"
 
     @classmethod
     def fit(cls, x: Inputs, rows: torch.Tensor | None = None, wanted: Any = None) -> "Standardise":

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lanewise.data.arrays import NUMBER_THEM, as_tensor, check_finite, listed
+from lanewise.data.class_errors import ClassError
 from lanewise.errors import InputError
 
 Target: TypeAlias = Literal["class", "number", "tokens", "none"]
@@ -122,11 +123,34 @@ def as_text(value: Any) -> "np.ndarray[Any, Any] | None":
         array = np.asarray(value)
     except (ValueError, TypeError):
         return None
+    if array.dtype.kind == "O" and array.size and all(isinstance(label, bytes) for label in array.flat):
+        return decoded(array)
     if array.dtype.kind == "S":
-        return np.char.decode(array, "utf-8", "replace")
+        return decoded(array)
     if array.dtype.kind == "O" and array.size and all(isinstance(label, str) for label in array.flat):
         return array.astype(str)
     return array if array.dtype.kind in "UT" else None
+
+
+def decoded(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
+    r"""Bytes as text; a label that is no UTF-8 keeps its bytes as `\xe9`, so that different labels stay different.
+
+    >>> decoded(np.array([b"ant", b"\xe9", b"\xe8"])).tolist()
+    ['ant', '\\xe9', '\\xe8']
+    """
+
+    def text(label: bytes) -> str:
+        try:
+            return label.decode("utf-8")
+        except UnicodeDecodeError:
+            return label.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+
+    found = np.array([text(label) for label in array.ravel().tolist()], dtype=str).reshape(array.shape)
+    if len(np.unique(found)) < len(set(array.ravel().tolist())):
+        raise InputError(
+            "labels are bytes of which some are no UTF-8 and cannot be told apart as text: decode them first"
+        )
+    return found
 
 
 def label_names(where: str, value: Any) -> tuple[str, ...] | None:
@@ -264,8 +288,20 @@ def balanced_weights(y: torch.Tensor, classes: int, rows: torch.Tensor | None = 
     labels = y if rows is None else y[rows]
     counts = torch.bincount(labels, minlength=classes).tolist()
     if 0 in counts:
-        raise InputError(f"class {counts.index(0)} has no training row: classes cannot be weighted by their counts")
+        raise ClassError(counts.index(0), "{} has no training row: classes cannot be weighted by their counts")
     return tuple(len(labels) / (classes * count) for count in counts)
+
+
+def short(values: torch.Tensor) -> str:
+    """`values` as numbers, a few at most.
+
+    >>> short(torch.tensor([1.0, 2.5])), short(torch.zeros(9))
+    ('[1, 2.5]', '9 numbers')
+    """
+    if values.ndim == 0:
+        return f"{values.item():g}"
+    few = values.numel() <= 4
+    return f"[{', '.join(f'{value:g}' for value in values.tolist())}]" if few else f"{values.numel():,} numbers"
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,6 +323,9 @@ class TargetScale:
 
     mean: torch.Tensor
     std: torch.Tensor
+
+    def __repr__(self) -> str:
+        return f"TargetScale(mean={short(self.mean)}, std={short(self.std)})"
 
     @classmethod
     def fit(cls, y: torch.Tensor, rows: torch.Tensor | None = None) -> "TargetScale":

@@ -134,14 +134,15 @@ def _block(pack: Pack, data: dict[str, Any], where: str, tensors: dict[str, Tens
         for where, every in ((f"{where}.", data["strides"]), (f"{where}.mean.", data["mean_strides"]))
     )
     fresh = pack.blocks[0].state
-    if [leaf.shape[1:] for leaf in state] != [leaf.shape[1:] for leaf in fresh]:
+    if len(state) != len(fresh) or not all(map(fits, state, fresh)):
         raise InputError("checkpoint: its tensors do not fit the model, which must have changed since")
     lanes, taken = len(state[0]), whole("taken", data["taken"], 0)
     if lanes < len(names) or (lanes != max(len(names), pack.least) and lanes <= max(pack.width, pack.least)):
         raise ValueError(f"block: has {lanes} lanes for {len(names)} candidates")
     for leaves in (state, *([mean] if taken else [])):
         for leaf, like in zip(leaves, fresh, strict=True):
-            _check_like(leaf, like[:1].expand(lanes, *like.shape[1:]))
+            if len(leaf) != lanes or leaf.dtype != like.dtype or not fits(leaf, like):
+                raise ValueError(f"tensor: is {leaf.dtype} {list(leaf.shape)}; must be {like.dtype} of {lanes} lanes")
     if mean and not taken:
         raise ValueError("block: has a mean of no states")
     losses = tensors.get(f"{where}.losses")
@@ -182,6 +183,10 @@ def _stopping(
     return Stopping(fresh.patience, state, number("metric", metric), best, row, ended)
 
 
+WIDEST_GAPS = 16
+"""Times its own size that a tensor may span in memory: some are parts of others."""
+
+
 def extent(shape: Sequence[int], strides: Sequence[int]) -> int:
     """Elements of memory from the first to the last of a tensor that lies so.
 
@@ -189,6 +194,12 @@ def extent(shape: Sequence[int], strides: Sequence[int]) -> int:
     (6, 3)
     """
     return 1 + sum((length - 1) * stride for length, stride in zip(shape, strides, strict=True)) if all(shape) else 0
+
+
+def fits(one: Tensor, fresh: Tensor) -> bool:
+    """Whether a leaf can be that of a lane of today's model; bytes, of attributes, may be more or fewer."""
+    as_bytes = one.dtype == fresh.dtype == torch.uint8 and one.ndim == fresh.ndim == 2
+    return as_bytes or one.shape[1:] == fresh.shape[1:]
 
 
 def kept(tensor: Tensor) -> Tensor:
@@ -205,10 +216,10 @@ def laid_out(stored: Tensor, strides: list[int]) -> Tensor:
     (1, 2)
     """
     shape = stored.shape
-    dense = [length for length, stride in zip(shape, strides, strict=True) if length > 1 and stride]
     # A damaged record could ask for any amount of memory.
-    if any(type(stride) is not int or stride < 0 for stride in strides) or extent(shape, strides) > math.prod(dense):
-        raise ValueError(f"strides = {strides}: must be those of a tensor {list(shape)} without gaps")
+    most = WIDEST_GAPS * max(1, math.prod(shape))
+    if any(type(stride) is not int or stride < 0 for stride in strides) or extent(shape, strides) > most:
+        raise ValueError(f"strides = {strides}: must be those of a tensor {list(shape)}")
     for axis, (length, stride) in enumerate(zip(shape, strides, strict=True)):
         if length > 1 and not stride:
             stored = stored.narrow(axis, 0, 1)

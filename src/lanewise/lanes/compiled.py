@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from lanewise.lanes import layout
+from lanewise.lanes.library_cache import DamagedError, is_whole, say
 from lanewise.lanes.native import Library, cache_folder, compiler, keep
 from lanewise.lanes.operations import operations
 from lanewise.lanes.program import Program
+from lanewise.lanes.torch_cache import fresh_folder, kept_folder
 
 POOLS = (torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.max_pool2d_with_indices_backward.default)
 """On the CPU Inductor scatters the gradient of a pool value by value, in a layout of its own, which takes as long as
@@ -164,7 +166,7 @@ class Uncompiled:
     @property
     def is_kept(self) -> bool:
         """Whether it need not be compiled."""
-        return self._ahead and self.place.exists()
+        return self._ahead and is_whole(self.place)
 
     @property
     def was_compiled(self) -> bool:
@@ -179,26 +181,30 @@ class Uncompiled:
         """The compiled program."""
         size = len(self._operations[1]) - 1
         if self._ahead:
-            # Whatever cannot be loaded here is compiled just in time.
-            with contextlib.suppress(OSError, RuntimeError):
+            # Whatever cannot be loaded here is compiled anew, or just in time.
+            try:
                 return self._native(self.place)
+            except DamagedError as error:
+                say(f"{error}; compiled anew")
+            except (OSError, RuntimeError):
+                pass
             graph = capture(self.program, self.examples)
             overwrite(graph)
-            library = compiled_ahead_of_time(graph, self.examples, self.threads)
-            with contextlib.suppress(OSError, RuntimeError):
-                if library:
-                    return self._native(keep(library, self.place))
+            with fresh_folder():
+                library = compiled_ahead_of_time(graph, self.examples, self.threads)
+                with contextlib.suppress(OSError, RuntimeError):
+                    if library:
+                        content = library.read_bytes()
+                        keep(library, self.place)
+                        return self._native(self.place, content)
         graph = capture(self.program, self.examples)
         overwrite(graph)
-        fused = Fused(compiled_just_in_time(graph, self.examples), self.examples, size)
-        with contextlib.suppress(OSError):
-            self._mark.parent.mkdir(parents=True, exist_ok=True)
-            self._mark.touch()
-        return fused
+        with kept_folder(self._mark, self._ahead):
+            return Fused(compiled_just_in_time(graph, self.examples), self.examples, size)
 
-    def _native(self, path: Path) -> Native:
+    def _native(self, path: Path, content: bytes | None = None) -> Native:
         made = self._operations[1]
-        return Native(Library(path, self.examples), self.examples, len(made) - 1, made[-1])
+        return Native(Library(path, self.examples, content), self.examples, len(made) - 1, made[-1])
 
 
 def processor() -> str:
@@ -333,7 +339,9 @@ def compiled_just_in_time(graph: GraphModule, examples: Sequence[Tensor]) -> Cal
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     on_cpu = examples[0].device.type == "cpu"
-    options = {"size_asserts": False} | ({"cpp_wrapper": True, "cpp.enable_loop_tail_vec": True} if on_cpu else {})
+    # Headers compiled by themselves would be kept in a folder that everybody knows.
+    options = {"size_asserts": False, "cpp_cache_precompile_headers": False}
+    options |= {"cpp_wrapper": True, "cpp.enable_loop_tail_vec": True} if on_cpu else {}
     # Inductor keeps what it compiled on the disk only where there is a context with an environment of shapes, though
     # all shapes are fixed here: without it, a second start generates all code anew (4.5 s instead of 0.7).
     with tracing(TracingContext(FakeTensorMode(shape_env=ShapeEnv()))), contextlib.ExitStack() as stack:

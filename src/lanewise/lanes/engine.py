@@ -12,6 +12,7 @@ import torch
 from lanewise.data import hold_out
 from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
+from lanewise.lanes import library_cache
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
@@ -24,11 +25,13 @@ from lanewise.lanes.plan import (
     brief,
     check_draws,
     choose_plan,
+    fitted,
     program_of,
 )
 from lanewise.lanes.precision import check_precision
 from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, statistics_program
 from lanewise.lanes.step import LaneStep
+from lanewise.lanes.verdict import Verdict
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe import Recipe
@@ -127,6 +130,7 @@ class Engine:
         self._readings: dict[tuple[int, int, int], Reading] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
+        self._verdicts: dict[str, Verdict] = {}
         self._noted: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
@@ -182,7 +186,22 @@ class Engine:
     def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
         chunk = feed.example()
         model, batch = self.new_model(feed.repeat.index, recipe.width), (take(chunk.x, 0), take(chunk.y, 0))
-        return LaneStep(model, recipe, self.task.objective, *batch, self.precision)
+
+        def new(origin: int) -> torch.nn.Module:
+            return self.new_model(origin, recipe.width)
+
+        step = LaneStep(
+            model,
+            recipe,
+            self.task.objective,
+            *batch,
+            self.precision,
+            new=new,
+            origin=feed.repeat.index,
+            verdicts=self._verdicts,
+        )
+        step.check_rows(validation=len(feed.repeat.split.valid), test=len(self.held.test))
+        return step
 
     def prepare(
         self,
@@ -213,7 +232,7 @@ class Engine:
         feed = self.feed(recipe, index, step)
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
         row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
-        return Trial(step, step.initial_state(model), feed.example(steps), row)
+        return Trial(step, step.initial_state(model, index), feed.example(steps), row)
 
     def _made(
         self,
@@ -229,7 +248,10 @@ class Engine:
         trial = self.trial(recipe, index)
         step = trial.step
         if key in self.plans or key in self._given_plans:
-            plan = self.plans[key] if key in self.plans else self._given_plans[key]
+            given = self.plans[key] if key in self.plans else self._given_plans[key]
+            plan = fitted(given, step)
+            if plan != given:
+                self.note_once(f"the engine plan given ({given}) does not fit, so it is {plan}: {plan.why}")
             check_draws(plan, step)
             begun = time.perf_counter()
             try:
@@ -244,11 +266,15 @@ class Engine:
             choice = choose_plan(
                 trial, lanes, repeats, lane_steps, self.threads, self.note, survivors, seconds, self.allowed()
             )
+        for line in library_cache.notes():
+            self.note(line)
         self.costs.compile += choice.compile_seconds
         self.costs.trials += choice.trial_seconds
         self.plans[key] = plan = choice.plan
         self._decided(self.plans)
         self.note(f"engine: {plan}, for {recipe.rule.name} in batches of {recipe.batch_size} ({plan.why})")
+        for line in step.verdict.notes:
+            self.note_once(line)
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)

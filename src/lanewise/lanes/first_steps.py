@@ -45,7 +45,8 @@ def seconds_of_a_step(trial: Trial, clock: Clock = time.perf_counter) -> float:
             looped = _timed(train_program(trial.step, packed=False, native=True), trial, 1, workers, clock)
         except Exception as error:
             raise InputError(f"model fails in a training step: {one_line(error)}") from error
-        if looped > SMALL_SECONDS or trial.step.draws_itself:
+        alone = trial.step.draws_itself or trial.step.verdict.real or trial.step.verdict.apart
+        if looped > SMALL_SECONDS or alone:
             return looped
         try:
             return min(looped, _timed(train_program(trial.step, packed=True), trial, PACKED, workers, clock))

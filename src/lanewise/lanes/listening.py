@@ -12,18 +12,23 @@ from lanewise.parts.norm.statistics import of_channels
 
 
 def listening(model: nn.Module) -> nn.Module:
-    """A copy of `model`, twins in it or not, in evaluation mode but for its batch norms, which normalise by batch.
+    """A copy of `model`, twins in it or not, that listens."""
+    return listen(copy.deepcopy(model))
+
+
+def listen(model: nn.Module) -> nn.Module:
+    """`model` in evaluation mode but for its batch norms, which normalise by batch and tell what they are given.
 
     Frozen ones, and those without running statistics, are left as they are.
     """
-    model = copy.deepcopy(model).eval()
+    model.eval()
     for layer in model.modules():
         norm = isinstance(layer, (LaneBatchNorm, _BatchNorm)) and not isinstance(layer, Frozen)
         if norm and layer.running_mean is not None:
             layer.train()
-            if isinstance(layer, _BatchNorm):
+            if not isinstance(layer, LaneBatchNorm):
                 # What it writes is not looked at, and none would ask how many batches there were.
-                layer.momentum = 1.0
+                layer.momentum = 1.0  # type: ignore[assignment]  # of a batch norm
             layer.heard = []  # type: ignore[assignment]
             layer.register_forward_pre_hook(take_down)
     return model

@@ -1,10 +1,8 @@
 """Programs compiled to shared libraries, which run many steps at a call without Python and without its lock."""
 
 import ctypes
-import getpass
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -15,34 +13,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lanewise.lanes.library_cache import DamagedError, cache_folder, keep, loaded, read, say
 from lanewise.lanes.workers import available_threads
+
+__all__ = ["Library", "cache_folder", "compiler", "keep"]
 
 SOURCE = Path(__file__).with_name("stretch.c")
 OUT_OF_MEMORY = "empty_strided"
 """What the C interface of torch fails in where memory runs out; of the reason it only tells the standard error."""
 
 
-def cache_folder() -> Path:
-    """Where libraries are kept from run to run: in Inductor's folder, found without importing Inductor."""
-    given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    user = re.sub(r'[\\/:*?"<>|]', "_", getpass.getuser()) if not given else ""
-    return Path(given or Path(tempfile.gettempdir()) / f"torchinductor_{user}") / "lanewise"
-
-
 def compiler() -> str | None:
     """The C++ compiler that Inductor takes on the CPU, if it is on the path: that of CXX, else g++."""
     return shutil.which(os.environ.get("CXX", "g++"))
-
-
-def keep(made: Path, place: Path) -> Path:
-    """Put the file `made` where it is found next time, all of it or nothing; where it lies now."""
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent) as beside:
-            os.replace(shutil.copy2(made, beside), place)
-    except OSError:
-        return made
-    return place
 
 
 @cache
@@ -52,7 +35,9 @@ def _driver() -> ctypes.CDLL:
     text = f"{torch.__version__} {torch_libraries} {SOURCE.read_text(encoding='utf-8')}"
     place = cache_folder() / f"stretch-{hashlib.sha256(text.encode()).hexdigest()}.so"
     try:
-        return ctypes.CDLL(str(place))
+        return loaded(read(place), place.stem)
+    except DamagedError as error:
+        say(f"{error}; compiled anew")
     except OSError:
         pass
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +47,9 @@ def _driver() -> ctypes.CDLL:
         done = subprocess.run([*command, *linked], capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{SOURCE.name} could not be compiled: {done.stderr.strip()[-200:]}")
-        return ctypes.CDLL(str(keep(made, place)))
+        content = made.read_bytes()
+        keep(made, place)
+        return loaded(content, place.stem)
 
 
 class _Input(ctypes.Structure):
@@ -81,12 +68,16 @@ class _Input(ctypes.Structure):
 class Library:
     """A program in the shared library at `path`, which AOTInductor made of it.
 
+    Args:
+        content: of that library, where it has just been made; else it is read, if it is as it was written.
+
     Raises:
         OSError: there is no such library, or it is damaged.
     """
 
-    def __init__(self, path: Path, examples: Sequence[Tensor]) -> None:
-        self._library, self._program = ctypes.CDLL(str(path)), ctypes.c_void_p()
+    def __init__(self, path: Path, examples: Sequence[Tensor], content: bytes | None = None) -> None:
+        content = read(path) if content is None else content
+        self._library, self._program = loaded(content, path.stem), ctypes.c_void_p()
         self._stretch = _driver().stretch
         create = self._library.AOTInductorModelContainerCreateWithDevice
         # As many at a time as there may be workers; a call waits for its turn otherwise.

@@ -14,6 +14,7 @@ from lanewise.lanes.feed import Chunk, Feed
 from lanewise.lanes.numbers import stack_tables
 from lanewise.lanes.program import Program
 from lanewise.models import seeded
+from lanewise.parts.reals import has_mean
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class Block:
             return
         else:
             self.mean = [
-                mean.lerp(leaf, 1 / (number + 1)) if leaf.is_floating_point() else leaf.clone()
+                mean.lerp(leaf, 1 / (number + 1)) if has_mean(leaf) else leaf.clone()
                 for mean, leaf in zip(self.mean, self.state, strict=True)
             ]
         self.taken = number + 1

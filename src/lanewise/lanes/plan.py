@@ -62,6 +62,7 @@ class Plan:
         width: lanes to a block (1 when looped). workers: blocks run side by side. threads: torch threads of each.
         why: one sentence on the choice. timings: microseconds a lane-step of every way tried, by its description.
         channels_last: images and weights of convolutions in channels-last format; for loops only.
+        real: lane after lane in a real module, by plain autograd, for models that `torch.func` cannot take.
     """
 
     packed: bool
@@ -72,9 +73,11 @@ class Plan:
     why: str = ""
     timings: dict[str, float] = field(default_factory=dict)
     channels_last: bool = False
+    real: bool = False
 
     def __str__(self) -> str:
         way = describe(self.packed, self.compiled, self.width) + ", channels last" * self.channels_last
+        way += ", in a real module" * self.real
         return f"{way}, {self.workers} worker(s) of {self.threads} thread(s)"
 
     @property
@@ -92,8 +95,8 @@ class Plan:
         kinds = {"packed": bool, "compiled": bool, "width": int, "workers": int, "threads": int}
         if isinstance(data, dict):
             # Plans written before there was a choice have none.
-            data = {"channels_last": False} | data
-            kinds["channels_last"] = bool
+            data = {"channels_last": False, "real": False} | data
+            kinds |= {"channels_last": bool, "real": bool}
         if not isinstance(data, dict) or any(type(data.get(name)) is not kind for name, kind in kinds.items()):
             raise InputError(f"{where}: a plan must hold {', '.join(f'{n} ({k.__name__})' for n, k in kinds.items())}")
         if not isinstance(data.get("why", ""), str):
@@ -109,6 +112,8 @@ class Plan:
             raise InputError(f"{where}: width = {data['width']}: must be 1 where lanes run one after another")
         if data["packed"] and data["channels_last"]:
             raise InputError(f"{where}: channels_last = True: must be False where lanes are packed")
+        if data["real"] and (data["packed"] or data["compiled"] or data["workers"] > 1):
+            raise InputError(f"{where}: real = True: must be False where lanes are packed, compiled or shared out")
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
 
@@ -198,6 +203,22 @@ def check_draws(plan: Plan, step: LaneStep) -> None:
         )
 
 
+def fitted(plan: Plan, step: LaneStep) -> Plan:
+    """`plan`, or the one way that is right for a model which it does not fit."""
+    verdict = step.verdict
+    if verdict.real:
+        if (plan.packed, plan.compiled, plan.workers, plan.real) == (False, False, 1, True):
+            return plan
+        return Plan(False, False, 1, 1, plan.threads, verdict.real, real=True)
+    if plan.real:
+        return replace(plan, real=False, why="the model needs no real module here")
+    if verdict.apart and (plan.packed or plan.compiled):
+        return Plan(False, False, 1, 1 if step.draws_itself else plan.workers, plan.threads, verdict.apart)
+    if plan.compiled and verdict.varies and not step.draws_itself:
+        return replace(plan, compiled=False, why="the model looks at values, and a program would always go one way")
+    return plan
+
+
 def program_of(plan: Plan, trial: Trial, uncompiled: Uncompiled | None = None) -> tuple[Program, float]:
     """The program of a plan that is already decided, and the seconds it took to compile.
 
@@ -228,6 +249,9 @@ def not_worth_compiling(
     Args:
         allowed: seconds that compiling may take, whatever it saves.
     """
+    if any(leaf.is_complex() for leaf in trial.state):
+        # Inductor generates no code for them, and calls each operation through Python instead.
+        return "complex weights are not compiled", None
     if not compiler():
         return "the fastest way without a C++ compiler, of which none was found", None
     if saving < CACHED_COMPILE_SECONDS:
@@ -376,13 +400,17 @@ def choose_plan(
         """Whether so many steps of a lane, as fast as the fastest way yet, may be spent on a trial."""
         return lane_steps_tried * cost * 1e-6 <= MOST_TRIAL * left()
 
-    loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1)
+    verdict = trial.step.verdict
+    loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1, real=bool(verdict.real))
     try:
         program = train_program(trial.step, packed=False, native=True)
         plan, cost = loop, timed(loop, program)
     except Exception as error:
         raise InputError(f"model fails in a training step: {one_line(error)}") from error
     pack_it = False
+    if verdict.real:
+        note(f"lanes run one after another, by plain autograd: {verdict.real}")
+        return Choice(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
     if trial.step.draws_itself:
         # The only plan that `check_draws` lets pass.
         note("lanes run one after another: the model draws random numbers itself (F.dropout?); layers could be packed")
@@ -396,7 +424,9 @@ def choose_plan(
             loop, plan, program, cost = last, last, last_program, last_cost
     widest = fitting_width(trial, lanes * repeats, threads, note)
     pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest), channels_last=False)
-    if not affordable(tried_lanes(pack, lanes) * steps_tried):
+    if verdict.apart:
+        note(f"lanes run one after another: {verdict.apart}")
+    elif not affordable(tried_lanes(pack, lanes) * steps_tried):
         why = TOO_LONG
     else:
         try:
@@ -414,6 +444,9 @@ def choose_plan(
     if not pack_it or trial.step.holds_images:
         # Narrow convolutions gain by packing and wide ones lose; how they do eagerly does not tell which these are.
         fused_plans.append(replace(loop, compiled=True, workers=threads))
+    if verdict.varies:
+        # A program would go the way of the batch that it was captured on.
+        fused_plans, why = [], f"{why}; not compiled, for the model looks at values"
     for fused_plan in fused_plans:
         # What there is to compile is found by a step of all its lanes.
         if not affordable(fused_plan.width * (1 + steps_tried)):

@@ -78,6 +78,8 @@ def scored(
     # No more rows than eight batches either: training shows that a batch fits into memory, with what its gradients
     # take. How wide the blocks are does not matter, or it would show in the last bits.
     size = max(1, min(lane_rows // USUAL_LANES, 8 * feed.batch_size))
+    if prepared.step.batchwise:
+        size = prepared.step.batch_rows
     parts = evaluated_parts(rows, size, prepared.step.objective.by_row)
 
     def score(block: Lanes, leaves: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:

@@ -3,16 +3,21 @@
 `nn.BatchNorm2d` takes its momentum, and `nn.Dropout` its rate, as a Python float, the same for every lane of a pack,
 and dropout draws from a global generator. A twin computes the same, but momentum, rate and uniform draws are buffers
 whose names start with `lane_`: the step function hands them in, one value or one shared draw at a time.
+
+A twin is of its layer's own type too, with all the attributes that torch documents, so that whatever a model asks of
+the layer (`isinstance`, `self.drop.p`) is answered with the lane's numbers.
 """
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lanewise.errors import InputError
 from lanewise.models import generator_states, seeded
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
@@ -24,6 +29,21 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 DROPOUTS = {nn.Dropout: "plain", nn.Dropout1d: "spatial", nn.Dropout2d: "spatial", nn.Dropout3d: "spatial"}
 MIXUP_PARTNERS, MIXUP_WEIGHT = "mixup_partners", "mixup_weight"
 """Draws that the step itself needs, beside those of dropout layers."""
+TRIED_RATE = 0.5
+"""The rate while a model is tried: one that makes `F.dropout(x, self.drop.p)` draw, so that this is seen."""
+
+
+@cache
+def twin_type(twin: Any, layer: Any) -> Any:
+    """A type that is `twin`, and under the name of `layer` a `layer` too."""
+    return type(layer.__name__, (twin, layer), {"__module__": twin.__module__})
+
+
+def twin_of(twin: Any, layer: Any, *arguments: Any) -> nn.Module:
+    """A new `twin` of `layer`, which is of the type of `layer` as well, made with `arguments`."""
+    kind: Any = type(layer)
+    made: nn.Module = twin_type(twin, kind)(layer, *arguments)
+    return made
 
 
 class LaneBatchNorm(nn.Module):
@@ -34,17 +54,28 @@ class LaneBatchNorm(nn.Module):
     num_batches_tracked: Tensor
 
     def __init__(self, layer: Any, where: str, by_lane: bool) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.native = False
         self.where, self.eps = f"batch norm {where}", layer.eps
+        self.num_features, self.affine = layer.num_features, layer.affine
+        self.track_running_stats = layer.track_running_stats
         self.last = isinstance(layer, BatchNormLast)
         self.weight, self.bias = layer.weight, layer.bias
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, getattr(layer, name))
-        self.momentum = layer.momentum
+        self.own_momentum = layer.momentum
         self.virtual_size = getattr(layer, "virtual_size", None)
         if by_lane:
             self.register_buffer("lane_momentum", torch.zeros(()), persistent=False)
+
+    @property
+    def momentum(self) -> Any:
+        """The lane's own, a 0-d tensor, or the layer's."""
+        return getattr(self, "lane_momentum", self.own_momentum)
+
+    def extra_repr(self) -> str:
+        """The layer's arguments; torch's own looks for the momentum where a twin has none."""
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}"
 
     def forward(self, x: Tensor) -> Tensor:
         if self.last:
@@ -53,7 +84,7 @@ class LaneBatchNorm(nn.Module):
 
     def normalised(self, x: Tensor) -> Tensor:
         """`x` [N, C, ...] normalised; in training the running statistics move."""
-        momentum = getattr(self, "lane_momentum", self.momentum)
+        momentum = self.momentum
         affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
         if self.native and self.virtual_size is None:
             return self.as_torch_does(x, momentum)
@@ -89,24 +120,53 @@ class LaneDropout(nn.Module):
     `number` is the recipe's number that gives the rate, or None where the layer keeps its own.
     """
 
-    def __init__(self, kind: str, rate: float, number: str | None) -> None:
-        super().__init__()
-        self.kind, self.rate, self.number = kind, rate, number
+    lane_uniform0: Tensor
+
+    def __init__(self, layer: Any, kind: str, rate: float, number: str | None) -> None:
+        nn.Module.__init__(self)
+        self.kind, self.own_rate, self.number = kind, rate, number
+        self.inplace, self.generator = getattr(layer, "inplace", False), getattr(layer, "generator", None)
         self.calls = 0
         self.shapes: list[tuple[int, ...]] = []
+        self.settled = False
         if number is not None:
-            self.register_buffer("lane_rate", torch.zeros(()), persistent=False)
+            self.register_buffer("lane_rate", torch.tensor(TRIED_RATE), persistent=False)
+
+    @property
+    def p(self) -> float:
+        """The lane's rate as a number, which functions such as `F.dropout` take: a pack has none, a loop has."""
+        return float(getattr(self, "lane_rate", self.own_rate))
+
+    @p.setter
+    def p(self, rate: float) -> None:
+        if self.number is not None:
+            raise InputError(f"{self.number}: the model sets the rate of a dropout layer itself; must be none")
+        self.own_rate = rate
+
+    rate = p
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
         call, self.calls = self.calls, self.calls + 1
         uniform = getattr(self, f"lane_uniform{call}", None)
-        if uniform is None:
+        if uniform is None and not self.settled:
             # No draw was handed in: the trial pass that finds out which draws the model needs.
             self.shapes.append(uniform_shape(self.kind, x.shape))
             return x
-        return dropout(x, getattr(self, "lane_rate", self.rate), uniform)
+        if uniform is None or tuple(uniform.shape) != uniform_shape(self.kind, x.shape):
+            uniform = self.another(uniform_shape(self.kind, x.shape), call)
+        return dropout(x, getattr(self, "lane_rate", self.own_rate), uniform)
+
+    def another(self, shape: tuple[int, ...], call: int) -> Tensor:
+        """The draw of a call that the trial pass did not have, or not of this `shape`: the same for all lanes.
+
+        It follows from the first draw, so only a model that looks at values, and runs lane after lane, can have it.
+        """
+        first = self.lane_uniform0
+        seed = int(first.flatten()[0].double() * 2**53) + call
+        drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=first.dtype)
+        return drawn.to(first.device)
 
 
 def with_twins(model: nn.Module, recipe: Recipe) -> nn.Module:
@@ -135,11 +195,11 @@ def _twin(layer: nn.Module, where: str, recipe: Recipe) -> nn.Module:
     if type(layer) in (*BATCH_NORMS, BatchNormLast, GhostBatchNorm) and layer.track_running_stats:
         by_lane = recipe.norm_momentum is not None
         if by_lane or layer.momentum is not None:
-            return LaneBatchNorm(layer, where, by_lane)
+            return twin_of(LaneBatchNorm, layer, where, by_lane)
     for kind, rate, number in _dropouts(layer):
         given = getattr(recipe, number) is not None
         if given or rate:
-            return LaneDropout(kind, rate, number if given else None)
+            return twin_of(LaneDropout, layer, kind, rate, number if given else None)
     return layer
 
 
@@ -180,8 +240,10 @@ def draw_shapes(
     with torch.no_grad(), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), seeded(0):
         one_pass(model.train())
     shapes: dict[str, tuple[int, ...]] = {}
-    for path, twin in twins.items():
-        for call, shape in enumerate(twin.shapes):
+    # Last, so that the draws of the others stay as they are: of layers that this pass does not come to.
+    for path, twin in sorted(twins.items(), key=lambda item: not item[1].shapes):
+        twin.settled = True
+        for call, shape in enumerate(twin.shapes or [(1,)]):
             twin.register_buffer(
                 f"lane_uniform{call}", torch.zeros(shape, dtype=dtype, device=device), persistent=False
             )

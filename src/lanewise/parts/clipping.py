@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lanewise.parts.part import Allowed, check_number
+from lanewise.parts.reals import as_reals
 
 NORM = Allowed(0.0, low_open=True)
 EPS = 1e-6
@@ -18,7 +19,7 @@ def gradient_norm(gradients: Iterable[Tensor]) -> Tensor:
     >>> gradient_norm([torch.tensor([3.0]), torch.tensor([[4.0]])]).item()
     5.0
     """
-    return torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
+    return torch.stack([as_reals(gradient).square().sum() for gradient in gradients]).sum().sqrt()
 
 
 def clipped(gradients: dict[str, Tensor], most: float | Tensor) -> dict[str, Tensor]:

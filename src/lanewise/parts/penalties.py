@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, check_number
+from lanewise.parts.reals import as_before, as_reals
 
 Number: TypeAlias = "Tensor | float"
 DecayBy: TypeAlias = Literal["rate", "independent"]
@@ -19,7 +20,8 @@ PER: tuple[Per, ...] = ("mean", "row")
 def penalty_gradient(param: Tensor, l2: Number, l1: Number) -> Tensor:
     """The gradient of l2/2 ||theta||^2 + l1 ||theta||_1: l2 theta + l1 sign(theta).
 
-    At theta = 0, where L1 has no gradient, sign(0) = 0 is the subgradient taken.
+    At theta = 0, where L1 has no gradient, sign(0) = 0 is the subgradient taken. A complex theta counts as two reals,
+    here and in all that follows.
 
     Args:
         param: theta, any shape.
@@ -29,6 +31,8 @@ def penalty_gradient(param: Tensor, l2: Number, l1: Number) -> Tensor:
     >>> penalty_gradient(torch.tensor([2.0, -1.0, 0.0]), l2=0.5, l1=0.25).tolist()
     [1.25, -0.75, 0.0]
     """
+    if param.is_complex():
+        return as_before(penalty_gradient(as_reals(param), l2, l1), param)
     return l2 * param + l1 * torch.sign(param)
 
 
@@ -47,6 +51,8 @@ def proximal_l1(param: Tensor, threshold: Number) -> Tensor:
 
     Source: Parikh and Boyd, Proximal algorithms, 2014, section 6.5.2.
     """
+    if param.is_complex():
+        return as_before(proximal_l1(as_reals(param), threshold), param)
     limit = torch.as_tensor(threshold, dtype=param.dtype, device=param.device)
     return param - torch.clamp(param, -limit, limit)
 
@@ -86,7 +92,7 @@ def penalty_value(params: Iterable[Tensor], l2: Number, l1: Number) -> Tensor:
     32.0
     """
     total = torch.zeros(())
-    for param in params:
+    for param in map(as_reals, params):
         total = total.to(param) + l2 / 2 * torch.sum(param * param) + l1 * torch.sum(torch.abs(param))
     return total
 

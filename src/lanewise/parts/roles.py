@@ -80,7 +80,7 @@ def _role(name: str, modules: Mapping[str, nn.Module], kinds: Mapping[type[nn.Mo
 
 
 def penalised(model: nn.Module, patterns: Sequence[str] | None = None) -> set[str]:
-    """The names of the parameters of `model` that penalties apply to.
+    """The names of the parameters of `model` that penalties apply to; a tied one under all its names, once any fits.
 
     Args:
         model: any module.
@@ -94,8 +94,9 @@ def penalised(model: nn.Module, patterns: Sequence[str] | None = None) -> set[st
     """
     if patterns is None:
         return {name for name, role in roles(model).items() if role is Role.WEIGHT}
-    names = [name for name, _ in model.named_parameters()]
+    named = dict(model.named_parameters(remove_duplicate=False))
     for pattern in patterns:
-        if not fnmatch.filter(names, pattern):
-            raise InputError(f"penalised = {pattern!r}: fits no parameter; must be among {', '.join(names)}")
-    return {name for pattern in patterns for name in fnmatch.filter(names, pattern)}
+        if not fnmatch.filter(named, pattern):
+            raise InputError(f"penalised = {pattern!r}: fits no parameter; must be among {', '.join(named)}")
+    chosen = {id(named[name]) for pattern in patterns for name in fnmatch.filter(named, pattern)}
+    return {name for name, param in named.items() if id(param) in chosen}

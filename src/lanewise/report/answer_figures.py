@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lanewise.report.plots import Figure, Json, above, axis, finite, layout, log_ticks, plain
-from lanewise.report.words import counted, describe
+from lanewise.report.words import counted, describe, lead_words
 from lanewise.study.ablation_answer import AblationAnswer
 from lanewise.study.compared import Compared, ComparisonAnswer
 from lanewise.study.question import Ground
@@ -45,8 +45,9 @@ def rows_figure(
     labels: list[Json] = []
     for at, row in enumerate(rows):
         interval = row.interval
-        words = " to ".join(ground.kind.difference_words([interval.low, interval.high]))
-        mean = ground.kind.difference_words([interval.mean])[0]
+        three = [interval.mean, interval.low, interval.high]
+        mean, *bounds = lead_words(interval, ground.kind) if sides else ground.kind.interval_words(three, 2)
+        words = " to ".join(bounds)
         hover = f"<b>{plain(row.label)}</b><br>{plain(row.hover)}<br>{mean}, {words}<extra></extra>"
         data += [
             {
@@ -108,13 +109,12 @@ def lead_figure(answer: ComparisonAnswer) -> Figure:
     same, others = len(answer.equals), len(rows)
     title = {
         0: f"{best.name} is better than {'each other' if others > 1 else 'the other'}",
-        others: f"None can be told from {best.name}" if others > 1 else "The two cannot be told apart",
-    }.get(same, f"{same} of {others} others cannot be told from {best.name}")
+        others: f"All others are too close to {best.name} to call" if others > 1 else "The two are too close to call",
+    }.get(same, f"{same} of {others} others are too close to {best.name} to call")
     caption = (
         f"Dot and bar: {best.name} minus the recipe named, mean over {counted(ground.repeats, 'repeat')} with 95% "
         f"intervals{' that hold all at once' if others > 1 else ''}. Small strokes: single repeats, in each of which "
-        "all recipes saw the same rows, batches and initial weights. A bar that reaches across zero means: cannot be "
-        "told apart."
+        "all recipes saw the same rows, batches and initial weights. A bar that reaches across zero: too close to call."
     )
     across = f"lead of {best.name} in {ground.metric}{unit_words(ground)}"
     return rows_figure("leads", title, caption, rows, across, ground, ("← other better", f"{best.name} better →"))
@@ -129,11 +129,11 @@ def worth_figure(answer: AblationAnswer) -> Figure:
         ink = {"helps": SUREST, "hurts": AGAINST}.get(worth.verdict, UNSURE)
         rows.append(Row(worth.name, worth.difference, ink, worth.verdict, finite_only(singles)))
     helps = sum(worth.verdict == "helps" for worth in answer.worths)
-    title = f"{helps} of {counted(len(rows), 'row')} told from zero as worth having"
+    title = f"{helps} of {counted(len(rows), 'row')} proven to help"
     caption = (
         f"Dot and bar: the recipe minus the recipe without the technique, mean over "
         f"{counted(ground.repeats, 'repeat')} with 95% intervals that hold all at once. Small strokes: single repeats. "
-        "A bar that reaches across zero means: here its worth cannot be told from nothing. Re-tuned: without the "
+        "A bar that reaches across zero means: too close to call. Re-tuned: without the "
         "technique, at the learning rate that was best on other repeats."
     )
     across = f"worth in {ground.metric}{unit_words(ground)}"
@@ -151,7 +151,7 @@ def interaction_figure(answer: AblationAnswer) -> Figure | None:
         for one in shown
     ]
     apart = sum(one.difference.excludes_zero for one in answer.interactions)
-    title = f"{apart} of {counted(len(answer.interactions), 'pair')} told from adding up"
+    title = f"{apart} of {counted(len(answer.interactions), 'pair')} clearly depend on each other"
     which = (
         f"The {len(shown)} strongest of {len(answer.interactions)}. " if len(shown) < len(answer.interactions) else ""
     )
@@ -169,8 +169,8 @@ def sweep_figure(answer: SweepAnswer) -> Figure:
     ground, numbers, title = answer.ground, answer.numbers, f"{answer.field} = {answer.compared[0].scored.name} is best"
     caption = (
         f"Mean over {counted(ground.repeats, 'fold' if ground.repeats == ground.folds else 'repeat')}; band: 95% "
-        "interval of each value by itself. Filled dots cannot be told from the best, which is in colour; small dots "
-        "are single repeats. Values are compared on the same rows, so bands that overlap may still be told apart."
+        "interval of each value by itself. Filled dots are too close to the best, in colour, to call; small dots "
+        "are single repeats. Values are compared on the same rows, so one can be better even where bands overlap."
     )
     if numbers is None:
         rows = [
@@ -200,9 +200,8 @@ def _curve(answer: SweepAnswer, numbers: list[float], tried: list[Compared], tit
     inks = [SUREST if one.difference is None else "--ink" if not one.told_apart else "--page" for one in tried]
     singles = [(at, unit * score) for at, one in zip(x, tried, strict=True) for score in one.scored.scores]
     words = [
-        f"<b>{plain(answer.field)} = {plain(one.scored.name)}</b><br>{plain(ground.kind.words(one.score.mean, 2))}, "
-        f"{plain(ground.kind.words(one.score.low, 2))} to {plain(ground.kind.words(one.score.high, 2))}"
-        f"{'<br>best' if one.difference is None else '' if one.told_apart else '<br>cannot be told from the best'}"
+        f"<b>{plain(answer.field)} = {plain(one.scored.name)}</b><br>{plain(_score_words(one, ground))}"
+        f"{'<br>best' if one.difference is None else '' if one.told_apart else '<br>too close to the best to call'}"
         for one in tried
     ]
     data: list[Json] = [
@@ -232,6 +231,11 @@ def _curve(answer: SweepAnswer, numbers: list[float], tried: list[Compared], tit
         margin={"l": 8, "r": 16, "t": 44, "b": 8},
     )
     return Figure("sweep", title, caption, height, {"": {"data": data, "layout": view}})
+
+
+def _score_words(one: Compared, ground: Ground) -> str:
+    mean, low, high = ground.kind.interval_words([one.score.mean, one.score.low, one.score.high], 2)
+    return f"{mean}, {low} to {high}"
 
 
 def positions(numbers: Sequence[float], log: bool) -> tuple[list[float], Json]:

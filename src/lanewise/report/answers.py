@@ -22,6 +22,7 @@ from lanewise.study.question import Answer, Ground
 from lanewise.study.side_by_side import SideBySide
 from lanewise.study.statistics import Interval
 from lanewise.study.sweep import Sweep, SweepAnswer
+from lanewise.study.wording import means_words
 from lanewise.task import Task
 
 WORDS = {"compare": "compared", "ablate": "taken apart", "sweep": "swept"}
@@ -64,15 +65,19 @@ def headline(answer: Answer) -> str:
     """The answer in one line."""
     if isinstance(answer, ComparisonAnswer):
         name, same = answer.compared[0].scored.name, len(answer.equals)
-        return f"{name} is best" if not same else f"{name} is ahead; {counted(same, 'other')} may be as good"
+        return f"{name} is best" if not same else f"{name} is ahead; {_close(same, 'other')}"
     if isinstance(answer, AblationAnswer):
         helps = list(dict.fromkeys(worth.technique for worth in answer.worths if worth.verdict == "helps"))
         if not helps:
-            return "No technique can be told from worthless"
+            return "No technique is proven to help"
         return f"Most is owed to: {', '.join(helps[:3])}" if len(helps) > 1 else f"What counts is: {helps[0]}"
     assert isinstance(answer, SweepAnswer)
     value, same = answer.compared[0].scored.name, len(answer.equals)
-    return f"{answer.field} = {value} is best" + (f"; {counted(same, 'value')} may be as good" if same else "")
+    return f"{answer.field} = {value} is best" + (f"; {_close(same, 'other value')}" if same else "")
+
+
+def _close(same: int, other: str) -> str:
+    return f"{counted(same, other)} {'is' if same == 1 else 'are'} too close to call"
 
 
 def opening(answer: Answer, title: str) -> str:
@@ -92,19 +97,19 @@ def _facts(answer: Answer) -> list[tuple[str, str]]:
     if isinstance(answer, AblationAnswer):
         helps = sum(worth.verdict == "helps" for worth in answer.worths if worth.factor is None)
         alone = sum(worth.factor is None for worth in answer.worths)
-        facts = [(f"{helps} of {alone}", "techniques told from zero as worth having, at the recipe's own rate")]
+        facts = [(f"{helps} of {alone}", "techniques are proven to help, at the recipe's own learning rate")]
         score, what = answer.score, "of the whole recipe"
         if answer.interactions:
             apart = sum(one.difference.excludes_zero for one in answer.interactions)
-            facts.append((f"{apart} of {len(answer.interactions)}", "pairs told from adding up"))
+            facts.append((f"{apart} of {len(answer.interactions)}", "pairs clearly depend on each other"))
     else:
         assert isinstance(answer, (ComparisonAnswer, SweepAnswer))
         same, others = len(answer.equals), len(answer.compared) - 1
-        facts = [(f"{same} of {others}", "others cannot be told from the best")]
+        facts = [(f"{same} of {others}", "others are too close to the best to call")]
         score, what = answer.compared[0].score, "of the best"
         if isinstance(answer, SweepAnswer) and answer.within is not None:
             facts.append((answer.within, "the largest value within one standard error of the best"))
-    mean, low, high = (ground.kind.words(value) for value in (score.mean, score.low, score.high))
+    mean, low, high = ground.kind.interval_words([score.mean, score.low, score.high])
     return [(mean, f"validation {ground.metric} {what}; 95% interval {low} to {high}"), *facts]
 
 
@@ -225,12 +230,12 @@ def _compared_heads(first: str, ground: Ground) -> list[tuple[str, bool]]:
 
 def _compared_cells(one: Compared, ground: Ground) -> list[Cell]:
     kind = ground.kind
-    low, high = (kind.words(value, 2) for value in (one.score.low, one.score.high))
+    _, low, high = kind.interval_words([one.score.mean, one.score.low, one.score.high], 2)
     lead = [Cell(""), Cell("")] if one.difference is None else _interval_cells(one.difference, ground)
     verdict = "best" if one.difference is None else "worse" if one.told_apart else "as good?"
     return [
         Cell(one.scored.name),
-        Cell(score_words(one.scored.scores, kind)),
+        Cell(score_words(one.scored.scores, kind, one.score.mean)),
         Cell(f"{low} to {high}"),
         *lead,
         Cell(verdict),
@@ -258,7 +263,7 @@ def _on_what(answer: Answer) -> str:
         f"Every recipe was trained to the end {how}, on {train:,} rows, and scored on {valid:,} others; each repeat is "
         "one split, one set of initial weights and one order, shared by all. No race with this seed uses these "
         "repeats, and no test row was touched."
-    )
+    ) + f" {means_words(ground.repeats, ground.kind, worths=isinstance(answer, AblationAnswer))}"
 
 
 def best_recipe(answer: Answer, task: Task) -> str:

@@ -13,12 +13,13 @@ from lanewise.recipe_file import dump
 from lanewise.report.answer_figures import positions
 from lanewise.report.curve import NARROWEST
 from lanewise.report.terminal import NARROW, WIDE, wrapped
-from lanewise.report.words import describe, lead_unit, lead_words, score_words
+from lanewise.report.words import describe, lead_unit, lead_words, score_column, score_words
 from lanewise.study.ablation_answer import AblationAnswer
 from lanewise.study.compared import Compared, ComparisonAnswer
 from lanewise.study.question import Answer, Ground
 from lanewise.study.statistics import Interval
 from lanewise.study.sweep import SweepAnswer
+from lanewise.study.wording import means_words
 
 MOST_PAIRS = 10
 """Shown in a terminal; the report has all."""
@@ -46,6 +47,7 @@ def print_answer(answer: Answer, console: Console) -> None:
             console.print(Text(plot(answer, console.width)), soft_wrap=True)
     if isinstance(answer, ComparisonAnswer):
         wrapped(console, compared_table(answer.compared, "recipe", answer.ground, console.width))
+        wrapped(console, Text(means_words(answer.ground.repeats, answer.ground.kind), style="dim"))
     console.print()
     console.print(Text("The best recipe:", style="dim"), soft_wrap=False)
     # As it stands in the file: a line broken by us could not be copied.
@@ -63,12 +65,13 @@ def compared_table(compared: Sequence[Compared], first: str, ground: Ground, wid
     with_recipe = recipes and width >= WIDE
     if with_recipe:
         table.add_column("")
-    for one in compared:
+    column = score_column([(one.scored.scores, one.score.mean) for one in compared], ground.kind)
+    for one, score in zip(compared, column, strict=True):
         lead_cell = "" if one.difference is None else interval_words(one.difference, ground, width)
         verdict = "best" if one.difference is None else "worse" if one.told_apart else "as good?"
         cells: list[str | Text] = [
             _line(one.scored.name),
-            score_words(one.scored.scores, ground.kind),
+            score,
             lead_cell,
             verdict,
         ]

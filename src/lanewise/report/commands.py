@@ -49,7 +49,13 @@ def data_options(task: Task) -> list[str] | None:
             words.append("--no-standardise")
             continue
         option = {"target_column": "target"}.get(name, name)
-        if option not in ("target", "split", "groups", "time", "folds") or f"--{option}" in words:
+        if name == "drop" and isinstance(value, list):
+            words += [word for heading in value for word in ("--drop", str(heading))]
+            continue
+        if name == "drop_missing_target":
+            words += ["--drop-missing-target"]
+            continue
+        if option not in ("target", "split", "groups", "time", "folds", "encoding") or f"--{option}" in words:
             return None
         words += [f"--{option}", str(value)]
     return words

@@ -18,7 +18,7 @@ from lanewise.report.outcome import (
 )
 from lanewise.report.plateaus import replayed
 from lanewise.report.plots import Figure, Json, above, axis, colour, dash, finite, hover_name, layout, log_ticks, plain
-from lanewise.report.words import counted, label, shape_words
+from lanewise.report.words import counted, label, lead_words, shape_words
 from lanewise.study.race import Study
 from lanewise.study.verdict import Verdict
 
@@ -42,7 +42,7 @@ def differences(verdict: Verdict) -> Figure | None:
             continue
         name = hover_name(other.candidate, other.recipe)
         single = unit * kind.turned(winner.scores - other.scores)
-        _, low_words, high_words = kind.difference_words([interval.mean, interval.low, interval.high])
+        mean_words, low_words, high_words = lead_words(interval, kind)
         ink = colour(place) if other.told_apart else "--soft"
         data += [
             {
@@ -57,7 +57,7 @@ def differences(verdict: Verdict) -> Figure | None:
             {
                 "x": finite([unit * interval.mean]), "y": [row], "mode": "markers",
                 "marker": {"size": 11, "color": ink, "line": {"width": 2, "color": "--page"}},
-                "hovertemplate": f"{name}<br>%{{x:{shown}}}{points}, {low_words} to {high_words}<extra></extra>",
+                "hovertemplate": f"{name}<br>{mean_words}{points}, {low_words} to {high_words}<extra></extra>",
             },
         ]  # fmt: skip
     ticks = [f"candidate {other.candidate}" for other in reversed(others)]
@@ -66,10 +66,10 @@ def differences(verdict: Verdict) -> Figure | None:
     same, count = len(verdict.indistinguishable), len(others)
     title = {
         0: f"The winner is better than {'each' if count > 1 else 'the one'} other finalist",
-        count: "No other finalist can be told from the winner"
+        count: "All other finalists are too close to the winner to call"
         if count > 1
-        else "The two finalists cannot be told apart",
-    }.get(same, f"{same} of {count} other finalists cannot be told from the winner")
+        else "The two finalists are too close to call",
+    }.get(same, f"{same} of {count} other finalists are too close to the winner to call")
     shapes = [
         {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1, "line": {"color": "--soft", "width": 1}}
     ]
@@ -89,7 +89,7 @@ def differences(verdict: Verdict) -> Figure | None:
     caption = (
         f"Dot and bar: mean over {counted(len(winner.scores), 'fresh repeat')} with a 95% interval{wide_enough}. Small "
         "strokes: single repeats, in each of which both recipes saw the same rows, batches and initial weights. A bar "
-        "that reaches across zero means: cannot be told from the winner."
+        "that reaches across zero means: too close to call."
     )
     return Figure("differences", title, caption, height, {"": {"data": data, "layout": view}})
 
@@ -128,7 +128,12 @@ def race(study: Study, found: Sequence[Outcome]) -> Figure | None:
             },
         ]  # fmt: skip
     leavings = sorted({outcome.candidate.left_at for outcome in found if outcome.candidate.left_at is not None})
-    staying = [sum(c.left_at is None or c.left_at > rung for c in study.candidates) for rung in leavings]
+    # Whoever diverged before is not among those that stayed.
+    staying = [
+        sum(outcome.reached > rung if outcome.state == DIVERGED else outcome.candidate.left_at is None
+            or outcome.candidate.left_at > rung for outcome in found)
+        for rung in leavings
+    ]  # fmt: skip
     finished = sum(outcome.state in (WINNER, FINALIST, FINISHED) for outcome in found)
     ticks = [
         (0.0, len(found)),

@@ -56,7 +56,9 @@ def outcomes(study: Study) -> list[Outcome]:
         reached = max((points[-1][0] for points in candidate.curves.values() if points), default=0.0)
         if state == DIVERGED:
             # Its lanes are carried on as NaN until the next rung, so their curves say nothing about how far it came.
-            reached = min(candidate.diverged.values()) / run_length(study, candidate.recipe)[0]
+            reached = (
+                min(candidate.diverged.values()) / run_length(study, candidate.recipe)[0] if candidate.diverged else 1.0
+            )
         rank = (WINNER, FINALIST, FINISHED, LEFT, DIVERGED).index(state)
         order = confirmed.index(candidate.number) if candidate.number in confirmed else 0
         found.append(((rank, order, -reached, *standing(candidate)), candidate, state, words, reached))
@@ -81,7 +83,7 @@ def _state(candidate: Candidate, confirmed: Sequence[int], repeats: int) -> tupl
         return DIVERGED, f"diverged at step {step:,}{where}"
     if candidate.left_at is not None:
         return LEFT, f"left at {candidate.left_at:.0%}"
-    return FINISHED, "finished"
+    return FINISHED, "finished" if candidate.scored else "finished without a score"
 
 
 @dataclass(frozen=True)

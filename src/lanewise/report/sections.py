@@ -27,12 +27,12 @@ from lanewise.report.words import (
     lead_unit,
     lead_words,
     loss_words,
-    score_words,
+    score_column,
     time_words,
 )
 from lanewise.study.race import Study
-from lanewise.study.score_kind import plain_numbers
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
+from lanewise.study.wording import means_words
 
 SHORT_TABLE = 15
 """Rows of the leaderboard that are shown at first; `page.css` hides the rest."""
@@ -43,17 +43,17 @@ def headline(verdict: Verdict) -> str:
     winner, same = verdict.finalists[0].candidate, len(verdict.indistinguishable)
     if len(verdict.finalists) == 1:
         return f"Candidate {winner} is the only finalist"
-    if not same:
-        return f"Candidate {winner} wins"
-    return f"Candidate {winner} leads; {counted(same, 'other finalist')} may be as good"
+    # The winner is chosen by validation data alone; where test data say otherwise, so does the headline.
+    behind = verdict.difference is not None and verdict.difference.mean < 0
+    won = f"Candidate {winner} wins{' on validation data, but is behind on test data' if behind else ''}"
+    return f"{won}; {counted(same, 'other finalist')} {'is' if same == 1 else 'are'} too close to call" if same else won
 
 
 def opening(study: Study) -> str:
     """The verdict: in words, then in numbers."""
     verdict, task = study.verdict, study.task
     test, lead, fraction = verdict.test, verdict.difference, verdict.kind.fraction
-    three = (test.mean, test.low, test.high)
-    score, *ends = [f"{value:.1%}" for value in three] if fraction else plain_numbers(three)
+    score, *ends = verdict.kind.interval_words([test.mean, test.low, test.high])
     facts = [(score, f"test {verdict.metric}; 95% interval {' to '.join(ends)}")]
     if lead is not None:
         mean, low, high = lead_words(lead, verdict.kind)
@@ -64,7 +64,7 @@ def opening(study: Study) -> str:
                 mean,
                 f"{to} the runner-up on test data; 95% interval {low} to {high}",
             ),
-            (f"{same} of {others}", "other finalists cannot be told from the winner on validation data"),
+            (f"{same} of {others}", "other finalists are too close to the winner to call on validation data"),
         ]
     chance = verdict.finalists[0].chance
     if chance is not None and len(verdict.finalists) > 1:
@@ -112,20 +112,22 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         ("best?", True),
         ("recipe", False),
     ]
+    column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
     rows = [
-        ("winner" if at == 0 else "finalist", _finalist(one, verdict, colour(at)))
-        for at, one in enumerate(verdict.finalists)
+        ("winner" if at == 0 else "finalist", _finalist(one, verdict, colour(at), score))
+        for at, (one, score) in enumerate(zip(verdict.finalists, column, strict=True))
     ]
     return section(
         "How sure is it?",
         figure_block(figure),
         table(heads, rows),
+        quiet(means_words(study.confirm, verdict.kind)),
         intro=f"The best {counted(len(verdict.finalists), 'recipe')} of the race trained again from "
         f"{counted(study.confirm, 'fresh start')}, on splits of the data that the race had not used.",
     )
 
 
-def _finalist(one: Finalist, verdict: Verdict, dot: str) -> list[Cell]:
+def _finalist(one: Finalist, verdict: Verdict, dot: str, score: str) -> list[Cell]:
     lead, kind = one.difference, verdict.kind
     words = [Cell(place_words(one, verdict)), *[Cell("")] * 2]
     if lead is not None:
@@ -133,7 +135,13 @@ def _finalist(one: Finalist, verdict: Verdict, dot: str) -> list[Cell]:
         words[1:] = [Cell(mean), Cell(f"{low} to {high}")]
     words.append(Cell("" if one.chance is None else chance_words(one.chance)))
     recipe = Cell(describe(one.recipe), wrap=True)
-    return [words[0], Cell(str(one.candidate), dot=dot), Cell(score_words(one.scores, kind)), *words[1:], recipe]
+    return [
+        words[0],
+        Cell(str(one.candidate), dot=dot),
+        Cell(score),
+        *words[1:],
+        recipe,
+    ]
 
 
 def course(study: Study, found: Sequence[Outcome], drawn: list[Figure]) -> str:
@@ -149,12 +157,13 @@ def course(study: Study, found: Sequence[Outcome], drawn: list[Figure]) -> str:
         + (f", drawn in {generations} generations, each learning from those before it." if generations > 1 else "."),
         f"{left} left early." if left else "None left early.",
         f"{lost} diverged." if lost else "None diverged.",
+        f"{study.verdict.duplicates} repeated the recipe of another." if study.verdict.duplicates else "",
     ]
     return section(
         "How the race went",
         figure_block(figure) if figure else "",
         figure_block(learning, legend(study.verdict)),
-        intro=" ".join(words),
+        intro=" ".join(filter(None, words)),
     )
 
 

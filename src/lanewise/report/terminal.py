@@ -12,18 +12,22 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from lanewise.data import Source
 from lanewise.recipe_file import dump
 from lanewise.report.console import SafeConsole
-from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_words, time_words
+from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_column, time_words
 from lanewise.study.progress import Observer, Progress, Standing
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
+from lanewise.study.wording import means_words
 
 REFRESHES = 4
 """Per second: enough for a clock that runs, and too few to be felt beside the training."""
 LINES_AROUND_THE_TABLE = 8
 WIDE, NARROW = 76, 52
 """Columns of a terminal from which on a table shows all it has, and below which it shows only what matters most."""
+MOST_COLUMNS = 40
+"""Columns of a table of data that are shown before a run."""
 QUIET_SECONDS = 60.0
 """Without a terminal: how long a slow race stays silent at most."""
 
@@ -33,6 +37,26 @@ class Display(Observer, AbstractContextManager["Display"]):
 
     def __exit__(self, *exception: object) -> None:
         """Nothing stays open."""
+
+
+def print_columns(source: Source, console: Console) -> None:
+    """What every column of a table was taken for, and what was filled in."""
+    if source.schema is None:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("column", "taken for", "missing"):
+        table.add_column(heading, overflow="fold")
+    rows = source.schema.summary
+    for name, taken, filled in rows[:MOST_COLUMNS]:
+        table.add_row(Text(name), Text(taken), Text(filled))
+    target = "class" if source.classes else "number"
+    if source.class_names:
+        target = f"{source.classes} classes: {', '.join(source.class_names[:8])}"
+        target += ", ..." if len(source.class_names) > 8 else ""
+    table.add_row(Text(source.schema.target), Text(f"to be learnt: {target}"), Text(""))
+    console.print(table)
+    if len(rows) > MOST_COLUMNS:
+        console.print(Text(f"and {len(rows) - MOST_COLUMNS} more columns"))
 
 
 def observer(console: Console | None = None) -> Display:
@@ -159,10 +183,11 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
         repeats = len(verdict.finalists[0].scores)
         console.print()
         console.print(
-            Text(f"Finalists, on the validation rows of {counted(repeats, 'fresh repeat')}:", style="dim"),
+            Text(f"Finalists, on the validation examples of {counted(repeats, 'new training run')}:", style="dim"),
             soft_wrap=False,
         )
         wrapped(console, finalists_table(verdict, console.width))
+        wrapped(console, Text(means_words(repeats, verdict.kind), style="dim"))
     console.print()
     console.print(Text("The winner's recipe:", style="dim"), soft_wrap=False)
     # As it stands in the file: a line broken by us could not be copied.
@@ -190,10 +215,11 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     if width >= WIDE:
         table.add_column("best?", justify="right", no_wrap=True)
         table.add_column("recipe")
-    for finalist in verdict.finalists:
+    column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
+    for finalist, score in zip(verdict.finalists, column, strict=True):
         cells: list[str | Text] = [
             str(finalist.candidate),
-            score_words(finalist.scores, verdict.kind),
+            score,
             *_lead(finalist, verdict, width >= NARROW),
         ]
         if width >= WIDE:
@@ -227,6 +253,7 @@ def _left(seconds: float | None) -> list[str]:
 
 
 def _field(progress: Progress) -> str:
+    lost = f", {progress.diverged} diverged" if progress.diverged else ""
     if not progress.drops:
-        return f"{counted(progress.drawn, 'recipe')}, all to the end"
-    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in"
+        return f"{counted(progress.drawn, 'recipe')}, all to the end{lost}"
+    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in{lost}"

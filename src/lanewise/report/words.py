@@ -1,6 +1,7 @@
 """Recipes, numbers and times in words short enough for a line or a cell of a table."""
 
 import math
+from collections.abc import Sequence as Sequential
 from dataclasses import fields
 from typing import Any
 
@@ -27,10 +28,33 @@ from lanewise.parts.schedules import (
     StepLinear,
 )
 from lanewise.recipe import Recipe, timed_fields
-from lanewise.study.score_kind import ScoreKind
-from lanewise.study.statistics import Interval, middle_of
+from lanewise.study.rounding import mean_of
+from lanewise.study.score_kind import ScoreKind, plain_numbers
+from lanewise.study.statistics import middle_of
+from lanewise.study.wording import MINUS, lead_words, signed
 
-TIMES, MINUS, NOTHING = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}", "\N{EN DASH}"
+__all__ = [
+    "MINUS",
+    "NOTHING",
+    "TIMES",
+    "counted",
+    "describe",
+    "label",
+    "lead_unit",
+    "lead_words",
+    "loss_words",
+    "peak",
+    "rule_words",
+    "score_column",
+    "score_words",
+    "shape_words",
+    "short",
+    "signed",
+    "time_words",
+    "value_words",
+]
+
+TIMES, NOTHING = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 
 LABELS = {
     "lr": "rate",
@@ -165,30 +189,33 @@ def loss_words(loss: float) -> str:
     return f"{loss:.4f}" if abs(loss) < 100 else f"{loss:.3g}"
 
 
-def score_words(scores: NDArray[np.float64], kind: ScoreKind) -> str:
-    """The mean of scores over repeats, or how many of the repeats diverged; of those without bounds see `middle_of`.
+def score_words(scores: NDArray[np.float64], kind: ScoreKind, mean: float | None = None) -> str:
+    """The mean of scores over repeats, or how many of the repeats diverged.
+
+    Args:
+        mean: the one that the scores are compared by, if it is known; else that of those that count, see `middle_of`.
 
     >>> score_words(np.array([0.97, 0.98]), ScoreKind()), score_words(np.array([0.97, np.nan]), ScoreKind())
     ('97.50%', '1 of 2 diverged')
     """
     lost = int(np.isnan(scores).sum())
-    shown = scores if kind.fraction else middle_of(scores)
-    return f"{lost} of {len(scores)} diverged" if lost else kind.words(float(shown.mean()), 2)
+    if lost:
+        return f"{lost} of {len(scores)} diverged"
+    return kind.words(mean_of(scores if kind.fraction else middle_of(scores)) if mean is None else mean, 2)
 
 
-def lead_words(lead: Interval, kind: ScoreKind) -> tuple[str, str, str]:
-    """(mean, low, high) of a difference with their signs; zero has none, and minus is written as printers do.
+def score_column(rows: Sequential[tuple[NDArray[np.float64], float | None]], kind: ScoreKind) -> list[str]:
+    """`score_words` of several recipes below each other, all with the same decimals.
 
-    >>> lead_words(Interval(0.001, -0.0007, 0.00001, 8), ScoreKind()) == ("+0.10", f"{MINUS}0.07", "0.00")
-    True
+    Args:
+        rows: the scores of each over repeats [repeats], and the mean that they are compared by, if it is known.
     """
-    mean, low, high = map(signed, kind.difference_words([lead.mean, lead.low, lead.high]))
-    return mean, low, high
-
-
-def signed(number: str) -> str:
-    """A number that is written without a plus, with its sign."""
-    return number.replace("-", MINUS) if float(number) <= 0 else f"+{number}"
+    if kind.fraction:
+        return [score_words(scores, kind, mean) for scores, mean in rows]
+    means = [mean_of(middle_of(scores)) if mean is None else mean for scores, mean in rows]
+    sound = [bool(np.isfinite(scores).all()) for scores, _ in rows]
+    shown = iter(plain_numbers([mean for mean, whole in zip(means, sound, strict=True) if whole]))
+    return [next(shown) if whole else score_words(scores, kind) for (scores, _), whole in zip(rows, sound, strict=True)]
 
 
 def lead_unit(kind: ScoreKind) -> str:

@@ -125,9 +125,8 @@ class AblationAnswer(Answer):
     def sentences(self) -> list[str]:
         ground = self.ground
         lines = [
-            f"The recipe reaches {ground.metric} {score_words(self.score, ground)} on validation rows, over "
-            f"{ground.repeats} repeats (in brackets: 95% intervals"
-            f"{'' if ground.kind.greater_is_better else '; less is better'})."
+            f"The recipe reaches {ground.metric} {score_words(self.score, ground)} on validation examples, over "
+            f"{ground.repeats} repeats{'' if ground.kind.greater_is_better else '; less is better'}."
         ]
         for words, verdict in (("Worth having: ", "helps"), ("Better left out: ", "hurts")):
             told = [f"{one.name}, {difference_words(one.difference, ground)}" for one in self._with(verdict)]
@@ -135,10 +134,12 @@ class AblationAnswer(Answer):
                 lines.append(f"{words}{'; '.join(told)}.")
         unseen = [one.name for one in self._with("unclear")]
         if unseen:
-            lines.append(f"Cannot be told from worthless here: {listed(unseen)}.")
+            lines.append(f"Too close to call: {listed(unseen)}.")
         idle = [one.name for one in self._with("no row differs")]
         if idle:
-            lines.append(f"Without {listed(idle)} not one row is scored otherwise.")
+            lines.append(
+                f"Without {listed(idle)} every example is scored as with {'it' if len(idle) == 1 else 'them'}."
+            )
         apart = [one for one in self.interactions if one.difference.excludes_zero]
         if apart:
             told = [
@@ -148,7 +149,7 @@ class AblationAnswer(Answer):
             more = f"; and {len(apart) - MOST_TOLD} more" if len(apart) > MOST_TOLD else ""
             lines.append(f"In pairs: {'; '.join(told)}{more}.")
         elif self.interactions:
-            lines.append(f"None of the {len(self.interactions)} pairs can be told from one whose worths add up.")
+            lines.append(f"In none of the {len(self.interactions)} pairs do the two clearly depend on each other.")
         return [*lines, *map(self.rate_sentence, self.tried)]
 
     def rate_sentence(self, tried: Tried) -> str:

@@ -55,6 +55,11 @@ class Candidate:
         return checked(cls(recipe=recipe, diverged=dict(data["diverged"]), curves=curves, **values))
 
     @property
+    def in_race(self) -> bool:
+        """Whether it is still to be reckoned with: it did not leave, nor diverge in any repeat."""
+        return self.left_at is None and not self.diverged
+
+    @property
     def scored(self) -> bool:
         """Whether it was evaluated, with a loss and a score that are finite."""
         return bool(np.isfinite(self.loss) and np.isfinite(self.score))

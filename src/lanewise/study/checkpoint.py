@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
+from lanewise.errors import InputError
 from lanewise.files import remove_partial, write_whole
 from lanewise.lanes.keeper import Keeper
 
@@ -24,6 +26,8 @@ EVERY = 5.0
 MOST_SHARE = 0.02
 """Of the time may go into checkpoints: one that takes long to write is followed by the next much later."""
 META = "lanewise"
+NAME = re.compile(r"\d{6,}-[0-9a-f]{64}\.safetensors")
+"""Of a checkpoint: its number and the SHA-256 of its content. Nothing else in the folder is touched."""
 
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 """Tensors, and plain data for JSON, in which NaN may stand."""
@@ -36,8 +40,17 @@ class Checkpoints:
         self.folder = folder
 
     def paths(self) -> list[Path]:
-        """All checkpoints, the newest first."""
-        return sorted(self.folder.glob("*-*.safetensors"), key=_number, reverse=True)
+        """All checkpoints, the newest first; none in a folder that is a link, and none that we did not name."""
+        if self.folder.is_symlink():
+            return []
+        found = [path for path in self.folder.glob("*.safetensors") if NAME.fullmatch(path.name)]
+        return sorted((path for path in found if not path.is_symlink()), key=_number, reverse=True)
+
+    def check(self) -> None:
+        """Raise `InputError` if the folder is a link, or no folder."""
+        if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
+            what = "a link" if self.folder.is_symlink() else "no folder"
+            raise InputError(f"{self.folder}: is {what}; must be a folder of the run's own; remove it")
 
     def write(self, snapshot: Snapshot) -> None:
         """Add a checkpoint, then remove all but the newest two.
@@ -45,6 +58,7 @@ class Checkpoints:
         Raises:
             InputError: the disk is full or the folder cannot be written to; earlier checkpoints are untouched.
         """
+        self.check()
         tensors, data = snapshot
         content = safetensors.torch.save(tensors, {META: json.dumps({"format": FORMAT, **data})})
         there = self.paths()
@@ -68,9 +82,14 @@ class Checkpoints:
         """Remove all checkpoints and their folder, the oldest first."""
         for path in reversed(self.paths()):
             path.unlink(missing_ok=True)
-        remove_partial(self.folder)
+        self.remove_partial()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
+
+    def remove_partial(self) -> None:
+        """Remove what a killed process was writing."""
+        if not self.folder.is_symlink():
+            remove_partial(self.folder, lambda name: NAME.fullmatch(name) is not None)
 
 
 def _number(path: Path) -> int:

@@ -1,20 +1,33 @@
-"""`compare`: which of given recipes is best, and which others cannot be told from it."""
+"""`compare`: which of given recipes is best, and which others are too close to call."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.engine import Engine
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump, load
+from lanewise.study import wording
 from lanewise.study.comparison import Settling
 from lanewise.study.paired import Sample, score_intervals
 from lanewise.study.phase import Entry, Phase, Trained, check_names, check_recipe
 from lanewise.study.question import Answer, Ground, Question, Scored, check_trainable, scored
 from lanewise.study.ranking import rank_finalists
 from lanewise.study.statistics import Interval
-from lanewise.study.verdict import chance_words, percent, plain, plain_difference, points
+from lanewise.study.verdict import Finalist
+from lanewise.study.wording import chance_words, clear_but_not_sure, compared_words, listed
+
+__all__ = [
+    "Compared",
+    "Comparison",
+    "ComparisonAnswer",
+    "compared_with_best",
+    "difference_words",
+    "listed",
+    "score_words",
+    "settling_words",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +36,9 @@ class Compared:
 
     Attributes:
         score: its expected score, in the metric's own direction, with an interval for it alone.
-        chance: that it is the best of all. difference: best minus this one, above zero where the best is better; None
-            for the best. settling: what would tell it from the best, where it cannot be told.
+        chance: that it is the best of all, never above that of one before it. difference: best minus this one, above
+            zero where the best is better; None for the best. Differences are differences of the scores' means.
+        settling: what would separate it from the best, where it is too close to call.
     """
 
     scored: Scored
@@ -71,30 +85,31 @@ class ComparisonAnswer(Answer):
 
     @property
     def equals(self) -> list[Compared]:
-        """The other recipes that cannot be told from the best."""
+        """The other recipes that are too close to the best to call."""
         return [one for one in self.compared[1:] if not one.told_apart]
 
     def sentences(self) -> list[str]:
         first, second, ground = self.compared[0], self.compared[1], self.ground
-        kind, runs = ground.kind, f"{ground.repeats} repeats"
+        kind, same = ground.kind, self.equals
+        direction = "" if kind.greater_is_better else "; less is better"
         lines = [
-            f"{first.scored.name} is {'best' if not self.equals else 'ahead'}: {ground.metric} "
-            f"{score_words(first.score, ground)} on validation rows, over {runs} "
-            f"(in brackets: 95% interval{'' if kind.greater_is_better else '; less is better'})."
+            f"{first.scored.name} is {'ahead' if same else 'best'}: {ground.metric} "
+            f"{score_words(first.score, ground)} on validation examples, over {ground.repeats} repeats{direction}."
         ]
         gap = second.difference
         assert gap is not None
-        size = difference_words(gap, ground)
-        told = "more than chance explains" if second.told_apart else "too close to tell them apart"
-        lines.append(f"It is {size} {'ahead of' if gap.mean >= 0 else 'behind'} {second.scored.name}: {told}.")
-        lines.append(f"The chance that it is the best of the {len(self.compared)}: {chance_words(first.chance)}.")
-        same = [one.scored.name for one in self.equals]
-        if same:
-            lines.append(f"{listed(same)} cannot be told from {first.scored.name}, and may be as good.")
-            if second.settling is not None:
-                lines.append(settling_words(second.settling, first.scored.name, second.scored.name))
-        else:
-            lines.append("All others are worse, beyond the 5% error rate.")
+        told = compared_words(gap, second.scored.name)
+        lines.append(f"Its lead over {second.scored.name} is {difference_words(gap, ground)}: {told}.")
+        lines.append(f"The chance that it is the best of the {len(self.compared)} is {chance_words(first.chance)}.")
+        if not same:
+            lines += clear_but_not_sure(first.chance)
+            lines.append("It is significantly better than every other recipe.")
+            return lines
+        verb, which = ("is", "it") if len(same) == 1 else ("are", "any of them")
+        names = listed([one.scored.name for one in same])
+        lines.append(f"{names} {verb} too close to call, so {which} may be as good.")
+        if (advice := same[0].settling) is not None:
+            lines.append(settling_words(advice, first.scored.name, same[0].scored.name))
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,39 +192,28 @@ def compared_with_best(trained: Trained, ground: Ground) -> tuple[Compared, ...]
         ground.kind,
         trained.rows,
     )
+
+    def shown(one: Finalist) -> Interval:
+        """The score's own interval, about the mean that it is compared by."""
+        own = scores[one.candidate]
+        away = 0.0 if one.mean is None or ground.kind.fraction else one.mean - own.mean
+        return replace(own, mean=own.mean + away, low=own.low + away, high=own.high + away)
+
     return tuple(
-        Compared(every[one.candidate], scores[one.candidate], one.chance or 0.0, one.difference, one.settling)
-        for one in ranked
+        Compared(every[one.candidate], shown(one), one.chance or 0.0, one.difference, one.settling) for one in ranked
     )
 
 
 def settling_words(more: Settling, one: str, other: str) -> str:
-    """What would tell two recipes apart."""
-    if more.repeats is not None:
-        count = "1 more repeat" if more.repeats == 1 else f"{more.repeats:,} more repeats"
-        return (
-            f"If the difference is as large as it seems, about {count} would more likely than not tell {other} from "
-            f"{one}."
-        )
-    if more.rows is not None:
-        rows = float(f"{more.rows:.2g}")
-        return (
-            f"More repeats will not tell {other} from {one}: the rows limit it; about {rows:,.0f} more would more "
-            "likely than not."
-        )
-    return f"No reasonable number of repeats or rows would tell {other} from {one}: they are too much alike."
+    """What would separate two recipes."""
+    return wording.settling_words(more, one, other, f"{one} and {other}")
 
 
 def score_words(interval: Interval, ground: Ground) -> str:
     """A score with its interval."""
-    return percent(interval) if ground.kind.fraction else plain(interval)
+    return wording.score_words(interval, ground.kind)
 
 
 def difference_words(interval: Interval, ground: Ground) -> str:
-    """The size of a difference with its interval, seen from its own side."""
-    return points(interval) if ground.kind.fraction else plain_difference(interval)
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    """A difference with its interval, above zero where the first is better."""
+    return wording.difference_words(interval, ground.kind)

@@ -109,4 +109,5 @@ def reach_verdict(
         {key: plan.to_dict() for key, plan in engine.plans.items()},
         kind,
         None if baseline is None else Baseline(baseline, test.baseline),
+        heavy_tails=test.heavy_tails,
     )

@@ -182,6 +182,8 @@ class RunFolder:
             if not known.get(f"{name}_built_in"):
                 words += [f"--{name}", str(known[f"{name}_given"])]
         drawing = known.get("drawing") or {}
+        if drawing.get("storage") and not drawing.get("password"):
+            words += ["--storage", str(drawing["storage"])]
         if drawing.get("password"):
             user, at, rest = str(drawing["storage"]).partition("@")
             words += ["--storage", f"{user}:PASSWORD@{rest}" if at else "URL"]
@@ -203,6 +205,9 @@ class RunFolder:
             InputError: another one is in it, or has finished the run by now, or began one in a folder that was new.
         """
         lock = Lock(self.path / LOCK)
+        self.checkpoints.check()
+        if lock.path.is_symlink():
+            raise InputError(f"{lock.path}: is a link; must be a file of the run's own; remove it")
         try:
             if not lock.take():
                 raise InputError(f"{self.path}: this run is going on in another process; wait for it or stop it first")
@@ -213,11 +218,16 @@ class RunFolder:
                 raise InputError(f"{self.path}: this run has just been finished by another process")
             if not self.resumes and (self.path / MARK).exists():
                 raise InputError(f"--out {self.path}: {self._refusal()}")
-            for folder in (self.path, self.checkpoints.folder):
-                remove_partial(folder)
+            remove_partial(self.path, self._names().__contains__)
+            self.checkpoints.remove_partial()
             yield
         finally:
             lock.release()
+
+    def _names(self) -> set[str]:
+        """Of the files that are written here whole."""
+        paths = (self.space, self.baseline, self.engine, self.decided, self.verdict, self.best, self.traces)
+        return {MARK, *(path.name for path in (*paths, self.candidates, self.report))}
 
     def tidy(self) -> None:
         """Remove what a process that was killed after the run was finished had no time to remove."""

@@ -8,7 +8,7 @@ from lanewise.errors import InputError
 from lanewise.lanes.cohort import Scores
 from lanewise.lanes.engine import Engine
 from lanewise.study.candidate import Candidate, rung_scores
-from lanewise.study.racing import RULES, compute_for
+from lanewise.study.racing import RULES, compute_for, ranked
 from lanewise.study.sampling import Sampler
 from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
@@ -63,21 +63,41 @@ def usable(
 
 
 def leave_at_rung(
-    stage: Stage, progress: float, rungs: Sequence[float], rule: str, sampler: Sampler, kind: ScoreKind
+    stage: Stage,
+    progress: float,
+    rungs: Sequence[float],
+    rule: str,
+    sampler: Sampler,
+    kind: ScoreKind,
+    least: int = 1,
 ) -> None:
-    """Score the live candidates as if they stopped now, and let go those that `rule` does not keep."""
+    """Score the live candidates as if they stopped now, and let go those that `rule` does not keep.
+
+    Args:
+        least: different recipes that stay in any case, the best now beside those that the rule keeps.
+    """
     cohort = stage.cohort
     assert stage.last is not None
     worth = rung_scores(cohort.worth(stage.last), kind.fraction)
     stage.rungs = np.concatenate([stage.rungs, worth[None]])
     live = np.array(cohort.live)
-    kept = RULES[rule](stage.rungs, np.array(rungs), live, compute_for(rungs))
+    kept = at_least(least, RULES[rule](stage.rungs, np.array(rungs), live, compute_for(rungs)), live, stage)
     for at in live:
         sampler.report(stage.own[at].number, len(stage.rungs), float(worth[at].mean()))
         if at not in kept:
             stage.own[at].left_at = progress
     sampler.write()
     cohort.keep([int(at) for at in kept])
+
+
+def at_least(least: int, kept: np.ndarray, live: np.ndarray, stage: Stage) -> np.ndarray:
+    """`kept`, with the best of `live` at the last rung until so many different recipes are there."""
+    found, there = list(kept), {str(stage.own[at].recipe) for at in kept}
+    for at in ranked(stage.rungs, live):
+        if len(there) < least and (recipe := str(stage.own[at].recipe)) not in there:
+            found.append(at)
+            there.add(recipe)
+    return np.sort(np.array(found))
 
 
 def tell(own: Sequence[Candidate], sampler: Sampler, kind: ScoreKind) -> None:

@@ -22,6 +22,7 @@ from lanewise.lanes.engine import Engine
 from lanewise.lanes.plan import Plan
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump
+from lanewise.study.behaviour import behaviour, difference
 from lanewise.study.folder import FORMAT
 from lanewise.task import Task
 
@@ -56,6 +57,7 @@ def described(
         "model_built_in": "model" in task.names,
         "model_given": model if "model" in task.names or ":" in model else None,
         "model_checksums": model_checksums(task),
+        "behaviour": behaviour(task),
         "settings": {item.name: getattr(settings, item.name) for item in fields(settings)},
         "space": dump(space, task.names),
         "baseline": None if baseline is None else dump(baseline),
@@ -154,6 +156,13 @@ def check_unchanged(recorded: Mapping[str, Any], task: Task, where: str) -> None
                 f"{where}: the {what} changed since the run began: {name} was {brief(known.get(name))}, "
                 f"is {brief(found.get(name))}; give the same {what} with --{what}"
             )
+    same_torch = recorded.get("versions", {}).get("torch") == torch.__version__
+    other = difference(recorded.get("behaviour"), task, same_torch)
+    if other is not None:
+        raise InputError(
+            f"{where}: the code of the model, the objective or the metric changed since the run began: {other}; "
+            "go on with the code as it was, or begin a new run"
+        )
 
 
 def brief(text: str | None) -> str:

@@ -9,6 +9,9 @@ try:
 except ImportError:  # Windows has none; there nothing is locked.
     fcntl = None  # type: ignore[assignment]
 
+NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""A lock that is a link is refused instead of what it names being locked, and removed later."""
+
 
 class Lock:
     """A lock file that belongs to this process until `release`, or until the process ends in whatever way.
@@ -25,10 +28,10 @@ class Lock:
         """Whether the lock is ours now.
 
         Raises:
-            OSError: the file cannot be made.
+            OSError: the file cannot be made, or is a link.
         """
         while self._handle is None:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | NO_LINK, 0o666)
             try:
                 if fcntl is not None:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,7 +47,7 @@ class Lock:
 
     def _is_at_its_place(self, handle: int) -> bool:
         try:
-            return os.fstat(handle).st_ino == os.stat(self.path).st_ino
+            return os.fstat(handle).st_ino == os.lstat(self.path).st_ino
         except FileNotFoundError:
             return False
 
@@ -60,7 +63,7 @@ class Lock:
 def is_held(path: Path) -> bool:
     """Whether a process has the lock file `path` now; it is left as it is."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | NO_LINK)
     except OSError:
         return False
     try:

@@ -6,12 +6,15 @@ candidates itself.
 """
 
 import contextlib
+import itertools
 import json
+import random
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.distributions import distribution_to_json
@@ -33,6 +36,12 @@ OWN_NAME = "race"
 
 PACKAGES = {"psycopg": "'lanewise[postgresql]'", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """What to install for a driver whose package is not called like its module."""
+
+PATIENCE = 30.0
+"""Seconds for which a database that others are busy with is asked again."""
+BUSY = ("already exists", "is locked", "UNIQUE constraint failed", "duplicate key", "deadlock", "Deadlock")
+"""What databases say where two processes make the tables, or write, at the same time."""
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -68,12 +77,17 @@ class StudyRecord:
             with self._writing():
                 self.storage = RDBStorage("sqlite://", engine_kwargs={"creator": self._connect})
         else:
-            self.storage = opened(self._url)
+            url = self._url
+            self.storage = patiently(lambda: opened(url))
         with self._writing(), quiet():
-            try:
-                self.study_id = self.storage.create_new_study([StudyDirection.MINIMIZE], name)
-            except optuna.exceptions.DuplicatedStudyError:
-                self.study_id = self.storage.get_study_id_from_name(name)
+            self.study_id = patiently(lambda: self._study_called(name))
+
+    def _study_called(self, name: str) -> int:
+        """The number of the study, made where it is not there yet."""
+        try:
+            return self.storage.create_new_study([StudyDirection.MINIMIZE], name)
+        except optuna.exceptions.DuplicatedStudyError:
+            return self.storage.get_study_id_from_name(name)
 
     def _connect(self) -> sqlite3.Connection:
         assert self.path is not None
@@ -87,7 +101,13 @@ class StudyRecord:
 
         Args:
             anew: remove all that the study holds before.
+
+        Raises:
+            InputError: what is to be removed was not written by Lanewise.
         """
+        patiently(lambda: self._write(trials, anew))
+
+    def _write(self, trials: Sequence[FrozenTrial], anew: bool) -> None:
         written = {} if anew else dict(self._written)
         with self._writing(), Session(self.storage.engine) as session, session.begin():
             if anew:
@@ -123,6 +143,13 @@ class StudyRecord:
     def _empty(self, session: Session) -> None:
         """Remove the study's trials, and nothing of another study."""
         own = select(models.TrialModel.trial_id).where(models.TrialModel.study_id == self.study_id)
+        attribute = models.TrialUserAttributeModel
+        marked = select(attribute.trial_id).where(attribute.key == "recipe")
+        if session.scalars(own.where(models.TrialModel.trial_id.not_in(marked)).limit(1)).first() is not None:
+            raise InputError(
+                f"{self.path or self.shown}: the study on record there holds trials that Lanewise did not write; they "
+                "are left as they are"
+            )
         apart = {"synchronize_session": False}
         for mapper in models.BaseModel.registry.mappers:
             if "trial_id" in mapper.columns and mapper.class_ is not models.TrialModel:
@@ -175,6 +202,23 @@ def additions(trials: Sequence[FrozenTrial], new: set[int], written: dict[int, W
             row = {"key": key, "value_json": json.dumps(trial.user_attrs[key])}
             found[models.TrialUserAttributeModel].append(own | row)
     return found
+
+
+def patiently(action: Callable[[], Done]) -> Done:
+    """What `action` gives, tried again for a while where other processes use the same database at the same time."""
+    until = time.monotonic() + PATIENCE
+    for pause in itertools.count(1):
+        try:
+            return action()
+        except (InputError, optuna.exceptions.StorageInternalError, SQLAlchemyError, sqlite3.Error) as error:
+            chain: BaseException | None = error
+            text = ""
+            while chain is not None:
+                text, chain = f"{text} {chain}", chain.__cause__ or chain.__context__
+            if not any(sign in text for sign in BUSY) or time.monotonic() > until:
+                raise
+        time.sleep(min(1.0, 0.05 * pause) * random.SystemRandom().uniform(0.5, 1.5))
+    raise AssertionError("it is tried until there is a result or an error")
 
 
 def opened(url: DatabaseURL) -> RDBStorage:

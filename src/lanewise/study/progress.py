@@ -35,7 +35,8 @@ class Progress:
     Attributes:
         phase: what is going on, in words. done: share of the expected lane-steps, 0 to 1. seconds_left: an estimate,
         or None before there is one. standings: the leading candidates, best first. metric: the name of their scores.
-        kind: of those scores. drops: whether recipes leave on the way.
+        kind: of those scores. drops: whether recipes leave on the way. live: recipes that are still in: those that left
+        are not, nor those that diverged. diverged: how many did.
     """
 
     phase: str
@@ -47,6 +48,7 @@ class Progress:
     metric: str = "score"
     kind: ScoreKind = field(default_factory=ScoreKind)
     drops: bool = True
+    diverged: int = 0
 
 
 class Observer:
@@ -62,7 +64,7 @@ class Observer:
 def standings(pool: Iterable[Candidate], kind: ScoreKind, names: Sequence[str] = ()) -> list[Standing]:
     """The leading candidates of `pool`, best first; `names` are those of candidates 0, 1, ... if they have any."""
     # Those that came furthest lead: a loss in the middle of a run says little beside one at its end.
-    ranked = sorted((c for c in pool if c.scored), key=lambda c: (c.left_at is not None, *standing(c)))
+    ranked = sorted((c for c in pool if c.scored), key=lambda c: (not c.in_race, *standing(c)))
     return [
         Standing(
             c.number,
@@ -70,7 +72,7 @@ def standings(pool: Iterable[Candidate], kind: ScoreKind, names: Sequence[str] =
             max(points[-1][0] for points in c.curves.values()),
             c.loss,
             kind.turned(c.score),
-            c.left_at is None,
+            c.in_race,
             names[c.number] if names else "",
         )
         for c in ranked[:LEADERS]

@@ -137,7 +137,7 @@ class Study(Run[Verdict]):
         held = self.engine.held
         rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
         return [
-            f"{self.task.model_name} on {self.task.source.name}: {rows}",
+            f"{self.model_name} on {self.data_name}: {rows}",
             f"model: {self.model_description}",
             *about_rounds(self.settings, self.task.source.splitter.folds),
         ]
@@ -328,8 +328,21 @@ class Study(Run[Verdict]):
             # A candidate that diverged in one repeat has no mean, so its lanes give up their places in all.
             cohort.keep([at for at in cohort.live if np.isfinite(stage.last.loss[at]).all()])
             if progress in rungs and progress < 1 and cohort.live:
-                leave_at_rung(stage, progress, rungs, rule, sampler, self.kind)
+                leave_at_rung(stage, progress, rungs, rule, sampler, self.kind, self._least_to_keep(stage))
         tell(stage.own, sampler, self.kind)
+
+    def _least_to_keep(self, stage: Stage) -> int:
+        """How many of the generation must finish so that there are as many finalists as were asked for, by default 2.
+
+        The last generation makes up for what earlier ones leave short, as far as it has candidates.
+        """
+        least = self.settings.finalists or 2
+        earlier = {
+            str(c.recipe) for c in self.candidates if c.in_race and c.scored and c.generation != stage.generation
+        }
+        # How many later generations are drawn is known only without a budget.
+        later = 0 if self.settings.candidates is None else self.settings.candidates - len(self.candidates)
+        return max(1, least - len(earlier) - later)
 
     def _finalists(self) -> Stage:
         """The best of those that finished the race, at the start of their confirmation."""
@@ -341,6 +354,10 @@ class Study(Run[Verdict]):
         first = self.settings.repeats
         most, self.confirm = self.pace.confirmation(len(ranked))
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]
+        asked = self.settings.finalists or 0
+        if most < asked:
+            why = "different recipes finished the race" if len(ranked) < asked else "fit into the budget"
+            self.observer.note(f"finalists = {asked}: only {most} can be confirmed, as no more {why}")
         self._phase = phase_of_confirmation(len(self.confirmed), self.confirm, self.baseline)
         if self.baseline is not None:
             self.confirmed.append(Candidate(len(self.candidates), self.baseline, 0))
@@ -353,7 +370,9 @@ class Study(Run[Verdict]):
             pass
         drawn = len(self.candidates)
         baseline = None if self.baseline is None else drawn
-        return reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)
+        found = reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)
+        lost, recipes = sum(bool(c.diverged) for c in self.candidates), {str(c.recipe) for c in self.candidates}
+        return replace(found, diverged=lost, duplicates=drawn - len(recipes))
 
     def _show(self) -> None:
         assert self._stage is not None
@@ -364,7 +383,13 @@ class Study(Run[Verdict]):
             done, left = self.pace.left_in_race(len(cohort.live), cohort.progress)
         # An estimate may turn out too good; what was said to be done stays done.
         self._done = max(self._done, done)
-        live = sum(candidate.left_at is None for candidate in self.candidates)
-        leaders = standings(self.confirmed or self.candidates, self.kind)
-        drawn, metric = len(self.candidates), self.task.objective.metric.name
-        self.observer.show(Progress(self._phase, self._done, left, live, drawn, leaders, metric, self.kind))
+        # In the confirmation those confirmed are in, a baseline among them only as one of the leaders.
+        pool, drawn = self.confirmed or self.candidates, len(self.candidates)
+        live = sum(one.in_race for one in pool if one.number < drawn)
+        lost = {one.number for one in [*self.candidates, *self.confirmed] if one.diverged and one.number < drawn}
+        metric, leaders = self.task.objective.metric.name, standings(pool, self.kind)
+        self.observer.show(
+            Progress(
+                self._phase, self._done, left, live, drawn, leaders, metric, self.kind, diverged=len(lost)
+            )
+        )  # fmt: skip

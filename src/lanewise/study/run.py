@@ -57,7 +57,8 @@ class Run(ABC, Generic[Found]):
 
     Attributes:
         engine: trains the lanes. kind: of the metric's scores. begun: when by the clock, the time of all processes
-            counted. keeper: writes the checkpoints. found: None until the end.
+            counted. keeper: writes the checkpoints. found: None until the end. data_name, model_name: of the task,
+            as the run was given them when it began.
     """
 
     def __init__(
@@ -86,9 +87,16 @@ class Run(ABC, Generic[Found]):
             task, settings.seed, device=device, threads=threads, precision=precision, plans=plans,
             note=self.observer.note, replayed=replayed, decided=folder.write_plans if folder else lambda plans: None,
         )  # fmt: skip
+        # As the run was given them when it began: a path may be written in another way when it goes on.
+        known = folder.settings() if folder and folder.resumes else {}
+        self.data_name = str(known.get("data", task.source.name))
+        self.model_name = str(known.get("model", task.model_name))
         self.keeper = Keeper()
         self.found: Found | None = None
         self._stage: Stage | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.task!r})"
 
     def run(self, report: Callable[[Path], object] | None = None) -> Found:
         """Train everything and return what was found; the record is complete in the folder afterwards.

@@ -67,7 +67,7 @@ class SideBySide(Run[Answer]):
         self._expected = self._lane_steps()
 
     def _about(self) -> list[str]:
-        rows = f"{self.task.model_name} on {self.task.source.name}: {len(self.engine.held.pool):,} rows"
+        rows = f"{self.model_name} on {self.data_name}: {len(self.engine.held.pool):,} rows"
         return [rows, f"model: {self.model_description}", *self._notes]
 
     def _train(self) -> Answer:
@@ -170,7 +170,10 @@ class SideBySide(Run[Answer]):
         leaders = standings(own, self.kind, [entry.name for entry in phase.entries])
         metric = self.task.objective.metric.name
         title = f"{phase.title}, {len(phase.repeats)} repeats each"
-        progress = Progress(title, done, left, len(own), len(own), leaders, metric, self.kind, drops=False)
+        live = sum(one.in_race for one in own)
+        progress = Progress(
+            title, done, left, live, len(own), leaders, metric, self.kind, drops=False, diverged=len(own) - live
+        )
         self.observer.show(progress)
 
     def _ground(self) -> Ground:
@@ -182,8 +185,8 @@ class SideBySide(Run[Answer]):
             "trials": costs.trials,
         }
         return Ground(
-            self.task.model_name,
-            self.task.source.name,
+            self.model_name,
+            self.data_name,
             self.task.objective.metric.name,
             self.kind,
             len(self.repeats),

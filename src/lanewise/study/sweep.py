@@ -76,16 +76,16 @@ class SweepAnswer(Answer):
             over = f"{ground.folds} folds" + (f", drawn {rounds} times" if rounds > 1 else "")
         lines = [
             f"{self.field} = {first.scored.name} is the best of {len(self.values)} values: {ground.metric} "
-            f"{score_words(first.score, ground)} on validation rows, over {over} (in brackets: 95% interval"
-            f"{'' if ground.kind.greater_is_better else '; less is better'})."
+            f"{score_words(first.score, ground)} on validation examples, over {over}"
+            f"{'' if ground.kind.greater_is_better else '; less is better'}."
         ]
         same = [value for value in self.values if value in {one.scored.name for one in self.equals}]
         if same:
-            lines.append(f"{listed(same)} cannot be told from it.")
+            lines.append(f"{listed(same)} {'is' if len(same) == 1 else 'are'} too close to call.")
         else:
-            lines.append("All other values are worse, beyond the 5% error rate.")
+            lines.append("It is significantly better than every other value.")
         if self.within is not None:
-            unit = f"{100 * self.error:.2f} points" if ground.kind.fraction else f"{self.error:.3g}"
+            unit = ground.kind.difference_words([self.error])[0] + " points" * ground.kind.fraction
             lines.append(
                 f"The largest value within one standard error ({unit}) of the best is {self.within}: take it where "
                 "the simpler model is to have the benefit of the doubt (Breiman and others, 1984)."

@@ -9,10 +9,38 @@ from lanewise.errors import InputError, one_line
 from lanewise.printable import printable
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
+from lanewise.study import wording
 from lanewise.study.comparison import Settling
 from lanewise.study.importance import Importance
 from lanewise.study.score_kind import ScoreKind, plain_numbers
-from lanewise.study.statistics import Interval, middle_of
+from lanewise.study.statistics import Interval
+from lanewise.study.wording import (
+    candidates_named,
+    chance_words,
+    clear_but_not_sure,
+    compared_words,
+    difference_words,
+    far_out,
+    listed,
+    percent,
+    plain,
+    plain_difference,
+    points,
+)
+
+__all__ = [
+    "Baseline",
+    "Finalist",
+    "Verdict",
+    "chance_words",
+    "far_out",
+    "percent",
+    "place_words",
+    "plain",
+    "plain_difference",
+    "points",
+    "settling_words",
+]
 
 
 @dataclass(frozen=True)
@@ -25,8 +53,10 @@ class Finalist:
         difference: winner minus this one on those rows, corrected for how many are compared; None for the winner. Above
             zero the winner is better, also where less of the metric is.
         zeros: share of the penalised weights that are exactly zero, the mean over the repeats.
-        chance: the probability that it is the best of those confirmed; None in older records.
-        settling: what would tell it from the winner, where it cannot be told from it.
+        chance: the probability that it is the best of those confirmed, never above that of one before it; None in
+            older records. settling: what would separate it from the winner, where it is too close to call.
+        mean: the score that it is ranked by, in the metric's own direction; differences are differences of these (of
+            metrics that are no fractions they are trimmed means). None in older records.
     """
 
     candidate: int
@@ -36,6 +66,12 @@ class Finalist:
     zeros: float = 0.0
     chance: float | None = None
     settling: Settling | None = None
+    mean: float | None = None
+
+    @property
+    def diverged(self) -> int:
+        """In how many of the fresh repeats it diverged."""
+        return int(np.isnan(self.scores).sum())
 
     @property
     def told_apart(self) -> bool:
@@ -68,7 +104,8 @@ class Verdict:
         candidates: how many were drawn. lane_steps: steps summed over lanes and repeats, confirmation
         included. seconds: `total`, `train` (exactly those steps), `compile`, `trials`. engine: plans by structure.
         importance: of the settings in this race, most first; none where there were too few candidates to say.
-        baseline: the recipe that the user gave, or None.
+        baseline: the recipe that the user gave, or None. diverged: of the candidates drawn, how many diverged in the
+            race. duplicates: how many were drawn before. heavy_tails: a sentence where few test rows decide the score.
     """
 
     finalists: tuple[Finalist, ...]
@@ -82,9 +119,15 @@ class Verdict:
     kind: ScoreKind = field(default_factory=ScoreKind)
     baseline: Baseline | None = None
     importance: tuple[Importance, ...] = ()
+    diverged: int = 0
+    duplicates: int = 0
+    heavy_tails: str | None = None
 
     def __str__(self) -> str:
         return printable("\n".join(self.sentences()))
+
+    def __repr__(self) -> str:
+        return f"Verdict({' '.join(self.sentences())!r})"
 
     @property
     def winner(self) -> Recipe:
@@ -93,7 +136,7 @@ class Verdict:
 
     @property
     def indistinguishable(self) -> list[Finalist]:
-        """The finalists that cannot be told from the winner."""
+        """The finalists that are too close to the winner to call."""
         return [finalist for finalist in self.finalists[1:] if not finalist.told_apart]
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,6 +165,8 @@ class Verdict:
                     "candidate": finalist.candidate,
                     # JSON knows no NaN, the score of a repeat that diverged.
                     "validation": [float(score) if np.isfinite(score) else None for score in finalist.scores],
+                    "mean": finalist.mean,
+                    "diverged": finalist.diverged,
                     "zeros": finalist.zeros,
                     "chance": finalist.chance,
                     "settling": asdict(finalist.settling) if finalist.settling else None,
@@ -131,6 +176,9 @@ class Verdict:
                 for finalist in self.finalists
             ],
             "candidates": self.candidates,
+            "diverged": self.diverged,
+            "duplicates": self.duplicates,
+            "heavy_tails": self.heavy_tails,
             "lane_steps": self.lane_steps,
             "seconds": self.seconds,
             "engine": self.engine,
@@ -151,6 +199,7 @@ class Verdict:
                     # Records without these are older than the chances and the advice.
                     one.get("chance"),
                     Settling(**one["settling"]) if one.get("settling") else None,
+                    one.get("mean"),
                 )
                 for one in data["finalists"]
             )
@@ -161,49 +210,74 @@ class Verdict:
             rest = {name: data[name] for name in ("metric", "candidates", "lane_steps", "seconds", "engine")}
             mattered = tuple(Importance(**one) for one in data.get("importance", []))
             known = _baseline(data.get("baseline"))
-            return cls(finalists, test, difference, **rest, kind=kind, baseline=known, importance=mattered)
+            counts = {name: data.get(name, 0) for name in ("diverged", "duplicates")}
+            return cls(
+                finalists, test, difference, **rest, kind=kind, baseline=known, importance=mattered, **counts,
+                heavy_tails=data.get("heavy_tails"),
+            )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a verdict: {one_line(error)}") from None
 
     def sentences(self) -> list[str]:
         """The verdict in words."""
-        winner, runs = self.finalists[0], self.test.repeats
-        score = percent(self.test) if self.kind.fraction else plain(self.test)
-        direction = "" if self.kind.greater_is_better else "; less is better"
-        lines = [
-            f"Candidate {winner.candidate} of {self.candidates} won: {self.metric} {score} on test rows "
-            f"it never saw, over {runs} fresh repeats (in brackets: 95% interval{direction})."
-        ]
-        if winner.zeros:
-            lines[0] += f" {winner.zeros:.1%} of its penalised weights are exactly zero."
+        lines = [*self._on_winner(), *self._on_course()]
         if len(self.finalists) == 1:
             return [*lines, "No other recipe came as far as the confirmation, so there was nothing to compare it with."]
-        other = f"the runner-up, candidate {self.finalists[1].candidate}"
-        lines.append(self._on_test_rows("it", other, self.difference))
-        same = [str(finalist.candidate) for finalist in self.indistinguishable]
-        if same:
-            few = f"candidate {same[0]}" if len(same) == 1 else f"candidates {', '.join(same[:-1])} and {same[-1]}"
-            which = "it" if len(same) == 1 else "any of them"
-            lines.append(f"On fresh validation rows {few} cannot be told from the winner, so {which} may be as good.")
-        else:
-            lines.append("On fresh validation rows all other finalists are worse, beyond the 5% error rate.")
-        if winner.chance is not None:
-            confirmed = "two" if len(self.finalists) == 2 else str(len(self.finalists))
-            lines.append(
-                f"The probability that candidate {winner.candidate} is the best of the {confirmed} confirmed is "
-                f"{chance_words(winner.chance)}."
-            )
-        if same and (advice := self.indistinguishable[0].settling):
-            lines.append(settling_words(advice, winner.candidate, self.indistinguishable[0].candidate))
-        return [*lines, *self._on_baseline(), *self._on_far_out()]
+        second = self.finalists[1]
+        other = f"the runner-up (candidate {second.candidate})"
+        lines += [self._on_test_rows("its", other, "the runner-up", self.difference), *self._on_finalists()]
+        if (gap := self.difference) is not None and (gap.mean < 0 or gap.excludes_zero != second.told_apart):
+            lines.append("Test and validation examples are different samples, so the two comparisons need not agree.")
+        if self.indistinguishable and (advice := self.indistinguishable[0].settling):
+            pair = (self.finalists[0].candidate, self.indistinguishable[0].candidate)
+            lines.append(settling_words(advice, *pair))
+        return [*lines, *self._on_baseline(), *self._on_diverged(), *self._on_far_out()]
 
-    def _on_test_rows(self, it: str, other: str, gap: Interval | None) -> str:
+    def _on_winner(self) -> list[str]:
+        """Who won, and how well it does."""
+        winner, runs = self.finalists[0], self.test.repeats
+        direction = "" if self.kind.greater_is_better else "; less is better"
+        line = (
+            f"Candidate {winner.candidate} of {self.candidates} won: {self.metric} "
+            f"{wording.score_words(self.test, self.kind)} on test examples it never saw, from {runs} new training runs"
+            f"{direction}."
+        )
+        if self.heavy_tails:
+            line += f" {self.heavy_tails}"
+        if winner.zeros:
+            line += f" {winner.zeros:.1%} of its penalised weights are exactly zero."
+        return [line]
+
+    def _on_course(self) -> list[str]:
+        """How many of the candidates counted for nothing."""
+        told = [f"{self.diverged} diverged"] if self.diverged else []
+        told += [f"{self.duplicates} repeated the recipe of another"] if self.duplicates else []
+        return [f"Of the {self.candidates} candidates {' and '.join(told)}."] if told else []
+
+    def _on_finalists(self) -> list[str]:
+        """What the validation rows of the fresh repeats say."""
+        winner, same = self.finalists[0], [finalist.candidate for finalist in self.indistinguishable]
+        where = "On the validation examples of those runs"
+        if same:
+            which, verb = ("it", "is") if len(same) == 1 else ("any of them", "are")
+            line = f"{where} {candidates_named(same)} {verb} too close to call, so {which} may be as good."
+        else:
+            line = f"{where} it is significantly better than every other finalist."
+        if winner.chance is None:
+            return [line]
+        confirmed = "two" if len(self.finalists) == 2 else str(len(self.finalists))
+        best = f"candidate {winner.candidate} is the best of the {confirmed} finalists"
+        chance = f"Judged by these, the chance that {best} is {chance_words(winner.chance)}."
+        return [line, chance, *([] if same else clear_but_not_sure(winner.chance))]
+
+    def _on_test_rows(self, its: str, other: str, short: str, gap: Interval | None) -> str:
         if gap is None:
-            return f"On the test rows {it} cannot be compared with {other}: in too few repeats neither diverged."
-        side = "ahead of" if gap.mean >= 0 else "behind"
-        told = "too close to tell them apart" if not gap.excludes_zero else "more than chance explains"
-        size = points(gap) if self.kind.fraction else plain_difference(gap)
-        return f"On the test rows {it} is {size} {side} {other}: {told}."
+            return (
+                f"On the test examples it cannot be compared with {other}: in too few training runs both came to a "
+                "score."
+            )
+        told = compared_words(gap, short)
+        return f"On the test examples {its} lead over {other} is {difference_words(gap, self.kind)}: {told}."
 
     def _on_baseline(self) -> list[str]:
         """What is said of the recipe that the user gave."""
@@ -213,26 +287,35 @@ class Verdict:
         if number == self.finalists[0].candidate:
             return [f"Candidate {number} is the baseline you gave: nothing confirmed is better."]
         own = next(finalist for finalist in self.finalists if finalist.candidate == number)
-        told = "worse than the winner" if own.told_apart else "not told from the winner"
-        line = f"The baseline, candidate {number}, is {told} on fresh validation rows."
+        told = "significantly worse than the winner" if own.told_apart else "too close to the winner to call"
+        line = f"The baseline (candidate {number}) is {told} on the validation examples."
         if len(self.finalists) > 1 and number == self.finalists[1].candidate:
             # The runner-up's sentence says the rest.
             return [line]
-        return [line, self._on_test_rows("the winner", "the baseline", self.baseline.difference)]
+        return [line, self._on_test_rows("the winner's", "the baseline", "the baseline", self.baseline.difference)]
+
+    def _on_diverged(self) -> list[str]:
+        """Which of the finalists diverged in the confirmation."""
+        lost = {one.candidate: one.diverged for one in self.finalists if one.diverged}
+        if not lost:
+            return []
+        runs = len(self.finalists[0].scores)
+        told = listed([f"candidate {number} diverged in {count}" for number, count in lost.items()])
+        counts = "counts as the worst score" if self.kind.fraction else "ranks a recipe behind those with fewer"
+        return [f"Of its {runs} new training runs {told}; a run that diverged {counts}."]
 
     def _on_far_out(self) -> list[str]:
         """That one repeat would have outweighed all others, where it would have."""
         if self.kind.fraction:
             return []
         far = [finalist for finalist in self.finalists if far_out(finalist.scores)]
-        few = [str(finalist.candidate) for finalist in far]
-        if not few:
+        if not far:
             return []
-        names = f"candidate {few[0]}" if len(few) == 1 else f"candidates {', '.join(few[:-1])} and {few[-1]}"
         worst = min(float(np.nanmin(self.kind.turned(one.scores))) for one in far)
         return [
-            f"Single repeats of {names} lie far out (the worst: {plain_numbers([self.kind.turned(worst)])[0]}): means "
-            "and comparisons leave out each recipe's best and worst repeats."
+            f"Single training runs of {candidates_named([one.candidate for one in far])} lie far out (the worst: "
+            f"{plain_numbers([self.kind.turned(worst)])[0]}): means and comparisons leave out each recipe's best and "
+            "worst runs."
         ]
 
 
@@ -243,49 +326,10 @@ def place_words(finalist: Finalist, verdict: Verdict) -> str:
     return f"{place}, baseline" if given else place
 
 
-def far_out(scores: np.ndarray) -> bool:
-    """Whether the mean of all repeats lies beyond all those that count in `middle_mean`.
-
-    >>> far_out(np.array([-3.5, -1e7, -3.4, -3.6, -3.5])), far_out(np.array([-3.5, -3.7, -3.4, -3.6, -3.5]))
-    (True, False)
-    """
-    sound = np.sort(scores[np.isfinite(scores)])
-    cut = len(sound) - len(middle_of(sound))
-    if not cut:
-        return False
-    kept = middle_of(sound)
-    return not kept[0] - np.ptp(kept) <= sound.mean() <= kept[-1] + np.ptp(kept)
-
-
-def chance_words(chance: float) -> str:
-    """A probability for people; never as if it were certain.
-
-    >>> chance_words(0.624), chance_words(0.9991), chance_words(0.001)
-    ('62%', 'over 99%', 'under 1%')
-    """
-    if chance > 0.99:
-        return "over 99%"
-    return f"{chance:.0%}" if chance >= 0.01 else "under 1%"
-
-
 def settling_words(advice: Settling, winner: int, other: int) -> str:
-    """What would tell candidate `winner` from candidate `other`."""
-    if advice.repeats is not None:
-        more = "1 more repeat" if advice.repeats == 1 else f"{advice.repeats:,} more repeats"
-        return (
-            f"If its lead over candidate {other} is as large as it seems, about {more} would more likely than not "
-            "settle it."
-        )
-    if advice.rows is not None:
-        rows = float(f"{advice.rows:.2g}")
-        return (
-            f"More repeats will not tell candidate {winner} from candidate {other}: the rows limit it. About "
-            f"{rows:,.0f} more rows would more likely than not, if its lead is as large as it seems."
-        )
-    return (
-        f"No reasonable number of repeats or rows would tell candidate {winner} from candidate {other}: they are too "
-        "much alike."
-    )
+    """What would separate candidate `winner` from candidate `other`."""
+    names = candidates_named([winner]), candidates_named([other]), candidates_named([winner, other])
+    return wording.settling_words(advice, *names)
 
 
 def _baseline(data: dict[str, Any] | None) -> Baseline | None:
@@ -293,33 +337,3 @@ def _baseline(data: dict[str, Any] | None) -> Baseline | None:
         return None
     difference = data["difference"]
     return Baseline(data["candidate"], Interval(**difference) if difference else None)
-
-
-def percent(interval: Interval) -> str:
-    """The interval as percentages: `97.8% [97.1, 98.4]`."""
-    return f"{100 * interval.mean:.1f}% [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-
-def points(interval: Interval) -> str:
-    """The size of a difference in percentage points, its interval seen from the same side: `0.3 points [-0.2, 0.8]`."""
-    mean, low, high = from_its_side(interval)
-    return f"{100 * mean:.2f} points [{100 * low:.2f}, {100 * high:.2f}]"
-
-
-def plain(interval: Interval) -> str:
-    """The interval as plain numbers: `0.1234 [0.1102, 0.1366]`."""
-    mean, low, high = plain_numbers([interval.mean, interval.low, interval.high])
-    return f"{mean} [{low}, {high}]"
-
-
-def plain_difference(interval: Interval) -> str:
-    """The size of a difference as a plain number, its interval seen from the same side: `0.012 [-0.004, 0.028]`."""
-    mean, low, high = ScoreKind(fraction=False).difference_words(from_its_side(interval))
-    return f"{mean} [{low}, {high}]"
-
-
-def from_its_side(interval: Interval) -> tuple[float, float, float]:
-    """(mean, low, high) of a difference, or of its opposite if that is the one above zero."""
-    if interval.mean >= 0:
-        return interval.mean, interval.low, interval.high
-    return -interval.mean, -interval.high, -interval.low

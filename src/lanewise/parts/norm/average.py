@@ -60,6 +60,10 @@ class AveragedWeights:
         self.count = 0
         self.decay = decay
 
+    def __repr__(self) -> str:
+        kind = "uniform" if self.decay is None else f"decay={self.decay}"
+        return f"AveragedWeights({kind}, of {self.count:,} update(s))"
+
     @property
     def decay(self) -> float | None:
         """Share of the old average in the new, or None for the uniform average."""

@@ -95,8 +95,11 @@ class Muon(Rule):
         check_nesterov("Muon", self.nesterov, self.momentum)
 
     def for_role(self, role: Role, param: Tensor) -> Rule:
-        """Muon for a weight with two dimensions or more; AdamW, with the `adam_` numbers, for everything else."""
-        if role is Role.WEIGHT and param.ndim >= 2:
+        """Muon for a weight with two dimensions or more; AdamW, with the `adam_` numbers, for everything else.
+
+        A complex weight is left to AdamW, which takes it for two reals: there is no Muon for it in the literature.
+        """
+        if role is Role.WEIGHT and param.ndim >= 2 and not param.is_complex():
             return self
         return MuonAdamW(self.adam_lr, self.adam_beta1, self.adam_beta2, self.adam_eps, False, self.adam_weight_decay)
 

@@ -1,0 +1,40 @@
+"""`lanewise predict`."""
+
+import csv
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lanewise.cli.console import stderr
+from lanewise.errors import InputError
+
+
+def predict(
+    weights: Annotated[Path, typer.Argument(help="What lanewise train --save wrote, of a table.")],
+    data: Annotated[Path, typer.Argument(help="A table of new rows; its columns are found by their names.")],
+    model: Annotated[
+        str | None, typer.Option(help="Where that is your own: package.module:factory, as given to the race.")
+    ] = None,
+) -> None:
+    """Predict the rows of a new table; prints CSV, one line for each row, on standard output.
+
+    Columns are read as those that were trained on, never guessed anew; the column to be learnt may be missing.
+    """
+    from lanewise.predictor import load_model
+
+    predictor = load_model(weights, model)
+    if predictor.schema is None:
+        raise InputError(f"predict {weights}: was not trained on a table; lw.load_model takes arrays, in Python")
+    with warnings.catch_warnings():
+        # They are among the notes.
+        warnings.simplefilter("ignore", UserWarning)
+        outputs = predictor(data)
+    for note in predictor.notes:
+        stderr.print(note, markup=False, soft_wrap=True)
+    values = predictor.named(outputs)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([predictor.schema.target])
+    writer.writerows([value] for value in values)

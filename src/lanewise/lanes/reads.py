@@ -1,0 +1,70 @@
+"""Whether a forward pass looks at values, so that what it does next may depend on them."""
+
+import contextlib
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+LOOKS = {
+    getattr(Tensor, name)
+    for name in (
+        "item", "tolist", "numpy", "__array__", "__bool__", "__float__", "__int__", "__index__", "__contains__",
+    )
+} | {torch.equal, Tensor.equal, torch.allclose, Tensor.allclose, torch.is_nonzero, Tensor.is_nonzero}  # fmt: skip
+LOOKING = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default}
+
+
+class _Calls(TorchFunctionMode):
+    """Notes calls from Python, of which some never come to the dispatcher (`tolist`)."""
+
+    def __init__(self, reads: "Reads") -> None:
+        self._reads = reads
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in LOOKS:
+            self._reads.found = True
+        return function(*args, **(kwargs or {}))
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes operations, whoever calls them."""
+
+    def __init__(self, reads: "Reads") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._reads = reads
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would import its compiler in order to tell it to leave this mode alone.
+        return False
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in LOOKING:
+            self._reads.found = True
+        return function(*args, **(kwargs or {}))
+
+
+class Reads:
+    """Within it, `found` becomes true once a value of a tensor is looked at.
+
+    >>> with Reads() as reads:
+    ...     _ = torch.ones(2) if torch.zeros(()) > 0 else None
+    >>> reads.found
+    True
+    """
+
+    def __init__(self) -> None:
+        self.found = False
+        self._modes: tuple[Any, ...] = (_Calls(self), _Operations(self))
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Reads":
+        for mode in self._modes:
+            self._stack.enter_context(mode)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.close()
