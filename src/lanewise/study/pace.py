@@ -20,6 +20,7 @@ from lanewise.study.budget import (
 )
 from lanewise.study.decisions import Decision, Decisions
 from lanewise.study.fitting import Size, fitting_size
+from lanewise.study.rate import Rate
 from lanewise.study.sampling import generation_sizes
 from lanewise.study.settings import RaceSettings
 
@@ -36,8 +37,6 @@ FINISH_SECONDS = 3.0
 """Kept for what follows the last step of a race with a record: test rows, verdict, report and files."""
 NEARLY_ENOUGH = 1.5
 """Times a budget in time that the smallest race may take and is run all the same."""
-SURE = 0.02
-"""Share of the work to be done before the time left is told."""
 
 
 @dataclass
@@ -69,6 +68,7 @@ class Pace:
     def __post_init__(self) -> None:
         self.budget = None if self.settings.budget is None else Budget.of(self.settings.budget)
         self._first: tuple[float, float] | None = None
+        self._rate_of_steps = Rate()
 
     # What is decided
 
@@ -200,28 +200,37 @@ class Pace:
         """Runs of the confirmation, at most."""
         return (self.most_finalists() + self.others) * self.settings.confirm
 
-    def left_in_race(self, live: int, progress: float) -> tuple[float, float | None]:
+    def left_in_race(self, live: int, progress: float, finished: int | None = None) -> tuple[float, float | None]:
         """(share of the race done, seconds left or None where that cannot be told) in the middle of a generation.
 
         Args:
-            live: candidates that are still in. progress: of their run.
+            live: candidates that are still in. progress: of their run. finished: candidates of earlier generations that
+                came to the end, where that is known; those of later ones are confirmed beside them.
         """
         estimate = self._by_time()
         rest = estimate.rest(live, progress)
         done = sum(map(estimate.generation, self.sizes)) - rest
-        to_confirm = self._confirming().cost(estimate, self.most_finalists(), self.settings.confirm)
+        finalists = self.most_finalists()
+        if finished is not None:
+            share = self.survivors[-1][0]
+            drawn = [*self.sizes[-1:], *self._planned()[len(self.sizes) :]]
+            coming = sum(max(1, int(size * share)) for size in drawn)
+            finalists = max(1, min(finalists, finished + coming))
+        to_confirm = self._confirming().cost(estimate, finalists, self.settings.confirm)
         later = sum(map(estimate.generation, self._planned()[len(self.sizes) :])) + to_confirm
-        left = None
+        rate, left = self._rate_of_steps.measured(self._busy(), done), None
         if self.budget is not None and self.budget.timed:
-            least = self._busy() / done * rest if done > 0 else 0.0
-            left = max(self.budget.amount - self.elapsed(), least + self.finish)
-        elif self.budget is not None:
+            left = max(self.budget.amount - self.elapsed(), (rate or 0.0) * rest + self.finish)
+        elif rate is not None and self.budget is not None:
             spent = self.engine.costs.lane_epochs
-            if spent > SURE * self.budget.amount:
-                left = self._busy() * max(0.0, self.budget.amount / spent - 1) + self.finish
-        elif done > SURE * (done + rest + later):
-            left = self._busy() / done * (rest + later) + self.finish
-        return self._share(left), left
+            # By the lanes that the work done so far was of.
+            left = rate * done * max(0.0, self.budget.amount / spent - 1) + self.finish if spent else None
+        elif rate is not None:
+            left = rate * (rest + later) + self.finish
+        worked = done / (done + rest + later)
+        if self.budget is not None and not self.budget.timed:
+            worked = min(1.0, self.engine.costs.lane_epochs / self.budget.amount)
+        return self._share(left, worked), left
 
     def left_in_confirmation(self, finalists: int, repeats: int, progress: float) -> tuple[float, float | None]:
         """(share done, seconds left) where `finalists` are at `progress` of their run in so many repeats."""
@@ -229,12 +238,14 @@ class Pace:
         whole = self._confirming().cost(estimate, finalists, repeats)
         rest = whole * (1 - progress)
         done = sum(map(estimate.generation, self.sizes)) + whole - rest
-        left = self._busy() / done * rest + self.finish if done > 0 else None
-        return self._share(left), left
+        rate = self._rate_of_steps.measured(self._busy(), done)
+        left = None if rate is None else rate * rest + self.finish
+        return self._share(left, done / (done + rest)), left
 
-    def _share(self, left: float | None) -> float:
+    def _share(self, left: float | None, worked: float) -> float:
+        """The share of the time that is over; of the work, `worked`, as long as it is not known what is left."""
         elapsed = self.elapsed()
-        return 0.0 if left is None else elapsed / (elapsed + left)
+        return worked if left is None else elapsed / (elapsed + left)
 
     # What it costs
 

@@ -374,13 +374,18 @@ class Study(Run[Verdict]):
         lost, recipes = sum(bool(c.diverged) for c in self.candidates), {str(c.recipe) for c in self.candidates}
         return replace(found, diverged=lost, duplicates=drawn - len(recipes))
 
-    def _show(self) -> None:
+    def _time_left(self) -> tuple[float, float | None]:
         assert self._stage is not None
-        cohort, own = self._stage.cohort, len(self._stage.own)
+        cohort = self._stage.cohort
         if self._stage.generation is None:
-            done, left = self.pace.left_in_confirmation(own, self.confirm, cohort.progress)
-        else:
-            done, left = self.pace.left_in_race(len(cohort.live), cohort.progress)
+            return self.pace.left_in_confirmation(
+                len(self._stage.own) - self.pace.others, self.confirm, cohort.progress
+            )
+        before = [one for one in self.candidates if one.generation < self._stage.generation]
+        return self.pace.left_in_race(len(cohort.live), cohort.progress, sum(one.in_race for one in before))
+
+    def _show(self) -> None:
+        done, left = self._time_left()
         # An estimate may turn out too good; what was said to be done stays done.
         self._done = max(self._done, done)
         # In the confirmation those confirmed are in, a baseline among them only as one of the leaders.
