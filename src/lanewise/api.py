@@ -76,6 +76,7 @@ def race(
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
+    progress: bool | None = None,
     sampler: str | OwnSampler = "tpe",
     enqueue: Sequence[Recipe | str | os.PathLike[str]] = (),
     storage: str | None = None,
@@ -94,7 +95,8 @@ def race(
         device: a torch device. precision: of the forward pass, float32 or bfloat16 (by `torch.autocast`; weights and
             losses stay float32). threads: processors to use, all by default.
         engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
-        observer: told how it goes; by default nobody is.
+        observer: told how it goes, instead of standard error.
+        progress: whether to show on standard error how it goes; by default where that is a terminal or a notebook.
         sampler: draws the candidates: tpe, gp, cmaes, qmc, random or grid, an Optuna sampler, or a function that makes
             one for each generation from its seed.
         enqueue: recipes, or the paths of some, that are raced first; they count as candidates.
@@ -121,7 +123,8 @@ def race(
     drawing = Drawing.asked(sampler, find_recipes(enqueue), storage, None if out is None else Path(out))
     return begin(
         lambda options: Race(Study(task, chosen, asked, drawing=drawing, baseline=known, **options)), out, engine,
-        observer=observer, device=device, precision=precision, threads=threads, every=checkpoint_every,
+        progress=progress, observer=observer, device=device, precision=precision, threads=threads,
+        every=checkpoint_every,
     )  # fmt: skip
 
 
@@ -130,6 +133,7 @@ def resume(
     task: Task | None = None,
     *,
     observer: Observer | None = None,
+    progress: bool | None = None,
     sampler: OwnSampler | None = None,
     storage: str | None = None,
 ) -> Race | Result:
@@ -138,7 +142,7 @@ def resume(
     Args:
         folder: what `race`, `compare`, `ablate` or `sweep` was given as `out`.
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
-        observer: told how it goes; by default nobody is.
+        observer, progress: as for `race`.
         sampler: the one of your own that the race began with, as it was then.
         storage: the URL of the shared database that its record is in, or where that stands, as for `race`; to be given
             if it has one, for no record says what is opened.
@@ -147,6 +151,9 @@ def resume(
         InputError: the folder holds no run that can go on with this task: none at all, one of another version, one
             that is finished, that another process is at, or whose data or model changed. Nothing has been written then.
     """
+    from lanewise.report.watching import check_progress, watching
+
+    check_progress(progress)
     reopened = RunFolder.reopened(Path(folder))
     asked = reopened.asked
     if reopened.finished:
@@ -157,7 +164,7 @@ def resume(
     task = task or recorded_task(recorded, where)
     check_unchanged(recorded, task, where)
     with undamaged(f"{where}: run.json"):
-        options = recorded_options(recorded, where) | {"folder": reopened, "observer": observer}
+        options = recorded_options(recorded, where) | {"folder": reopened}
         if asked != "race":
             question, few = recorded_question(recorded, where)
         else:
@@ -168,8 +175,10 @@ def resume(
         for name, given in (("sampler", sampler), ("storage", storage)):
             if given is not None:
                 raise InputError(f"{where}: {name}: goes with a race; this run is of lanewise {asked}, which has none")
-        return finished(Result(SideBySide(task, question, few, **options)))
-    return finished(Race(Study(task, space, settings, drawing=drawing, baseline=baseline, **options)))
+    with watching(observer, progress) as options["observer"]:
+        if asked != "race":
+            return finished(Result(SideBySide(task, question, few, **options)))
+        return finished(Race(Study(task, space, settings, drawing=drawing, baseline=baseline, **options)))
 
 
 def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = None, data: str | None = None) -> Task:

@@ -83,7 +83,7 @@ def compare(
         recipes: name -> recipe, or the path of its YAML file; at least two. Their lengths and structures may differ.
         epochs, batch_size: replace those of every recipe.
         **options: repeats (8, or as many as the data has folds), seed, out (a new folder for the record and the
-            report), checkpoint_every, device, precision, threads, engine, observer: as for `lanewise.race`.
+            report), checkpoint_every, device, precision, threads, engine, observer, progress: as for `lanewise.race`.
 
     Raises:
         InputError: anything that cannot be compared; nothing has been written then.
@@ -154,12 +154,13 @@ def _ask(
     threads: int | None = None,
     engine: str | os.PathLike[str] | None = None,
     observer: Observer | None = None,
+    progress: bool | None = None,
 ) -> Result:
     check_task(task)
     settings = SideBySideSettings(repeats, seed)
     return begin(
-        lambda options: Result(SideBySide(task, question, settings, **options)), out, engine, observer=observer,
-        device=device, precision=precision, threads=threads, every=checkpoint_every,
+        lambda options: Result(SideBySide(task, question, settings, **options)), out, engine, progress=progress,
+        observer=observer, device=device, precision=precision, threads=threads, every=checkpoint_every,
     )  # fmt: skip
 
 

@@ -60,19 +60,25 @@ def begin(
     make: Callable[[RunOptions], AnyOutcome],
     out: str | os.PathLike[str] | None,
     engine: str | os.PathLike[str] | None,
+    progress: bool | None = None,
     **options: Unpack[RunOptions],
 ) -> AnyOutcome:
     """Begin a run in the new folder `out`, or in none, and run it to its end.
 
     Args:
-        make: makes the run with all options. engine: the `engine.json` of an earlier run.
+        make: makes the run with all options. engine: the `engine.json` of an earlier run. progress: whether it is shown
+            on standard error how it goes, see `lanewise.report.watching`.
     """
+    from lanewise.report.watching import check_progress, watching
+
+    check_progress(progress)
     options["plans"] = read_plans(Path(engine)) if engine is not None else None
     folder = options["folder"] = RunFolder(Path(out)) if out is not None else None
     made = None
     try:
-        made = make(options)
-        return finished(made)
+        with watching(options.get("observer"), progress) as options["observer"]:
+            made = make(options)
+            return finished(made)
     except BaseException as error:
         # What was stopped can go on as soon as there is a record; what failed before its first step would fail again.
         failed = isinstance(error, Exception) and (made is None or not made.run.engine.costs.lane_steps)

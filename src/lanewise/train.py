@@ -42,6 +42,7 @@ from lanewise.parts.norm import reestimate
 from lanewise.parts.reals import has_mean
 from lanewise.parts.roles import penalised
 from lanewise.recipe import Recipe
+from lanewise.report.watching import step_lines
 from lanewise.study.score_kind import ScoreKind
 from lanewise.task import Task
 
@@ -96,20 +97,24 @@ def train(
     device: str = "cpu",
     precision: str = "float32",
     dtype: torch.dtype = torch.float32,
-    show: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    show: Callable[[int, int, float], None] | None = None,
+    progress: bool | None = None,
 ) -> Trained:
     """Train `recipe` on `task` as the lane of repeat `repeat` of the study `seed` would be.
 
     Args:
         all_rows: train on the validation rows too; nothing is left to validate on.
         precision: of the forward pass: float32, or bfloat16 by `torch.autocast`; weights and losses stay float32.
-        show: told (steps done, steps in all, training loss) at the end of every epoch, and where training stops.
+        show: told (steps done, steps in all, training loss) at the end of every epoch, and where training stops, in the
+            place of standard error.
+        progress: whether to show that on standard error; by default where that is a terminal or a notebook.
 
     Raises:
         InputError: a space instead of a recipe, a batch larger than the data, a number out of range.
     """
     if recipe.is_space:
         raise InputError("recipe: has ranges in it, so it is a space; find its best recipe with: lanewise race --space")
+    show = show or step_lines(progress)
     task.check_model()
     where = usable_device(device)
     check_precision(precision, where)

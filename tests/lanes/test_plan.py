@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from lanewise.errors import InputError
 from lanewise.lanes import plan as plan_module
 from lanewise.lanes.compiled import Uncompiled
 from lanewise.lanes.engine import Engine
+from lanewise.lanes.library_cache import keep
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import Choice, Plan, Trial, block_width, choose_plan
 from lanewise.lanes.step import LaneStep
@@ -193,15 +195,40 @@ def test_a_long_run_is_compiled(trial: Trial, tried: Tried) -> None:
     assert (tried["fused"], notes) == (1, [])
 
 
-def test_compiling_pays_sooner_where_it_has_been_done_before(trial: Trial, tried: Tried) -> None:
+def test_compiling_pays_sooner_where_it_has_been_done_before(trial: Trial, tried: Tried, tmp_path: Path) -> None:
     # At 50 us a lane-step 75% are saved: 200,000 lane-steps save 7.5 s, less than 10 s and more than 0.5 s.
     choice, _ = choose(trial, 200_000)
     assert not choice.plan.compiled
     place = plan_module.uncompiled_of(Plan(True, True, 8, 1, 1), trial).place
-    place.parent.mkdir(parents=True)
-    place.touch()
+    made = tmp_path / "made.so"
+    made.write_bytes(b"a library")
+    keep(made, place)
     choice, _ = choose(trial, 200_000)
     assert choice.plan.compiled
+
+
+def test_ways_whose_trial_would_take_too_much_of_a_small_budget_are_not_tried(trial: Trial, tried: Tried) -> None:
+    tried |= {"loop": 1e6, "pack": 0.9e6}
+
+    def chosen(allowed: float, threads: int = 1) -> Plan:
+        tried["widths"].clear()
+        return choose_plan(trial, 8, 1, HOURS, threads, lambda line: None, seconds=1e5, allowed=allowed).plan
+
+    # Steps of a second: a trial of a pack of 8 lanes takes 32 of them, and may take a third of what is allowed.
+    plan = chosen(15.0, threads=2)
+    assert (plan.packed, plan.compiled, plan.workers, plan.threads) == (False, False, 2, 1)
+    assert plan.why == plan_module.TOO_LONG
+    assert tried["widths"] == [1, 1]
+    assert chosen(100.0).packed
+    assert (tried["widths"], tried["fused"]) == ([1, 8], 0)
+    chosen(1000.0)
+    assert tried["fused"] == 1
+
+
+def test_compiling_that_would_take_too_much_of_a_budget_is_left_out(trial: Trial, tried: Tried) -> None:
+    choice = choose_plan(trial, 8, 1, HOURS, 1, lambda line: None, seconds=1e5, allowed=5.0)
+    assert choice.plan.why == "compiling would take about 10 s, too much of the budget"
+    assert (choice.plan.packed, choice.plan.compiled, tried["fused"]) == (True, False, 0)
 
 
 @pytest.mark.parametrize(

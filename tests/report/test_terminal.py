@@ -142,7 +142,7 @@ def test_plain_display_says_something_once_a_minute_and_at_every_phase() -> None
         display.show(progress(0.01, seconds_left=None))
     assert len(sent(console).splitlines()) == 10
     display.show(progress(0.011, phase="confirming", seconds_left=None))
-    assert sent(console).splitlines()[-1].startswith("confirming: 1%, 3 of 5")
+    assert sent(console).splitlines()[-1].startswith("confirming: 1%, measuring the time left, 3 of 5")
 
 
 def test_verdict_names_finalists_and_gives_the_recipe_whole(study: Study) -> None:

@@ -300,8 +300,8 @@ def test_damaged_decisions_are_refused(content: str, tmp_path: Path) -> None:
 def test_steps_are_timed_for_a_race_by_the_clock() -> None:
     ran = Study(Task(model, rows()), SPACE, replace(BY_TIME, budget="1h"), threads=1, plans=eager_plans(SPACE))
     lane, overhead = ran._timed()
-    assert 0 < lane < 1
-    assert 0 <= overhead < 2000
+    assert lane > 0
+    assert 0 <= overhead <= 1000
     assert isinstance(ran.engine, Engine)
 
 

@@ -1,6 +1,7 @@
 """The command line as a whole: its commands, and how it ends."""
 
 import contextlib
+import io
 import os
 import sys
 from typing import Annotated
@@ -49,6 +50,10 @@ def common(
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and exit status 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As standard error does, so that a terminal without Unicode shows the result all the same.
+        with contextlib.suppress(OSError):
+            sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             app()

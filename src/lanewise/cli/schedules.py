@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lanewise.cli.console import stderr
+from lanewise.cli.console import stdout
 from lanewise.errors import InputError
 
 MOST_STEPS = 10_000_000
@@ -28,8 +28,8 @@ def show(
     table = tabulate(value, steps, steps_per_epoch, where="expression")
     if out:
         curve.to_file(table, str(value), out)
-        stderr.print(f"Picture: {out}", markup=False)
+        stdout.print(f"Picture: {out}")
     else:
-        print(curve.in_terminal(table, str(value), stderr.width))
+        print(curve.in_terminal(table, str(value), stdout.width))
     marks = sorted({0, steps // 4, steps // 2, 3 * steps // 4, steps - 1})
-    stderr.print("  ".join(f"step {step:,}: {table[step]:.4g}" for step in marks))
+    stdout.print("  ".join(f"step {step:,}: {table[step]:.4g}" for step in marks))

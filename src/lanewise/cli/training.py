@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lanewise.cli.console import stderr
+from lanewise.cli.console import results, stderr
 from lanewise.cli.options import BatchSize, Device, Epochs, Precision, TaskOptions, with_groups
 from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
@@ -115,8 +115,8 @@ def train(
         check_writable(save)
     torch.set_num_threads(threads)
     if recipe.is_dir():
-        said = {"seed": seed, **vars(given), "data": None, "model": None}
-        settled = [f"--{name.replace('_', '-')}" for name, value in said.items() if value is not None]
+        left, said = vars(TaskOptions()), {"seed": seed, **vars(given), "data": None, "model": None}
+        settled = [f"--{name.replace('_', '-')}" for name, value in said.items() if value != left.get(name)]
         asked = of_run(recipe, candidate, repeat, given.data, given.model, settled)
     elif candidate is not None:
         raise InputError(f"--candidate {candidate}: {recipe} is no folder; must be that of a race")
@@ -142,18 +142,19 @@ def train(
         stderr.print("lanewise: stopped; nothing was saved, and training begins anew the next time")
         raise typer.Exit(STOPPED) from None
     metric, kind = task.objective.metric.name, ScoreKind.of(task.objective.metric)
+    found_words = results(as_json)
     if trained.recipe.early_stopping:
-        stderr.print(f"early stopping: the weights are those of step {trained.weights_of:,}")
+        found_words.print(f"early stopping: the weights are those of step {trained.weights_of:,}")
     if trained.validation:
         loss, score = trained.validation
-        stderr.print(f"validation: loss {loss:.4f}, {metric} {kind.words(score, 2)}")
+        found_words.print(f"validation: loss {loss:.4f}, {metric} {kind.words(score, 2)}")
     if trained.zeros[0]:
-        stderr.print(f"weights that are exactly zero: {trained.zeros[0]:,} of {trained.zeros[1]:,}")
+        found_words.print(f"weights that are exactly zero: {trained.zeros[0]:,} of {trained.zeros[1]:,}")
     if save:
         from lanewise.predictor import save_model
 
         save_model(trained, save)
-        stderr.print(f"Weights: {save}", markup=False)
+        found_words.print(f"Weights: {save}")
     if as_json:
         # JSON knows neither NaN nor infinity, the scores of a run that diverged.
         test = {

@@ -1,5 +1,6 @@
 """The engine: makes the program for each structure once, counts what was done, and starts cohorts of lanes."""
 
+import math
 import os
 import time
 import warnings
@@ -95,6 +96,9 @@ class Engine:
         note: told in one line each what the engine chose, and what did not work.
         replayed: structure -> plan that this very study chose before it was cut off; taken where there is one.
         decided: told all plans so far whenever one was chosen, before any step is trained with it.
+
+    Attributes:
+        allowed: asked whenever a way to run is chosen: seconds that trials and compiling may take together.
     """
 
     def __init__(
@@ -122,6 +126,7 @@ class Engine:
         self.held = hold_out(task.source, TEST_SEED)
         self.plans: dict[str, Plan] = dict(replayed or {})
         self.costs = Costs()
+        self.allowed: Callable[[], float] = lambda: math.inf
         self._given_plans, self._decided = plans or {}, decided
         self._repeats: dict[int, Repeat] = {}
         self._readings: dict[tuple[int, int, int], Reading] = {}
@@ -247,6 +252,15 @@ class Engine:
             self._prepared[key] = self._made(key, recipe, index, lanes, repeats, lane_steps, survivors, seconds)
         return self._prepared[key]
 
+    def trial(self, recipe: Recipe, index: int, steps: int = TRIAL_STEPS) -> Trial:
+        """What `steps` steps of a lane with the structure of `recipe` can be timed on, by data of repeat `index`."""
+        model = self.new_model(index, recipe.width)
+        step = self._step(recipe, self.feed(recipe, index))
+        feed = self.feed(recipe, index, step)
+        table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
+        row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
+        return Trial(step, step.initial_state(model, index), feed.example(steps), row)
+
     def _made(
         self,
         key: str,
@@ -258,12 +272,8 @@ class Engine:
         survivors: Survivors,
         seconds: float | None,
     ) -> Prepared:
-        model = self.new_model(index, recipe.width)
-        step = self._step(recipe, self.feed(recipe, index))
-        feed = self.feed(recipe, index, step)
-        table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
-        row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
-        trial = Trial(step, step.initial_state(model, index), feed.example(TRIAL_STEPS), row)
+        trial = self.trial(recipe, index)
+        step = trial.step
         if key in self.plans or key in self._given_plans:
             given = self.plans[key] if key in self.plans else self._given_plans[key]
             plan = fitted(given, step)
@@ -280,7 +290,9 @@ class Engine:
         elif self._given_plans:
             raise InputError(f"the engine plan given knows no lanes of this structure: {key}")
         else:
-            choice = choose_plan(trial, lanes, repeats, lane_steps, self.threads, self.note, survivors, seconds)
+            choice = choose_plan(
+                trial, lanes, repeats, lane_steps, self.threads, self.note, survivors, seconds, self.allowed()
+            )
         for line in library_cache.notes():
             self.note(line)
         self.costs.compile += choice.compile_seconds

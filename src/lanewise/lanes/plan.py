@@ -44,6 +44,11 @@ MOST_COMPILING = 0.25
 """Share of a given time that compiling may be expected to take."""
 FUSION_GAIN = 1.3
 """Compiling helps a pack more than a loop: a pack this many times slower when eager is still the one to compile."""
+LEAVES = 15
+"""Tensors in the state of the small perceptron that compiling was timed with; the time grows with their number."""
+MOST_TRIAL = 1 / 3
+"""Share of what is left of an allowance that the trial of one more way may be expected to take."""
+TOO_LONG = "others were not tried: the budget is small beside the time of their steps"
 TRIAL_SECONDS = 0.05
 COLD_SECONDS = 5.0
 
@@ -236,8 +241,14 @@ def uncompiled_of(plan: Plan, trial: Trial) -> Uncompiled:
     return Uncompiled(program, trial.laid_for(plan).examples(plan.width), plan.threads)
 
 
-def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, Uncompiled | None]:
-    """Why `plan` is not to be compiled where that saves `saving` seconds; else what there is to compile."""
+def not_worth_compiling(
+    plan: Plan, trial: Trial, saving: float, allowed: float = math.inf
+) -> tuple[str, Uncompiled | None]:
+    """Why `plan` is not to be compiled where that saves `saving` seconds; else what there is to compile.
+
+    Args:
+        allowed: seconds that compiling may take, whatever it saves.
+    """
     if any(leaf.is_complex() for leaf in trial.state):
         # Inductor generates no code for them, and calls each operation through Python instead.
         return "complex weights are not compiled", None
@@ -252,6 +263,9 @@ def not_worth_compiling(plan: Plan, trial: Trial, saving: float) -> tuple[str, U
         price = CACHED_COMPILE_SECONDS if uncompiled.is_kept else AGAIN_COMPILE_SECONDS
     if saving < price:
         return f"compiling would cost about {price:.0f} s and save {saving:.0f} s", None
+    expected = price * (1.0 if price == CACHED_COMPILE_SECONDS else max(1.0, len(trial.state) / LEAVES))
+    if expected > allowed:
+        return f"compiling would take about {expected:.0f} s, too much of the budget", None
     return "", uncompiled
 
 
@@ -341,6 +355,11 @@ def fitting_width(trial: Trial, lanes: int, workers: int, note: Callable[[str], 
     return max(NARROWEST_PACK, min(EAGER_WIDTH, fitting))
 
 
+def tried_lanes(plan: Plan, lanes: int) -> int:
+    """Lanes of a block in a trial: as many as there are for an eager one, always all of a compiled one's."""
+    return plan.width if plan.compiled else min(TRIAL_WIDTH, plan.width, max(lanes, plan.least_width))
+
+
 def choose_plan(
     trial: Trial,
     lanes: int,
@@ -350,6 +369,7 @@ def choose_plan(
     note: Callable[[str], None],
     survivors: Survivors = ((1.0, 1.0),),
     seconds: float | None = None,
+    allowed: float = math.inf,
 ) -> Choice:
     """Try the ways there are for a moment each and take the fastest.
 
@@ -359,19 +379,26 @@ def choose_plan(
         threads: processors to use. note: told in one line what did not work and why.
         survivors: how the lanes become fewer.
         seconds: that training takes in any case, instead of `lane_steps`.
+        allowed: seconds that trials and compiling may take together; a way whose trial would take too much of what is
+            left of them is not tried.
     """
     begun = time.perf_counter()
     timings: dict[str, float] = {}
 
     def timed(plan: Plan, program: Program) -> float:
         workers = Workers(plan.workers, plan.threads)
-        # An eager block is as wide as there are lanes for it, a compiled one always as wide as its program.
-        width = plan.width if plan.compiled else min(TRIAL_WIDTH, plan.width, max(lanes, plan.least_width))
         try:
-            timings[str(plan)] = cost = trial.laid_for(plan).microseconds(program, width, workers)
+            timings[str(plan)] = cost = trial.laid_for(plan).microseconds(program, tried_lanes(plan, lanes), workers)
         finally:
             workers.close()
         return cost
+
+    def left() -> float:
+        return allowed - (time.perf_counter() - begun)
+
+    def affordable(lane_steps_tried: float) -> bool:
+        """Whether so many steps of a lane, as fast as the fastest way yet, may be spent on a trial."""
+        return lane_steps_tried * cost * 1e-6 <= MOST_TRIAL * left()
 
     verdict = trial.step.verdict
     loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1, real=bool(verdict.real))
@@ -388,18 +415,21 @@ def choose_plan(
         # The only plan that `check_draws` lets pass.
         note("lanes run one after another: the model draws random numbers itself (F.dropout?); layers could be packed")
         return Choice(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
-    if trial.step.holds_images:
+    why, steps_tried = "the fastest of the ways tried", 2 * len(trial.chunk)
+    if trial.step.holds_images and affordable(steps_tried):
         last = replace(loop, channels_last=True)
         last_program, _ = program_of(last, trial)
         last_cost = timed(last, last_program)
         if last_cost < cost:
             loop, plan, program, cost = last, last, last_program, last_cost
     widest = fitting_width(trial, lanes * repeats, threads, note)
+    pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest), channels_last=False)
     if verdict.apart:
         note(f"lanes run one after another: {verdict.apart}")
+    elif not affordable(tried_lanes(pack, lanes) * steps_tried):
+        why = TOO_LONG
     else:
         try:
-            pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest), channels_last=False)
             pack_program = train_program(trial.step, packed=True)
             pack_cost = timed(pack, pack_program)
             pack_it = pack_cost < FUSION_GAIN * cost
@@ -408,7 +438,7 @@ def choose_plan(
         except Exception as error:
             where = layer_that_fails(trial, train_program(trial.step, packed=True))
             note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
-    why, compile_seconds = "the fastest of the ways tried", 0.0
+    compile_seconds = 0.0
     width = min(widest, block_width(lanes, repeats, threads, survivors))
     fused_plans = [Plan(True, True, width, threads, 1)] if pack_it else []
     if not pack_it or trial.step.holds_images:
@@ -418,11 +448,15 @@ def choose_plan(
         # A program would go the way of the batch that it was captured on.
         fused_plans, why = [], f"{why}; not compiled, for the model looks at values"
     for fused_plan in fused_plans:
+        # What there is to compile is found by a step of all its lanes.
+        if not affordable(fused_plan.width * (1 + steps_tried)):
+            why = why if plan.compiled else TOO_LONG
+            continue
         saving = lane_steps * cost * 1e-6 * EXPECTED_SAVING
         if seconds is not None:
             saving = seconds * MOST_COMPILING / crowding() - compile_seconds
         try:
-            unpaid, uncompiled = not_worth_compiling(fused_plan, trial, saving)
+            unpaid, uncompiled = not_worth_compiling(fused_plan, trial, saving, left())
             if uncompiled is None:
                 why = why if plan.compiled else unpaid
                 continue
@@ -436,6 +470,10 @@ def choose_plan(
             why = why if plan.compiled else "compiling failed"
     if not plan.compiled and threads > 1:
         for other in (replace(plan, threads=threads), replace(plan, workers=threads)):
+            if not affordable(tried_lanes(plan, lanes) * steps_tried * other.workers):
+                # Blocks side by side need no trial where steps are this long.
+                plan = replace(plan, workers=threads) if plan.threads == 1 else plan
+                break
             other_cost = timed(other, program)
             if other_cost < cost:
                 plan, cost = other, other_cost

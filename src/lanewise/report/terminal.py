@@ -248,7 +248,7 @@ def _line(text: str, style: str = "") -> Text:
 
 def _left(seconds: float | None) -> list[str]:
     if seconds is None:
-        return []
+        return ["measuring the time left"]
     return [f"about {time_words(seconds)} left" if seconds >= 1 else "less than 1 s left"]
 
 

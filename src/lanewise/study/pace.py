@@ -5,11 +5,13 @@ from dataclasses import dataclass, field, replace
 
 from lanewise.errors import InputError
 from lanewise.lanes.engine import Engine, Prepared
-from lanewise.lanes.plan import OVERHEAD_LANES, Survivors
+from lanewise.lanes.plan import OVERHEAD_LANES, Plan, Survivors
 from lanewise.study.budget import (
+    LEAST_CANDIDATES,
     Budget,
     Confirming,
     Estimate,
+    Load,
     lanes_together,
     least_budget,
     on_workers,
@@ -17,20 +19,24 @@ from lanewise.study.budget import (
     size_of_generation,
 )
 from lanewise.study.decisions import Decision, Decisions
+from lanewise.study.fitting import Size, fitting_size
+from lanewise.study.rate import Rate
 from lanewise.study.sampling import generation_sizes
 from lanewise.study.settings import RaceSettings
 
+SIZE = "size"
+"""What the decision on repeats and epochs is called on record."""
 FIRST_RATE = 2.0
 """What the first generation of a race by time is taken to cost, beside its steps as they were timed: drawing,
 evaluation, data and the slower start are in no step, and it is better small than too large."""
 MOST_OVERHEAD = 1000
-"""Lanes; timings scatter, and a wide block may by chance have been timed no slower than a narrow one."""
+"""Lanes; timings scatter, and a wide block may by chance have been timed no slower than a narrow one, or faster."""
+LONG_SECONDS = 0.5
+"""Of a step of a whole block: longer ones are not timed once more."""
 FINISH_SECONDS = 3.0
 """Kept for what follows the last step of a race with a record: test rows, verdict, report and files."""
 NEARLY_ENOUGH = 1.5
 """Times a budget in time that the smallest race may take and is run all the same."""
-SURE = 0.02
-"""Share of the work to be done before the time left is told."""
 
 
 @dataclass
@@ -43,6 +49,7 @@ class Pace:
         timed: asked once, before the first generation of a race by time: (seconds of an epoch of one more lane in a
             block, how many lanes a call costs as much as beside its lanes).
         finish: seconds that follow the last step. sizes: candidates of every generation so far.
+        fitted: whether the race has been made small enough for its budget, so that none is too small any more.
     """
 
     settings: RaceSettings
@@ -56,12 +63,63 @@ class Pace:
     others: int = 0
     finish: float = 0.0
     sizes: list[int] = field(default_factory=list)
+    fitted: bool = False
 
     def __post_init__(self) -> None:
         self.budget = None if self.settings.budget is None else Budget.of(self.settings.budget)
         self._first: tuple[float, float] | None = None
+        self._rate_of_steps = Rate()
 
     # What is decided
+
+    def fit(
+        self,
+        longest: int,
+        least_epochs: Callable[[], int],
+        survivors_of: Callable[[int], Survivors],
+        seconds_of_a_lane_epoch: Callable[[], float],
+    ) -> Size:
+        """How large the race can be: fewer repeats and shorter runs where the budget is enough for no more.
+
+        On record before it takes effect, which is up to the caller.
+
+        Args:
+            longest: epochs of the longest run. least_epochs: the fewest that it may be brought down to.
+            survivors_of: how candidates become fewer, by the epochs of the longest run.
+            seconds_of_a_lane_epoch: as a few steps were timed; asked for by a budget in time only.
+
+        Raises:
+            InputError: the budget is not enough for the smallest race there is.
+        """
+        assert self.budget is not None
+        budget, whole, confirming = self.budget, Size(self.settings.repeats, longest), self._confirming()
+        if name_of(0) in self.decisions.made and SIZE not in self.decisions.made:
+            # Decided by a version that knew one size only.
+            return whole
+
+        def decided() -> Decision:
+            rate: float = 1.0
+            load: Load = lanes_together
+            if budget.timed:
+                # Side by side on all processors; what else a race by time takes is in FIRST_RATE.
+                rate = seconds_of_a_lane_epoch()
+                load = on_workers(Plan(False, False, 1, self.engine.threads, 1), 0.0)
+
+            def cost(size: Size, candidates: int) -> float:
+                epochs = self.epochs * size.epochs / longest
+                estimate = Estimate(load, size.repeats, epochs, survivors_of(size.epochs))
+                return rate * (estimate.generation(candidates) + confirming.cost(estimate, *confirming.least))
+
+            smallest = Size(min(self.step, whole.repeats), least_epochs())
+            before, least = self._spent() + self._finish(), cost(smallest, LEAST_CANDIDATES)
+            if before + least > (NEARLY_ENOUGH if budget.timed else 1.0) * budget.amount:
+                self._too_small(before + least, confirming.least[1], smallest)
+            expected = FIRST_RATE if budget.timed else 1.0
+            found = fitting_size(whole, self.step, smallest.epochs, cost, (budget.amount - before) / expected)
+            return {"repeats": found.repeats, "epochs": found.epochs}
+
+        made = self.decisions.take(SIZE, decided)
+        return Size(made["repeats"], made["epochs"])
 
     def next_size(self) -> int:
         """The candidates of the next generation; 0 if there is none."""
@@ -83,8 +141,8 @@ class Pace:
             # What is refused is refused for good, so by the steps as they were timed.
             at_best = rate / FIRST_RATE if self.budget.timed else rate
             least = self._spent() + self._finish() + least_budget(estimate, at_best, confirming)
-            if least > self.budget.amount:
-                self._too_small(least, confirming.least[1])
+            if least > self.budget.amount and not self.fitted:
+                self._too_small(least, confirming.least[1], Size(self.settings.repeats, round(self.epochs)))
         left = self._left() - reserve(self.budget.amount, estimate, rate, confirming)
         size = size_of_generation(left, estimate, rate, number, self.settings.generations)
         if number:
@@ -93,14 +151,15 @@ class Pace:
         overhead = {"overhead_lanes": round(self._overhead())} if self.budget.timed else {}
         return {"candidates": size} | overhead
 
-    def _too_small(self, least: float, repeats: int) -> None:
-        """Say that the smallest race costs `least`, more than the budget.
+    def _too_small(self, least: float, repeats: int, size: Size) -> None:
+        """Say that the smallest race, of `size`, costs `least`, more than the budget.
 
         Raises:
             InputError: unless it is nearly enough; getting ready takes longer on a busy machine, and is done by now.
         """
         assert self.budget is not None
-        smallest = f"2 candidates in {self.settings.repeats} repeats, confirmed on {repeats} fresh ones"
+        smallest = f"2 candidates in {size.repeats} repeat{'s' * (size.repeats > 1)} of {size.epochs} epoch"
+        smallest += f"{'s' * (size.epochs > 1)}, confirmed on {repeats} fresh ones"
         words = self.budget.words(least)
         if not self.budget.timed or least > NEARLY_ENOUGH * self.budget.amount:
             raise InputError(
@@ -141,28 +200,37 @@ class Pace:
         """Runs of the confirmation, at most."""
         return (self.most_finalists() + self.others) * self.settings.confirm
 
-    def left_in_race(self, live: int, progress: float) -> tuple[float, float | None]:
+    def left_in_race(self, live: int, progress: float, finished: int | None = None) -> tuple[float, float | None]:
         """(share of the race done, seconds left or None where that cannot be told) in the middle of a generation.
 
         Args:
-            live: candidates that are still in. progress: of their run.
+            live: candidates that are still in. progress: of their run. finished: candidates of earlier generations that
+                came to the end, where that is known; those of later ones are confirmed beside them.
         """
         estimate = self._by_time()
         rest = estimate.rest(live, progress)
         done = sum(map(estimate.generation, self.sizes)) - rest
-        to_confirm = self._confirming().cost(estimate, self.most_finalists(), self.settings.confirm)
+        finalists = self.most_finalists()
+        if finished is not None:
+            share = self.survivors[-1][0]
+            drawn = [*self.sizes[-1:], *self._planned()[len(self.sizes) :]]
+            coming = sum(max(1, int(size * share)) for size in drawn)
+            finalists = max(1, min(finalists, finished + coming))
+        to_confirm = self._confirming().cost(estimate, finalists, self.settings.confirm)
         later = sum(map(estimate.generation, self._planned()[len(self.sizes) :])) + to_confirm
-        left = None
+        rate, left = self._rate_of_steps.measured(self._busy(), done), None
         if self.budget is not None and self.budget.timed:
-            least = self._busy() / done * rest if done > 0 else 0.0
-            left = max(self.budget.amount - self.elapsed(), least + self.finish)
-        elif self.budget is not None:
+            left = max(self.budget.amount - self.elapsed(), (rate or 0.0) * rest + self.finish)
+        elif rate is not None and self.budget is not None:
             spent = self.engine.costs.lane_epochs
-            if spent > SURE * self.budget.amount:
-                left = self._busy() * max(0.0, self.budget.amount / spent - 1) + self.finish
-        elif done > SURE * (done + rest + later):
-            left = self._busy() / done * (rest + later) + self.finish
-        return self._share(left), left
+            # By the lanes that the work done so far was of.
+            left = rate * done * max(0.0, self.budget.amount / spent - 1) + self.finish if spent else None
+        elif rate is not None:
+            left = rate * (rest + later) + self.finish
+        worked = done / (done + rest + later)
+        if self.budget is not None and not self.budget.timed:
+            worked = min(1.0, self.engine.costs.lane_epochs / self.budget.amount)
+        return self._share(left, worked), left
 
     def left_in_confirmation(self, finalists: int, repeats: int, progress: float) -> tuple[float, float | None]:
         """(share done, seconds left) where `finalists` are at `progress` of their run in so many repeats."""
@@ -170,12 +238,14 @@ class Pace:
         whole = self._confirming().cost(estimate, finalists, repeats)
         rest = whole * (1 - progress)
         done = sum(map(estimate.generation, self.sizes)) + whole - rest
-        left = self._busy() / done * rest + self.finish if done > 0 else None
-        return self._share(left), left
+        rate = self._rate_of_steps.measured(self._busy(), done)
+        left = None if rate is None else rate * rest + self.finish
+        return self._share(left, done / (done + rest)), left
 
-    def _share(self, left: float | None) -> float:
+    def _share(self, left: float | None, worked: float) -> float:
+        """The share of the time that is over; of the work, `worked`, as long as it is not known what is left."""
         elapsed = self.elapsed()
-        return 0.0 if left is None else elapsed / (elapsed + left)
+        return worked if left is None else elapsed / (elapsed + left)
 
     # What it costs
 
@@ -249,6 +319,11 @@ def name_of(generation: int) -> str:
 def timed_steps(prepared: Prepared) -> tuple[float, float]:
     """(seconds of a step for one more lane in a block, lanes that a call costs beside its lanes), all workers busy."""
     plan = prepared.plan
+    if str(plan) in plan.timings:
+        known = plan.timings[str(plan)] * 1e-6 * plan.workers
+        # A loop was timed as it runs; of a pack whose steps are long, calls are the smaller part.
+        if not plan.packed or known * plan.width > LONG_SECONDS:
+            return known, 0.0
 
     def seconds(width: int) -> float:
         """Of a call with a block of `width` lanes."""
@@ -259,7 +334,7 @@ def timed_steps(prepared: Prepared) -> tuple[float, float]:
         return seconds(plan.width) / (plan.width + OVERHEAD_LANES), OVERHEAD_LANES
     narrow, wide = seconds(plan.least_width), seconds(plan.width)
     lane = max((wide - narrow) / (plan.width - plan.least_width), wide / (plan.width + MOST_OVERHEAD))
-    return lane, max(0.0, narrow / lane - plan.least_width)
+    return lane, min(float(MOST_OVERHEAD), max(0.0, narrow / lane - plan.least_width))
 
 
 def about_rounds(settings: RaceSettings, folds: int | None) -> Iterator[str]:

@@ -1,16 +1,22 @@
 """The race: draw candidates, train them side by side, drop the hopeless, confirm the finalists, give the verdict."""
 
+import contextlib
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any, Unpack
 
 import numpy as np
 from torch import Tensor
 
+from lanewise.data.nested import take
 from lanewise.errors import InputError
 from lanewise.lanes.checkpoint import restore
 from lanewise.lanes.cohort import Cohort, evaluation_points
+from lanewise.lanes.first_steps import SMALL_SECONDS, seconds_by_rows, seconds_of_a_step
+from lanewise.lanes.plan import MOST_COMPILING, Survivors
 from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.plain_data import number
 from lanewise.recipe import Recipe
@@ -23,6 +29,7 @@ from lanewise.study.checkpoint import Snapshot
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
 from lanewise.study.decisions import Decisions
 from lanewise.study.drawing import Drawing
+from lanewise.study.fitting import Size, least_epochs, with_shorter_runs
 from lanewise.study.folder import RunFolder
 from lanewise.study.generation import leave_at_rung, tell, trainable, usable
 from lanewise.study.importance import importance
@@ -45,6 +52,7 @@ from lanewise.study.stage import (
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task
 
+_expected = cache(expected_survivors)
 PILOTS = 8
 """Recipes drawn to find one whose steps can be timed before the first generation of a race by time."""
 
@@ -88,6 +96,7 @@ class Study(Run[Verdict]):
         super().__init__(task, settings, **options)
         self.engine.check_metric(range(settings.repeats + settings.confirm))
         self.space, self.baseline = space, baseline
+        self._asked = space
         # A batch larger than the data is a user's mistake, to be found before anything is written.
         size = space.batch_size
         for rows in size.extremes() if isinstance(size, Variable) else (size,):
@@ -102,20 +111,30 @@ class Study(Run[Verdict]):
         self.verdict: Verdict
         self._rungs = RUNGS if settings.rule != "none" else ()
         epochs = space.epochs.extremes() if isinstance(space.epochs, Variable) else (space.epochs,)
+        self._longest = math.ceil(max(epochs))
+        self.first_steps = self._first_steps
         self.pace = Pace(
             settings,
             self.engine,
             self.elapsed,
             folder.decisions() if folder else Decisions(),
             sum(epochs) / len(epochs),
-            expected_survivors([rung for rung in self._rungs if rung in evaluation_points(max(epochs))], settings.rule),
+            self._survivors(self._longest),
             self._timed,
             task.source.splitter.folds or 1,
             int(baseline is not None),
             FINISH_SECONDS if folder else 0.0,
         )
+        if (budget := self.pace.budget) is not None and budget.timed:
+            costs = self.engine.costs
+            self.engine.allowed = lambda: MOST_COMPILING * budget.amount - costs.compile - costs.trials
         self._phase = ""
         self._done = 0.0
+
+    def _survivors(self, epochs: int) -> Survivors:
+        """How candidates become fewer in runs of so many epochs, which are scored less often if they are short."""
+        points = evaluation_points(epochs)
+        return _expected(tuple(rung for rung in self._rungs if rung in points), self.settings.rule)
 
     def _about(self) -> list[str]:
         held = self.engine.held
@@ -132,7 +151,9 @@ class Study(Run[Verdict]):
     def _train(self) -> Verdict:
         """Run all stages: generations of the race, then the confirmation; from the last checkpoint on, if any."""
         folder, resumed = self.folder, self._resumed(self._restored)
-        if folder and folder.resumes and not folder.write_space(self.space, self.task.names):
+        if resumed is None:
+            self._fit()
+        if folder and folder.resumes and not folder.write_space(self._asked, self.task.names):
             self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
         sampler, stage = resumed or (self._sampler(None), None)
         try:
@@ -154,17 +175,71 @@ class Study(Run[Verdict]):
             sampler.close()
         return self.verdict
 
+    def _fit(self) -> None:
+        """Make the race as small as its budget asks for: fewer repeats, shorter runs; nothing where it has none.
+
+        What is written down in the folder beside that decision stays as the user asked for it.
+        """
+        if self.pace.budget is None or self.pace.fitted:
+            return
+        whole = Size(self.settings.repeats, self._longest)
+        found = self.pace.fit(self._longest, self._least_epochs, self._survivors, self.first_steps)
+        self.pace.fitted = True
+        if not (less := found.instead_of(whole)):
+            return
+        self.observer.note(f"the budget of {self.pace.budget.text} is enough for no more than a small race: {less}")
+        self.settings = self.pace.settings = replace(self.settings, repeats=found.repeats)
+        self.pace.epochs *= found.epochs / self._longest
+        self.pace.survivors = self._survivors(found.epochs)
+        shorter = partial(with_shorter_runs, epochs=found.epochs, longest=self._longest)
+        self.space = shorter(self.space)
+        self.drawing = replace(self.drawing, enqueue=tuple(map(shorter, self.drawing.enqueue)))
+        self.baseline = None if self.baseline is None else shorter(self.baseline)
+
+    def _least_epochs(self) -> int:
+        # Plans that were given are of one length.
+        return self._longest if self._plans is not None else least_epochs(self._drawn(), self._longest, self.engine)
+
+    def _first_steps(self) -> float:
+        """Seconds of an epoch of a lane on one worker, by a few eager steps."""
+        engine, recipe = self.engine, self._drawn()[0]
+        with contextlib.suppress(Exception):
+            feed = engine.feed(recipe, 0)
+            batch = feed.example()
+            model = engine.new_model(0, recipe.width).to(engine.device)
+            passed = seconds_by_rows(self.task, model, take(batch.x, 0), take(batch.y, 0))
+            if passed > SMALL_SECONDS:
+                return passed * feed.steps_per_epoch
+        # Quick ones are timed as lanes run them; what fails is told by its cause.
+        recipe = self._pilot()
+        return seconds_of_a_step(engine.trial(recipe, 0, 1)) * engine.feed(recipe, 0).steps_per_epoch
+
+    def _drawn(self) -> Sequence[Recipe]:
+        return Sampler(self.space, self.settings.seed, None).ask(PILOTS, 0)
+
+    def _pilot(self) -> Recipe:
+        """The first recipe that can be trained of the first that would be drawn.
+
+        It has the structure of most candidates, or of many.
+
+        Raises:
+            InputError: none of them can be.
+        """
+        pilots = [Candidate(number, recipe, 0) for number, recipe in enumerate(self._drawn())]
+        for pilot in pilots:
+            with contextlib.suppress(InputError):
+                return trainable([pilot], self.engine)[0].recipe
+        return trainable(pilots, self.engine)[0].recipe
+
     def _timed(self) -> tuple[float, float]:
         """(seconds of an epoch of one more lane in a block, lanes that a call costs as much as beside its lanes).
 
-        Timed on the first recipes that would be drawn: they hold the structure of most candidates, or of many.
+        Timed on a recipe that can be trained.
         """
-        drawn = Sampler(self.space, self.settings.seed, None).ask(PILOTS, 0)
-        pilots = [Candidate(number, recipe, 0) for number, recipe in enumerate(drawn)]
-        recipe = trainable(pilots, self.engine)[0].recipe
+        recipe = self._pilot()
         seconds = Budget.of(self.settings.budget).amount - self.elapsed()
         prepared = self.engine.prepare(
-            recipe, 0, len(drawn), self.settings.repeats, 0, self.pace.survivors, max(0.0, seconds)
+            recipe, 0, PILOTS, self.settings.repeats, 0, self.pace.survivors, max(0.0, seconds)
         )
         lane, overhead = timed_steps(prepared)
         return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
@@ -192,6 +267,7 @@ class Study(Run[Verdict]):
 
     def _restored(self, tensors: dict[str, Tensor], data: dict[str, Any]) -> tuple[Sampler, Stage]:
         """The sampler and the stage of the race when the checkpoint was written; all else is set as it was then."""
+        self._fit()
         self._restore_costs(data)
         self._done = number("done", data["done"], 0.0, 1.0)
         check_journal(data)
@@ -310,13 +386,18 @@ class Study(Run[Verdict]):
             classes=by_class(stage.cohort, [one.number for one in stage.own].index(found.finalists[0].candidate)),
         )
 
-    def _show(self) -> None:
+    def _time_left(self) -> tuple[float, float | None]:
         assert self._stage is not None
-        cohort, own = self._stage.cohort, len(self._stage.own)
+        cohort = self._stage.cohort
         if self._stage.generation is None:
-            done, left = self.pace.left_in_confirmation(own, self.confirm, cohort.progress)
-        else:
-            done, left = self.pace.left_in_race(len(cohort.live), cohort.progress)
+            return self.pace.left_in_confirmation(
+                len(self._stage.own) - self.pace.others, self.confirm, cohort.progress
+            )
+        before = [one for one in self.candidates if one.generation < self._stage.generation]
+        return self.pace.left_in_race(len(cohort.live), cohort.progress, sum(one.in_race for one in before))
+
+    def _show(self) -> None:
+        done, left = self._time_left()
         # An estimate may turn out too good; what was said to be done stays done.
         self._done = max(self._done, done)
         # In the confirmation those confirmed are in, a baseline among them only as one of the leaders.

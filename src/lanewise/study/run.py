@@ -137,6 +137,10 @@ class Run(ABC, Generic[Found]):
         """Write the traces and the best recipe."""
 
     @abstractmethod
+    def _time_left(self) -> tuple[float, float | None]:
+        """(share done, seconds left or None where that cannot be told); asked before the first step of a stage, too."""
+
+    @abstractmethod
     def _show(self) -> None:
         """Tell the observer how far it has come."""
 
@@ -206,6 +210,8 @@ class Run(ABC, Generic[Found]):
         """
         self._stage = stage
         stage.cohort.keeper = self.keeper
+        # What comes before the steps is no part of what they take.
+        self._time_left()
         for progress in stage.cohort.evaluation_points:
             if progress <= stage.cohort.progress:
                 continue

@@ -17,6 +17,7 @@ from lanewise.study.folder import RunFolder
 from lanewise.study.phase import Phase, Trained, candidates_from, candidates_of, repeats_of
 from lanewise.study.progress import Progress, standings
 from lanewise.study.question import Answer, Ground, Question
+from lanewise.study.rate import Rate
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.stage import Stage, last_scores_of
 from lanewise.task import Task
@@ -65,6 +66,7 @@ class SideBySide(Run[Answer]):
         self.done: list[Trained] = []
         self.answer: Answer
         self._phase: Phase | None = None
+        self._rate = Rate()
         self._expected = self._lane_steps()
 
     def _about(self) -> list[str]:
@@ -161,13 +163,16 @@ class SideBySide(Run[Answer]):
     def _share_done(self) -> float:
         return min(1.0, self.engine.costs.lane_steps / self._expected) if self._expected else 0.0
 
+    def _time_left(self) -> tuple[float, float | None]:
+        costs = self.engine.costs
+        rate = self._rate.measured(self.elapsed() - costs.compile - costs.trials, costs.lane_steps)
+        return self._share_done, None if rate is None else rate * max(0, self._expected - costs.lane_steps)
+
     def _show(self) -> None:
         assert self._stage is not None
         assert self._phase is not None
         phase, own = self._phase, self._stage.own
-        done = self._share_done
-        elapsed = self.elapsed() - self.engine.costs.compile - self.engine.costs.trials
-        left = elapsed * (1 - done) / done if done > 0.02 else None
+        done, left = self._time_left()
         leaders = standings(own, self.kind, [entry.name for entry in phase.entries])
         metric = self.task.objective.metric.name
         title = f"{phase.title}, {len(phase.repeats)} repeats each"
