@@ -10,12 +10,14 @@ from bench import (
     coverage,
     equal_studies,
     fuzz,
+    importance,
     loading,
     many,
     networks,
     peers,
     places,
     races,
+    recordings,
     reestimation,
     rules,
     schedulers,
@@ -36,6 +38,8 @@ BENCHES: dict[str, Callable[[], None]] = {
     "coverage": coverage.main,
     "calibration": calibration.main,
     "equal-studies": equal_studies.main,
+    "recordings": recordings.main,
+    "importance": importance.main,
     "rules": rules.main,
     "places": places.main,
     "coordinates": coordinates.main,
@@ -43,13 +47,17 @@ BENCHES: dict[str, Callable[[], None]] = {
     "fuzz": fuzz.main,
 }
 WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
+    "importance": importance.main,
     "time-to-answer": time_to_answer.main,
     "rules": rules.main,
     "races": races.main,
     "fuzz": fuzz.main,
+    "recordings": recordings.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
-BY_NAME_ONLY = ("races", "coordinates", "coverage", "calibration", "equal-studies", "peers", "fuzz")
+BY_NAME_ONLY = (
+    "races", "recordings", "importance", "coordinates", "coverage", "calibration", "equal-studies", "peers", "fuzz",
+)  # fmt: skip
 """What takes minutes or half an hour, or needs an environment of its own."""
 
 

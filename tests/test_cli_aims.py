@@ -53,7 +53,7 @@ def test_a_race_takes_and_records_them_and_its_winner_is_trained_by_them(data: s
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--metric", "R2"], r"metric = 'R2': must be accuracy, top-5 accuracy, cross entropy, or a function"),
+        (["--metric", "R2"], r"metric = 'R2': must be accuracy, balanced accuracy, F1, AUC, top-5"),
         (["--objective", "regression"], r"objective = 'regression': must be 'classification' for targets of kind"),
         (["--class-weights", "1,2"], r"class_weights = \[1.0, 2.0\]: must be balanced or 3 numbers > 0"),
         (["--class-weights", "1,2,0"], r"must be balanced or 3 numbers > 0"),
@@ -79,4 +79,5 @@ def test_balanced_weights_come_back_from_the_command_as_they_were(data: str) -> 
     assert class_weights_of("balanced") == "balanced"
     words = aim_options(task)
     assert words is not None
-    assert class_weights_of(words[1]) == task.aims["class_weights"]
+    assert words[:2] == ["--metric", "balanced accuracy"]
+    assert class_weights_of(words[3]) == task.aims["class_weights"]

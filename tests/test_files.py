@@ -8,6 +8,7 @@ import pytest
 from lanewise import files
 from lanewise.errors import InputError
 from lanewise.files import check_writable, write_whole
+from lanewise.printable import printable
 
 
 def listing(folder: Path) -> list[str]:
@@ -83,7 +84,7 @@ def test_a_place_that_takes_no_file_is_named(check: object, name: str, because: 
     path = tmp_path / name
     with pytest.raises(InputError) as caught:
         check(path)  # type: ignore[operator]
-    assert str(caught.value).startswith(f"{path}: {because}")
+    assert str(caught.value).startswith(printable(f"{path}: {because}"))
     assert "\n" not in str(caught.value)
     assert listing(tmp_path) == ["a file", "folder"]
 

@@ -18,6 +18,7 @@ LAYERS = (
     ("parts",),
     ("ranges", "coupling", "language", "recipe", "recipe_file", "spaces"),
     ("data",),
+    ("metrics",),
     ("outputs", "objectives"),
     ("models",),
     ("weights",),

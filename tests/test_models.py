@@ -238,7 +238,7 @@ class Gives(nn.Module):
         (lambda x: x[:, 0], r"of shape \[5\]"),
         (lambda x: x[:, :2, None], r"of shape \[5, 2, 1\]"),
         (lambda x: x[:, :2].int(), r"model returns torch\.int32"),
-        (lambda x: (x, x), "model returns a tuple"),
+        (lambda x: (x, x), r"model returns tuple whose \[0\] is torch\.float32 of shape \[5, 4\]"),
         (lambda x: np.zeros((5, 2)), "model returns a ndarray"),
         (lambda x: x @ x, r"model fails on inputs of shape \[5, 4\]: RuntimeError: mat1 and mat2"),
     ],

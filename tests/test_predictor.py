@@ -1,17 +1,21 @@
 """A trained model comes back from its file and predicts what it did."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
 import lanewise as lw
+from lanewise.errors import InputError
 from lanewise.objectives import run_model
 from lanewise.predictor import save_model
 from lanewise.train import train
@@ -101,3 +105,35 @@ def test_what_the_command_saves_is_loaded(tmp_path: Path) -> None:
     factory = lambda: nn.Sequential(nn.Linear(12, 9), nn.BatchNorm1d(9), nn.Linear(9, 4))  # noqa: E731
     predicted = lw.load_model(tmp_path / "m.safetensors", factory)(x).argmax(1)
     assert (predicted == y).double().mean().item() == pytest.approx(printed, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda index: index["inputs"].update(kind=10**9),
+        lambda index: index["inputs"].update(kind=["a", "a"]),
+        lambda index: index["inputs"].update(shapes=[[10**12]]),
+        lambda index: index["inputs"].update(shapes=[[2**20, 2**20]]),
+        lambda index: index["inputs"].update(mean=[[0.0] * 7]),
+        lambda index: index["inputs"].update(std=[[0.0] * 4]),
+        lambda index: index.update(recipe=index["recipe"] + "width: 1000000000\n"),
+        lambda index: index.update(model="mlp:1000000000"),
+        lambda index: index.update(outputs=10**12),
+        lambda index: index.update(targets={"mean": [0.0], "std": "wide"}),
+    ],
+)
+def test_sizes_in_a_header_are_bounded_by_the_file(damage: Callable[[dict[str, Any]], None], tmp_path: Path) -> None:
+    x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    task = lw.Task("mlp:3", (x, (x[:, 0] > 0).long()))
+    path = tmp_path / "model.safetensors"
+    save_model(train(task, lw.Recipe(rule=lw.SGD(lr=0.1), batch_size=8, epochs=1)), path)
+    content = path.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    index = json.loads(header["__metadata__"]["lanewise"])
+    index["model"] = "mlp:3"
+    path.write_bytes(safetensors.torch.save(safetensors.torch.load(content), {"lanewise": json.dumps(index)}))
+    assert lw.load_model(path)(x).shape == (40, 2)
+    damage(index)
+    path.write_bytes(safetensors.torch.save(safetensors.torch.load(content), {"lanewise": json.dumps(index)}))
+    with pytest.raises(InputError, match=r"^model file"):
+        lw.load_model(path)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lanewise.errors import InputError
 from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Staircase, Warmup
+from lanewise.printable import printable
 from lanewise.ranges import choice, integer, log, uniform
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import dump, from_dict, load, read, save, to_dict
@@ -307,6 +308,6 @@ def test_a_file_that_cannot_be_read_is_named(name: str, content: bytes | None, b
         path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         read(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(printable(f"{path}: "))
     assert because in str(caught.value)
     assert "\n" not in str(caught.value)

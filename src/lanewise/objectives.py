@@ -7,95 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lanewise.data.nested import Inputs, mapped, row_count
 from lanewise.data.targets import IGNORED
 from lanewise.errors import InputError, one_line
+from lanewise.metrics import METRICS, Metric
+from lanewise.metrics.rows import cross_entropies, squared_error, token_losses
 from lanewise.outputs import outputs_of, run_model
 from lanewise.parts.mixup import mix, mixed_loss
 from lanewise.parts.smoothing import smoothed_cross_entropy
-
-
-def cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The cross entropy of scores [rows, classes] and a label of each row, [rows]."""
-    # Where rows are packed torch takes its own function apart, by a module that takes half a second to import.
-    return F.log_softmax(outputs, dim=1).gather(1, targets[:, None])[:, 0].neg()
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A score by which recipes are compared.
-
-    Args:
-        name: for people. function: (outputs, targets) -> one score a row [rows], or one for them all (0-d).
-        greater_is_better: the direction. fraction: whether every score is in [0, 1], as accuracy is.
-    """
-
-    name: str
-    function: Callable[[Any, Any], Tensor] = field(repr=False)
-    greater_is_better: bool = True
-    fraction: bool = False
-
-
-def correct(outputs: Tensor, targets: Tensor) -> Tensor:
-    """1 for each row whose largest score is that of the target, else 0."""
-    return (outputs.argmax(-1) == targets).to(outputs.dtype)
-
-
-def correct_in_five(outputs: Tensor, targets: Tensor) -> Tensor:
-    """1 for each row whose target has one of the five largest scores, else 0."""
-    best = outputs.topk(min(5, outputs.shape[-1]), dim=-1).indices
-    return (best == targets.unsqueeze(-1)).any(-1).to(outputs.dtype)
-
-
-def token_accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Of each row, the share of its tokens whose largest score is that of the target."""
-    counted = (targets != IGNORED).to(outputs.dtype)
-    return (correct(outputs, targets) * counted).sum(-1) / counted.sum(-1).clamp(min=1)
-
-
-def token_losses(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Of each row, the mean cross entropy of its tokens, in nats."""
-    counted = targets != IGNORED
-    of_target = F.log_softmax(outputs, -1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return -torch.where(counted, of_target, 0.0).sum(-1) / counted.to(outputs.dtype).sum(-1).clamp(min=1)
-
-
-def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Of each row, the squared error, the mean over its numbers."""
-    return (outputs - targets).square().reshape(len(targets), -1).mean(-1)
-
-
-def absolute_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Of each row, the size of the error, the mean over its numbers."""
-    return (outputs - targets).abs().reshape(len(targets), -1).mean(-1)
-
-
-def explained(outputs: Tensor, targets: Tensor) -> Tensor:
-    """1 minus the squared error; the mean over rows is R^2, because targets have variance 1 in training."""
-    return 1 - squared_error(outputs, targets)
-
-
-METRICS = {
-    "classification": (
-        Metric("accuracy", correct, fraction=True),
-        Metric("top-5 accuracy", correct_in_five, fraction=True),
-        Metric("cross entropy", lambda o, t: cross_entropies(o, t), greater_is_better=False),
-    ),
-    "regression": (
-        Metric("R2", explained),
-        Metric("squared error", squared_error, greater_is_better=False),
-        Metric("absolute error", absolute_error, greater_is_better=False),
-    ),
-    "next token": (
-        Metric("token accuracy", token_accuracy, fraction=True),
-        Metric("cross entropy", token_losses, greater_is_better=False),
-    ),
-}
-"""The metrics known by name for each kind of objective, the default first."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +73,10 @@ class Objective:
         return mixed_loss(plain, outputs_of(model, mixed), targets, partners, weight)
 
     def scores(self, model: nn.Module, inputs: Inputs, targets: Any) -> tuple[Tensor, Tensor]:
-        """(losses, metric) of a batch, one a row, or one for all [1]; the metric turned so that greater is better."""
+        """(losses, metric) of a batch, one a row, or one for all [1]; the metric turned so that greater is better.
+
+        Of a metric of sets the components of each row, [rows, ...], see `Metric.of_set`; they are not turned.
+        """
         outputs = self.fitted(outputs_of(model, inputs), targets)
         return self.shaped(self.row_losses(outputs, targets), self.metric.function(outputs, targets))
 
@@ -161,7 +86,8 @@ class Objective:
 
     def shaped(self, losses: Tensor, metric: Tensor) -> tuple[Tensor, Tensor]:
         """(losses, metric) as `scores` gives them."""
-        metric = self.turned(metric.to(losses.dtype))
+        metric = metric.to(losses.dtype)
+        metric = metric if self.metric.of_set else self.turned(metric)
         return (losses, metric) if self.by_row else (losses.mean().reshape(1), metric.mean().reshape(1))
 
     def turned(self, score: Any) -> Any:

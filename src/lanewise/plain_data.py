@@ -115,7 +115,7 @@ def whole(name: str, value: Any, low: float = -math.inf, high: float = math.inf)
 
 def number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
     """`value` if it is a number in [low, high], or NaN where both are infinite."""
-    if type(value) not in (int, float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} = {value!r}: must be a number")
     if not low <= value <= high and not (math.isnan(value) and low == -math.inf):
         raise ValueError(f"{name} = {value}: must be in [{low}, {high}]")

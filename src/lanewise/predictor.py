@@ -1,7 +1,9 @@
 """A trained model as one file: weights as safetensors, with all that its predictions need in the header."""
 
 import json
+import math
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,13 +17,14 @@ from torch import Tensor, nn
 
 from lanewise import models
 from lanewise.data import Standardise, TargetScale, new_rows
-from lanewise.data.nested import Inputs, leaves, mapped, rebuilt
+from lanewise.data.nested import Inputs, leaves, mapped, rebuilt, shapes
 from lanewise.data.schema import TableSchema, texts
 from lanewise.errors import InputError, one_line
 from lanewise.files import write_whole
 from lanewise.lanes.adapt import adapted
 from lanewise.outputs import LABELS, outputs_of
 from lanewise.parts.reals import has_mean, real_type
+from lanewise.plain_data import several, whole
 from lanewise.recipe_file import dump
 from lanewise.recipe_file import load as load_recipe
 from lanewise.train import Trained
@@ -30,6 +33,8 @@ from lanewise.weights import restore, stored
 FORMAT = "1"
 INDEX = "lanewise"
 """The key of the header under which everything but the weights stands, as JSON."""
+MOST_NUMBERS = 2**31
+"""In one row of inputs."""
 
 
 class Predictor:
@@ -100,7 +105,11 @@ class Predictor:
             # What a model computes its own loss from is no part of new rows.
             scale = Standardise(*({n: v for n, v in part.items() if n != LABELS} for part in (scale.mean, scale.std)))
         tensors = mapped(lambda leaf: leaf if isinstance(leaf, Tensor) else torch.from_numpy(np.asarray(leaf)), x)
-        outputs = outputs_of(self.model, scale.apply(tensors, real_type(next(self.model.parameters()).dtype)))
+        scaled = scale.apply(tensors, real_type(next(self.model.parameters()).dtype))
+        try:
+            outputs = outputs_of(self.model, scaled)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise InputError(f"predict: the model fails on inputs {shapes(tensors)}: {one_line(error)}") from error
         if self.target_scale is None:
             return outputs
         if not len(outputs):
@@ -179,25 +188,29 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        size = sum(tensor.numel() for tensor in weights.values())
         index = json.loads(header[INDEX])
         recipe, _ = load_recipe(index["recipe"], where)
+        if recipe.width is not None:
+            whole("width", recipe.width, 1, size)
         inputs, targets = index["inputs"], index["targets"]
         rest = dict(index.get("model_state", {}))
-        weight_seed = int(rest.pop("seed", 0))
-        shapes = zip(inputs["shapes"], inputs["types"], strict=True)
-        example = rebuilt(like(inputs["kind"]), [torch.zeros(2, *s, dtype=getattr(torch, t)) for s, t in shapes])
-        scale = Standardise(*(statistics(example, inputs[name]) for name in ("mean", "std")))
+        weight_seed = whole("seed", rest.pop("seed", 0), 0, 2**64 - 1)
+        example = example_of(inputs)
+        scale = scale_of(example, inputs)
         classes = None if index.get("classes") is None else texts(index["classes"])
         schema = None if index.get("table") is None else TableSchema.from_dict(index["table"])
         if schema is not None and len(schema.features) != leaves(example)[0].shape[-1]:
             raise ValueError(f"{len(schema.features)} features of columns for inputs {inputs['shapes']}")
-        model = factory_of(where, model, index, example)
-        of_targets = [torch.tensor((targets or {}).get(name, 0.0), dtype=torch.float64) for name in ("mean", "std")]
+        model = factory_of(where, model, index, example, size)
+        target_scale = None if targets is None else TargetScale(*scales(targets["mean"], targets["std"]))
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"{where}: no such file") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, safetensors.SafetensorError) as error:
+    except MemoryError:
+        raise InputError(f"{where}: is damaged: it asks for more memory than there is") from None
+    except Exception as error:  # What a damaged header makes of the code that reads it cannot be foreseen.
         raise InputError(f"{where}: is none that lanewise train --save wrote ({one_line(error)})") from error
     # What a model draws when it is made, and keeps in no tensor of its state, it draws as it did for training.
     with models.seeded(weight_seed):
@@ -208,11 +221,17 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
         restore(models.converted(changed, max(kinds, key=lambda kind: kind.itemsize)), weights, rest)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where}: its weights do not fit the model: {one_line(error)}") from error
-    return Predictor(changed, scale, TargetScale(*of_targets) if targets else None, classes, schema)
+    return Predictor(changed, scale, target_scale, classes, schema)
 
 
-def factory_of(where: str, model: Any, index: Mapping[str, Any], example: Inputs) -> Callable[..., nn.Module]:
-    """The function that makes the model: the one given, that of the name given, or that of a built-in on record."""
+def factory_of(
+    where: str, model: Any, index: Mapping[str, Any], example: Inputs, size: int
+) -> Callable[..., nn.Module]:
+    """The function that makes the model: the one given, that of the name given, or that of a built-in on record.
+
+    Args:
+        size: numbers in the file's tensors: no layer can be wider.
+    """
     if model is not None and not isinstance(model, str):
         made: Callable[..., nn.Module] = model
         return made
@@ -221,7 +240,11 @@ def factory_of(where: str, model: Any, index: Mapping[str, Any], example: Inputs
         raise InputError(
             f"{where}: its model is your own; give the function that makes it, or its name: module:factory"
         )
-    return models.build(str(name), tuple(leaves(example)[0].shape[1:]), int(index.get("outputs", 1)))
+    if model is None:
+        for digits in re.findall(r"\d+", str(name)):
+            whole("width", int(digits), 0, size)
+    outputs = whole("outputs", index.get("outputs", 1), 1, size)
+    return models.build(str(name), tuple(leaves(example)[0].shape[1:]), outputs)
 
 
 def kind_of(nested: Inputs) -> Any:
@@ -229,14 +252,28 @@ def kind_of(nested: Inputs) -> Any:
     return list(nested) if isinstance(nested, dict) else len(nested) if isinstance(nested, tuple) else "one"
 
 
-def like(kind: Any) -> Any:
-    """Something that is nested as `kind_of` says."""
-    return dict.fromkeys(kind, torch.empty(0)) if isinstance(kind, list) else one_or_several(kind)
+def example_of(inputs: Mapping[str, Any]) -> Inputs:
+    """Two rows of inputs of the shapes and types on record, nested as `kind_of` says; they take no memory.
 
-
-def one_or_several(kind: Any) -> Any:
-    """A tensor, or as many of them as `kind` says."""
-    return torch.empty(0) if kind == "one" else (torch.empty(0),) * int(kind)
+    Raises:
+        TypeError, ValueError: there can be no such inputs.
+    """
+    kind, sized, types = inputs["kind"], several("shapes", inputs["shapes"]), several("types", inputs["types"])
+    names = len(kind) if isinstance(kind, list) else 1 if kind == "one" else whole("kind", kind, 0)
+    if not len(sized) == len(types) == names:
+        raise ValueError(f"kind = {kind!r}: must be of {len(sized)} inputs")
+    made = []
+    for shape, name in zip(sized, types, strict=True):
+        sizes = [whole("shape", length, 0, MOST_NUMBERS) for length in several("shape", shape)]
+        dtype = getattr(torch, str(name), None)
+        if math.prod(sizes) > MOST_NUMBERS or not isinstance(dtype, torch.dtype):
+            raise ValueError(
+                f"input of {name!r} {sizes}: must be of a type of torch, and at most {MOST_NUMBERS} numbers"
+            )
+        made.append(torch.zeros((), dtype=dtype).expand(2, *sizes))
+    if isinstance(kind, list):
+        return dict(zip(texts(kind), made, strict=True))
+    return made[0] if kind == "one" else tuple(made)
 
 
 def plain(nested: Any) -> list[Any]:
@@ -245,6 +282,23 @@ def plain(nested: Any) -> list[Any]:
     return [None if part is None else part.tolist() for part in parts]
 
 
-def statistics(example: Inputs, values: list[Any]) -> Any:
-    """What `plain` made lists of."""
-    return rebuilt(example, [None if value is None else torch.tensor(value, dtype=torch.float64) for value in values])
+def scale_of(example: Inputs, inputs: Mapping[str, Any]) -> Standardise:
+    """What `plain` made lists of; `TypeError` or `ValueError` where it does not fit the inputs."""
+    parts = leaves(example)
+    means, stds = (several(name, inputs[name], len(parts)) for name in ("mean", "std"))
+    pairs = [
+        (None, None) if mean is None and std is None else scales(mean, std)
+        for mean, std in zip(means, stds, strict=True)
+    ]
+    for leaf, (mean, _) in zip(parts, pairs, strict=True):
+        if mean is not None and mean.expand(leaf.shape[1:]).shape != leaf.shape[1:]:
+            raise ValueError(f"mean: has shape {list(mean.shape)} for inputs {list(leaf.shape[1:])}")
+    return Standardise(*(rebuilt(example, [pair[which] for pair in pairs]) for which in (0, 1)))
+
+
+def scales(mean: Any, std: Any) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation as tensors; `ValueError` where they can be none."""
+    found = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
+    if found[0].shape != found[1].shape or not all(one.isfinite().all() for one in found) or not (found[1] > 0).all():
+        raise ValueError("mean and std: must be finite numbers of one shape, and the std above 0")
+    return found

@@ -15,10 +15,9 @@ from lanewise.data.measured import input_notes
 from lanewise.data.nested import Inputs, Targets, leaves, mapped, shapes
 from lanewise.data.standardise import as_given, is_tokens
 from lanewise.errors import InputError, one_line
+from lanewise.metrics import METRICS, Metric, find_metric, for_classes, is_known, metric_names
 from lanewise.objectives import (
-    METRICS,
     Classification,
-    Metric,
     NextToken,
     Objective,
     Regression,
@@ -32,6 +31,8 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "regression": Regression,
     "next token": NextToken,
 }
+BALANCED = "balanced accuracy"
+"""The default metric where the classes are weighed to count alike."""
 OF_TARGET = {"class": "classification", "number": "regression", "tokens": "next token"}
 """The objective for each kind of targets."""
 
@@ -50,8 +51,9 @@ class Task:
             is (inputs, targets), or the inputs where there are no targets. A model that returns a dict, tuple or
             dataclass gives its `logits`, or the first tensor in it; data without targets whose inputs include `labels`
             is trained for the `loss` that the model returns.
-        metric: what recipes are compared by: a name of `lanewise.objectives.METRICS`, a name among those that your
-            objective returns, or a function (outputs, targets) -> one score a row, or one for the batch.
+        metric: what recipes are compared by: a name of `lanewise.metrics.METRICS`, a name among those that your
+            objective returns, or a function (outputs, targets) -> one score a row, or one for the batch. By default
+            the first for the objective; with `class_weights="balanced"` it is balanced accuracy.
         greater_is_better: the direction of a metric of your own; by default it is, but for a loss.
         class_weights: weight of each class in the loss, or `balanced`: rows / (classes * rows of the class).
 
@@ -143,7 +145,12 @@ class Task:
                 f"objective = {name!r}: must be {', '.join(map(repr, kinds)) or 'a function'} for targets of kind "
                 f"{self.source.target!r}, or a function objective(model, batch)"
             )
-        objective = OBJECTIVES[name](metric=chosen_metric(name, metric, greater))
+        if metric is None and isinstance(class_weights, str) and class_weights == "balanced":
+            metric = BALANCED
+        names = self.source.class_names or [str(label) for label in range(self.source.classes or 0)]
+        chosen = for_classes(chosen_metric(name, metric, greater), names)
+        check_metric_of(chosen, self.source)
+        objective = OBJECTIVES[name](metric=chosen)
         if class_weights is not None:
             weights = weights_of(class_weights, self.source, name)
             return replace(objective, weights=weights)  # type: ignore[call-arg]
@@ -162,7 +169,7 @@ class Task:
         """What is trained for and compared, as plain data."""
         objective, metric = self.objective, self.objective.metric
         # What the user wrote, as objective or as metric, and no record can name.
-        own = metric.function if metric not in METRICS.get(objective.name, ()) else None
+        own = None if is_known(metric) else metric.function
         function = getattr(objective, "function", own)
         return {
             "objective": objective.name,
@@ -221,7 +228,7 @@ class Task:
         metric, objective = self.objective.metric, self.objective
         try:
             score = metric.function(objective.fitted(outputs, targets), targets)
-            shape = list(score.shape)
+            shape = list(score.shape)[: 1 if metric.of_set else None]
         except Exception as error:
             raise InputError(
                 f"metric {metric.name!r} fails on outputs {list(outputs.shape)}: {one_line(error)}"
@@ -268,17 +275,27 @@ def with_features(source: Source) -> Source:
 
 def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:
     """The metric called `metric`, or one made of the user's function."""
-    known = METRICS[objective]
     if metric is None:
-        return known[0]
+        return METRICS[objective][0]
     if callable(metric):
         return Metric(getattr(metric, "__name__", "metric"), metric, True if greater is None else greater)
-    found = [one for one in known if one.name == metric]
-    if not found:
-        raise InputError(f"metric = {metric!r}: must be {', '.join(one.name for one in known)}, or a function")
-    if greater is not None and greater != found[0].greater_is_better:
-        raise InputError(f"greater_is_better = {greater}: must be {found[0].greater_is_better} for {metric}")
-    return found[0]
+    if not isinstance(metric, str):
+        raise InputError(
+            f"metric: is a {type(metric).__name__}; must be {', '.join(metric_names(objective))}, or a function"
+        )
+    found = find_metric(objective, metric)
+    if greater is not None and greater != found.greater_is_better:
+        raise InputError(f"greater_is_better = {greater}: must be {found.greater_is_better} for {metric}")
+    return found
+
+
+def check_metric_of(metric: Metric, source: Source) -> None:
+    """Raise `InputError` where a single target of the data leaves `metric` without a value."""
+    if not metric.of_data or metric.check is None:
+        return
+    for y in (source.y, source.y_test):
+        if isinstance(y, Tensor) and (why := metric.check(y.numpy())):
+            raise InputError(f"metric = {metric.name!r}: {why}; must be another metric, such as MAE")
 
 
 def weights_of(given: Any, source: Source, objective: str) -> tuple[float, ...]:

@@ -31,7 +31,7 @@ from lanewise.lanes.feedback import Plateaus
 from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
 from lanewise.lanes.precision import autocast, check_precision, widen_outputs
 from lanewise.lanes.reestimation import PASSED_BATCHES, rows_to_take
-from lanewise.lanes.scoring import evaluated_parts
+from lanewise.lanes.scoring import contributions, evaluated_parts
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.stopping import patience_of
 from lanewise.lanes.streams import stream_seed
@@ -308,7 +308,7 @@ def mean_scores(
     test: bool = False,
     size: int = EVALUATED_ROWS,
 ) -> tuple[float, float]:
-    """(mean loss, mean metric) of `model` on `rows` of the pool, or of the test data, in parts of about `size`.
+    """(mean loss, metric) of `model` on `rows` of the pool, or of the test data, in parts of about `size`.
 
     The metric is turned so that greater is better: plateaus are told these, as in a lane.
     """
@@ -322,4 +322,5 @@ def mean_scores(
         found.append([score.double().cpu().numpy() for score in scores])
     model.train(was_training)
     losses, metrics = (np.concatenate(column) for column in zip(*found, strict=True))
+    metrics = contributions(task.objective.metric, feed.repeat, rows, test, losses, metrics)
     return float(losses.mean()), float(metrics.mean())

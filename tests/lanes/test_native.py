@@ -230,16 +230,16 @@ def test_a_library_is_not_found_by_a_process_that_uses_other_instructions(
     assert (Uncompiled(STEP, examples).place == before) == (capability == now)
 
 
-def test_a_library_is_not_found_where_inductor_is_told_another_width_of_vectors(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_library_is_not_found_where_inductor_is_told_another_width_of_vectors() -> None:
     from torch._inductor import config
 
     state, given = inputs()
     examples = [*state, *(each[0] for each in given)]
     before = Uncompiled(STEP, examples).place
-    monkeypatch.setattr(config.cpp, "simdlen", 128)
-    assert Uncompiled(STEP, examples).place != before
+    # Not by monkeypatch, which would leave the setting hidden for all tests to come.
+    with config.patch({"cpp.simdlen": 128}):
+        assert Uncompiled(STEP, examples).place != before
+    assert Uncompiled(STEP, examples).place == before
 
 
 def test_inductor_takes_vectors_to_the_end_of_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:

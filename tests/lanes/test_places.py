@@ -152,15 +152,15 @@ class Power(nn.Module):
         return (x * x + 0.1) ** 1.3
 
 
-ACTIVATIONS: dict[str, nn.Module] = {
-    "sigmoid": nn.Sigmoid(), "gelu": nn.GELU(), "gelu by tanh": nn.GELU("tanh"), "silu": nn.SiLU(),
-    "silu in place": nn.SiLU(inplace=True), "softplus": nn.Softplus(), "elu": nn.ELU(),
-    "elu in place": nn.ELU(inplace=True), "selu": nn.SELU(), "celu": nn.CELU(), "mish": nn.Mish(), "tanh": nn.Tanh(),
-    "log sigmoid": nn.LogSigmoid(), "hardswish": nn.Hardswish(), "softmax": nn.Softmax(1), "prelu": nn.PReLU(),
-    "glu": Gated(), "power": Power(),
+ACTIVATIONS: dict[str, Any] = {
+    "sigmoid": nn.Sigmoid, "gelu": nn.GELU, "gelu by tanh": lambda: nn.GELU("tanh"), "silu": nn.SiLU,
+    "silu in place": lambda: nn.SiLU(inplace=True), "softplus": nn.Softplus, "elu": nn.ELU,
+    "elu in place": lambda: nn.ELU(inplace=True), "selu": nn.SELU, "celu": nn.CELU, "mish": nn.Mish, "tanh": nn.Tanh,
+    "log sigmoid": nn.LogSigmoid, "hardswish": nn.Hardswish, "softmax": lambda: nn.Softmax(1), "prelu": nn.PReLU,
+    "glu": Gated, "power": Power,
 }  # fmt: skip
 MODELS: dict[str, Any] = {
-    **{name: lambda one=one: perceptron(one) for name, one in ACTIVATIONS.items()},
+    **{name: lambda make=make: perceptron(make()) for name, make in ACTIVATIONS.items()},
     "recurrent": Recurrent,
     "attention": Attention,
     "turned": Turned,

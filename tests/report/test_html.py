@@ -188,10 +188,12 @@ def test_a_finalist_that_diverged_in_the_confirmation(study: Study) -> None:
 def test_headline(study: Study, low: float, words: str) -> None:
     winner, other, *_ = study.verdict.finalists
     pair = (replace(winner, candidate=7), replace(other, difference=Interval(0.01, low, 0.02, 2)))
-    ahead = replace(study.verdict, finalists=pair, difference=Interval(0.01, -0.01, 0.03, 2))
+    ahead = replace(study.verdict, finalists=pair, difference=Interval(0.01, -0.01, 0.03, 2), references={})
     assert sections.headline(ahead) == words
     behind = replace(ahead, difference=Interval(-0.01, -0.03, 0.01, 2))
     assert sections.headline(behind).startswith("Candidate 7 wins on validation data, but is behind on test data")
+    beaten = replace(ahead, references={"majority class": 0.0, "linear model": 1.0})
+    assert sections.headline(beaten).startswith("Candidate 7 wins, but does not beat a linear model")
 
 
 def test_curves_end_where_a_repeat_diverged() -> None:

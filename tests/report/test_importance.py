@@ -31,6 +31,7 @@ def test_one_bar_for_each_setting_the_first_on_top() -> None:
         Importance("lr", 0.7, True, 40), Importance("l2<b>", 0.2, True, 40), Importance("dropout", 0.1, False, 12)
     )
     assert "What mattered" in page
+    assert "It misses much: in 100 simulated races of 48 candidates" in page
     assert "lr and l2&lt;b&gt; mattered" in page
     (bars,) = drawn[0].variants[""]["data"]
     assert bars["x"] == [10.0, 20.0, 70.0]

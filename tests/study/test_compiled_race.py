@@ -25,7 +25,7 @@ SPACE = Recipe(
     batch_size=16,
     epochs=2,
 )
-SETTINGS = RaceSettings(candidates=8, repeats=1, generations=2, finalists=2, confirm=2, seed=1)
+SETTINGS = RaceSettings(candidates=8, repeats=1, generations=2, finalists=2, confirm=2, seed=1, rule="halving")
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="no C++ compiler")
 
 
@@ -62,7 +62,9 @@ def study(folder: RunFolder | None, observer: Observer) -> Study:
 
 @pytest.mark.slow
 @needs_compiler
-def test_a_race_compiles_once_and_so_does_one_that_goes_on(tmp_path: Path) -> None:
+def test_a_race_compiles_once_and_so_does_one_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a folder where no library is.
+    monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path / "cache"))
     # Survivors closed up after two rungs, cool-downs, lanes that stop early, evaluation, a second generation.
     stopped = Counts("confirming")
     begun = study(RunFolder(tmp_path / "run"), stopped)

@@ -257,7 +257,7 @@ def test_nothing_is_chosen_by_the_test_rows() -> None:
     wrong = study(data=(*rows(), -x, y.flip(0))).run()
     data, other = without_times(right), without_times(wrong)
     assert data["test"]["mean"] > other["test"]["mean"] + 0.2
-    for name in ("test", "difference"):
+    for name in ("test", "difference", "references", "classes"):
         del data[name], other[name]
     assert data == other
 

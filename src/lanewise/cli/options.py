@@ -60,12 +60,13 @@ class TaskOptions:
     time: Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")] = None
     folds: Annotated[int | None, typer.Option(help="K folds: every K repeats validate on all rows once.")] = None
     standardise: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--standardise/--no-standardise",
-            help="Bring inputs that are measurements to mean 0 and standard deviation 1, by the training rows.",
+            help="Bring inputs that are measurements to mean 0 and standard deviation 1, by the training rows: done "
+            "unless you say --no-standardise.",
         ),
-    ] = True
+    ] = None
     model: Annotated[
         str | None,
         typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),
@@ -77,8 +78,9 @@ class TaskOptions:
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What recipes are compared by: accuracy, top-5 accuracy or cross entropy; R2, squared error or "
-            "absolute error; token accuracy or cross entropy."
+            help="What recipes are compared by. Classes: accuracy, balanced accuracy (the default with --class-weights "
+            "balanced), F1 (macro), AUC, top-5 accuracy, log loss. Numbers: R2, RMSE, MAE, squared error, MAPE, "
+            "'quantile 0.9'. Tokens: token accuracy, cross entropy."
         ),
     ] = None
     class_weights: Annotated[
@@ -95,11 +97,12 @@ class TaskOptions:
                 raise InputError(
                     f"{where}: names no {name} (a recipe file names no code to import); give it with --{name}"
                 )
-        names = ("target", "split", "groups", "time", "folds", "standardise", "encoding")
+        names = ("target", "split", "groups", "time", "folds", "encoding")
         source = load(
             recorded["data"] if self.data is None else self.data,
             drop=self.drop or (),
             drop_missing_target=bool(self.drop_missing_target),
+            standardise=self.standardise is not False,
             **{name: getattr(self, name) for name in names},
         )
         if source.schema is not None:

@@ -83,8 +83,6 @@ def restore(cohort: Cohort, tensors: dict[str, Tensor], data: dict[str, Any]) ->
     if sorted(set(cohort.live)) != sorted(cohort.live):
         raise ValueError(f"live = {cohort.live}: must be different candidates")
     cohort.progress = number("progress", data["progress"], 0.0, 1.0)
-    if cohort.progress not in (0.0, *cohort.evaluation_points):
-        raise ValueError(f"progress = {cohort.progress}: must be where lanes are evaluated")
 
     def lane(candidate: Any, repeat: Any) -> tuple[int, int]:
         if type(repeat) is not int or repeat not in cohort.repeats:

@@ -22,7 +22,7 @@ from lanewise.lanes.numbers import cooled, tabulate_recipe
 from lanewise.lanes.pack import Block, Pack, advance
 from lanewise.lanes.plan import Survivors, synchronise
 from lanewise.lanes.reestimation import reestimated, rows_to_take
-from lanewise.lanes.scoring import Found, evaluated_lane_rows, merged, scored
+from lanewise.lanes.scoring import Found, contributions, evaluated_lane_rows, merged, scored
 from lanewise.lanes.stopping import Lanes, Stopping, patience_of, resting
 from lanewise.recipe import Recipe
 
@@ -485,7 +485,9 @@ class Cohort:
             taken = rows_to_take(epochs, len(pack.feed.repeat.split.train), len(evaluation_points(epochs)))
             taken = RUNG_ROWS if anew else taken
             blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks, taken)
-        return scored(prepared, pack.feed, blocks, rows, group.lane_rows, test)
+        losses, scores = scored(prepared, pack.feed, blocks, rows, group.lane_rows, test)
+        of_set = partial(contributions, prepared.step.objective.metric, pack.feed.repeat, rows, test)
+        return losses, {candidate: of_set(losses[candidate], scores[candidate]) for candidate in losses}
 
 
 def _standing(pack: Pack, states: list[list[Tensor]] | None = None) -> list[Lanes]:

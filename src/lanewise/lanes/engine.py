@@ -4,7 +4,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,7 @@ from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
 from lanewise.lanes import library_cache
 from lanewise.lanes.batch import batch_leaves
-from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step
+from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step, split_of
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import (
     NARROWEST_PACK,
@@ -33,6 +33,8 @@ from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, s
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.verdict import Verdict
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
+from lanewise.metrics import PREDICTED
+from lanewise.objectives import Objective
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe import Recipe
 from lanewise.task import Task
@@ -179,11 +181,36 @@ class Engine:
             self._step(recipe, feed)
             self._checked.add(key)
 
+    def check_metric(self, repeats: Iterable[int]) -> None:
+        """Raise `InputError` if the metric has no value for the test rows, or for the validation rows of a repeat."""
+        metric, held = self.task.objective.metric, self.held
+        if metric.check is None or metric.of_data or held.pool_y is None or held.test_y is None:
+            return
+        sets = {"test rows": held.test_y}
+        sets |= {
+            f"validation rows of repeat {index}": held.pool_y[split_of(held, self.seed, index).valid]
+            for index in repeats
+        }
+        for name, y in sets.items():
+            if why := metric.check(y.numpy()):
+                raise InputError(
+                    f"metric = {metric.name!r}: has no value for the {name}: {why}; must be another metric, or the data"
+                    " split in another way"
+                )
+
     def idle_numbers(self, recipe: Recipe) -> list[str]:
         """Numbers of `recipe` that no layer of the model reads."""
         return self._step(recipe, self.feed(recipe, 0)).idle_numbers
 
-    def _step(self, recipe: Recipe, feed: Feed) -> LaneStep:
+    def predicting(self, prepared: Prepared, recipe: Recipe, index: int) -> Prepared:
+        """`prepared`, but the score of a row is the number of the class that it is taken for; lane after lane."""
+        objective = replace(self.task.objective, metric=PREDICTED)
+        step = self._step(recipe, self.feed(recipe, index), objective)
+        step.initial_state(self.new_model(index, recipe.width))
+        program = lane_after_lane(evaluate_program(step, packed=False), step.state_size)
+        return replace(prepared, step=step, evaluate=program)
+
+    def _step(self, recipe: Recipe, feed: Feed, objective: Objective | None = None) -> LaneStep:
         chunk = feed.example()
         model, batch = self.new_model(feed.repeat.index, recipe.width), (take(chunk.x, 0), take(chunk.y, 0))
 
@@ -193,7 +220,7 @@ class Engine:
         step = LaneStep(
             model,
             recipe,
-            self.task.objective,
+            objective or self.task.objective,
             *batch,
             self.precision,
             new=new,

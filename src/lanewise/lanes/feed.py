@@ -12,11 +12,12 @@ from torch import Tensor
 
 from lanewise.data import Held, Split, Standardise, TargetScale, sample
 from lanewise.data.items import Batch, joined
-from lanewise.data.nested import Inputs, Targets, leaves, mapped
+from lanewise.data.nested import Inputs, Targets, leaves, mapped, take
 from lanewise.errors import InputError
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.channels_last import channels_last
 from lanewise.lanes.streams import stream, stream_seed
+from lanewise.metrics import Unit
 from lanewise.parts.part import Variable
 from lanewise.recipe import Recipe
 
@@ -45,7 +46,7 @@ class Repeat:
     @classmethod
     def draw(cls, held: Held, study_seed: int, index: int) -> "Repeat":
         """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
-        rows = held.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
+        rows = split_of(held, study_seed, index)
         return cls(index, study_seed, held, rows, *scales(held, rows.train))
 
     def rows(self, index: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
@@ -66,6 +67,18 @@ class Repeat:
         if self.target_scale is not None and y is not None:
             y = self.target_scale.apply(y, dtype)
         return moved, None if y is None else y.to(device)
+
+    def targets(self, rows: Tensor, test: bool = False) -> Targets:
+        """The targets of `rows` of the pool, or of the test rows, as they are stored."""
+        held = self.held
+        y, everything = (held.test_y, held.test) if test else (held.pool_y, held.pool)
+        return everything.take(rows)[1] if y is None else take(y, rows)
+
+    @property
+    def unit(self) -> Unit | None:
+        """The unit that numeric targets are trained on, or None."""
+        scale = self.target_scale
+        return None if scale is None else Unit(scale.mean.numpy(), scale.std.numpy())
 
     @property
     def weight_seed(self) -> int:
@@ -108,6 +121,11 @@ class Chunk:
         """The same with the channels of images, and of draws for them, innermost in memory."""
         y = None if self.y is None else mapped(channels_last, self.y)
         return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
+
+
+def split_of(held: Held, study_seed: int, index: int) -> Split:
+    """Which rows train and which validate in the repeat `index` of a study."""
+    return held.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
 
 
 def scales(held: Held, rows: Tensor) -> tuple[Standardise, TargetScale | None]:

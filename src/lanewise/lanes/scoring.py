@@ -10,10 +10,11 @@ from torch import Tensor
 
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.engine import Prepared
-from lanewise.lanes.feed import Feed
+from lanewise.lanes.feed import Feed, Repeat
 from lanewise.lanes.pack import grouped, padded
 from lanewise.lanes.plan import EAGER_WIDTH, NARROWEST_PACK
 from lanewise.lanes.stopping import Lanes
+from lanewise.metrics import Metric
 from lanewise.models import seeded
 
 USUAL_LANES = 16
@@ -102,6 +103,22 @@ def scored(
             whole = torch.cat([part[which] for part in piece], dim=1).numpy()
             found[which].update({c: whole[lane] for lane, c in enumerate(block.candidates)})
     return found
+
+
+def contributions(
+    metric: Metric, repeat: Repeat, rows: Tensor, test: bool, losses: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+    """The metric of a set of rows as the contributions of its rows, turned so that greater is better, float64 [rows].
+
+    Args:
+        rows: of the pool, or of the test rows. losses: one a row. scores: as `Objective.scores` gives them.
+    """
+    if metric.of_set is None:
+        return scores
+    if metric.fraction and not np.isfinite(losses).all():
+        # What a diverged lane puts out may be right by chance, and every row counts for the others.
+        return np.zeros(len(rows))
+    return metric.contributions(scores, repeat.targets(rows, test), repeat.unit)
 
 
 def evaluated_parts(rows: Tensor, size: int, by_row: bool) -> tuple[Tensor, ...]:

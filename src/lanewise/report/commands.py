@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import fields
 
-from lanewise.objectives import METRICS
+from lanewise.metrics import METRICS
 from lanewise.spaces import SPACES
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, with_overrides

@@ -35,6 +35,8 @@ def render(study: Study) -> str:
         sections.opening(study),
         sections.winner(study),
         sections.sureness(study, drawn),
+        sections.simple_models(study),
+        sections.of_classes(study),
         sections.course(study, found, drawn),
         sections.timed_numbers(study, drawn),
         sections.leaderboard(study, found),

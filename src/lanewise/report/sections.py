@@ -32,7 +32,7 @@ from lanewise.report.words import (
 )
 from lanewise.study.race import Study
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
-from lanewise.study.wording import means_words
+from lanewise.study.wording import REFERENCES, listed, means_words, unbeaten
 
 SHORT_TABLE = 15
 """Rows of the leaderboard that are shown at first; `page.css` hides the rest."""
@@ -42,11 +42,18 @@ def headline(verdict: Verdict) -> str:
     """Who won and how sure that is, in one line."""
     winner, same = verdict.finalists[0].candidate, len(verdict.indistinguishable)
     if len(verdict.finalists) == 1:
-        return f"Candidate {winner} is the only finalist"
+        return f"Candidate {winner} is the only finalist{_beaten(verdict)}"
     # The winner is chosen by validation data alone; where test data say otherwise, so does the headline.
     behind = verdict.difference is not None and verdict.difference.mean < 0
     won = f"Candidate {winner} wins{' on validation data, but is behind on test data' if behind else ''}"
+    won += _beaten(verdict)
     return f"{won}; {counted(same, 'other finalist')} {'is' if same == 1 else 'are'} too close to call" if same else won
+
+
+def _beaten(verdict: Verdict) -> str:
+    """That simple models are as good as the winner, where they are."""
+    names = [REFERENCES.get(name, name) for name in unbeaten(verdict.test.mean, verdict.references, verdict.kind)]
+    return f", but does not beat {listed(names, 'or')}" if names else ""
 
 
 def opening(study: Study) -> str:
@@ -142,6 +149,50 @@ def _finalist(one: Finalist, verdict: Verdict, dot: str, score: str) -> list[Cel
         *words[1:],
         recipe,
     ]
+
+
+def simple_models(study: Study) -> str:
+    """The winner beside simple models, on the same test rows."""
+    verdict = study.verdict
+    if not verdict.references:
+        return section("Beside simple models", *map(quiet, verdict.reference_notes))
+    known = {"the winner": verdict.test.mean, **verdict.references}
+    words = verdict.kind.interval_words(list(known.values()))
+    rows = [
+        ("winner" if at == 0 else "", [Cell(name), Cell(word, score)])
+        for at, ((name, score), word) in enumerate(zip(known.items(), words, strict=True))
+    ]
+    return section(
+        "Beside simple models",
+        table([("model", False), (f"test {verdict.metric}", True)], rows),
+        *map(quiet, verdict.reference_notes),
+        intro="The same metric on the same test examples; the simple models learn from the same training examples.",
+    )
+
+
+def of_classes(study: Study) -> str:
+    """How the winner does on each class."""
+    classes = study.verdict.classes
+
+    def share(value: float | None) -> Cell:
+        return Cell(NOTHING if value is None else f"{value:.1%}", "" if value is None else value)
+
+    heads = [("class", False), ("test examples", True), ("precision", True), ("recall", True), ("F1", True)]
+    rows = [
+        ("", [Cell(one.name), Cell(f"{one.rows:,}", one.rows), share(one.precision), share(one.recall), share(one.f1)])
+        for one in classes
+    ]
+    if not rows:
+        return ""
+    return section(
+        "The winner on each class",
+        table(heads, rows, name="classes", sortable=True),
+        more_button("classes", len(rows), "classes") if len(rows) > SHORT_TABLE else "",
+        quiet(
+            "Means over the new training runs, on the test examples. Precision: of the examples taken for the class, "
+            "the share that is of it. Recall: of the examples of the class, the share that was found."
+        ),
+    )
 
 
 def course(study: Study, found: Sequence[Outcome], drawn: list[Figure]) -> str:

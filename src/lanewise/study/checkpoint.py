@@ -78,6 +78,10 @@ class Checkpoints:
             else:
                 note(f"{path.name}: damaged, it does not match its checksum; going back to the one before")
 
+    def newest(self, note: Callable[[str], None]) -> Snapshot | None:
+        """The newest checkpoint that is whole, or None where there is none; `note` is told of each damaged one."""
+        return next((snapshot for _, snapshot in self.whole(note)), None)
+
     def remove(self) -> None:
         """Remove all checkpoints and their folder, the oldest first."""
         for path in reversed(self.paths()):

@@ -23,6 +23,7 @@ from lanewise.recipe import Recipe
 from lanewise.recipe_file import save
 from lanewise.study import identity, record
 from lanewise.study.budget import Budget
+from lanewise.study.by_class import by_class
 from lanewise.study.candidate import Candidate
 from lanewise.study.checkpoint import Snapshot
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
@@ -31,10 +32,11 @@ from lanewise.study.drawing import Drawing
 from lanewise.study.fitting import Size, least_epochs, with_shorter_runs
 from lanewise.study.folder import RunFolder
 from lanewise.study.generation import leave_at_rung, tell, trainable, usable
-from lanewise.study.importance import import_ahead, importance
+from lanewise.study.importance import importance
 from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
 from lanewise.study.progress import Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
+from lanewise.study.references import references_of
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
@@ -92,6 +94,7 @@ class Study(Run[Verdict]):
         self.drawing = drawing or Drawing()
         self.drawing.check(space, settings.seed, settings.candidates)
         super().__init__(task, settings, **options)
+        self.engine.check_metric(range(settings.repeats + settings.confirm))
         self.space, self.baseline = space, baseline
         self._asked = space
         # A batch larger than the data is a user's mistake, to be found before anything is written.
@@ -165,7 +168,9 @@ class Study(Run[Verdict]):
                 stage = self._finalists()
             found_best = self._confirm(stage)
             trials = sampler.study.get_trials(deepcopy=False)
-            self.verdict = replace(found_best, importance=importance(trials, self.settings.seed))
+            generations = [candidate.generation for candidate in self.candidates]
+            mattered = importance(trials, self.settings.seed, generations)
+            self.verdict = replace(found_best, importance=mattered)
         finally:
             sampler.close()
         return self.verdict
@@ -322,7 +327,6 @@ class Study(Run[Verdict]):
     def _race(self, stage: Stage, sampler: Sampler) -> None:
         """Train a generation to the end; at each rung some leave, and at the end the sampler is told of all."""
         cohort, rule, rungs = stage.cohort, self.settings.rule, stage.cohort.rungs
-        import_ahead()
         for progress in self._evaluations(stage):
             assert stage.last is not None
             # A candidate that diverged in one repeat has no mean, so its lanes give up their places in all.
@@ -370,9 +374,17 @@ class Study(Run[Verdict]):
             pass
         drawn = len(self.candidates)
         baseline = None if self.baseline is None else drawn
+        simple = references_of(self.engine, list(stage.cohort.repeats))
         found = reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)
         lost, recipes = sum(bool(c.diverged) for c in self.candidates), {str(c.recipe) for c in self.candidates}
-        return replace(found, diverged=lost, duplicates=drawn - len(recipes))
+        return replace(
+            found,
+            diverged=lost,
+            duplicates=drawn - len(recipes),
+            references=dict(simple.scores),
+            reference_notes=simple.notes,
+            classes=by_class(stage.cohort, [one.number for one in stage.own].index(found.finalists[0].candidate)),
+        )
 
     def _time_left(self) -> tuple[float, float | None]:
         assert self._stage is not None

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from lanewise.objectives import Metric
+from lanewise.metrics import Metric
 from lanewise.study.rounding import beside, exponential, fixed
 
 SIGNIFICANT, SIGNIFICANT_DIFFERENCE = 4, 3

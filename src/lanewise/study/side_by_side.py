@@ -64,6 +64,7 @@ class SideBySide(Run[Answer]):
         super().__init__(task, settings, **options)
         self.question = question
         self.repeats = repeats_of(task.source, settings.repeats, question.place)
+        self.engine.check_metric(self.repeats)
         self._notes = question.prepare(self.engine, self.repeats)
         self.done: list[Trained] = []
         self.answer: Answer

@@ -10,6 +10,7 @@ from lanewise.printable import printable
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import from_dict, to_dict
 from lanewise.study import wording
+from lanewise.study.by_class import OfClass
 from lanewise.study.comparison import Settling
 from lanewise.study.importance import Importance
 from lanewise.study.score_kind import ScoreKind, plain_numbers
@@ -106,6 +107,8 @@ class Verdict:
         importance: of the settings in this race, most first; none where there were too few candidates to say.
         baseline: the recipe that the user gave, or None. diverged: of the candidates drawn, how many diverged in the
             race. duplicates: how many were drawn before. heavy_tails: a sentence where few test rows decide the score.
+        references: name -> the metric of a simple model on the test rows. reference_notes: a sentence each on what was
+            left out or cut short there. classes: how the winner does on each class of the test rows, if there are any.
     """
 
     finalists: tuple[Finalist, ...]
@@ -122,6 +125,9 @@ class Verdict:
     diverged: int = 0
     duplicates: int = 0
     heavy_tails: str | None = None
+    references: dict[str, float] = field(default_factory=dict)
+    reference_notes: tuple[str, ...] = ()
+    classes: tuple[OfClass, ...] = ()
 
     def __str__(self) -> str:
         return printable("\n".join(self.sentences()))
@@ -179,6 +185,9 @@ class Verdict:
             "diverged": self.diverged,
             "duplicates": self.duplicates,
             "heavy_tails": self.heavy_tails,
+            "references": self.references,
+            "reference_notes": list(self.reference_notes),
+            "classes": [asdict(one) for one in self.classes],
             "lane_steps": self.lane_steps,
             "seconds": self.seconds,
             "engine": self.engine,
@@ -213,7 +222,9 @@ class Verdict:
             counts = {name: data.get(name, 0) for name in ("diverged", "duplicates")}
             return cls(
                 finalists, test, difference, **rest, kind=kind, baseline=known, importance=mattered, **counts,
-                heavy_tails=data.get("heavy_tails"),
+                heavy_tails=data.get("heavy_tails"), references=dict(data.get("references", {})),
+                reference_notes=tuple(data.get("reference_notes", ())),
+                classes=tuple(OfClass(**one) for one in data.get("classes", ())),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a verdict: {one_line(error)}") from None
@@ -222,7 +233,8 @@ class Verdict:
         """The verdict in words."""
         lines = [*self._on_winner(), *self._on_course()]
         if len(self.finalists) == 1:
-            return [*lines, "No other recipe came as far as the confirmation, so there was nothing to compare it with."]
+            lines.append("No other recipe came as far as the confirmation, so there was nothing to compare it with.")
+            return [*lines, *self._on_references()]
         second = self.finalists[1]
         other = f"the runner-up (candidate {second.candidate})"
         lines += [self._on_test_rows("its", other, "the runner-up", self.difference), *self._on_finalists()]
@@ -231,7 +243,8 @@ class Verdict:
         if self.indistinguishable and (advice := self.indistinguishable[0].settling):
             pair = (self.finalists[0].candidate, self.indistinguishable[0].candidate)
             lines.append(settling_words(advice, *pair))
-        return [*lines, *self._on_baseline(), *self._on_diverged(), *self._on_far_out()]
+        lines += [*self._on_baseline(), *self._on_references()]
+        return [*lines, *self._on_diverged(), *self._on_far_out()]
 
     def _on_winner(self) -> list[str]:
         """Who won, and how well it does."""
@@ -240,13 +253,17 @@ class Verdict:
         line = (
             f"Candidate {winner.candidate} of {self.candidates} won: {self.metric} "
             f"{wording.score_words(self.test, self.kind)} on test examples it never saw, from {runs} new training runs"
-            f"{direction}."
+            f"{wording.unbeaten_words(self.test.mean, self.references, self.kind)}{direction}."
         )
         if self.heavy_tails:
             line += f" {self.heavy_tails}"
         if winner.zeros:
             line += f" {winner.zeros:.1%} of its penalised weights are exactly zero."
         return [line]
+
+    def _on_references(self) -> list[str]:
+        """What simple models score on the same test rows."""
+        return [*wording.references_words(self.references, self.kind), *self.reference_notes]
 
     def _on_course(self) -> list[str]:
         """How many of the candidates counted for nothing."""

@@ -4,7 +4,7 @@ A difference is always that of the winner, or the best, minus the other: above z
 less of the metric is. Prose, tables, figures and JSON all give it with that sign.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -48,8 +48,7 @@ def score_words(score: Interval, kind: ScoreKind) -> str:
     >>> score_words(Interval(0.97777, 0.9712, 0.98444, 3), ScoreKind())
     '97.8% (95% CI 97.1% to 98.4%)'
     """
-    words = kind.interval_words([score.mean, score.low, score.high])
-    mean, low, high = (MINUS + word[1:] if word.startswith("-") else word for word in words)
+    mean, low, high = printed(kind.interval_words([score.mean, score.low, score.high]))
     return f"{mean} (95% CI {low} to {high})"
 
 
@@ -131,13 +130,13 @@ def counted_runs(repeats: int) -> str:
     return "1 more training run of each" if repeats == 1 else f"{repeats:,} more training runs of each"
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], last: str = "and") -> str:
     """`a`, `a and b`, `a, b and c`.
 
     >>> listed(["a"]), listed(["a", "b", "c"])
     ('a', 'a, b and c')
     """
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
 def candidates_named(numbers: Sequence[int]) -> str:
@@ -173,3 +172,49 @@ def far_out(scores: np.ndarray) -> bool:
         return False
     kept = middle_of(sound)
     return not kept[0] - np.ptp(kept) <= sound.mean() <= kept[-1] + np.ptp(kept)
+
+
+REFERENCES = {
+    "majority class": "always guessing the majority class",
+    "majority token": "always guessing the most frequent token",
+    "mean": "always guessing the mean",
+    "median": "always guessing the median",
+    "quantile": "always guessing the quantile",
+    "linear model": "a linear model",
+}
+"""Simple models by name, in a sentence."""
+
+
+def references_words(references: Mapping[str, float], kind: ScoreKind) -> list[str]:
+    """What simple models score, in a sentence; none where there are none.
+
+    >>> references_words({"majority class": 0.343, "linear model": 0.52}, FRACTION)
+    ['For reference, on the same test examples: always guessing the majority class 34.3%, a linear model 52.0%.']
+    """
+    words = printed(kind.interval_words(list(references.values())))
+    told = [f"{REFERENCES.get(name, name)} {word}" for name, word in zip(references, words, strict=True)]
+    return [f"For reference, on the same test examples: {', '.join(told)}."] if told else []
+
+
+def unbeaten(score: float, references: Mapping[str, float], kind: ScoreKind) -> dict[str, float]:
+    """Those of the `references` that a `score` is not better than."""
+    return {name: one for name, one in references.items() if not kind.turned(score) > kind.turned(one)}
+
+
+def unbeaten_words(score: float, references: Mapping[str, float], kind: ScoreKind) -> str:
+    """Which simple models a `score` does not beat, as the end of a sentence; nothing where it beats all.
+
+    >>> unbeaten_words(0.112, {"majority class": 0.343, "linear model": 0.1}, FRACTION)
+    ', but does not beat always guessing the majority class (34.3%)'
+    """
+    ahead = unbeaten(score, references, kind)
+    if not ahead:
+        return ""
+    words = printed(kind.interval_words(list(ahead.values())))
+    told = [f"{REFERENCES.get(name, name)} ({word})" for name, word in zip(ahead, words, strict=True)]
+    return f", but does not beat {listed(told, 'or')}"
+
+
+def printed(numbers: Sequence[str]) -> list[str]:
+    """Numbers with the minus that printers use."""
+    return [MINUS + number[1:] if number.startswith("-") else number for number in numbers]

@@ -64,14 +64,19 @@ def cut(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: flo
     >>> cut(scores, np.array([0.2, 0.5]), np.arange(8), 0.6).tolist()  # 8 (0.6 - 0.2) / 0.8
     [0, 1, 2, 3]
     """
-    early = np.flatnonzero(progress <= CUT_SHARE * compute)
-    at = early[-1] if len(early) else 0
+    at = cut_rung(progress, compute)
     if len(scores) - 1 < at:
         return np.sort(live)
     if len(scores) - 1 > at:
         return best(scores, live, len(live))
     left = compute * scores.shape[1] - spent(scores, progress, live)
     return best(scores, live, affordable(len(live), progress[at : at + 1], left, np.ones(1)))
+
+
+def cut_rung(progress: np.ndarray, compute: float) -> int:
+    """The last rung that takes no more than `CUT_SHARE` of the budget, or the first."""
+    early = np.flatnonzero(progress <= CUT_SHARE * compute)
+    return int(early[-1]) if len(early) else 0
 
 
 def hyperband(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: float) -> np.ndarray:
