@@ -105,6 +105,6 @@ def test_in_python_it_is_said_of_arguments() -> None:
     ):  # fmt: skip
         assert words in str(caught.value)
     assert "--" not in str(caught.value)
+    recipes = {"slow": Recipe(rule=SGD(lr=0.1)), "fast": Recipe(rule=SGD(lr=0.3))}
     with pytest.raises(InputError, match=r"repeats = 1: .*; seed = -1: .*; threads = 0: "):
-        recipes = {"slow": Recipe(rule=SGD(lr=0.1)), "fast": Recipe(rule=SGD(lr=0.3))}
         lw.compare(lw.Task("mlp:8", "digits"), recipes, repeats=1, seed=-1, threads=0)
