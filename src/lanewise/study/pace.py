@@ -243,7 +243,9 @@ class Pace:
         rest = whole * (1 - progress)
         done = sum(map(estimate.generation, self.sizes)) + whole - rest
         rate = self._rate_of_steps.measured(self._busy(), done)
-        left = None if rate is None else rate * rest + self.finish
+        # At the end nothing is left to be measured.
+        known = rate is not None or not rest
+        left = (rate or 0.0) * rest + self.finish if known else None
         return self._share(left, done / (done + rest)), left
 
     def _share(self, left: float | None, worked: float) -> float:
