@@ -294,10 +294,10 @@ def stop(*_: object) -> None:
     raise SlowError
 
 
-def tried(kind: str, number: int, seed: int, material: Material) -> str:
-    """How input `number` of `kind` ended: `read`, `refused`, `slow`, or what is wrong."""
+def tried(kind: str, number: int, seed: int, material: Material, seconds: int = 0) -> str:
+    """How input `number` of `kind` ended: `read`, `refused`, `slow` after `seconds` (0: never), or what is wrong."""
     random = Random(f"{seed} {kind} {number}")
-    signal.alarm(SECONDS)
+    signal.alarm(seconds)
     try:
         with quiet(), contextlib.redirect_stderr(io.StringIO()):
             KINDS[kind][0](material, random)
@@ -335,7 +335,7 @@ def main(options: list[str] | None = None) -> None:
             ends: Counter[str] = Counter()
             first: dict[str, int] = {}
             for number in range(count):
-                end = tried(kind, number, asked.seed, material)
+                end = tried(kind, number, asked.seed, material, SECONDS)
                 ends[end] += 1
                 first.setdefault(end, number)
             fine = {end: ends.pop(end, 0) for end in ("read", "refused", "slow")}
