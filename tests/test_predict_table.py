@@ -117,7 +117,7 @@ def without(*names: str) -> dict[str, list[Any]]:
     [
         ("nope.csv", "data nope.csv: no such file"),
         (__file__, "a file of unknown kind; must be a table"),
-        (without("size", "built"), "has no columns 'size', 'built'; must have all that were trained on: colour"),
+        (without("size", "built"), "has no columns 'size', 'built'; it has .*; must have all .* trained on: colour"),
         (without("size"), "has no column 'size'"),
         (NEW | {"size": ["1.5", "x"]}, "'size' has '1.5', 'x': must be as in training .number, decimal comma"),
         (NEW | {"size": [float("inf"), 1.0]}, "'size' has 1 infinite values"),
@@ -125,6 +125,8 @@ def without(*names: str) -> dict[str, list[Any]]:
         (NEW | {"built": [1, 2]}, "'built' is int64: must hold dates, as in training"),
         (NEW | {"built": ["11.03.2020", "x"], "sold": ["maybe", "true"]}, "2 columns .*'built' has.*'sold' has 'm"),
         (NEW | {"size": [1.0]}, "cannot be read as columns"),
+        (NEW | {"size": 1.0}, "size = 1.0: must be a list, one value for each row"),
+        ([{"colour": "red"}], "x is a list: must be an array of numbers, or a table: a path"),
     ],
 )  # fmt: skip
 def test_rows_that_are_none_of_these_are_refused(given: Any, match: str, predictor: Predictor) -> None:

@@ -104,7 +104,7 @@ class Predictor:
         if isinstance(x, Mapping) and isinstance(scale.mean, dict) and LABELS not in x:
             # What a model computes its own loss from is no part of new rows.
             scale = Standardise(*({n: v for n, v in part.items() if n != LABELS} for part in (scale.mean, scale.std)))
-        tensors = mapped(lambda leaf: leaf if isinstance(leaf, Tensor) else torch.from_numpy(np.asarray(leaf)), x)
+        tensors = mapped(self._tensor, x)
         scaled = scale.apply(tensors, real_type(next(self.model.parameters()).dtype))
         try:
             outputs = outputs_of(self.model, scaled)
@@ -115,6 +115,16 @@ class Predictor:
         if not len(outputs):
             return outputs.reshape(0, *self.target_scale.mean.shape)
         return self.target_scale.invert(outputs.reshape(len(outputs), *self.target_scale.mean.shape))
+
+    def _tensor(self, x: Any) -> Tensor:
+        """One array of the inputs."""
+        if isinstance(x, Tensor):
+            return x
+        try:
+            return torch.from_numpy(np.asarray(x))
+        except (TypeError, ValueError) as error:
+            also = "" if self.schema is None else ", or a table: a path, a DataFrame or a dict of columns"
+            raise InputError(f"predict: x is a {type(x).__name__}: must be an array of numbers{also}") from error
 
     def labels(self, x: Any) -> list[str]:
         """The name of the likeliest class of every row of `x`, or its number in words where classes have no names.

@@ -226,8 +226,8 @@ def test_listed_targets_that_the_items_do_not_have_are_not_believed():
 @pytest.mark.parametrize(
     ("listed", "note"),
     [
-        ([0, 1] * 24 + [2, 1], "1 of the targets that the dataset lists are not those of its items"),
-        ([1, 0] * 25, "50 of the targets that the dataset lists are not"),
+        ([0, 1] * 24 + [2, 1], "1 of the targets that the dataset lists differ from those of its items"),
+        ([1, 0] * 25, "50 of the targets that the dataset lists differ"),
         ([0, 1], "the dataset lists 2 targets and has 50 rows"),
         (np.array([0, 1] * 30), "the dataset lists 60 targets and has 50 rows"),
         (torch.tensor([0, 1] * 25), None),

@@ -85,10 +85,38 @@ def test_columns_of_a_frame_are_named_as_those_of_a_file() -> None:
         (frame(), {"target": "prize"}, "no column 'prize'; it has size.*did you mean 'price'"),
         (frame(), {"target": "price", "size": 9}, "only folders of pictures"),
         (frame().assign(size=[[1]] * ROWS), {"target": "price"}, "column 'size' is list"),
-        (frame().assign(size=[1, "x"] * 20), {"target": "price"}, "cannot be given to Arrow .*column size"),
+        (
+            frame().assign(size=[1, "x"] * 20),
+            {"target": "price"},
+            "column .size. holds values of several types .int, str.",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_frame_is_said_on_one_line(given: object, how: dict[str, object], match: str) -> None:
     with pytest.raises(InputError, match=match) as caught:
         data.load(given, **how)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_columns_without_names_are_called_by_their_numbers() -> None:
+    given = pandas.DataFrame(np.arange(60.0).reshape(20, 3))
+    given[3] = [0, 1] * 10
+    assert data.load(given, target=3, drop=[0]).feature_names == ("1", "2")  # type: ignore[arg-type,list-item]
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        (pandas.DataFrame([[1, 2, 3]] * 4, columns=["a", "a", "y"]), r"^data DataFrame: has two columns 'a'"),
+        (pandas.DataFrame({"a": [1, "two"] * 4, "y": [0, 1] * 4}), r"'a' holds values of several types \(int, str\)"),
+        (pandas.DataFrame({"a": [1.0], "y": [0]}).iloc[0], "is a Series: must be a DataFrame"),
+    ],
+)
+def test_frames_that_are_no_table_are_named_on_one_line(given: object, match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        data.load(given, target="y")
+
+
+def test_a_frame_of_text_without_its_target_is_pointed_to_the_way_of_tables() -> None:
+    with pytest.raises(InputError, match="x is a DataFrame with columns that are no numbers: give one DataFrame"):
+        data.load((pandas.DataFrame({"a": ["r", "g"] * 4}), [0, 1] * 4))

@@ -140,7 +140,7 @@ def test_a_length_that_is_not_true_is_not_believed(told, workers):
     part = {"valid": Counting(8, 100), "test": Counting(4, 200)}
     source = data.load({"train": loader_of(Unshared(30, told), workers), **part})
     assert len(source) == 38
-    assert source.notes == (f"data train: its length is {told} and 30 rows come: these count",)
+    assert source.notes == (f"data train: len() says {told} rows, and 30 were read: 30 are used",)
 
 
 @pytest.mark.parametrize(

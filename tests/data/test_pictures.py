@@ -281,7 +281,8 @@ def test_folders_beside_the_parts_are_left_out_with_a_count(tmp_path):
     folder(tmp_path / "unlabelled", classes=(".", "more"), count=2)
     picture(tmp_path / "train" / "loose.png")
     notes = "\n".join(data.load(tmp_path).notes)
-    assert "left out: 4 pictures of the folder 'unlabelled'" in notes
+    told = "4 pictures in folders beside the parts, which must be called train, valid or test (unlabelled)"
+    assert f"left out: {told}" in notes
     assert "left out: 1 pictures that are in no folder of a class (loose.png)" in notes
 
 
@@ -336,3 +337,26 @@ def test_further_frames_are_left_out_with_a_count(tmp_path):
     assert source.notes == (
         f"data {tmp_path}: left out: 6 frames or pages of 2 pictures, of which the first one is read",
     )
+
+
+@pytest.mark.parametrize("names", [("training_set", "test_set"), ("Train-images", "Test-images"), ("traindata", "dev")])
+def test_parts_whose_names_say_that_they_are_data(tmp_path, names):
+    for name in names:
+        folder(tmp_path / name)
+    source = data.load(tmp_path)
+    assert source.class_names == ("cat", "dog")
+    assert len(source) + (0 if source.x_test is None else len(source.x_test)) == 24
+
+
+def test_classes_that_hold_the_same_folders_are_told(tmp_path):
+    for name in ("A", "B"):
+        folder(tmp_path / name)
+    assert "are taken for classes, though all hold the same folders (cat, dog)" in data.load(tmp_path).notes[0]
+
+
+def test_pictures_that_lose_depth_are_counted(tmp_path):
+    folder(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / name / "deep.ppm").write_bytes(b"P6 5 4 65535\n" + bytes(range(120)))
+    note = "2 of 14 pictures have channels of 16 bits, of which Pillow reads 8"
+    assert any(note in told for told in data.load(tmp_path, size=4).notes)

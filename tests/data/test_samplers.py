@@ -185,7 +185,7 @@ def test_weights_of_validation_rows_are_not_followed_and_a_note_says_so():
     notes = "\n".join(source.notes)
     for text in (
         "20 rows of weight 0",
-        "draws 99 rows an epoch of 40",
+        "draws 99 of 40 rows an epoch",
         "valid: its sampler's weights are not followed",
     ):
         assert text in notes
@@ -258,3 +258,22 @@ def test_the_global_generators_are_left_alone():
     data.load(DataLoader(Rows(), sampler=Balanced(ROWS)))
     data.load(DataLoader(Rows(), sampler=Fixed(ORDER)))
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_rows_of_one_tensor_in_two_parts_are_refused_and_parts_of_it_are_not():
+    x, y = torch.randn(40, 2), torch.arange(40) // 2 % 2
+
+    def part(first, last, step=1):
+        return TensorDataset(x[first:last:step], y[first:last:step])
+
+    assert len(data.load({"train": part(0, 20), "valid": part(20, 30), "test": part(30, 40)})) == 30
+    assert len(data.load({"train": part(0, 40, 2), "test": part(1, 40, 2)})) == 20
+    for other in (part(19, 40), part(0, 40, 2), Subset(part(10, 40), range(5))):
+        with pytest.raises(InputError, match="rows are rows of train too: must share none"):
+            data.load({"train": part(0, 20), "test": other})
+
+
+def test_rows_counted_from_the_end_are_the_same_rows():
+    rows = Rows()
+    with pytest.raises(InputError, match="data test: 1 of its 1 rows are rows of train too"):
+        data.load({"train": Subset(rows, range(len(rows))), "test": Subset(rows, [-1])})

@@ -259,3 +259,10 @@ def test_other_nesting_than_measured_is_refused():
     ):
         with pytest.raises(InputError, match=r"x (is|has shape) "):
             data.Standardise.fit(measured).apply(given)
+
+
+def test_several_inputs_that_are_all_standardised_are_told():
+    x = {"ids": np.arange(6, dtype=np.int16), "age": np.arange(6.0)}
+    assert data.load((x, [0, 1] * 3)).notes == ("data arrays: standardised: x['ids'], x['age']",)
+    pixels = np.arange(24).reshape(6, 1, 2, 2)
+    assert "four axes are taken for images and standardised" in data.load((pixels, [0, 1] * 3)).notes[0]

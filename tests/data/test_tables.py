@@ -164,7 +164,7 @@ WIDE = "a,y\n" + "".join(f"name{row // 2},{row % 2}\n" for row in range(2 * MOST
         (
             ROWS,
             {},
-            r"which column is to be learnt\? Say target_column=... or --target; it has age, town, member",
+            r"which column is to be learnt\? Say target='...' or --target ...; it has age, town, member",
         ),
         (ROWS, {"target": "clas"}, "no column 'clas'; it has age, town"),
         (ROWS, {"target": "class", "drop": ["x"]}, "no column 'x'"),
@@ -184,7 +184,7 @@ WIDE = "a,y\n" + "".join(f"name{row // 2},{row % 2}\n" for row in range(2 * MOST
         ("a,y\n1,2.5\n2,2.5\n", {"target": "y"}, "is the same number in every row"),
         ("y\n1\n2\n", {"target": "y"}, "has no column to learn from"),
         ("a,y\n,1\n,2\n", {"target": "y"}, "all columns are empty"),
-        ("a,y\ninf,1\n2,2\n", {"target": "y"}, "x has 1 NaN or infinite values, first in row 0"),
+        ("a,y\ninf,1\n2,2\n", {"target": "y"}, "has 1 infinite values, first in row 0"),
         (
             WIDE,
             {"target": "y"},

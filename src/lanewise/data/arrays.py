@@ -58,6 +58,11 @@ def torch_of(where: str, value: Any) -> torch.Tensor:
     except (ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{where} is ragged: all rows must have the same shape ({one_line(error)})") from error
     if array.dtype.kind == "O":
+        if type(value).__module__.partition(".")[0] == "pandas":
+            raise InputError(
+                f"{where} is a {type(value).__name__} with columns that are no numbers: give one DataFrame that holds"
+                " the target too, as load(frame, target='...')"
+            )
         raise InputError(f"{where} holds Python objects (ragged rows, mixed types): must be one dense array of numbers")
     if array.dtype.kind in "UST":
         raise InputError(f"{where} holds text: must be numbers; for labels, {NUMBER_THEM}")

@@ -158,7 +158,7 @@ def encoded_by(
                 continue
         elif wrong := np.isinf(column.values).sum():
             first = int(np.isinf(column.values).argmax())
-            problems[column.name] = f"of x has {wrong} NaN or infinite values, first in row {first}: all must be finite"
+            problems[column.name] = f"has {wrong} infinite values, first in row {first}: all must be finite"
             continue
         elif column.exact is not None:
             notes.append(

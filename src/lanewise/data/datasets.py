@@ -326,13 +326,13 @@ def told_otherwise(rows: Rows, known: torch.Tensor, read: torch.Tensor) -> list[
     """A note if the targets that a dataset lists are not those of its items."""
     where = f"data {getattr(rows, 'name', '')}:"
     if len(known) != len(read):
-        return [f"{where} the dataset lists {len(known)} targets and has {len(read)} rows: those of its items count"]
+        told = f"the dataset lists {len(known)} targets and has {len(read)} rows"
+        return [f"{where} {told}: the targets of its items are used"]
     if known.shape != read.shape:
         return []
     different = int((known.to(read.dtype) != read).reshape(len(read), -1).any(1).sum())
-    return [f"{where} {different} of the targets that the dataset lists are not those of its items, which count"] * (
-        different > 0
-    )
+    told = f"{different} of the targets that the dataset lists differ from those of its items, which are used"
+    return [f"{where} {told}"] if different else []
 
 
 def is_trusted(dataset: Any) -> bool:

@@ -171,7 +171,7 @@ class IterableRows:
         except Exception:
             return count
         if told != count:
-            self.notes += (f"data {self.name}: its length is {told} and {count} rows come: these count",)
+            self.notes += (f"data {self.name}: len() says {told} rows, and {count} were read: {count} are used",)
         return count
 
     def _check_shares(self) -> None:

@@ -125,6 +125,12 @@ def load(
             targets than rows; NaN or infinity; labels that are not 0..K-1; test data of another shape or type, or with
             labels not in the training data; splits that contradict each other.
     """
+    if is_frame(source):
+        # pandas calls columns without names 0, 1, 2, ...
+        target, target_column = heading_of(target), heading_of(target_column)
+        drop, categories = (
+            given if isinstance(given, str) else [heading_of(one) for one in given] for given in (drop, categories)
+        )
     named = {role: given for role, given in (("groups", groups), ("time", time)) if isinstance(given, str)}
     kind: Target | None = target if target in TARGETS else None  # type: ignore[assignment]
     if target is not None and kind is None:
@@ -156,6 +162,11 @@ def load(
         return found
     before = found.asked
     return replace(found, asked=None if before is None or asked is None else {**before, **asked})
+
+
+def heading_of(given: Any) -> Any:
+    """A whole number as the heading that it is in a table."""
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
 
 
 def told_again(**given: Any) -> dict[str, Any] | None:

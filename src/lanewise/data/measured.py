@@ -77,7 +77,7 @@ def wish_of(wanted: Any, name: Any) -> Wanted:
 def input_notes(
     where: str, x: Inputs, wanted: Any = None, features: Sequence[str] | None = None, sampled: bool = False
 ) -> tuple[str, ...]:
-    """One line on which inputs are standardised and which are not, or none where all are.
+    """One line on which inputs are standardised and which are not, or none where it is a single one that is.
 
     Args:
         x: all rows; or, `sampled`, a few of those that are read from elsewhere, which show types and no more.
@@ -111,8 +111,10 @@ def input_notes(
                 scaled.append(f"the other features of {name}")
             else:
                 scaled.append(name)
-    if not left:
+    if not left and alone and (wanted is not None or x.dtype is not torch.int64):
         return ()
+    if not left and alone:
+        return (f"{where} x: whole numbers of four axes are taken for images and standardised",)
     return (f"{where} {'; '.join([*left, *([f'standardised: {listed(scaled)}'] if scaled else [])])}",)
 
 

@@ -57,6 +57,9 @@ def encode(schema: TableSchema, source: Any, encoding: str | None = None) -> Enc
     import pyarrow
 
     if isinstance(source, Mapping):
+        for name, values in source.items():
+            if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+                raise InputError(f"data {FRAME}: {name} = {values!r}: must be a list, one value for each row")
         try:
             source = pyarrow.table({str(name): pyarrow.array(values) for name, values in source.items()})
         except (pyarrow.ArrowException, TypeError, ValueError) as error:
@@ -68,7 +71,10 @@ def encode(schema: TableSchema, source: Any, encoding: str | None = None) -> Enc
     found = opened(source, where, encoding, known)
     if gone := [name for name in known if name not in found.headings]:
         named = f"column {gone[0]!r}" if len(gone) == 1 else f"columns {', '.join(map(repr, gone))}"
-        raise InputError(f"{where} has no {named}; must have all that were trained on: {', '.join(known)}")
+        has = ", ".join(found.headings[:12]) + (", ..." if len(found.headings) > 12 else "")
+        raise InputError(
+            f"{where} has no {named}; it has {has}; must have all columns that were trained on: {', '.join(known)}"
+        )
     notes = list(found.notes)
     expected = {*known, schema.target, *(name for name, _ in schema.left_out)}
     if extra := [name for name in found.headings if name not in expected]:

@@ -1,6 +1,7 @@
 """The files of a folder of pictures: parts, classes and pictures, and a count of all that is left out."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ PARTS = {
 """Names of folders that hold a part of the data, whatever the case of their letters."""
 
 PART_OF = {name: part for part, names in PARTS.items() for name in names}
+DATA = re.compile(r"[ _-]?(data|dataset|files|images|imgs|pictures|samples|set|split)$")
+"""What may follow the name of a part, as in `training_set`."""
+
 SHOWN = 3
 
 
@@ -55,6 +59,16 @@ class LeftOut:
             more = ", ..." if len(set(names)) > SHOWN else ""
             lines.append(f"{where} left out: {len(names)} {kind} ({', '.join(common)}{more})")
         return tuple(lines)
+
+
+def part_of(folder: Path) -> str | None:
+    """The part of the data that a folder holds by its name.
+
+    >>> part_of(Path("Training_Set")), part_of(Path("val")), part_of(Path("cats"))
+    ('train', 'valid', None)
+    """
+    name = folder.name.lower()
+    return PART_OF.get(name) or PART_OF.get(DATA.sub("", name))
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -117,8 +131,8 @@ def parts_in(where: str, folder: Path, left: LeftOut) -> dict[str, Path]:
         InputError: two folders of one part, or parts without one to train on.
     """
     inner = folders_in(folder)
-    named = [path for path in inner if path.name.lower() in PART_OF]
-    training = [path for path in named if PART_OF[path.name.lower()] == "train"]
+    named = [path for path in inner if part_of(path)]
+    training = [path for path in named if part_of(path) == "train"]
     holding = [path for path in named if classes_in(path)]
     if named and len(named) == len(inner) and (training or len(holding) == len(inner)):
         chosen = named
@@ -130,7 +144,7 @@ def parts_in(where: str, folder: Path, left: LeftOut) -> dict[str, Path]:
         return {"train": folder}
     found: dict[str, Path] = {}
     for path in chosen:
-        part = PART_OF[path.name.lower()]
+        part = part_of(path) or ""
         if part in found:
             raise InputError(
                 f"{where} the folders {found[part].name!r} and {path.name!r} both are the {part} data: must be one"
@@ -144,13 +158,25 @@ def parts_in(where: str, folder: Path, left: LeftOut) -> dict[str, Path]:
     for path in inner:
         if path not in chosen:
             count = sum(1 for _ in pictures_in(path))
-            left.names.setdefault(f"pictures of the folder {path.name!r}, which is no part of the data", []).extend(
-                [path.name] * count
-            )
+            kind = "pictures in folders beside the parts, which must be called train, valid or test"
+            left.names.setdefault(kind, []).extend([path.name] * count)
     left_beside(folder, {path.name for path in inner}, left)
     for path in chosen:
         left_beside(path, {one.name for one in folders_in(path)}, left)
     return found
+
+
+def alike_note(where: str, folder: Path) -> tuple[str, ...]:
+    """A note if the folders of all classes hold folders of the same names, as parts of the data would."""
+    inner = folders_in(folder)
+    names = [{one.name for one in folders_in(path)} for path in inner]
+    if len(inner) < 2 or len(names[0]) < 2 or any(one != names[0] for one in names):
+        return ()
+    shown = ", ".join(sorted(names[0])[:SHOWN]) + (", ..." if len(names[0]) > SHOWN else "")
+    return (
+        f"{where} the folders {', '.join(path.name for path in inner[:SHOWN])} are taken for classes, though all hold"
+        f" the same folders ({shown}); parts of the data must be called train, valid and test",
+    )
 
 
 def left_beside(folder: Path, used: set[str], left: LeftOut) -> None:

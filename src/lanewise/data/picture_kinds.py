@@ -35,6 +35,20 @@ def is_transparent(picture: Any) -> bool:
     return has_alpha(picture) and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255
 
 
+def loses_depth(picture: Any) -> bool:
+    """Whether Pillow reads 8 bits of channels that have 16 in the file; asked before the pixels are read.
+
+    It has no mode for colour of 16 bits, nor for grey of 16 bits with an alpha.
+    """
+    if base_kind(picture.mode) in BYTES:
+        return False
+    # What Pillow's decoder is told: "RGB;16B", or ("RGB", 65535) with the largest value.
+    told = [tile[3] for tile in getattr(picture, "tile", ())]
+    parts = [part for one in told for part in (one if isinstance(one, tuple) else (one,))]
+    numbers = [part for part in parts if type(part) is int] if picture.format == "PPM" else []
+    return max(numbers, default=0) > 255 or any(isinstance(part, str) and ";16" in part for part in parts)
+
+
 def with_alpha(picture: Any) -> "np.ndarray[Any, Any]":
     """uint8 [height, width, 4] of red, green, blue and alpha; where nothing is to be seen, colours are 0."""
     pixels = np.array(picture.convert("RGBA"))
@@ -54,12 +68,13 @@ def kind_of_all(
         InputError: a damaged picture, a mode that is not understood, 8 bits and more in one folder, different sizes.
     """
     kinds: dict[str, Path] = {}
-    transparent, moving, frames = 0, 0, 0
+    transparent, moving, frames, shallow = 0, 0, 0, 0
     first: tuple[Path, tuple[int, int]] | None = None
     for path in paths:
         try:
             with image.open(path) as picture:
                 check_mode(picture)
+                shallow += loses_depth(picture)
                 width, height = upright_size(picture)
                 several = int(getattr(picture, "n_frames", 1))
                 kinds.setdefault(base_kind(picture.mode), path)
@@ -80,6 +95,8 @@ def kind_of_all(
     notes = []
     if moving:
         notes.append(f"{where} left out: {frames} frames or pages of {moving} pictures, of which the first one is read")
+    if shallow:
+        notes.append(f"{where} {shallow} of {len(paths)} pictures have channels of 16 bits, of which Pillow reads 8")
     deep = [kind for kind in kinds if kind in BYTES]
     if deep:
         if len(kinds) > 1:

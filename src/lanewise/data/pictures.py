@@ -11,7 +11,15 @@ from torch.utils.data import Dataset
 
 from lanewise.data.dataset_rows import Reading
 from lanewise.data.datasets import Wishes, from_parts
-from lanewise.data.picture_files import LeftOut, Pictures, folders_in, is_folder_of_pictures, listed, parts_in
+from lanewise.data.picture_files import (
+    LeftOut,
+    Pictures,
+    alike_note,
+    folders_in,
+    is_folder_of_pictures,
+    listed,
+    parts_in,
+)
 from lanewise.data.picture_kinds import BYTES, CHANNELS, kind_of_all, pixels_of
 from lanewise.data.rows import Progress
 from lanewise.data.source import Source, from_arrays
@@ -47,7 +55,7 @@ def read(name: str, folder: Path, size: int | tuple[int, int] | None, wishes: Wi
     found_parts = {part: listed(where, path, names, left) for part, path in parts.items()}
     paths = [path for part in found_parts.values() for path in part.paths]
     kind, shape, told = kind_of_all(where, image, paths, wanted)
-    notes = (*left.notes(where), *told)
+    notes = (*alike_note(where, parts["train"]), *left.notes(where), *told)
     sets = {part: PictureDataset(found, kind, shape) for part, found in found_parts.items()}
     total = sum(map(len, sets.values())) * CHANNELS[kind] * BYTES.get(kind, 1) * shape[0] * shape[1]
     if total > wishes.cache_bytes:

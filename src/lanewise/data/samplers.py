@@ -197,7 +197,10 @@ def rows_of(where: str, kind: type, keys: list[Any], dataset: Any) -> Sampled:
 
 def epoch_note(where: str, kind: type, drawn: int, rows: int) -> str:
     """That an epoch is as long as there are training rows."""
-    return f"{where} {kind.__name__} draws {drawn} rows an epoch of {rows}: here an epoch has as many as train"
+    return (
+        f"{where} {kind.__name__} draws {drawn} of {rows} rows an epoch: not followed, an epoch has as many rows as the"
+        " training part"
+    )
 
 
 def marks(keys: list[Any]) -> Tensor:
@@ -212,14 +215,24 @@ def origin(dataset: Any) -> list[tuple[int, Any]]:
     if isinstance(dataset, Subset):
         inner: Dataset[Any] = dataset.dataset
         if not isinstance(inner, (Subset, ConcatDataset)):
-            return [(id(inner), key) for key in as_keys(dataset.indices)]
+            keys = as_keys(dataset.indices)
+            if type(inner) is TensorDataset:
+                of_all = origin(inner)
+                return [of_all[key] for key in keys]
+            rows = len(inner) if isinstance(inner, Sized) else 0
+            # Row -1 is the last one.
+            return [(id(inner), key + rows if isinstance(key, int) and key < 0 else key) for key in keys]
         of_all = origin(inner)
         return [of_all[key] for key in as_keys(dataset.indices)]
     if isinstance(dataset, ConcatDataset):
         return [row for part in dataset.datasets for row in origin(part)]
-    # Datasets made of the same tensors have the same rows.
-    tensors = dataset.tensors if type(dataset) is TensorDataset else ()
-    return [(tensors[0].data_ptr() if tensors else id(dataset), row) for row in range(len(dataset))]
+    first = dataset.tensors[0] if type(dataset) is TensorDataset else None
+    if first is None or not first.numel() or not first.stride(0):
+        return [(id(dataset), row) for row in range(len(dataset))]
+    # Datasets made of the same tensor, or of parts of it, have the rows that lie at the same place in memory.
+    storage, step = first.untyped_storage().data_ptr(), first.stride(0) * first.element_size()
+    start = first.storage_offset() * first.element_size()
+    return [(storage, start + row * step) for row in range(len(dataset))]
 
 
 def check_apart(datasets: dict[str, Any]) -> None:

@@ -92,9 +92,7 @@ def opened(source: Any, where: str, encoding: str | None = None, headings: Seque
         raise InputError(f"{where} encoding = {encoding!r}: only text files have one")
     as_given = [str(name) for name in table.column_names]
     names = [name.strip() or f"column {number} (without a heading)" for number, name in enumerate(as_given, 1)]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        shown = ", ".join(map(repr, twice[:8]))
-        raise InputError(f"{where} has two columns {shown}: headings must be different")
+    refuse_twice(where, names)
     metadata = table.schema.metadata
     renamed = dict(zip(as_given, names, strict=True))
     index = frozenset(renamed[name] for name in index_columns(metadata) if name in renamed)
@@ -117,8 +115,11 @@ def frame_table(frame: Any, where: str) -> Any:
     """A DataFrame as a `pyarrow.Table`."""
     import pyarrow
 
+    of_pandas = type(frame).__module__.partition(".")[0] == "pandas"
+    if of_pandas:
+        check_frame(frame, where)
     try:
-        if type(frame).__module__.partition(".")[0] == "pandas":
+        if of_pandas:
             return pyarrow.Table.from_pandas(frame)
         if hasattr(frame, "__arrow_c_stream__"):
             return pyarrow.table(frame)
@@ -127,6 +128,30 @@ def frame_table(frame: Any, where: str) -> Any:
         return interchange.from_dataframe(frame)
     except (pyarrow.ArrowException, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(f"{where} cannot be given to Arrow ({one_line(error)})") from error
+
+
+def check_frame(frame: Any, where: str) -> None:
+    """Raise `InputError` for what pandas calls no DataFrame, two columns of one name, and columns of mixed types."""
+    if type(frame).__name__ == "Series":
+        raise InputError(f"{where} is a Series: must be a DataFrame; frame.iloc[[0]] is the first row as one")
+    names = [str(name) for name in frame.columns]
+    refuse_twice(where, names)
+    for name, (_, values) in zip(names, frame.items(), strict=True):
+        if values.dtype != object:
+            continue
+        kinds = {type(value).__name__ for value in values if isinstance(value, str | bytes | bool | int | float)}
+        if "str" in kinds and len(kinds - {"float"} if values.isna().any() else kinds) > 1:
+            told = ", ".join(sorted(kinds))
+            raise InputError(
+                f"{where} column {name!r} holds values of several types ({told}): must be all text or all numbers;"
+                f" frame[{name!r}].astype(str) makes them text"
+            )
+
+
+def refuse_twice(where: str, names: Sequence[str]) -> None:
+    """Raise `InputError` if two columns have one heading."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{where} has two columns {', '.join(map(repr, twice[:8]))}: headings must be different")
 
 
 def read(
@@ -156,7 +181,7 @@ def read(
         raise InputError(f"{where} has no rows: must have at least one beside the headings")
     if target_column is None:
         shown = ", ".join(headings[:12]) + (f" and {len(headings) - 12} more" if len(headings) > 12 else "")
-        raise InputError(f"{where} which column is to be learnt? Say target_column=... or --target; it has {shown}")
+        raise InputError(f"{where} which column is to be learnt? Say target='...' or --target ...; it has {shown}")
     drop = (drop,) if isinstance(drop, str) else drop
     check_headings(where.rstrip(":"), [target_column, *drop, *aside], headings)
     for role, names in (("drop", drop), ("groups or time", aside)):
@@ -199,9 +224,7 @@ def read(
             problems[heading] = str(error)
             continue
         if heading not in categories and names_rows(column):
-            why = (
-                "numbers the rows" if is_row_number(column) else "has another value in every row, as names of rows do,"
-            )
+            why = "numbers the rows" if is_row_number(column) else "has a different value in every row, as IDs do,"
             left_out[heading] = why.rstrip(",")
             notes.append(f"{where} {called(heading)} {why} and is left out")
         else:
