@@ -214,3 +214,16 @@ def test_an_iterator_is_refused() -> None:
     with pytest.raises(InputError, match=r"^model: steps is an iterator; .*: must be a list, or a number that counts$"):
         Cohort(run, [RECIPE], [0])
     run.close()
+
+
+IDENTITIES = itertools.count()
+
+
+class Numbered(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(12, 4)
+        self.name = f"layer {next(IDENTITIES)}"
+
+
+def test_an_iterator_that_only_names_layers_does_no_harm() -> None:
+    assert not Attributes(Numbered()).iterators

@@ -260,7 +260,9 @@ class Walk:
             elif isinstance(value, property):
                 value = value.fget
             if isinstance(value, types.FunctionType):
-                yield from self._inside(f"{kind.__name__}.{key}", value, depth)
+                # What only the making of a model uses is not changed by a forward pass.
+                if key != "__init__":
+                    yield from self._inside(f"{kind.__name__}.{key}", value, depth)
             elif not key.startswith("__") and not isinstance(value, (str, type)):
                 yield from self._value(f"class {kind.__name__}.{key}", kind, key, value, depth)
 
