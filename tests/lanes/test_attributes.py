@@ -19,6 +19,8 @@ from lanewise.task import Task
 from lanewise.train import train
 from tests.lanes.cases import rows
 
+LATER: int
+"""Not there before a model counts in it."""
 LATE = 6
 """Passes after which the count shows."""
 RECIPE = Recipe(rule=SGD(lr=0.1), batch_size=16, epochs=2)
@@ -41,7 +43,7 @@ class Counting(nn.Module):
 
 
 class Steps(NamedTuple):
-    count: int = 0
+    taken: int = 0
 
 
 class InNamedTuple(Counting):
@@ -50,8 +52,8 @@ class InNamedTuple(Counting):
         self.steps = Steps()
 
     def count(self) -> int:
-        self.steps = self.steps._replace(count=self.steps.count + 1)
-        return self.steps.count
+        self.steps = self.steps._replace(taken=self.steps.taken + 1)
+        return self.steps.taken
 
 
 class BesideLayer(Counting):
@@ -150,7 +152,8 @@ class InNewGlobal(Counting):
     def count(self) -> int:
         global LATER
         LATER = globals().get("LATER", 0) + 1
-        return LATER
+        steps: int = LATER
+        return steps
 
 
 class InIterator(Counting):
