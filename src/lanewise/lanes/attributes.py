@@ -4,6 +4,8 @@ These are plain attributes of its modules, the lists and objects that they hold,
 globals and class attributes that its methods name. `torch.func.functional_call` knows none of them.
 """
 
+import ast
+import contextlib
 import dis
 import io
 import itertools
@@ -19,6 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lanewise.errors import InputError
+
 Plain: TypeAlias = Any
 """Values of which `plain` makes trees of numbers, text, tuples and tensors: what `torch.load` reads without code."""
 
@@ -28,6 +32,7 @@ OTHERS = ("torch", "numpy", "lanewise", "builtins", "threading", "_thread", "log
 """Packages whose objects are not looked into."""
 DEEPEST = 8
 MOST_SLOTS = 20_000
+INDEXED = (dict, list, deque)
 LARGEST = 64 * 2**20
 """Bytes of a tensor beyond which it is taken for a constant, and no copy is made of it."""
 
@@ -38,7 +43,11 @@ class NotPlainError(TypeError):
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """A place that holds a plain value: `holder[key]`, whatever kind of holder it is."""
+    """A place that holds a plain value: `holder[key]`, whatever kind of holder it is.
+
+    Attributes:
+        holder: a dict, a list, a cell, a class, a function or an object with slots; or the place of a tuple.
+    """
 
     path: str
     holder: Any
@@ -47,27 +56,40 @@ class Slot:
     @property
     def value(self) -> Any:
         """What stands there now."""
+        if isinstance(self.holder, Slot):
+            return self.holder.value[self.key]
         if isinstance(self.holder, types.CellType):
             return self.holder.cell_contents
-        return vars(self.holder)[self.key] if isinstance(self.holder, type) else self.holder[self.key]
+        if isinstance(self.holder, type):
+            return vars(self.holder)[self.key]
+        return self.holder[self.key] if isinstance(self.holder, INDEXED) else getattr(self.holder, self.key)
 
     def assign(self, value: Any) -> None:
         """Put another value there."""
-        if isinstance(self.holder, types.CellType):
+        if isinstance(self.holder, Slot):
+            items = list(self.holder.value)
+            items[self.key] = value
+            kind = type(self.holder.value)
+            self.holder.assign(kind._make(items) if hasattr(kind, "_make") else tuple(items))
+        elif isinstance(self.holder, types.CellType):
             self.holder.cell_contents = value
-        elif isinstance(self.holder, type):
-            setattr(self.holder, self.key, value)
-        else:
+        elif isinstance(self.holder, (list, deque)) and self.key == len(self.holder):
+            self.holder.append(value)
+        elif isinstance(self.holder, INDEXED):
             self.holder[self.key] = value
+        else:
+            setattr(self.holder, self.key, value)
 
     def remove(self) -> None:
-        """Take out what was not there at first."""
+        """Take out what was not there at first; of a list the last items first."""
         if isinstance(self.holder, types.CellType):
             del self.holder.cell_contents
-        elif isinstance(self.holder, type):
-            delattr(self.holder, self.key)
         elif isinstance(self.holder, dict):
             self.holder.pop(self.key, None)
+        elif isinstance(self.holder, (list, deque)):
+            del self.holder[self.key]
+        elif not isinstance(self.holder, Slot):
+            delattr(self.holder, self.key)
 
 
 def plain(value: Any, registered: frozenset[int] = frozenset(), copied: bool = True) -> Plain:
@@ -162,6 +184,9 @@ def overwrite(old: Any, value: Plain) -> bool:
     elif kind in ("list", "deque") and isinstance(old, MutableSequence):
         old.clear()
         old.extend(map(rebuilt, content))
+    elif kind == "tuple" and type(old) is tuple and len(old) == len(content):
+        pairs = zip(old, content, strict=True)
+        return all(same(plain(item, copied=False), new) or overwrite(item, new) for item, new in pairs)
     elif kind == "set" and isinstance(old, MutableSet):
         old.clear()
         old.update(map(rebuilt, content))  # type: ignore[attr-defined]
@@ -182,7 +207,12 @@ def overwrite(old: Any, value: Plain) -> bool:
 
 
 class Walk:
-    """One walk through all that a model refers to."""
+    """One walk through all that a model refers to.
+
+    Attributes:
+        unregistered: tensors that a gradient could reach, and that no optimizer is given. iterators: paths of those.
+        holders: by their paths, what a value may be added to.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         own = [*model.parameters(), *model.buffers()]
@@ -190,6 +220,8 @@ class Walk:
             tensor.untyped_storage().data_ptr() for tensor in own if tensor.layout == torch.strided
         ) - {0}
         self.unregistered: dict[str, Tensor] = {}
+        self.iterators: list[str] = []
+        self.holders: dict[str, Any] = {}
         self._seen: set[int] = {id(module) for module in model.modules()}
         self._globals: set[tuple[int, str]] = set()
         self._model = model
@@ -207,6 +239,7 @@ class Walk:
 
     def _module(self, name: str, module: nn.Module, depth: int) -> Iterator[Slot]:
         prefix = f"{name}." if name else ""
+        self.holders[name] = vars(module)
         for key, value in list(vars(module).items()):
             if key not in OF_TORCH:
                 yield from self._value(f"{prefix}{key}", vars(module), key, value, depth)
@@ -220,9 +253,16 @@ class Walk:
         if id(kind) in self._seen or kind.__module__.partition(".")[0] in OTHERS:
             return
         self._seen.add(id(kind))
+        self.holders[f"class {kind.__name__}"] = kind
         for key, value in list(vars(kind).items()):
+            if isinstance(value, (staticmethod, classmethod)):
+                value = value.__func__
+            elif isinstance(value, property):
+                value = value.fget
             if isinstance(value, types.FunctionType):
-                yield from self._inside(f"{kind.__name__}.{key}", value, depth)
+                # What only the making of a model uses is not changed by a forward pass.
+                if key != "__init__":
+                    yield from self._inside(f"{kind.__name__}.{key}", value, depth)
             elif not key.startswith("__") and not isinstance(value, (str, type)):
                 yield from self._value(f"class {kind.__name__}.{key}", kind, key, value, depth)
 
@@ -234,9 +274,17 @@ class Walk:
         try:
             plain(value, self.registered, copied=False)
         except NotPlainError:
-            yield from self._inside(path, value, depth + 1)
+            if isinstance(value, tuple):
+                yield from self._tuple(Slot(path, holder, key), value, depth + 1)
+            else:
+                yield from self._inside(path, value, depth + 1)
         else:
             yield Slot(path, holder, key)
+
+    def _tuple(self, place: Slot, value: tuple[Any, ...], depth: int) -> Iterator[Slot]:
+        if depth <= DEEPEST:
+            for at, item in enumerate(value):
+                yield from self._value(f"{place.path}[{at}]", place, at, item, depth)
 
     def _inside(self, path: str, value: Any, depth: int) -> Iterator[Slot]:
         if depth > DEEPEST or id(value) in self._seen or isinstance(value, (type, types.ModuleType, Tensor)):
@@ -261,17 +309,25 @@ class Walk:
             for key, part in value.keywords.items():
                 yield from self._value(f"{path}.{key}", value.keywords, key, part, depth)
         elif isinstance(value, dict):
+            self.holders[path] = value
             for key, item in list(value.items()):
                 yield from self._value(f"{path}[{key!r}]", value, key, item, depth)
         elif isinstance(value, (list, deque)):
+            self.holders[path] = value
             for at, item in enumerate(list(value)):
                 yield from self._value(f"{path}[{at}]", value, at, item, depth)
         elif isinstance(value, (tuple, set, frozenset)):
             for at, item in enumerate(value):
                 yield from self._inside(f"{path}[{at}]", item, depth + 1)
+        elif isinstance(value, STANDING):
+            self.iterators.append(path)
         elif type(value).__module__.partition(".")[0] not in OTHERS:
+            self.holders[path] = value
             for key, item in list(getattr(value, "__dict__", {}).items()):
                 yield from self._value(f"{path}.{key}", vars(value), key, item, depth)
+            for key in slots_of(type(value)):
+                if hasattr(value, key):
+                    yield from self._value(f"{path}.{key}", value, key, getattr(value, key), depth)
 
     def _function(self, path: str, function: types.FunctionType, depth: int) -> Iterator[Slot]:
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -284,16 +340,44 @@ class Walk:
                 yield from self._value(f"{path}.{name}", cell, name, found, depth)
         if (function.__module__ or "").partition(".")[0] in OTHERS:
             return
+        self.holders[path] = function
+        for key, item in list(vars(function).items()):
+            yield from self._value(f"{path}.{key}", vars(function), key, item, depth)
+        for key in ("__defaults__", "__kwdefaults__"):
+            if (given := getattr(function, key)) is not None:
+                yield from self._value(f"{path}.{key}", function, key, given, depth)
         known = function.__globals__
         for name in globals_of(function.__code__):
             place = id(known), name
+            self.holders.setdefault(f"global {name}", known)
             value = known.get(name)
-            if value is None or place in self._globals or isinstance(value, (str, bytes, type, types.ModuleType)):
+            if name not in known or place in self._globals or isinstance(value, (bytes, type, types.ModuleType)):
                 continue
             if isinstance(value, types.FunctionType) and value.__module__ != function.__module__:
                 continue
             self._globals.add(place)
             yield from self._value(f"global {name}", known, name, value, depth)
+
+
+STANDING = (
+    types.GeneratorType,
+    zip,
+    map,
+    filter,
+    enumerate,
+    *(getattr(itertools, name) for name in ("count", "cycle", "chain", "islice", "repeat", "starmap", "product")),
+    type(iter(())),
+    type(iter([])),
+    type(iter(range(0))),
+)
+"""Iterators: where they stand can neither be read nor put back."""
+
+
+def slots_of(kind: type) -> tuple[str, ...]:
+    """The attributes of objects of a class that stand in slots."""
+    every = (vars(each).get("__slots__", ()) for each in kind.__mro__)
+    names = [name for slots in every for name in ((slots,) if isinstance(slots, str) else tuple(slots))]
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__") and not name.startswith("__"))
 
 
 @cache
@@ -309,13 +393,14 @@ class Attributes:
 
     Attributes:
         model: whose they are. unregistered: tensors that a gradient could reach, and that no optimizer is given.
+        iterators: paths of iterators.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         walk = Walk(model)
         self._first = {slot.path: (slot, slot.value, plain(slot.value, walk.registered)) for slot in walk.slots()}
-        self.unregistered = walk.unregistered
+        self.unregistered, self.iterators = walk.unregistered, walk.iterators
 
     @property
     def first(self) -> dict[str, Plain]:
@@ -341,7 +426,7 @@ class Attributes:
         """Let them be as at first, but for `values`, which `changed` gave."""
         walk = Walk(self.model)
         there = {slot.path: slot for slot in walk.slots()}
-        for path, slot in there.items():
+        for path, slot in reversed(there.items()):
             if path not in self._first and path not in values:
                 slot.remove()
         for path, (slot, held, first) in self._first.items():
@@ -358,11 +443,27 @@ class Attributes:
                 if path in there:
                     there[path].assign(rebuilt(value))
                 else:
-                    self._add(path, value)
+                    place_of(path, walk.holders).assign(rebuilt(value))
 
-    def _add(self, path: str, value: Plain) -> None:
-        owner, _, key = path.rpartition(".")
-        vars(self.model.get_submodule(owner))[key] = rebuilt(value)
+
+def place_of(path: str, holders: dict[str, Any]) -> Slot:
+    """The place of a value that is not there yet.
+
+    Raises:
+        InputError: nothing that could hold it is there.
+    """
+    if path.startswith("global ") and path in holders:
+        return Slot(path, holders[path], path.removeprefix("global "))
+    owner, dot, name = path.rpartition(".")
+    if (owner if dot else "") in holders and name.isidentifier():
+        return Slot(path, holders[owner], name)
+    owner, _, written = path.removesuffix("]").rpartition("[")
+    with contextlib.suppress(ValueError, SyntaxError):
+        if owner in holders:
+            return Slot(path, holders[owner], ast.literal_eval(written))
+    raise InputError(
+        f"model: a forward pass adds {path}, which cannot be kept for each lane: must be there from the start"
+    )
 
 
 def packed(values: dict[str, Plain]) -> Tensor:

@@ -218,6 +218,11 @@ class Examination:
         return Verdict(why, stateful or bool(cached), varies, unused, notes)
 
     def _check_kept(self) -> None:
+        if iterators := self._attributes.iterators:
+            raise InputError(
+                f"model: {named(iterators)} is an iterator; what a forward pass takes from it cannot be kept for each "
+                "lane: must be a list, or a number that counts"
+            )
         if lost := self._attributes.lost():
             raise InputError(
                 f"model: a forward pass changes {named(lost)} to something that cannot be kept for each lane: must be "
