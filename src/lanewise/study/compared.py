@@ -16,7 +16,7 @@ from lanewise.study.question import Answer, Ground, Question, Scored, check_trai
 from lanewise.study.ranking import rank_finalists
 from lanewise.study.statistics import Interval
 from lanewise.study.verdict import Finalist
-from lanewise.study.wording import chance_words, clear_but_not_sure, compared_words, listed
+from lanewise.study.wording import chance_words, clear_but_not_sure, compared_words, listed, sure_but_not_clear
 
 __all__ = [
     "Compared",
@@ -105,6 +105,7 @@ class ComparisonAnswer(Answer):
             lines += clear_but_not_sure(first.chance)
             lines.append("It is significantly better than every other recipe.")
             return lines
+        lines += sure_but_not_clear(first.chance)
         verb, which = ("is", "it") if len(same) == 1 else ("are", "any of them")
         names = listed([one.scored.name for one in same])
         lines.append(f"{names} {verb} too close to call, so {which} may be as good.")

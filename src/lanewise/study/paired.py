@@ -41,7 +41,7 @@ class Sample:
         if np.isnan(metric).all():
             if np.isfinite(trained.scores.loss).any():
                 raise InputError("metric: must be a finite number, and is for no recipe in any repeat")
-            raise InputError("every recipe diverged in every repeat: none trains this model; lower the rates")
+            raise InputError("every recipe diverged in every repeat: none trains this model; lower the learning rates")
         if not kind.fraction:
             return cls(ground, filled_below(metric), trained.rows and trained.rows.sound)
         # A run that diverged is right nowhere.
