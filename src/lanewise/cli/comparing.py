@@ -40,7 +40,7 @@ def compare(
     how: EngineOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Say which of the given recipes is best, and which others cannot be told from it.
+    """Say which of the given recipes is best, and which others are too close to call.
 
     All are trained to the end on the same repeats, which no race with this seed has used; test rows stay untouched.
     """
