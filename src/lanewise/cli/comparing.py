@@ -146,7 +146,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     """
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
-        raise InputError(f"{twice[0]}: is given twice; every recipe must be another")
+        raise InputError(f"{twice[0]}: is given twice; all recipes must differ")
     shorts = Counter(path.stem for path in paths)
     folders = Counter(f"{path.parent.name}/{path.stem}" for path in paths)
     names = []

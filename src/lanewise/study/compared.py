@@ -152,7 +152,7 @@ class Comparison(Question):
         for entry in self.entries:
             twin = seen.setdefault(str(entry.recipe), entry.name)
             if twin != entry.name:
-                raise InputError(f"{entry.name}: is the same recipe as {twin}; every recipe must be another")
+                raise InputError(f"{entry.name}: is the same recipe as {twin}; all recipes must differ")
         self.base = self.entries[0].recipe
 
     def prepare(self, engine: Engine, repeats: tuple[int, ...]) -> list[str]:
@@ -198,7 +198,8 @@ def compared_with_best(trained: Trained, ground: Ground) -> tuple[Compared, ...]
         """The score's own interval, about the mean that it is compared by."""
         own = scores[one.candidate]
         away = 0.0 if one.mean is None or ground.kind.fraction else one.mean - own.mean
-        return replace(own, mean=own.mean + away, low=own.low + away, high=own.high + away)
+        moved = replace(own, mean=own.mean + away, low=own.low + away, high=own.high + away)
+        return moved.within(*ground.bounds)
 
     return tuple(
         Compared(every[one.candidate], shown(one), one.chance or 0.0, one.difference, one.settling) for one in ranked

@@ -36,8 +36,7 @@ class Interval:
         >>> Interval(2.4, -0.1, 5.2, 2).within(0.0, float("inf"))
         Interval(mean=2.4, low=0.0, high=5.2, repeats=2)
         """
-        # Rounding can put a mean that is at a bound a little beyond it.
-        return replace(self, low=min(self.mean, max(self.low, least)), high=max(self.mean, min(self.high, most)))
+        return replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
 def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
