@@ -57,7 +57,7 @@ def test_a_race_takes_and_records_them_and_its_winner_is_trained_by_them(data: s
         (["--objective", "regression"], r"objective = 'regression': must be 'classification' for targets of kind"),
         (["--class-weights", "1,2"], r"class_weights = \[1.0, 2.0\]: must be balanced or 3 numbers > 0"),
         (["--class-weights", "1,2,0"], r"must be balanced or 3 numbers > 0"),
-        (["--class-weights", "1,b,2"], r"--class-weights = '1,b,2': must be balanced or one number > 0 for each class"),
+        (["--class-weights", "1,b,2"], r"--class-weights '1,b,2': must be balanced or one number > 0 for each class"),
         (["--class-weights", "even"], r"class_weights = 'even': must be balanced or one number > 0"),
     ],
 )

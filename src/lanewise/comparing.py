@@ -74,7 +74,7 @@ def compare(
     batch_size: int | None = None,
     **options: Any,
 ) -> Result:
-    """Which of `recipes` is best on `task`, how sure that is, and which others cannot be told from it.
+    """Which of `recipes` is best on `task`, how sure that is, and which others are too close to call.
 
     All are trained to the end on the same repeats, which no race with this seed has used; the test rows stay untouched.
 

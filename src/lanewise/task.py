@@ -145,7 +145,12 @@ class Task:
                 f"objective = {name!r}: must be {', '.join(map(repr, kinds)) or 'a function'} for targets of kind "
                 f"{self.source.target!r}, or a function objective(model, batch)"
             )
-        if metric is None and isinstance(class_weights, str) and class_weights == "balanced":
+        if (
+            metric is None
+            and name == "classification"
+            and isinstance(class_weights, str)
+            and class_weights == "balanced"
+        ):
             metric = BALANCED
         names = self.source.class_names or [str(label) for label in range(self.source.classes or 0)]
         chosen = for_classes(chosen_metric(name, metric, greater), names)
@@ -301,7 +306,7 @@ def check_metric_of(metric: Metric, source: Source) -> None:
 def weights_of(given: Any, source: Source, objective: str) -> tuple[float, ...]:
     """The weight of every class."""
     if objective != "classification" or source.classes is None:
-        raise InputError(f"class_weights: must be none, since {objective} has no classes")
+        raise InputError(f"class_weights = {given!r}: must not be given for {objective}, which has no classes")
     if isinstance(given, str):
         if given != "balanced":
             raise InputError(f"class_weights = {given!r}: must be balanced or one number > 0 for each class")

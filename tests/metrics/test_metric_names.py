@@ -105,6 +105,9 @@ def test_balanced_weights_ask_for_balanced_accuracy() -> None:
     assert lw.Task(make, classes(), class_weights="balanced").objective.metric.name == "balanced accuracy"
     assert lw.Task(make, classes(), class_weights=[1, 1, 2]).objective.metric.name == "accuracy"
     assert lw.Task(make, classes(), class_weights="balanced", metric="F1").objective.metric.name == "F1"
+    numbers = (torch.randn(20, 4), torch.randn(20))
+    with pytest.raises(InputError, match="class_weights = 'balanced': must not be given for regression"):
+        lw.Task("mlp:4", numbers, class_weights="balanced")
 
 
 @pytest.mark.parametrize("metric", ["R2", "RMSE", "MAE", "squared error", "MAPE", "quantile 0.9"])

@@ -120,7 +120,7 @@ def test_a_finalist_that_diverges_in_the_confirmation_is_told(raced: tuple[Study
     scores = np.where(np.arange(len(second.scores)) == 0, np.nan, second.scores)
     changed = replace(verdict, finalists=(first, replace(second, scores=scores), *rest))
     assert changed.sentences()[-1] == (
-        f"Of its 2 new training runs candidate {second.candidate} diverged in 1; a run that diverged counts as the "
+        f"Of 2 new training runs each, candidate {second.candidate} diverged in 1; a run that diverged counts as the "
         "worst score."
     )
     assert changed.to_dict()["finalists"][1]["diverged"] == 1

@@ -1,5 +1,7 @@
 """Intervals for scores, worths and interactions: how often they hold what is true, and what they make of nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,14 @@ def test_what_never_differs_is_exactly_nothing() -> None:
 def test_a_score_that_cannot_be_is_not_in_its_interval() -> None:
     (perfect, _) = score_intervals(drawn(np.random.default_rng(3), np.array([1.0, 0.5])))
     assert perfect.high <= 1
+
+
+def test_no_interval_of_a_score_goes_beyond_what_the_metric_can_be() -> None:
+    kind = ScoreKind(greater_is_better=False, fraction=False)
+    scores = -np.array([[0.1, 3.0, 0.2], [1.0, 1.1, 1.2]])
+    free, bound = (
+        score_intervals(Sample(replace(GROUND, kind=kind, bounds=bounds), scores))[0]
+        for bounds in (GROUND.bounds, (0.0, np.inf))
+    )
+    assert free.low < 0 == bound.low
+    assert bound.high == free.high

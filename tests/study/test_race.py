@@ -297,7 +297,7 @@ def test_candidates_that_diverge_are_recorded_and_lose(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rule", ["halving", "none"])
 def test_a_space_in_which_every_candidate_diverges_is_refused(rule: str, tmp_path: Path) -> None:
     space = replace(SPACE, rule=SGD(lr=uniform(1e37, 1e38)))
-    with pytest.raises(InputError, match=r"every candidate diverged: .* lower its rates") as caught:
+    with pytest.raises(InputError, match=r"every candidate diverged: .* lower its learning rates") as caught:
         study(space, replace(SETTINGS, rule=rule), folder=RunFolder(tmp_path / "run")).run()
     assert "\n" not in str(caught.value)
     assert not {"best.yaml", "verdict.json"} & {path.name for path in (tmp_path / "run").iterdir()}

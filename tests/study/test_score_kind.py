@@ -8,6 +8,7 @@ import pytest
 
 from lanewise.errors import InputError
 from lanewise.lanes.cohort import Scores
+from lanewise.metrics import find_metric
 from lanewise.parts.rules import SGD
 from lanewise.recipe import Recipe
 from lanewise.study.candidate import TIE, Candidate, rung_scores, standing
@@ -16,7 +17,7 @@ from lanewise.study.ranking import filled_below, intervals_on_test_rows, rank_fi
 from lanewise.study.score_kind import ScoreKind, plain_numbers
 from lanewise.study.statistics import Interval, crossed_interval, fraction_interval, score_interval
 from lanewise.study.verdict import Finalist, Verdict
-from lanewise.study.wording import MINUS
+from lanewise.study.wording import MINUS, references_words, unbeaten_words
 
 ERROR, PLAIN = ScoreKind(greater_is_better=False, fraction=False), ScoreKind(fraction=False)
 RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
@@ -167,9 +168,10 @@ def test_the_verdict_by_an_error_in_words() -> None:
         f"On the test examples its lead over the runner-up (candidate 5) is +0.0123 (95% CI {MINUS}0.0040 to +0.0286): "
         "too close to call.",
         "On the validation examples of those runs candidate 5 is too close to call, so it may be as good.",
-        f"Judged by these, the chance that candidate 3 is the best of the 3 finalists is {ranked()[0].chance:.0%}.",
-        "No reasonable number of training runs or examples is known to separate candidates 3 and 5: they are too much "
-        "alike.",
+        "Judged by these examples, the chance that candidate 3 is the best of the 3 finalists is "
+        f"{ranked()[0].chance:.0%}.",
+        "Neither more training runs nor more examples, in reasonable numbers, are known to separate candidates 3 and "
+        "5.",
     ]
     behind = verdict(ranked(), Interval(-0.0123, -0.0286, 0.004, 4)).sentences()[1]
     assert (
@@ -209,3 +211,18 @@ def test_numbers_that_stand_beside_each_other_have_the_same_decimals() -> None:
     assert plain_numbers([math.inf, 1.0]) == ["inf", "1.000"]
     assert ERROR.turned(0.0) == 0.0
     assert math.copysign(1, ERROR.turned(0.0)) == 1
+
+
+def test_no_interval_goes_beyond_what_a_metric_can_be() -> None:
+    rows = {n: -(10 ** np.random.default_rng(n).uniform(-3, 1, (2, 6))) for n in (3, 5)}
+    free = intervals_on_test_rows(rows, ranked(), ERROR).winner
+    assert free.low < 0
+    bound = intervals_on_test_rows(rows, ranked(), ERROR, bounds=find_metric("regression", "squared error").bounds)
+    assert bound.winner == Interval(free.mean, 0.0, free.high, 2)
+    assert find_metric("regression", "R2").bounds == (-np.inf, 1.0)
+
+
+def test_a_simple_model_is_written_with_the_same_digits_in_both_sentences() -> None:
+    known = {"quantile": 1.174, "linear model": 0.4335}
+    assert unbeaten_words(0.6, known, ERROR) == ", but does not beat a linear model (0.434)"
+    assert references_words(known, ERROR)[0].endswith("always guessing the quantile 1.174, a linear model 0.434.")

@@ -217,7 +217,7 @@ def test_the_verdict_in_words() -> None:
         f"On the test examples its lead over the runner-up (candidate 5) is +0.30 points (95% CI {MINUS}0.20 to "
         "+0.80): too close to call.",
         "On the validation examples of those runs candidate 5 is too close to call, so it may be as good.",
-        "Judged by these, the chance that candidate 3 is the best of the 3 finalists is 62%.",
+        "Judged by these examples, the chance that candidate 3 is the best of the 3 finalists is 62%.",
         "About 12 more training runs of each would probably separate candidates 3 and 5, if the lead is as large as it "
         "seems.",
     ]
@@ -236,7 +236,7 @@ def test_the_verdict_in_words() -> None:
             "To separate candidates 3 and 5 would take both more training runs and more examples: about 1,200 more "
             "training runs of each and about 3,500 more examples probably would, if the lead is as large as it seems.",
         ),
-        (Settling(), "No reasonable number of training runs or examples is known to separate candidates 3 and 5"),
+        (Settling(), "Neither more training runs nor more examples, in reasonable numbers, are known to separate"),
     ],
 )
 def test_what_would_settle_it_in_words(settling: Settling, words: str) -> None:

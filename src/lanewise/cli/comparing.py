@@ -40,7 +40,7 @@ def compare(
     how: EngineOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Say which of the given recipes is best, and which others cannot be told from it.
+    """Say which of the given recipes is best, and which others are too close to call.
 
     All are trained to the end on the same repeats, which no race with this seed has used; test rows stay untouched.
     """
@@ -146,7 +146,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     """
     twice = [path for path, count in Counter(paths).items() if count > 1]
     if twice:
-        raise InputError(f"{twice[0]}: is given twice; every recipe must be another")
+        raise InputError(f"{twice[0]}: is given twice; all recipes must differ")
     shorts = Counter(path.stem for path in paths)
     folders = Counter(f"{path.parent.name}/{path.stem}" for path in paths)
     names = []

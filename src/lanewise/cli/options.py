@@ -161,7 +161,7 @@ def class_weights_of(text: str | None) -> str | list[float] | None:
         return [float(number) for number in text.split(",")]
     except ValueError:
         raise InputError(
-            f"--class-weights = {text!r}: must be balanced or one number > 0 for each class, such as 1,2,0.5"
+            f"--class-weights {text!r}: must be balanced or one number > 0 for each class, such as 1,2,0.5"
         ) from None
 
 

@@ -22,7 +22,7 @@ def show(
     from lanewise.parts.schedules import tabulate
     from lanewise.report import curve
 
-    if steps > MOST_STEPS:
+    if not 1 <= steps <= MOST_STEPS:
         raise InputError(f"steps = {steps}: must be an integer in [1, {MOST_STEPS}]")
     value = parse(expression)
     table = tabulate(value, steps, steps_per_epoch, where="expression")

@@ -15,9 +15,13 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
     'recipe.yaml: epochs = 0: must be 1'
     >>> in_options("data 'here': no such data", {"data": "--data"})
     "--data 'here': no such data"
+    >>> in_options("metric = 'x': must be accuracy, AUC, log loss, or a function", {"metric": "--metric"})
+    "--metric 'x': must be accuracy, AUC or log loss"
     """
     if not options:
         return message
+    # A function is for Python only.
+    message = re.sub(r"^(metric = .*), (.+), or a function$", r"\1 or \2", message)
     names = "|".join(map(re.escape, options))
     where = "(?:^|(?<=; )|(?<= and )|(?<= multiple of ))"
     return re.sub(rf"{where}({names})(?: = | (?='))", lambda found: f"{options[found[1]]} ", message)

@@ -1,5 +1,6 @@
 """What a metric is: what a model's outputs give for each row, and what a set of rows makes of that."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ class Metric:
         of_set: for metrics of a set of rows, such as R2: the contribution of each row. Their mean is the metric of the
             set, and their variance divided by the number of rows is its variance, to first order. None where the score
             of a set is the mean over its rows.
+        bounds: the least and the greatest value that the score of a set can have.
         check: (targets of the set) -> why the metric has no value there, or None. of_data: whether that concerns every
             single target, so that it can be told from the whole data.
     """
@@ -50,6 +52,7 @@ class Metric:
     of_set: OfSet | None = field(default=None, repr=False)
     check: Callable[[np.ndarray], str | None] | None = field(default=None, repr=False)
     of_data: bool = False
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     def contributions(self, scores: np.ndarray, targets: Any, unit: Unit | None) -> np.ndarray:
         """The contribution of each row, float64 [rows], turned so that greater is better.

@@ -1,9 +1,11 @@
 """The metrics that are known by name."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -39,25 +41,28 @@ def every_class(targets: np.ndarray, names: Sequence[str]) -> str | None:
 PREDICTED = Metric("class", rows.predicted)
 """No metric to compare by, but the class that each row is taken for."""
 LOG_LOSS, MAE = "log loss", "MAE"
+FROM_ZERO, UP_TO_ONE = (0.0, math.inf), (-math.inf, 1.0)
+SHARE: dict[str, Any] = {"fraction": True, "bounds": (0.0, 1.0)}
+ERROR: dict[str, Any] = {"greater_is_better": False, "bounds": FROM_ZERO}
 METRICS = {
     "classification": (
-        Metric("accuracy", rows.correct, fraction=True),
-        Metric("balanced accuracy", rows.predicted, fraction=True, of_set=sets.balanced_accuracy),
-        Metric("F1", rows.predicted, fraction=True, of_set=sets.f1_macro),
-        Metric("AUC", rows.class_scores, fraction=True, of_set=sets.auc),
-        Metric("top-5 accuracy", rows.correct_in_five, fraction=True),
-        Metric(LOG_LOSS, lambda o, t: rows.cross_entropies(o, t), greater_is_better=False),
+        Metric("accuracy", rows.correct, **SHARE),
+        Metric("balanced accuracy", rows.predicted, **SHARE, of_set=sets.balanced_accuracy),
+        Metric("F1", rows.predicted, **SHARE, of_set=sets.f1_macro),
+        Metric("AUC", rows.class_scores, **SHARE, of_set=sets.auc),
+        Metric("top-5 accuracy", rows.correct_in_five, **SHARE),
+        Metric(LOG_LOSS, lambda o, t: rows.cross_entropies(o, t), **ERROR),
     ),
     "regression": (
-        Metric("R2", rows.errors, of_set=sets.r2, check=varies),
-        Metric("RMSE", rows.errors, greater_is_better=False, of_set=sets.root_mean_square),
-        Metric(MAE, rows.errors, greater_is_better=False, of_set=sets.mean_size),
-        Metric("squared error", rows.errors, greater_is_better=False, of_set=sets.mean_square),
-        Metric("MAPE", rows.errors, greater_is_better=False, of_set=sets.mean_share, check=no_zeros, of_data=True),
+        Metric("R2", rows.errors, of_set=sets.r2, check=varies, bounds=UP_TO_ONE),
+        Metric("RMSE", rows.errors, **ERROR, of_set=sets.root_mean_square),
+        Metric(MAE, rows.errors, **ERROR, of_set=sets.mean_size),
+        Metric("squared error", rows.errors, **ERROR, of_set=sets.mean_square),
+        Metric("MAPE", rows.errors, **ERROR, of_set=sets.mean_share, check=no_zeros, of_data=True),
     ),
     "next token": (
-        Metric("token accuracy", rows.token_accuracy, fraction=True),
-        Metric("cross entropy", rows.token_losses, greater_is_better=False),
+        Metric("token accuracy", rows.token_accuracy, **SHARE),
+        Metric("cross entropy", rows.token_losses, **ERROR),
     ),
 }
 """The metrics known by name for each kind of objective, the default first. Errors are in the data's own unit."""
@@ -119,7 +124,7 @@ def quantile(text: str) -> Metric:
         level = float("nan")
     if not 0 < level < 1:
         raise InputError(f"metric = quantile {text}: must be a number in (0, 1) after the name, such as quantile 0.9")
-    return Metric(f"quantile {level:g}", rows.errors, greater_is_better=False, of_set=sets.QuantileLoss(level))
+    return Metric(f"quantile {level:g}", rows.errors, **ERROR, of_set=sets.QuantileLoss(level))
 
 
 def quantile_level(metric: Metric) -> float | None:

@@ -53,7 +53,8 @@ def headline(verdict: Verdict) -> str:
 def _beaten(verdict: Verdict) -> str:
     """That simple models are as good as the winner, where they are."""
     names = [REFERENCES.get(name, name) for name in unbeaten(verdict.test.mean, verdict.references, verdict.kind)]
-    return f", but does not beat {listed(names, 'or')}" if names else ""
+    behind = verdict.difference is not None and verdict.difference.mean < 0
+    return f"{' and' if behind else ', but'} does not beat {listed(names, 'or')}" if names else ""
 
 
 def opening(study: Study) -> str:
@@ -159,7 +160,7 @@ def simple_models(study: Study) -> str:
     known = {"the winner": verdict.test.mean, **verdict.references}
     words = verdict.kind.interval_words(list(known.values()))
     rows = [
-        ("winner" if at == 0 else "", [Cell(name), Cell(word, score)])
+        ("winner" if at == 0 else "", [Cell(REFERENCES.get(name, name)), Cell(word, score)])
         for at, ((name, score), word) in enumerate(zip(known.items(), words, strict=True))
     ]
     return section(

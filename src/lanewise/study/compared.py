@@ -16,7 +16,7 @@ from lanewise.study.question import Answer, Ground, Question, Scored, check_trai
 from lanewise.study.ranking import rank_finalists
 from lanewise.study.statistics import Interval
 from lanewise.study.verdict import Finalist
-from lanewise.study.wording import chance_words, clear_but_not_sure, compared_words, listed
+from lanewise.study.wording import chance_words, clear_but_not_sure, compared_words, listed, sure_but_not_clear
 
 __all__ = [
     "Compared",
@@ -105,6 +105,7 @@ class ComparisonAnswer(Answer):
             lines += clear_but_not_sure(first.chance)
             lines.append("It is significantly better than every other recipe.")
             return lines
+        lines += sure_but_not_clear(first.chance)
         verb, which = ("is", "it") if len(same) == 1 else ("are", "any of them")
         names = listed([one.scored.name for one in same])
         lines.append(f"{names} {verb} too close to call, so {which} may be as good.")
@@ -151,7 +152,7 @@ class Comparison(Question):
         for entry in self.entries:
             twin = seen.setdefault(str(entry.recipe), entry.name)
             if twin != entry.name:
-                raise InputError(f"{entry.name}: is the same recipe as {twin}; every recipe must be another")
+                raise InputError(f"{entry.name}: is the same recipe as {twin}; all recipes must differ")
         self.base = self.entries[0].recipe
 
     def prepare(self, engine: Engine, repeats: tuple[int, ...]) -> list[str]:
@@ -197,7 +198,8 @@ def compared_with_best(trained: Trained, ground: Ground) -> tuple[Compared, ...]
         """The score's own interval, about the mean that it is compared by."""
         own = scores[one.candidate]
         away = 0.0 if one.mean is None or ground.kind.fraction else one.mean - own.mean
-        return replace(own, mean=own.mean + away, low=own.low + away, high=own.high + away)
+        moved = replace(own, mean=own.mean + away, low=own.low + away, high=own.high + away)
+        return moved.within(*ground.bounds)
 
     return tuple(
         Compared(every[one.candidate], shown(one), one.chance or 0.0, one.difference, one.settling) for one in ranked

@@ -32,7 +32,9 @@ def best_finished(candidates: Iterable[Candidate], most: int, metric: str) -> li
         return ranked
     if any(candidate.left_at is None and np.isfinite(candidate.loss) for candidate in candidates):
         raise InputError(f"metric {metric!r}: must be a finite number, and is for no candidate that finished")
-    raise InputError("every candidate diverged: the space holds no recipe that trains this model; lower its rates")
+    raise InputError(
+        "every candidate diverged: the space holds no recipe that trains this model; lower its learning rates"
+    )
 
 
 def check_baseline(baseline: Recipe, engine: Engine) -> None:
@@ -91,7 +93,7 @@ def reach_verdict(
     given = [] if baseline is None else [baseline]
     tested = dict.fromkeys([*(finalist.candidate for finalist in finalists[:2]), *given])
     rows = {numbers[at]: found for at, found in cohort.test_rows(map(numbers.index, tested)).items()}
-    test = intervals_on_test_rows(rows, finalists, kind, baseline)
+    test = intervals_on_test_rows(rows, finalists, kind, baseline, engine.task.objective.metric.bounds)
     costs = engine.costs
     return Verdict(
         finalists,

@@ -41,7 +41,7 @@ class Sample:
         if np.isnan(metric).all():
             if np.isfinite(trained.scores.loss).any():
                 raise InputError("metric: must be a finite number, and is for no recipe in any repeat")
-            raise InputError("every recipe diverged in every repeat: none trains this model; lower the rates")
+            raise InputError("every recipe diverged in every repeat: none trains this model; lower the learning rates")
         if not kind.fraction:
             return cls(ground, filled_below(metric), trained.rows and trained.rows.sound)
         # A run that diverged is right nowhere.
@@ -105,12 +105,11 @@ def expected(sample: Sample, together: bool = False) -> list[Interval]:
 def score_intervals(sample: Sample) -> list[Interval]:
     """Of each recipe its expected score in the metric's own direction, each interval by itself."""
     kind = sample.ground.kind
+    bounds = (0.0, 1.0) if kind.fraction else sample.ground.bounds
     found = []
     for interval in expected(sample):
         low, high = sorted((kind.turned(interval.low), kind.turned(interval.high)))
-        if kind.fraction:
-            low, high = max(low, 0.0), min(high, 1.0)
-        found.append(Interval(kind.turned(interval.mean), low, high, interval.repeats))
+        found.append(Interval(kind.turned(interval.mean), low, high, interval.repeats).within(*bounds))
     return found
 
 

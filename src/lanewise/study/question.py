@@ -1,5 +1,6 @@
 """What can be asked of recipes trained side by side, and the common ground of all answers."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +59,8 @@ class Ground:
 
     Attributes:
         model, data: their names. repeats: how many runs of each recipe; `folds` of them validate on all rows once.
-        rows: of a repeat, (training, validation). lane_steps, seconds, engine: as a verdict has them.
+        rows: of a repeat, (training, validation). lane_steps, seconds, engine: as a verdict has them. bounds: of the
+            metric, beyond which no interval of a score goes; not on record, since the intervals are.
     """
 
     model: str
@@ -71,6 +73,7 @@ class Ground:
     lane_steps: int
     seconds: dict[str, float]
     engine: dict[str, Any] = field(default_factory=dict)
+    bounds: tuple[float, float] = field(default=(-math.inf, math.inf), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

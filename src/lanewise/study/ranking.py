@@ -57,7 +57,7 @@ def rank_finalists(
     if np.isnan(metric).all():
         if np.isfinite(loss).any():
             raise InputError("metric: must be a finite number, and is for no finalist in any of the fresh repeats")
-        raise InputError("every finalist diverged on fresh repeats: no recipe found trains this model; lower the rates")
+        raise InputError("every finalist diverged on fresh repeats: none trains this model; lower the learning rates")
     means = paired(metric, overlap, rows, kind, single) if len(candidates) > 1 else None
     lost = np.isnan(metric).sum(axis=1) * (not kind.fraction)
     centre = shown_means(metric, None if means is None else means.mean, kind)
@@ -182,6 +182,7 @@ def intervals_on_test_rows(
     finalists: tuple[Finalist, ...],
     kind: ScoreKind | None = None,
     baseline: int | None = None,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Tested:
     """The winner's test metric and its lead over runner-up and baseline, over new runs and new rows.
 
@@ -190,7 +191,8 @@ def intervals_on_test_rows(
     Args:
         rows: candidate -> metric of every test row [repeats, rows], turned so that greater is better, of winner,
             runner-up and baseline; batches stand for rows where whole batches are scored. kind: of the metric, by
-            default a fraction. baseline: the candidate that the user gave, or None.
+            default a fraction. baseline: the candidate that the user gave, or None. bounds: of the metric, beyond which
+            no interval goes.
 
     Raises:
         InputError: the winner has a score in fewer than two repeats.
@@ -213,7 +215,7 @@ def intervals_on_test_rows(
         return lead_of(winner[both], rows[other][both])
 
     return Tested(
-        skew_aware_interval(kind.turned(sound), kind.fraction),
+        skew_aware_interval(kind.turned(sound), kind.fraction).within(*bounds),
         lead(finalists[1].candidate) if len(finalists) > 1 else None,
         None if baseline is None or baseline == finalists[0].candidate else lead(baseline),
         None if kind.fraction else tails_words(sound),

@@ -204,6 +204,7 @@ class SideBySide(Run[Answer]):
             costs.lane_steps,
             {name: round(value, 3) for name, value in seconds.items()},
             {key: plan.to_dict() for key, plan in self.engine.plans.items()},
+            self.task.objective.metric.bounds,
         )
 
     def _write_results(self, folder: RunFolder) -> None:

@@ -1,6 +1,6 @@
 """Intervals and paired comparisons. Pure numbers, no torch."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import scipy
@@ -29,6 +29,14 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether zero lies outside the interval."""
         return self.low > 0 or self.high < 0
+
+    def within(self, least: float, most: float) -> "Interval":
+        """The same interval without what lies outside `least` to `most`, where its mean can never be.
+
+        >>> Interval(2.4, -0.1, 5.2, 2).within(0.0, float("inf"))
+        Interval(mean=2.4, low=0.0, high=5.2, repeats=2)
+        """
+        return replace(self, low=max(self.low, least), high=min(self.high, most))
 
 
 def crossed_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Interval:

@@ -27,6 +27,7 @@ from lanewise.study.wording import (
     plain,
     plain_difference,
     points,
+    sure_but_not_clear,
 )
 
 __all__ = [
@@ -284,8 +285,8 @@ class Verdict:
             return [line]
         confirmed = "two" if len(self.finalists) == 2 else str(len(self.finalists))
         best = f"candidate {winner.candidate} is the best of the {confirmed} finalists"
-        chance = f"Judged by these, the chance that {best} is {chance_words(winner.chance)}."
-        return [line, chance, *([] if same else clear_but_not_sure(winner.chance))]
+        chance = f"Judged by these examples, the chance that {best} is {chance_words(winner.chance)}."
+        return [line, chance, *(sure_but_not_clear if same else clear_but_not_sure)(winner.chance)]
 
     def _on_test_rows(self, its: str, other: str, short: str, gap: Interval | None) -> str:
         if gap is None:
@@ -319,7 +320,7 @@ class Verdict:
         runs = len(self.finalists[0].scores)
         told = listed([f"candidate {number} diverged in {count}" for number, count in lost.items()])
         counts = "counts as the worst score" if self.kind.fraction else "ranks a recipe behind those with fewer"
-        return [f"Of its {runs} new training runs {told}; a run that diverged {counts}."]
+        return [f"Of {runs} new training runs each, {told}; a run that diverged {counts}."]
 
     def _on_far_out(self) -> list[str]:
         """That one repeat would have outweighed all others, where it would have."""

@@ -108,6 +108,20 @@ def clear_but_not_sure(chance: float) -> list[str]:
     ]
 
 
+def sure_but_not_clear(chance: float) -> list[str]:
+    """Why the chance of one that is not significantly better than all others can be 95% and more; nothing where less.
+
+    >>> sure_but_not_clear(0.9)
+    []
+    """
+    if chance < LEVEL:
+        return []
+    return [
+        "That is 95% or more although an interval includes zero: the intervals hold for all comparisons at once, so "
+        "they are wider than a single one would be."
+    ]
+
+
 def settling_words(advice: Settling, one: str, other: str, many: str) -> str:
     """What would probably separate `one` from `other`; `many`: both together, such as "candidates 3 and 5"."""
     real = "if the lead is as large as it seems"
@@ -122,7 +136,7 @@ def settling_words(advice: Settling, one: str, other: str, many: str) -> str:
         return f"About {runs} would probably separate {many}, {real}."
     if rows:
         return f"More training runs alone would not separate {many}; about {rows} probably would, {real}."
-    return f"No reasonable number of training runs or examples is known to separate {many}: they are too much alike."
+    return f"Neither more training runs nor more examples, in reasonable numbers, are known to separate {many}."
 
 
 def counted_runs(repeats: int) -> str:
@@ -210,8 +224,11 @@ def unbeaten_words(score: float, references: Mapping[str, float], kind: ScoreKin
     ahead = unbeaten(score, references, kind)
     if not ahead:
         return ""
-    words = printed(kind.interval_words(list(ahead.values())))
-    told = [f"{REFERENCES.get(name, name)} ({word})" for name, word in zip(ahead, words, strict=True)]
+    # Rounded beside all others, as `references_words` does, so that a score is written in one way.
+    words = printed(kind.interval_words(list(references.values())))
+    told = [
+        f"{REFERENCES.get(name, name)} ({word})" for name, word in zip(references, words, strict=True) if name in ahead
+    ]
     return f", but does not beat {listed(told, 'or')}"
 
 
