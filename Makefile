@@ -44,9 +44,9 @@ race: .venv/.setup
 
 test: .venv/.test
 	@echo "Running all tests and the examples in the docstrings."
-	@$(BIN)/python -m pytest $(PARALLEL) --doctest-modules src/lanewise tests -m 'not oracle' $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest $(PARALLEL) --doctest-modules src/lanewise tests --oracles without $(ARGS) || [ $$? -eq 5 ]
 	@echo "Running those that compare with JAX, Keras and others."
-	@$(BIN)/python -m pytest tests -m oracle $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest tests --oracles only $(ARGS) || [ $$? -eq 5 ]
 
 test-exactness: .venv/.test
 	@echo "Running the tests of exactness with the instructions '$(CAPABILITY)'."

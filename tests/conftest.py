@@ -26,6 +26,21 @@ settings.register_profile("explore", deadline=None, derandomize=False, max_examp
 settings.load_profile("steady")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # Not by `-m`, of which pytest heeds the last only: that one is the user's.
+    parser.addoption("--oracles", choices=["with", "without", "only"], default="with", help="tests marked `oracle`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked `oracle`, or all others, where that was asked for."""
+    if (asked := config.getoption("--oracles")) != "with":
+        sides: dict[bool, list[pytest.Item]] = {True: [], False: []}
+        for item in items:
+            sides["oracle" in item.keywords].append(item)
+        items[:] = sides[asked == "only"]
+        config.hook.pytest_deselected(items=sides[asked != "only"])
+
+
 @pytest.fixture(autouse=True)
 def _same_random_numbers() -> None:
     """Start every test from the same global generators, whatever ran before it."""

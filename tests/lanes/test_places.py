@@ -58,9 +58,11 @@ class Trained:
     model: Any
     of: Recipe
     dtype: torch.dtype = torch.float32
+    how: str = "packed"
+    width: int = 4
 
     def __post_init__(self) -> None:
-        plans = {str(self.of.structure()): plan("packed")}
+        plans = {str(self.of.structure()): plan(self.how, self.width)}
         engine = Engine(lw.Task(self.model, rows()), 7, threads=1, dtype=self.dtype, plans=plans)
         (self.group,) = Cohort(engine, [self.of, self.of], [0]).groups
         self.feed = self.group.packs[0].feed
@@ -83,6 +85,12 @@ class Trained:
         with torch.no_grad():
             scores = self.group.prepared.evaluate(*state, numbers[-1], *leaves)
         return [*state, torch.stack(losses, 1), *scores]
+
+    def unequal(self, count: int) -> list[int]:
+        """The places in a pack of `count` lanes whose bits are not those of the first."""
+        leaves = self.lanes(count)
+        assert all(leaf.isfinite().all() for leaf in leaves)
+        return [at for at in range(count) if not all(torch.equal(leaf[at], leaf[0]) for leaf in leaves)]
 
     def differ(self, counts: Iterable[int]) -> dict[int, list[int]]:
         """For packs of each size the places whose bits are not those of the first lane of a pack of two."""
