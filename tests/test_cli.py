@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+import lanewise as lw
 from lanewise import cli
+from lanewise.cli.app import main
 from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
 from lanewise.parts.rules import SGD
@@ -62,3 +64,47 @@ def test_training_that_is_stopped_says_that_nothing_is_kept(recipe: str, monkeyp
     shown = command("train", recipe)
     assert shown.exit_code == STOPPED
     assert "nothing was saved" in shown.stderr
+
+
+def said(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command says on standard error when it refuses."""
+    monkeypatch.setattr("sys.argv", ["lanewise", *words])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    return capsys.readouterr().err
+
+
+def test_all_that_is_wrong_is_said_at_once_and_of_options(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = ["--precision", "float8", "--threads", "0", "--checkpoint-every", "-1", "--batch-size", "0"]
+    line = said(
+        ["race", "--data", "nowhere.csv", "--candidates", "1", "--confirm", "1", "--rule", "luck", *how],
+        monkeypatch,
+        capsys,
+    )
+    expected = ("data 'nowhere.csv'", "candidates 1", "confirm 1", "rule 'luck'", "precision 'float8'", "threads 0")
+    for option in (*expected, "checkpoint-every -1.0", "batch-size 0"):
+        assert f"--{option}: must be" in line or f"--{option}: no such data" in line, option
+    assert line.count("\n") == 1
+    line = said(["sweep", recipe, "--field", "l2", "--values", "0,1", "--repeats", "1", *how], monkeypatch, capsys)
+    assert "--repeats 1: must be" in line
+    assert "--threads 0: must be" in line
+    line = said(["race", "--folds", "5", "--repeats", "3", "--confirm", "7"], monkeypatch, capsys)
+    assert "--repeats 3: must be a multiple of --folds 5" in line
+    assert "--confirm 7: must be a multiple of --folds 5" in line
+
+
+def test_in_python_it_is_said_of_arguments() -> None:
+    wrong = {"candidates": 1, "seed": -1, "threads": 0, "epochs": 0, "sampler": "x", "precision": "float8"}
+    with pytest.raises(InputError) as caught:
+        lw.race(lw.Task("mlp:8", "digits"), **wrong, cadence=3, colour="red")  # type: ignore[arg-type]
+    for words in (
+        "unknown settings 'cadence' and 'colour'; allowed: ", "candidates = 1: ", "seed = -1: ", "threads = 0: ",
+        "epochs = 0: ", "sampler = 'x': ", "precision = 'float8': ",
+    ):  # fmt: skip
+        assert words in str(caught.value)
+    assert "--" not in str(caught.value)
+    recipes = {"slow": Recipe(rule=SGD(lr=0.1)), "fast": Recipe(rule=SGD(lr=0.3))}
+    with pytest.raises(InputError, match=r"repeats = 1: .*; seed = -1: .*; threads = 0: "):
+        lw.compare(lw.Task("mlp:8", "digits"), recipes, repeats=1, seed=-1, threads=0)

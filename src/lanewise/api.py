@@ -9,11 +9,11 @@ from lanewise.comparing import Result, read_answer, recorded_question
 from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.openml import PREFIX
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, one_line, together
 from lanewise.plain_data import undamaged
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import load, read
-from lanewise.runs import Outcome, UnrecordedError, begin, check_task, finished, recorded_options
+from lanewise.runs import Outcome, UnrecordedError, begin, check_options, check_task, finished, recorded_options
 from lanewise.spaces import SPACES
 from lanewise.study.checkpoint import EVERY
 from lanewise.study.drawing import Drawing
@@ -23,7 +23,7 @@ from lanewise.study.progress import Observer
 from lanewise.study.race import Study
 from lanewise.study.recorded import verdict_of
 from lanewise.study.samplers import OwnSampler
-from lanewise.study.settings import RaceSettings, with_overrides
+from lanewise.study.settings import RaceSettings, check_overrides, with_overrides
 from lanewise.study.side_by_side import SideBySide
 from lanewise.study.verdict import Verdict
 from lanewise.task import Task, check_recorded
@@ -113,19 +113,59 @@ def race(
         UnrecordedError: the race has its verdict, and the disk no room for it; `resume` writes what is missing.
     """
     check_task(task)
-    unknown = sorted(set(settings) - set(RaceSettings.__dataclass_fields__))
-    if unknown:
-        allowed = ", ".join(RaceSettings.__dataclass_fields__)
-        raise InputError(f"race: unknown setting {unknown[0]!r}; allowed: {allowed}")
-    chosen = with_overrides(find_space(space), epochs, batch_size)
-    asked = RaceSettings.of_task(task.source.splitter.folds, settings)
-    known = find_baseline(baseline)
-    drawing = Drawing.asked(sampler, find_recipes(enqueue), storage, None if out is None else Path(out))
+    how: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "checkpoint_every": checkpoint_every,
+    }
+    _, (chosen, asked, known, drawing) = together(
+        lambda: check_options(**how, progress=progress),
+        lambda: race_of(
+            task.source.splitter.folds, space, epochs, batch_size, out, sampler, enqueue, storage, baseline, settings
+        ),
+    )
     return begin(
         lambda options: Race(Study(task, chosen, asked, drawing=drawing, baseline=known, **options)), out, engine,
         progress=progress, observer=observer, device=device, precision=precision, threads=threads,
         every=checkpoint_every,
     )  # fmt: skip
+
+
+def race_of(
+    folds: int | None,
+    space: Recipe | str | os.PathLike[str],
+    epochs: int | None,
+    batch_size: int | None,
+    out: str | os.PathLike[str] | None,
+    sampler: str | OwnSampler,
+    enqueue: Sequence[Recipe | str | os.PathLike[str]],
+    storage: str | None,
+    baseline: Recipe | str | os.PathLike[str] | None,
+    settings: Mapping[str, Any],
+) -> tuple[Recipe, RaceSettings, Recipe | None, Drawing]:
+    """What a race is of, by the arguments of `race` that say so; `folds` are those of the data.
+
+    Raises:
+        InputError: some are wrong; all of them are named.
+    """
+    fields = RaceSettings.__dataclass_fields__
+    unknown = sorted(set(settings) - set(fields))
+
+    def check_unknown() -> None:
+        if unknown:
+            names = f"setting{'s' * (len(unknown) > 1)} {' and '.join(map(repr, unknown))}"
+            raise InputError(f"race: unknown {names}; allowed: {', '.join(fields)}")
+
+    whole, _, asked, known, drawing, _ = together(
+        lambda: find_space(space),
+        check_unknown,
+        lambda: RaceSettings.of_task(folds, {name: value for name, value in settings.items() if name in fields}),
+        lambda: find_baseline(baseline),
+        lambda: Drawing.asked(sampler, find_recipes(enqueue), storage, None if out is None else Path(out)),
+        lambda: check_overrides(epochs, batch_size),
+    )
+    return with_overrides(whole, epochs, batch_size), asked, known, drawing
 
 
 def resume(

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, together
 from lanewise.plain_data import checked, undamaged
 from lanewise.recipe import Recipe
 from lanewise.recipe_file import read
-from lanewise.runs import Outcome, begin, check_task
+from lanewise.runs import Outcome, begin, check_options, check_task
 from lanewise.study.ablation import Ablation
 from lanewise.study.ablation_answer import AblationAnswer
 from lanewise.study.checkpoint import EVERY
@@ -157,7 +157,13 @@ def _ask(
     progress: bool | None = None,
 ) -> Result:
     check_task(task)
-    settings = SideBySideSettings(repeats, seed)
+    how: dict[str, Any] = {
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "checkpoint_every": checkpoint_every,
+    }
+    settings, _ = together(lambda: SideBySideSettings(repeats, seed), lambda: check_options(**how, progress=progress))
     return begin(
         lambda options: Result(SideBySide(task, question, settings, **options)), out, engine, progress=progress,
         observer=observer, device=device, precision=precision, threads=threads, every=checkpoint_every,

@@ -1,5 +1,8 @@
 """The one exception a user's mistake raises, and how other errors are quoted in it."""
 
+from collections.abc import Callable
+from typing import Any
+
 from lanewise.printable import cut, printable
 
 
@@ -16,6 +19,26 @@ class InputError(ValueError):
 
 class WriteError(InputError):
     """A file cannot be written: the disk is full, or the folder is not ours. What stood there is untouched."""
+
+
+def together(*checks: Callable[[], Any]) -> list[Any]:
+    """What all `checks` return; where some fail, one error that names everything that is wrong.
+
+    >>> together(lambda: 1, lambda: 2)
+    [1, 2]
+    """
+    found: list[Any] = []
+    wrong: list[InputError] = []
+    for check in checks:
+        try:
+            found.append(check())
+        except InputError as error:
+            wrong.append(error)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise InputError("; ".join(dict.fromkeys(map(str, wrong))))
+    return found
 
 
 def one_line(error: BaseException) -> str:

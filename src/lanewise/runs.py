@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
-from lanewise.errors import InputError, WriteError
+from lanewise.errors import InputError, WriteError, together
+from lanewise.lanes.engine import check_threads, usable_device
+from lanewise.lanes.precision import check_precision
+from lanewise.parts.part import Allowed, check_number
 from lanewise.study.folder import RunFolder, plans_of, read_plans
 from lanewise.study.run import Run, RunOptions
 from lanewise.task import Task
@@ -56,6 +59,20 @@ def check_task(task: Any) -> None:
         raise InputError(f"task is a {type(task).__name__}: must be a lanewise.Task(model, data)")
 
 
+def check_options(
+    *, device: str, precision: str, threads: int | None, checkpoint_every: float, progress: bool | None = None
+) -> None:
+    """Raise one `InputError` of all that is wrong with how a run is to go about it."""
+    from lanewise.report.watching import check_progress
+
+    together(
+        lambda: check_precision(precision, usable_device(device)),
+        lambda: check_threads(1 if threads is None else threads),
+        lambda: check_number("checkpoint_every", checkpoint_every, Allowed(0.0)),
+        lambda: check_progress(progress),
+    )
+
+
 def begin(
     make: Callable[[RunOptions], AnyOutcome],
     out: str | os.PathLike[str] | None,
@@ -69,9 +86,8 @@ def begin(
         make: makes the run with all options. engine: the `engine.json` of an earlier run. progress: whether it is shown
             on standard error how it goes, see `lanewise.report.watching`.
     """
-    from lanewise.report.watching import check_progress, watching
+    from lanewise.report.watching import watching
 
-    check_progress(progress)
     options["plans"] = read_plans(Path(engine)) if engine is not None else None
     folder = options["folder"] = RunFolder(Path(out)) if out is not None else None
     made = None

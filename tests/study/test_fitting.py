@@ -124,6 +124,17 @@ def test_durations_in_epochs_still_fit_in() -> None:
         lw.race(Task(model, rows()), space, budget="9ep")
 
 
+def test_ways_to_run_are_tried_for_a_quarter_of_a_time_and_never_for_nothing() -> None:
+    settings = RaceSettings(budget="100s")
+    study = Study(Task(model, rows()), SPACE, settings, threads=1)
+    assert study.engine.allowed() == 25.0
+    study.engine.costs = Costs(compile=12.0, trials=3.0)
+    assert study.engine.allowed() == 10.0
+    study.engine.costs = Costs(compile=40.0)
+    assert study.engine.allowed() == 3.0
+    assert Study(Task(model, rows()), SPACE, RaceSettings(budget="90ep"), threads=1).engine.allowed() == float("inf")
+
+
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every structure runs the same way, whatever timings would say."""

@@ -23,7 +23,7 @@ def refusal(path: Path) -> str:
     with pytest.raises(InputError) as caught:
         RunFolder(path)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith(printable(f"--out {path}: "))
+    assert str(caught.value).startswith(printable(f"out = {path}: "))
     return str(caught.value)
 
 

@@ -61,6 +61,13 @@ def test_what_is_told_comes_true(given: dict[str, float]) -> None:
         assert left == pytest.approx(came, rel=0.35, abs=0.5)
 
 
+def test_at_the_end_nothing_is_measured_any_more() -> None:
+    engine: Any = SimpleNamespace(costs=Costs(), plans={}, threads=1, note=lambda line: None)
+    pace = Pace(RaceSettings(), engine, lambda: 1.0, Decisions(), 20.0, SURVIVORS, lambda: (1.0, 0.0), finish=2.0)
+    assert pace.left_in_confirmation(2, 2, 0.5)[1] is None
+    assert pace.left_in_confirmation(2, 2, 1.0)[1] == 2.0
+
+
 def test_what_an_earlier_process_did_says_nothing() -> None:
     rate = Rate()
     assert [rate.measured(100.0 + second, 5000.0 + 2 * second) for second in (0, 1, 2, 3)] == [None] * 4

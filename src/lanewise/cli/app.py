@@ -16,6 +16,7 @@ from lanewise.cli.racing import race, resume
 from lanewise.cli.schedules import show
 from lanewise.cli.stopping import STOPPED, leave
 from lanewise.cli.training import train
+from lanewise.cli.wording import in_options, options_of
 from lanewise.errors import InputError
 from lanewise.files import reason
 
@@ -64,7 +65,8 @@ def main() -> None:
             sys.stdout.flush()
             raise
     except InputError as error:
-        stderr.print(f"lanewise: {' '.join(str(error).split())}")
+        message = in_options(str(error), options_of(app, sys.argv[1:]))
+        stderr.print(f"lanewise: {' '.join(message.split())}")
         sys.exit(2)
     except KeyboardInterrupt:
         stderr.print("lanewise: stopped")

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from lanewise.cli.console import stderr
-from lanewise.cli.options import AsJson, BatchSize, EngineOptions, Epochs, Seed, TaskOptions, with_groups
+from lanewise.cli.options import HOW, AsJson, BatchSize, EngineOptions, Epochs, Seed, TaskOptions, with_groups
 from lanewise.cli.printing import print_found
 from lanewise.cli.stopping import resumable
-from lanewise.errors import InputError
+from lanewise.errors import InputError, together
 from lanewise.recipe import Recipe
 
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe file, such as the best.yaml of a race.")]
@@ -96,12 +96,22 @@ def _ask(
 ) -> None:
     from lanewise import comparing
     from lanewise.report import terminal
+    from lanewise.runs import check_options
     from lanewise.study.folder import fresh_path
+    from lanewise.study.settings import check_overrides
+    from lanewise.study.side_by_side import SideBySideSettings
 
     recipes, recorded = _read(paths)
     given: Any = recipes if what == "compare" else recipes[0][1]
     options |= {name: getattr(asked, name) for name in ("repeats", "epochs", "batch_size", "seed")} | vars(how)
-    on, folder = task.task(recorded, paths[0]), asked.out or fresh_path(what=what)
+    folder = asked.out or fresh_path(what=what)
+    # What is wrong is said before the data is read, and all at once.
+    on, *_ = together(
+        lambda: task.task(recorded, paths[0]),
+        lambda: SideBySideSettings(asked.repeats, asked.seed),
+        lambda: check_options(**{name: getattr(how, name) for name in HOW}),
+        lambda: check_overrides(asked.epochs, asked.batch_size),
+    )
     with resumable(folder, as_json), terminal.observer(stderr) as observer:
         found = getattr(comparing, what)(on, given, out=folder, observer=observer, **options)
     print_found(found.answer, folder, as_json)

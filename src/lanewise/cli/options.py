@@ -127,6 +127,10 @@ class EngineOptions:
     ] = 5.0
 
 
+HOW = ("device", "precision", "threads", "checkpoint_every")
+"""Those of `EngineOptions` that say how a run goes about it."""
+
+
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     """`command` as Typer reads it: a parameter that is a dataclass becomes an option for each of its fields."""
     signature = inspect.signature(command)

@@ -1,12 +1,13 @@
 """`lanewise race` and `lanewise resume`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lanewise.cli.console import stderr
 from lanewise.cli.options import (
+    HOW,
     AsJson,
     BatchSize,
     EngineOptions,
@@ -19,6 +20,7 @@ from lanewise.cli.options import (
 )  # fmt: skip
 from lanewise.cli.printing import print_found
 from lanewise.cli.stopping import resumable
+from lanewise.errors import together
 from lanewise.study.racing import DEFAULT, RULES
 
 
@@ -64,32 +66,28 @@ def race(
     """
     from lanewise import api
     from lanewise.report import terminal
+    from lanewise.runs import check_options
     from lanewise.study.folder import fresh_path
 
-    on = task.task({"model": "mlp", "data": "digits"} | recorded_names(space))
     # By default they follow from the data.
-    options = vars(how) | {name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None}
+    given = {name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None}
+    settings: dict[str, Any] = {
+        "candidates": candidates, "budget": budget, "generations": generations, "rule": rule, "finalists": finalists,
+        "seed": seed, **given,
+    }  # fmt: skip
+    first: dict[str, Any] = {"sampler": sampler, "enqueue": enqueue or [], "storage": storage, "baseline": baseline}
     folder = out or fresh_path()
+    # What is wrong is said before the data is read, and all at once.
+    on, *_ = together(
+        lambda: task.task({"model": "mlp", "data": "digits"} | recorded_names(space)),
+        lambda: api.race_of(None, space, epochs, batch_size, folder, settings=settings, **first),
+        lambda: check_options(**{name: getattr(how, name) for name in HOW}),
+    )
     with resumable(folder, as_json), terminal.observer(stderr) as observer:
         found = api.race(
-            on,
-            space,
-            candidates=candidates,
-            budget=budget,
-            generations=generations,
-            rule=rule,
-            finalists=finalists,
-            seed=seed,
-            epochs=epochs,
-            batch_size=batch_size,
-            out=folder,
-            observer=observer,
-            sampler=sampler,
-            enqueue=enqueue or [],
-            storage=storage,
-            baseline=baseline,
-            **options,
-        )
+            on, space, epochs=epochs, batch_size=batch_size, out=folder, observer=observer, **first, **settings,
+            **vars(how),
+        )  # fmt: skip
     print_found(found.verdict, folder, as_json)
 
 

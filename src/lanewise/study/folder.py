@@ -60,15 +60,15 @@ class RunFolder:
         self.begun, self._made = False, list[Path]()
         try:
             if (path / MARK).exists():
-                raise InputError(f"--out {path}: {self._refusal()}")
+                raise InputError(f"out = {path}: {self._refusal()}")
             if path.exists() and (not path.is_dir() or not all(is_leftover(there) for there in path.iterdir())):
-                raise InputError(f"--out {path}: must be a new or an empty folder")
+                raise InputError(f"out = {path}: must be a new or an empty folder")
             self._made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
         except InputError:
             raise
         except (OSError, ValueError) as error:
-            raise InputError(f"--out {path}: cannot be written to: {reason(error)}") from None
+            raise InputError(f"out = {path}: cannot be written to: {reason(error)}") from None
 
     @classmethod
     def reopened(cls, path: Path, command: str = "resume") -> "RunFolder":
@@ -217,7 +217,7 @@ class RunFolder:
             if self.resumes and self.finished:
                 raise InputError(f"{self.path}: this run has just been finished by another process")
             if not self.resumes and (self.path / MARK).exists():
-                raise InputError(f"--out {self.path}: {self._refusal()}")
+                raise InputError(f"out = {self.path}: {self._refusal()}")
             remove_partial(self.path, self._names().__contains__)
             self.checkpoints.remove_partial()
             yield

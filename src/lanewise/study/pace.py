@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lanewise.errors import InputError
-from lanewise.lanes.engine import Engine, Prepared
-from lanewise.lanes.plan import OVERHEAD_LANES, Plan, Survivors
+from lanewise.lanes.engine import Costs, Engine, Prepared
+from lanewise.lanes.plan import MOST_COMPILING, OVERHEAD_LANES, Plan, Survivors
 from lanewise.study.budget import (
     LEAST_CANDIDATES,
     Budget,
@@ -33,8 +33,12 @@ MOST_OVERHEAD = 1000
 """Lanes; timings scatter, and a wide block may by chance have been timed no slower than a narrow one, or faster."""
 LONG_SECONDS = 0.5
 """Of a step of a whole block: longer ones are not timed once more."""
-FINISH_SECONDS = 3.0
-"""Kept for what follows the last step of a race with a record: test rows, verdict, report and files."""
+FINISH_SECONDS, SIMPLE_SECONDS = 5.0, 2.0
+"""Kept for what follows the last step of a race with a record: simple models to compare with, verdict, report and
+files; and for those models alone where there is no record."""
+LEAST_ALLOWED = 0.03
+"""Share of a budget in time that finding the way to run a structure may take, however many came before: next to nothing
+where steps are short, and a pack may be many times as fast as a loop there."""
 NEARLY_ENOUGH = 1.5
 """Times a budget in time that the smallest race may take and is run all the same."""
 
@@ -239,7 +243,9 @@ class Pace:
         rest = whole * (1 - progress)
         done = sum(map(estimate.generation, self.sizes)) + whole - rest
         rate = self._rate_of_steps.measured(self._busy(), done)
-        left = None if rate is None else rate * rest + self.finish
+        # At the end nothing is left to be measured.
+        known = rate is not None or not rest
+        left = (rate or 0.0) * rest + self.finish if known else None
         return self._share(left, done / (done + rest)), left
 
     def _share(self, left: float | None, worked: float) -> float:
@@ -335,6 +341,11 @@ def timed_steps(prepared: Prepared) -> tuple[float, float]:
     narrow, wide = seconds(plan.least_width), seconds(plan.width)
     lane = max((wide - narrow) / (plan.width - plan.least_width), wide / (plan.width + MOST_OVERHEAD))
     return lane, min(float(MOST_OVERHEAD), max(0.0, narrow / lane - plan.least_width))
+
+
+def allowance(seconds: float, costs: Costs) -> float:
+    """Seconds that trials and compiling may still take together in a race that has so many, by what they have cost."""
+    return max(LEAST_ALLOWED * seconds, MOST_COMPILING * seconds - costs.compile - costs.trials)
 
 
 def about_rounds(settings: RaceSettings, folds: int | None) -> Iterator[str]:

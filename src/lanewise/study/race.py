@@ -16,7 +16,7 @@ from lanewise.errors import InputError
 from lanewise.lanes.checkpoint import restore
 from lanewise.lanes.cohort import Cohort, evaluation_points
 from lanewise.lanes.first_steps import SMALL_SECONDS, seconds_by_rows, seconds_of_a_step
-from lanewise.lanes.plan import MOST_COMPILING, Survivors
+from lanewise.lanes.plan import Survivors
 from lanewise.parts.part import Allowed, Variable, check_number
 from lanewise.plain_data import number
 from lanewise.recipe import Recipe
@@ -33,7 +33,7 @@ from lanewise.study.fitting import Size, least_epochs, with_shorter_runs
 from lanewise.study.folder import RunFolder
 from lanewise.study.generation import leave_at_rung, tell, trainable, usable
 from lanewise.study.importance import importance
-from lanewise.study.pace import FINISH_SECONDS, Pace, about_rounds, timed_steps
+from lanewise.study.pace import FINISH_SECONDS, SIMPLE_SECONDS, Pace, about_rounds, allowance, timed_steps
 from lanewise.study.progress import Progress, standings
 from lanewise.study.racing import RUNGS, expected_share, expected_survivors
 from lanewise.study.references import references_of
@@ -123,11 +123,10 @@ class Study(Run[Verdict]):
             self._timed,
             task.source.splitter.folds or 1,
             int(baseline is not None),
-            FINISH_SECONDS if folder else 0.0,
+            FINISH_SECONDS if folder else SIMPLE_SECONDS,
         )
         if (budget := self.pace.budget) is not None and budget.timed:
-            costs = self.engine.costs
-            self.engine.allowed = lambda: MOST_COMPILING * budget.amount - costs.compile - costs.trials
+            self.engine.allowed = lambda: allowance(budget.amount, self.engine.costs)
         self._phase = ""
         self._done = 0.0
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, together
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe import Recipe
 from lanewise.study.budget import Budget
@@ -13,6 +14,7 @@ from lanewise.study.racing import DEFAULT, RULES
 
 CANDIDATES = 48
 MOST_FINALISTS = 6
+OPTIONAL = ("candidates", "finalists")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,16 @@ class RaceSettings:
     budget: str | None = None
 
     def __post_init__(self) -> None:
+        least = {"candidates": 2, "repeats": 1, "generations": 1, "finalists": 2, "confirm": 2, "seed": 0}
+        numbers = [
+            partial(check_number, name, getattr(self, name), Allowed(low, integer=True, optional=name in OPTIONAL))
+            for name, low in least.items()
+        ]
+        together(self._check_budget, *numbers, self._check_rule)
+        if self.candidates is None and self.budget is None:
+            object.__setattr__(self, "candidates", CANDIDATES)
+
+    def _check_budget(self) -> None:
         if self.budget is not None:
             Budget.of(self.budget)
             if self.candidates is not None:
@@ -46,13 +58,8 @@ class RaceSettings:
                     f"candidates = {self.candidates} and budget = {self.budget!r}: must not be given both; a budget "
                     "says how many candidates there are"
                 )
-        elif self.candidates is None:
-            object.__setattr__(self, "candidates", CANDIDATES)
-        least = {"candidates": 2, "repeats": 1, "generations": 1, "finalists": 2, "confirm": 2, "seed": 0}
-        for name, low in least.items():
-            check_number(
-                name, getattr(self, name), Allowed(low, integer=True, optional=name in ("candidates", "finalists"))
-            )
+
+    def _check_rule(self) -> None:
         if not isinstance(self.rule, str) or self.rule not in RULES:
             raise InputError(f"rule = {self.rule!r}: must be one of {', '.join(RULES)}")
 
@@ -83,7 +90,8 @@ class RaceSettings:
 
     def check_folds(self, folds: int | None) -> None:
         """Raise `InputError` unless all repeats are whole rounds of `folds`."""
-        for name in ("repeats", "confirm"):
+
+        def check(name: str) -> None:
             count = getattr(self, name)
             if folds is not None and count % folds:
                 raise InputError(
@@ -91,9 +99,23 @@ class RaceSettings:
                     f"{folds * math.ceil(count / folds)}, for every row to validate equally often"
                 )
 
+        together(partial(check, "repeats"), partial(check, "confirm"))
+
 
 def with_overrides(space: Recipe, epochs: int | None, batch_size: int | None) -> Recipe:
     """The space with its length or batch size replaced where they are given."""
     if epochs is not None:
         space = replace(space, epochs=epochs)
     return space if batch_size is None else replace(space, batch_size=batch_size)
+
+
+def check_overrides(epochs: int | None, batch_size: int | None) -> None:
+    """Raise one `InputError` of all that is wrong with what is to replace a recipe's own length and batch size."""
+
+    def check(epochs: int | None, batch_size: int | None) -> None:
+        try:
+            with_overrides(Recipe(), epochs, batch_size)
+        except InputError as error:
+            raise InputError(str(error).removeprefix("Recipe.")) from None
+
+    together(partial(check, epochs, None), partial(check, None, batch_size))

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from lanewise.errors import together
 from lanewise.lanes.checkpoint import restore, state_of
 from lanewise.lanes.cohort import Cohort
 from lanewise.parts.part import Allowed, check_number
@@ -36,8 +37,10 @@ class SideBySideSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_number("repeats", self.repeats, Allowed(2, integer=True, optional=True))
-        check_number("seed", self.seed, Allowed(0, integer=True))
+        together(
+            lambda: check_number("repeats", self.repeats, Allowed(2, integer=True, optional=True)),
+            lambda: check_number("seed", self.seed, Allowed(0, integer=True)),
+        )
 
 
 class SideBySide(Run[Answer]):
