@@ -171,7 +171,7 @@ CODE: dict[str, tuple[Callable[[], Task], Callable[[], Task], str]] = {
     "type": (
         lambda: Task(Unbounded, rows()),
         lambda: Task(OnlySingle, rows()),
-        "no longer the same twice in float64",
+        "in float64 they fail now, or give other numbers each time",
     ),
 }
 

@@ -189,7 +189,7 @@ def difference(recorded: Mapping[str, Any] | None, task: Task, same_torch: bool 
         return None
     if found["does"] is None or recorded["type"] != found["type"]:
         # Another torch may compute in other types.
-        return f"what they do is no longer the same twice in {recorded['type']}" if same_torch else None
+        return f"in {recorded['type']} they fail now, or give other numbers each time" if same_torch else None
     name = changed(recorded["does"], found["does"], TOLERANCE[recorded["type"]])
     return name and f"on the same rows, {name} came out differently"
 
