@@ -5,6 +5,7 @@ import io
 import json
 import os
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 
 import lanewise as lw
 from lanewise.cli import app
+from lanewise.cli.predicting import predict
 from lanewise.data.new_rows import encode
 from lanewise.predictor import Predictor, save_model
 from lanewise.train import train
@@ -213,6 +215,21 @@ def test_the_command_predicts_rows_of_a_file(saved: tuple[Path, lw.Task], tmp_pa
     assert done.exit_code == 0, done.output
     (row,) = csv.DictReader(io.StringIO(done.stdout))
     assert float(row["price"]) == pytest.approx(20.5, abs=2.5)
+
+
+def test_a_terminal_is_shown_names_that_cannot_steer_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{at},{'plain' if at % 2 else chr(27) + '[2J'}" for at in range(40)]
+    (tmp_path / "a.csv").write_text("\n".join(["size,kind", *rows]) + "\n")
+    task = lw.Task("mlp:4", lw.load(tmp_path / "a.csv", target="kind"))
+    save_model(train(task, RECIPE), tmp_path / "m.safetensors")
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        predict(tmp_path / "m.safetensors", tmp_path / "a.csv")
+        shown = capsys.readouterr().out
+        assert ("\x1b" in shown) == (not terminal)
+        assert shown.count("[2J") > 0
 
 
 def test_what_columns_are_taken_for_is_shown_before_a_run(tmp_path: Path) -> None:

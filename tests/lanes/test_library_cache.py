@@ -90,6 +90,16 @@ def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytes
         make_private(folder)
 
 
+def test_a_home_that_is_no_absolute_path_is_not_written_to(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("LANEWISE_CACHE", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "home")
+    with pytest.raises(RuntimeError, match="'home' is not an absolute path"):
+        library_cache.wanted_folder()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LANEWISE_CACHE", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)

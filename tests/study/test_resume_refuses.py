@@ -85,7 +85,53 @@ def loss_of(factor: float) -> Callable[..., Tensor]:
     return loss
 
 
-wrong.__name__ = "absolute"
+def but_one_class(outputs: Tensor, targets: Tensor) -> Tensor:
+    return absolute(outputs, targets) * (targets != 2)
+
+
+class Clamped(nn.Module):
+    """The model with a bound that its outputs for ordinary inputs are far from."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x).clamp(-8, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = model()
+
+
+class Unbounded(Clamped):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+
+class OnlySingle(Unbounded):
+    """Fails in float64, which tells that the code is another one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.float64:
+            raise TypeError("float32 only")
+        return self.net(x).mul(2)
+
+
+class Counted(nn.Linear):
+    """Says which of all models it is."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+        Counted.made += 1
+        self.number = Counted.made
+
+    def extra_repr(self) -> str:
+        return f"number {self.number}"
+
+
+for one in (wrong, but_one_class):
+    one.__name__ = "absolute"
+for kind in (Unbounded, OnlySingle):
+    kind.__name__ = "Clamped"
 CODE: dict[str, tuple[Callable[[], Task], Callable[[], Task], str]] = {
     "activation": (
         lambda: Task(model, rows()),
@@ -100,17 +146,32 @@ CODE: dict[str, tuple[Callable[[], Task], Callable[[], Task], str]] = {
     "forward": (
         lambda: Task(lambda: Turned(model(), 1.0), rows()),
         lambda: Task(lambda: Turned(model(), 1.001), rows()),
-        "the outputs came out otherwise on the same rows",
+        "on the same rows, outputs came out differently",
     ),
     "objective": (
         lambda: Task(model, rows(), loss_of(1.0)),
         lambda: Task(model, rows(), loss_of(2.0)),
-        "the losses of rows came out otherwise",
+        "losses of rows came out differently",
     ),
     "metric": (
         lambda: Task(model, rows(), metric=absolute),
         lambda: Task(model, rows(), metric=wrong),
-        "the scores of rows came out otherwise",
+        "scores of rows came out differently",
+    ),
+    "metric of one class": (
+        lambda: Task(model, rows(), metric=absolute),
+        lambda: Task(model, rows(), metric=but_one_class),
+        "scores .* came out differently",
+    ),
+    "a bound": (
+        lambda: Task(Clamped, rows()),
+        lambda: Task(Unbounded, rows()),
+        "losses for large inputs came out differently",
+    ),
+    "type": (
+        lambda: Task(Unbounded, rows()),
+        lambda: Task(OnlySingle, rows()),
+        "in float64 they fail now, or give other numbers each time",
     ),
 }
 
@@ -128,6 +189,11 @@ def test_changed_code_is_noticed_and_the_same_code_is_not(what: str) -> None:
     found = difference(known, after())
     assert found
     assert re.search(message, found)
+
+
+def test_a_model_that_counts_its_copies_is_not_taken_for_changed_code() -> None:
+    known = json.loads(json.dumps(behaviour(Task(Counted, rows()))))
+    assert difference(known, Task(Counted, rows())) is None
 
 
 def test_a_run_of_changed_code_is_refused_and_left_as_it_was(cut: Path, tmp_path: Path) -> None:

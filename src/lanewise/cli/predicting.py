@@ -10,6 +10,7 @@ import typer
 
 from lanewise.cli.console import stderr
 from lanewise.errors import InputError
+from lanewise.printable import printable
 
 
 def predict(
@@ -36,5 +37,7 @@ def predict(
         stderr.print(note, markup=False, soft_wrap=True)
     values = predictor.named(outputs)
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([predictor.schema.target])
-    writer.writerows([value] for value in values)
+    # A program is given names of classes as they are; a terminal would obey what may stand in them.
+    shown = (lambda value: printable(str(value))) if sys.stdout.isatty() else (lambda value: value)
+    writer.writerow([shown(predictor.schema.target)])
+    writer.writerows([shown(value)] for value in values)

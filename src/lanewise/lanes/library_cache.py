@@ -74,7 +74,7 @@ def wanted_folder() -> Path:
     """Where libraries are to be kept, whether that is possible or not.
 
     Raises:
-        RuntimeError: there is no home folder.
+        RuntimeError: there is no home folder, or it is not an absolute path.
     """
     if named := os.environ.get(VARIABLE):
         return Path(os.path.abspath(named))
@@ -83,7 +83,13 @@ def wanted_folder() -> Path:
         return Path(os.path.abspath(given)) / "lanewise"
     caches = os.environ.get("XDG_CACHE_HOME", "")
     # The specification has relative paths ignored.
-    return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "lanewise"
+    if os.path.isabs(caches):
+        return Path(caches) / "lanewise"
+    home = Path.home()
+    if not home.is_absolute():
+        # It would be another folder in every working directory.
+        raise RuntimeError(f"the home folder {str(home)!r} is not an absolute path")
+    return home / ".cache" / "lanewise"
 
 
 def is_given(folder: str | None) -> bool:

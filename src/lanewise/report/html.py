@@ -46,7 +46,7 @@ def render(study: Study) -> str:
         costs.reproduce(study),
         f'<footer class="quiet">Written by Lanewise on {datetime.now():%d %B %Y at %H:%M}.</footer>',
     ]
-    title = f"{sections.headline(study.verdict)} · {study.task.model_name} on {study.task.source.name}"
+    title = f"{sections.headline(study.verdict)} · {study.model_name} on {study.data_name}"
     return page(title, body, drawn)
 
 

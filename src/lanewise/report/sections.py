@@ -59,7 +59,7 @@ def _beaten(verdict: Verdict) -> str:
 
 def opening(study: Study) -> str:
     """The verdict: in words, then in numbers."""
-    verdict, task = study.verdict, study.task
+    verdict = study.verdict
     test, lead, fraction = verdict.test, verdict.difference, verdict.kind.fraction
     score, *ends = verdict.kind.interval_words([test.mean, test.low, test.high])
     facts = [(score, f"test {verdict.metric}; 95% interval {' to '.join(ends)}")]
@@ -79,7 +79,7 @@ def opening(study: Study) -> str:
         facts.append((chance_words(chance), "probability that the winner is the best of the finalists"))
     steps = counted(verdict.lane_steps, "step")
     facts.append((time_words(verdict.seconds["total"]), f"for the whole race: {steps} of training, all lanes together"))
-    raced = f"{task.model_name} on {task.source.name} · {counted(verdict.candidates, 'recipe')} raced by Lanewise"
+    raced = f"{study.model_name} on {study.data_name} · {counted(verdict.candidates, 'recipe')} raced by Lanewise"
     words = " ".join(verdict.sentences())
     return (
         f'<header><p class="eyebrow">{escape(raced)}</p><h1>{escape(headline(verdict))}</h1>'

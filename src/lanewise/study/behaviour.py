@@ -15,11 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from lanewise import models
-from lanewise.data.nested import mapped
-from lanewise.outputs import run_model
+from lanewise.data.nested import Inputs, leaves, mapped
+from lanewise.outputs import outputs_of, run_model
 from lanewise.task import Task
 
-ROWS = 4
+ROWS, MORE_ROWS = 4, 32
+SMALL_ROW, SMALL_MODEL = 4096, 1_000_000
+"""Numbers of a row and of a model up to which `MORE_ROWS` take no time worth mentioning."""
+MOST_OUTPUTS = 1_000_000
+"""Numbers that a metric is tried on, at most."""
+LARGE = 100.0
+"""What inputs are multiplied by so that an activation comes to its limits: a clamp would not show otherwise."""
 MOST_REPR = 20_000
 """Characters of a model's description that are kept."""
 TOLERANCE = {"float64": 1e-6, "float32": 1e-2}
@@ -35,7 +41,9 @@ def behaviour(task: Task) -> dict[str, Any]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        text = described(task.new_model(0))
+        # A line that numbers the models made so far, say, tells nothing of the code.
+        texts = [described(task.new_model(0)) for _ in range(2)]
+        text = [line if line == again else "" for line, again in zip(*texts, strict=False)]
         reader = task.source.reader
         if reader is not None and not reader.replayable:
             # Rows that may be others in another process tell nothing of the code.
@@ -65,11 +73,7 @@ def described(model: nn.Module) -> list[str]:
 
 def measured(task: Task, dtype: torch.dtype) -> dict[str, list[float]]:
     """The numbers by name."""
-    with models.seeded(0):
-        inputs, targets = task.sample(ROWS)
-        inputs = mapped(lambda leaf: scaled(leaf, dtype), inputs)
-        if isinstance(targets, Tensor) and targets.is_floating_point():
-            targets = targets.to(dtype)
+    inputs, targets = rows_of(task, ROWS, dtype)
     found: dict[str, list[float]] = {}
     model = task.new_model(0, dtype)
     buffers = [(name, one) for name, one in model.named_buffers() if one.is_floating_point()]
@@ -80,6 +84,9 @@ def measured(task: Task, dtype: torch.dtype) -> dict[str, list[float]]:
             found["outputs"] = [number for leaf in tensors(run_model(model, inputs)) for number in summary(leaf)]
         losses, scores = task.objective.scores(model, inputs, targets)
         found |= {"losses of rows": losses.flatten().tolist(), "scores of rows": scores.flatten().tolist()}
+    if dtype == torch.float64:
+        # In float32 rounding could decide which of two classes is the first.
+        found |= in_more_cases(task, model)
     with models.seeded(2), torch.enable_grad():
         model.train()
         loss = task.objective.training_loss(model, inputs, targets, 0.0)
@@ -89,6 +96,42 @@ def measured(task: Task, dtype: torch.dtype) -> dict[str, list[float]]:
         if parameter.grad is not None:
             found[f"gradient of {name}"] = summary(parameter.grad.to_dense())
     return found
+
+
+def in_more_cases(task: Task, model: nn.Module) -> dict[str, list[float]]:
+    """Outputs for large inputs, and losses and scores of more rows: a metric may be 0 in all of a few."""
+    with models.seeded(3), torch.no_grad():
+        model.eval()
+        inputs, targets = rows_of(task, ROWS, torch.float64)
+        size = sum(leaf[0].numel() for leaf in leaves(inputs))
+        small = size <= SMALL_ROW and sum(one.numel() for one in model.parameters()) <= SMALL_MODEL
+        found: dict[str, list[float]] = {}
+        large = mapped(lambda leaf: leaf * LARGE if leaf.is_floating_point() else leaf, inputs)
+        losses, _ = task.objective.scores(model, large, targets)
+        found["losses for large inputs"] = summary(losses)
+        if not small:
+            return found
+        inputs, targets = rows_of(task, MORE_ROWS, torch.float64)
+        losses, scores = task.objective.scores(model, inputs, targets)
+        found["losses of more rows"] = summary(losses)
+        found["scores of more rows"] = scores.flatten().tolist()
+        if task.objective.name == "custom" or not isinstance(targets, Tensor) or not task.objective.by_row:
+            return found
+        # Each output beside other rows' targets too, so that every class is found somewhere and missed elsewhere.
+        outputs = task.objective.fitted(outputs_of(model, inputs), targets)
+        times = max(1, min(len(targets), MOST_OUTPUTS // max(outputs.numel(), 1)))
+        moved = torch.cat([targets.roll(by, 0) for by in range(times)])
+        scores = task.objective.metric.function(outputs.repeat(times, *[1] * (outputs.dim() - 1)), moved)
+        return found | {"scores beside the targets of other rows": summary(scores)}
+
+
+def rows_of(task: Task, rows: int, dtype: torch.dtype) -> tuple[Inputs, Any]:
+    """(inputs, targets) of the first rows, floating numbers in `dtype`."""
+    with models.seeded(0):
+        inputs, targets = task.sample(rows)
+    if isinstance(targets, Tensor) and targets.is_floating_point():
+        targets = targets.to(dtype)
+    return mapped(lambda leaf: scaled(leaf, dtype), inputs), targets
 
 
 def scaled(leaf: Tensor, dtype: torch.dtype) -> Tensor:
@@ -140,12 +183,15 @@ def difference(recorded: Mapping[str, Any] | None, task: Task, same_torch: bool 
         return None
     found = behaviour(task)
     for was, now in zip_longest(recorded["is"], found["is"]) if same_torch else ():
-        if was != now:
+        if was != now and was != "" and now != "":
             return f"{_quoted(was)} is {_quoted(now)} now"
-    if recorded["does"] is None or found["does"] is None or recorded["type"] != found["type"]:
+    if recorded["does"] is None:
         return None
+    if found["does"] is None or recorded["type"] != found["type"]:
+        # Another torch may compute in other types.
+        return f"in {recorded['type']} they fail now, or give other numbers each time" if same_torch else None
     name = changed(recorded["does"], found["does"], TOLERANCE[recorded["type"]])
-    return name and f"the {name} came out otherwise on the same rows"
+    return name and f"on the same rows, {name} came out differently"
 
 
 def _quoted(line: str | None) -> str:

@@ -125,7 +125,7 @@ def check_names(names: Iterable[Any]) -> None:
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-            raise InputError(f"recipe name {name!r}: must be a text of 1 to {LONGEST_NAME} characters")
+            raise InputError(f"recipe name {name!r}: must be a text of 1 to {LONGEST_NAME} printable characters")
         if name in seen:
             raise InputError(f"recipe name {name!r}: stands twice; every recipe needs a name of its own")
         seen.add(name)
