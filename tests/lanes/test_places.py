@@ -214,7 +214,8 @@ def value_by_value(name: str) -> Any:
         whole = getattr(torch, name)
         return lambda a, b, c: whole(*((a * 100).int(), (b * 100).int())[: 1 if name.endswith("not") else 2])
     function = getattr(torch.ops.aten, name)
-    overload = next(o for o in map(function.__getattr__, function.overloads()) if torch.Tag.pointwise in o.tags)
+    # By getattr: `__getattr__` itself would make a second object of the operation, which Inductor would not know.
+    overload = next(o for o in (getattr(function, of) for of in function.overloads()) if torch.Tag.pointwise in o.tags)
     taken = sum(str(one.type) == "Tensor" for one in overload._schema.arguments)
     return lambda a, b, c: function(*(a, b, c)[:taken])
 

@@ -1,5 +1,6 @@
 """Compiled packs: each lane is the recipe alone in plain PyTorch, and one program serves every pack of a structure."""
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -23,6 +24,14 @@ COMPILED = tuple(
 
 pytestmark = pytest.mark.slow
 every_row = pytest.mark.parametrize("row", COMPILED, ids=str)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_library_is_there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What an earlier session compiled would leave nothing to be counted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANEWISE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def compilations() -> dict[str, Any]:
