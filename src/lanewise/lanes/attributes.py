@@ -28,7 +28,10 @@ Plain: TypeAlias = Any
 
 OF_TORCH = frozenset(vars(nn.Module()))
 SIMPLE = (type(None), bool, int, float, complex, str, bytes)
-OTHERS = ("torch", "numpy", "lanewise", "builtins", "threading", "_thread", "logging", "functools", "typing", "abc")
+OTHERS = (
+    *("torch", "numpy", "lanewise", "builtins", "threading", "_thread", "logging", "functools", "typing", "abc"),
+    "contextlib",
+)
 """Packages whose objects are not looked into."""
 DEEPEST = 8
 MOST_SLOTS = 20_000
