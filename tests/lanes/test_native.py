@@ -110,7 +110,8 @@ def test_another_process_finds_it_and_needs_no_compiler(
     compiled: Compiled, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
-    shown = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=False)
+    root = Path(__file__).parents[2]
+    shown = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=False, cwd=root)
     assert not shown.returncode, shown.stderr
     losses, imported = shown.stdout.splitlines()
     assert losses == str(compiled.stretch(*inputs())[1].tolist())
