@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import struct
 import sys
 from pathlib import Path
@@ -232,10 +231,10 @@ def test_a_terminal_is_shown_names_that_cannot_steer_it(
         assert shown.count("[2J") > 0
 
 
-def test_what_columns_are_taken_for_is_shown_before_a_run(tmp_path: Path) -> None:
+def test_what_columns_are_taken_for_is_shown_before_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     colours(tmp_path / "a.csv")
     (tmp_path / "best.yaml").write_text("lanewise: 1\nbatch_size: 16\nepochs: 1\n")
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     words = ["train", "best.yaml", "--data", "a.csv", "--model", "mlp:4", "--target", "price", "--drop", "sold"]
     done = CliRunner().invoke(app, [*words, "--drop", "built", "--drop-missing-target"])
     assert done.exit_code == 0, done.output
