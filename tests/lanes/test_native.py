@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from lanewise.lanes import compiled as compiled_module
-from lanewise.lanes import library_cache, native
+from lanewise.lanes import native, program_cache
 from lanewise.lanes.compiled import Compiled, Fused, Native, Uncompiled, vectors_to_the_end
 from lanewise.lanes.operations import operations
 
@@ -179,17 +179,17 @@ def test_a_damaged_library_is_compiled_anew_and_that_is_said(
     damage: str, compiled: Compiled, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
-    monkeypatch.setattr(library_cache, "_said", [])
+    monkeypatch.setattr(program_cache, "_said", [])
     state, given = inputs()
     uncompiled = Uncompiled(STEP, [*state, *(each[0] for each in given)])
     content = bytearray(uncompiled.place.read_bytes())
     content[len(content) // 2] ^= 1
     uncompiled.place.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
     assert not uncompiled.is_kept
-    library_cache.notes()
+    program_cache.notes()
     expected = compiled.stretch(state, given)[1]
     assert torch.equal(uncompiled.compiled().stretch(state, given)[1], expected)
-    (line,) = library_cache.notes()
+    (line,) = program_cache.notes()
     assert line.endswith("is damaged: it does not match its digest; compiled anew")
     assert uncompiled.is_kept
 

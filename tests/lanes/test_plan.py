@@ -12,9 +12,9 @@ from lanewise.errors import InputError
 from lanewise.lanes import plan as plan_module
 from lanewise.lanes.compiled import Uncompiled
 from lanewise.lanes.engine import Engine
-from lanewise.lanes.library_cache import keep
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.plan import Choice, Plan, Trial, block_width, choose_plan
+from lanewise.lanes.program_cache import keep
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.workers import Workers
 from lanewise.task import Task

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from lanewise.lanes import layout
-from lanewise.lanes.library_cache import DamagedError, is_whole, say
 from lanewise.lanes.native import Library, cache_folder, compiler, keep
 from lanewise.lanes.operations import operations
 from lanewise.lanes.program import Program
+from lanewise.lanes.program_cache import DamagedError, is_whole, say
 from lanewise.lanes.torch_cache import fresh_folder, kept_folder
 
 POOLS = (torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.max_pool2d_with_indices_backward.default)

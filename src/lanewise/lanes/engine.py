@@ -12,7 +12,7 @@ import torch
 from lanewise.data import hold_out
 from lanewise.data.nested import Inputs, Targets, take
 from lanewise.errors import InputError
-from lanewise.lanes import library_cache
+from lanewise.lanes import program_cache
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step, split_of
 from lanewise.lanes.numbers import stack_tables, tabulate_recipe
@@ -293,7 +293,7 @@ class Engine:
             choice = choose_plan(
                 trial, lanes, repeats, lane_steps, self.threads, self.note, survivors, seconds, self.allowed()
             )
-        for line in library_cache.notes():
+        for line in program_cache.notes():
             self.note(line)
         self.costs.compile += choice.compile_seconds
         self.costs.trials += choice.trial_seconds

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lanewise.lanes.library_cache import DamagedError, cache_folder, keep, loaded, read, say
+from lanewise.lanes.program_cache import DamagedError, cache_folder, keep, loaded, read, say
 from lanewise.lanes.workers import available_threads
 
 __all__ = ["Library", "cache_folder", "compiler", "keep"]

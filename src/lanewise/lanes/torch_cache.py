@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lanewise.files import write_whole
-from lanewise.lanes.library_cache import DamagedError, cache_folder, is_given, locked, make_private, say
+from lanewise.lanes.program_cache import DamagedError, cache_folder, is_given, locked, make_private, say
 
 FOLDER, TRITON = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"
 _one_at_a_time = threading.RLock()

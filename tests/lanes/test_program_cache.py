@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.lanes import library_cache
-from lanewise.lanes.library_cache import DamagedError, cache_folder, digest_of, is_whole, keep, make_private, read
+from lanewise.lanes import program_cache
+from lanewise.lanes.program_cache import DamagedError, cache_folder, digest_of, is_whole, keep, make_private, read
 
 
 @pytest.fixture(autouse=True)
 def _unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library_cache, "_said", [])
-    monkeypatch.setattr(library_cache, "_pending", [])
+    monkeypatch.setattr(program_cache, "_said", [])
+    monkeypatch.setattr(program_cache, "_pending", [])
 
 
 @pytest.fixture
@@ -78,9 +78,9 @@ def test_a_folder_that_others_can_change_is_not_used(
     monkeypatch.setenv("LANEWISE_CACHE", str(folder))
     assert cache_folder() not in (folder, tmp_path / "other")
     assert cache_folder().stat().st_mode & 0o077 == 0
-    (line,) = library_cache.notes()
+    (line,) = program_cache.notes()
     assert line.startswith(f"compiled programs are not kept for later runs: {folder if what != 'parent' else above} ")
-    assert library_cache.notes() == [], "it is said once"
+    assert program_cache.notes() == [], "it is said once"
 
 
 def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_a_home_that_is_no_absolute_path_is_not_written_to(monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "home")
     with pytest.raises(RuntimeError, match="'home' is not an absolute path"):
-        library_cache.wanted_folder()
+        program_cache.wanted_folder()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,7 +111,7 @@ def test_the_folder_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_libraries_used_last_stay(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library_cache, "MOST_BYTES", 900)
+    monkeypatch.setattr(program_cache, "MOST_BYTES", 900)
     (place.parent / "mine.txt").write_text("x" * 1000)
     second, third = (place.with_name(f"{letter * 64}.so") for letter in "bc")
     keep(tmp_path / "made.so", second)
