@@ -12,7 +12,7 @@ from bench import separating
 from bench.coverage import MEASURED, Simulation
 from bench.rounds import machine, revision
 from bench.studies import analysed
-from lanewise.study.comparison import chances_of_best, to_settle, with_best
+from lanewise.statistics.differences import chances_of_best, needed_to_separate, with_best
 
 STUDIES, TIES, AGAIN = 500, 120, 3
 APART = (0.1, 0.2, 0.4, 1.0)
@@ -49,7 +49,7 @@ def chances() -> None:
                 print(f"{line}   {' '.join(cells)}", flush=True)
 
 
-def settling() -> None:
+def needed() -> None:
     """How often as many more repeats as are advised do settle it."""
     print(f"\nTies of the best two in {TIES} studies, each tried {AGAIN} times with as many repeats as were advised,")
     print(f"at most {MOST_REPEATS}: share settled if the lead seen is the true one; with the true lead (either way)")
@@ -64,7 +64,7 @@ def settling() -> None:
                 place = second - (second > best)
                 if with_best(means, best)[place].low > 0:
                     continue
-                more = to_settle(means, best, second).repeats
+                more = needed_to_separate(means, best, second).repeats
                 if more is None or more > MOST_REPEATS:
                     continue
                 advised.append(more)
@@ -86,5 +86,5 @@ def main() -> None:
     """Simulate and print."""
     print(f"What the verdict says beside its intervals, {machine()}; {revision()}")
     chances()
-    settling()
+    needed()
     separating.main()

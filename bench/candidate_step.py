@@ -16,16 +16,16 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lanewise as lw
 from bench.rounds import Contestant, machine, ratios, revision, spread, take_turns, timed
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.workers import available_threads
+from lanewise.lanes.machine.workers import available_threads
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
 
 BATCH, STEPS = 64, 200
 LANES = (8, 32, 128)
 BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 """A process that keeps a processor busy for as long as its parent lives."""
 RECIPE = lw.Recipe(
-    rule=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), dropout=0.2, norm_momentum=0.1, batch_size=BATCH, epochs=400
+    optimizer=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), dropout=0.2, norm_momentum=0.1, batch_size=BATCH, epochs=400
 )
 
 

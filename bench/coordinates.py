@@ -15,16 +15,16 @@ from scipy import stats
 
 import lanewise as lw
 from bench.rounds import machine, revision
-from lanewise.coupling import coupled
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.part import Variable
 from lanewise.parts.schedules import product
-from lanewise.ranges import Choice, Interval, Log, log
-from lanewise.recipe import Recipe, choose, variables
-from lanewise.spaces import classic
-from lanewise.study.candidate import rung_scores
-from lanewise.study.sampling import Sampler, generation_sizes
+from lanewise.recipe.coupling import coupled
+from lanewise.recipe.ranges import Choice, Log, NumberRange, log
+from lanewise.recipe.recipe import Recipe, choose, variables
+from lanewise.recipe.spaces import classic
+from lanewise.record.candidate import rung_scores
+from lanewise.sampling.sampler import Sampler, generation_sizes
 
 PAIRS, REPEATS = 128, 3
 CANDIDATES, GENERATIONS, FRESH = 48, 3, 8
@@ -40,9 +40,9 @@ TAKES = {"lr * l2": "lr", "lr / l2": "l2"}
 def natural() -> Recipe:
     """`classic` with rate and L2 drawn by their product and ratio."""
     space = classic()
-    (schedule,) = (factor for factor in space.rule.lr.factors if isinstance(factor, Choice))
+    (schedule,) = (factor for factor in space.optimizer.lr.factors if isinstance(factor, Choice))
     pair = coupled(*(log(10.0**low, 10.0**high) for low, high in (PRODUCT, RATIO)))
-    return replace(space, rule=replace(space.rule, lr=product(pair, schedule)), l2=coupled())
+    return replace(space, optimizer=replace(space.optimizer, lr=product(pair, schedule)), l2=coupled())
 
 
 SPACES: dict[str, Callable[[], Recipe]] = {"rate and L2": classic, "product and ratio": natural}
@@ -60,7 +60,7 @@ def pairs(seed: int) -> list[list[Recipe]]:
             share = known[TAKES.get(name, name)]
             if isinstance(variable, Choice):
                 return variable.options[int(share * len(variable.options))]
-            assert isinstance(variable, Interval)
+            assert isinstance(variable, NumberRange)
             if isinstance(variable, Log):
                 return min(variable.low * (variable.high / variable.low) ** share, variable.high)
             return variable.low + share * (variable.high - variable.low)

@@ -20,8 +20,8 @@ from bench import coverage_grid, tails
 from bench.equal_studies import Magnitudes
 from bench.rounds import machine, revision
 from bench.studies import analysed, declared
-from lanewise.study.comparison import RowScores, lead_of
-from lanewise.study.statistics import fraction_interval, resampled_interval
+from lanewise.statistics.differences import RowScores, lead_of
+from lanewise.statistics.intervals import fraction_interval, resampled_interval
 
 POOL, TEST, SHARE = 1438, 359, 0.25
 STUDIES, INTERVALS, POWER_STUDIES = 10_000, 2_000, 1_000
@@ -118,8 +118,8 @@ def equal_candidates() -> None:
                 rows, tested = simulation.studies(number, BATCH, expected, both)
                 for _, means in analysed(rows):
                     wrong += bool(declared(means))
-                    error, freedom = means.spread(0, 1)
-                    held += abs(means.mean[0] - means.mean[1]) <= quantile(freedom) * error
+                    error, df = means.spread(0, 1)
+                    held += abs(means.mean[0] - means.mean[1]) <= quantile(df) * error
                 for one, other in tested if both else ():
                     score, lead = fraction_interval(one), lead_of(one, other)
                     score_held += score.low <= given.accuracy <= score.high
@@ -130,9 +130,9 @@ def equal_candidates() -> None:
             print(f"{name:24}{repeats:>8}{shares}{time.perf_counter() - begun:>9.0f}", flush=True)
 
 
-def quantile(freedom: float) -> float:
+def quantile(df: float) -> float:
     """Student's, of a 95% interval."""
-    return float(np.interp(1 / freedom, INVERSE, QUANTILES))
+    return float(np.interp(1 / df, INVERSE, QUANTILES))
 
 
 INVERSE = np.linspace(1e-4, 1.0, 2000)

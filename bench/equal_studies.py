@@ -12,10 +12,10 @@ from scipy import optimize, stats
 
 import lanewise as lw
 from bench.rounds import machine, revision
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.feed import Repeat
-from lanewise.study.comparison import RowScores, chances_of_best, paired_means, with_best
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.feed import Repeat
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.statistics.differences import RowScores, chances_of_best, paired_means, with_best
 
 STUDIES, CANDIDATES, REPEATS, EPOCHS = 20, 4, 5, 6
 MOST_DECLARED = 3
@@ -23,8 +23,8 @@ TWO_RECIPES = 8
 """Studies in which the second recipe is trained, too."""
 STRIDE = 10**6
 """Repeats whose numbers differ by a multiple of it have one split, and streams of their own."""
-RECIPE = lw.Recipe(rule=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), dropout=0.2, batch_size=64, epochs=EPOCHS)
-OTHER = replace(RECIPE, rule=lw.Adam(lr=0.01 * lw.Linear()))
+RECIPE = lw.Recipe(optimizer=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), dropout=0.2, batch_size=64, epochs=EPOCHS)
+OTHER = replace(RECIPE, optimizer=lw.Adam(lr=0.01 * lw.Linear()))
 
 
 class OwnStreams(Engine):

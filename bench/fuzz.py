@@ -29,30 +29,32 @@ from torch import nn
 
 import lanewise as lw
 from bench import mutations
-from lanewise import api, comparing
+from lanewise.api import questions as comparing
+from lanewise.api import race as api
 from lanewise.errors import InputError
-from lanewise.lanes.plan import Plan
-from lanewise.language import parse
+from lanewise.lanes.packs.plan import Plan
 from lanewise.predictor import save_model
 from lanewise.printable import printable
-from lanewise.recipe_file import load
-from lanewise.report import answers_in_terminal, terminal
-from lanewise.report.console import SafeConsole
-from lanewise.study.checkpoint import META
-from lanewise.study.folder import RunFolder
-from lanewise.study.listing import summary
+from lanewise.recipe.file import load
+from lanewise.recipe.language import parse
+from lanewise.record.checkpoint import META
+from lanewise.record.folder import RunFolder
+from lanewise.record.listing import summary
+from lanewise.record.reading import candidate_of
+from lanewise.report.terminal import answers as answers_in_terminal
+from lanewise.report.terminal import race as terminal
+from lanewise.report.terminal.console import SafeConsole
+from lanewise.sampling.sampler import Sampler
+from lanewise.sampling.samplers import quiet
+from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Observer, Progress
-from lanewise.study.recorded import candidate_of
-from lanewise.study.samplers import quiet
-from lanewise.study.sampling import Sampler
-from lanewise.study.score_kind import ScoreKind
-from lanewise.task import Task
+from lanewise.task.task import Task
 from lanewise.train import train
 
 SECONDS = 20
 """For one input, at most; what takes longer is counted apart."""
 SPACE = lw.Recipe(
-    rule=lw.choice(
+    optimizer=lw.choice(
         lw.SGD(lr=lw.log(0.01, 1) * lw.choice(lw.Constant(), lw.Plateau(patience=0, threshold=0.5)), momentum=0.9),
         lw.Adam(lr=0.01),
     ),
@@ -71,7 +73,7 @@ EXPRESSIONS = (
     "piecewise([0, 50%, 100%], [1, 0.1, 0.01])",
 )
 RECIPE = """lanewise: 1
-rule: sgd(lr=log(0.001, 1) * choice(constant(), linear(), cosine(warmup=5%)), momentum=uniform(0, 0.95))
+optimizer: sgd(lr=log(0.001, 1) * choice(constant(), linear(), cosine(warmup=5%)), momentum=uniform(0, 0.95))
 l2: log(1e-6, 1e-2)
 dropout: choice(0, uniform(0.1, 0.5))
 norm: choice(own, layer)
@@ -123,7 +125,7 @@ class Material:
         self.race(self.folder / "whole")
         self.asked = self.folder / "asked"
         recipes = {
-            name: lw.Recipe(rule=lw.SGD(lr=lr), batch_size=12, epochs=1) for name, lr in (("a", 0.1), ("b", 0.2))
+            name: lw.Recipe(optimizer=lw.SGD(lr=lr), batch_size=12, epochs=1) for name, lr in (("a", 0.1), ("b", 0.2))
         }
         lw.compare(self.task, recipes, repeats=2, out=self.asked, threads=1)
         lw.sweep(self.task, recipes["a"], "momentum", [0.0, 0.5], repeats=2, out=self.folder / "sweep", threads=1)

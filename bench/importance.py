@@ -2,11 +2,11 @@
 
 `python -m bench importance [--races 100] [--candidates 48] [--shares 0,0.15,0.3,0.5,0.7]`
 
-Each race draws candidates of `classic` with TPE in generations of 16 and drops them by the default rule, on scores that
-are made, not trained: one of its seven settings explains `share` of the variance of what random draws are worth at the
-end, in one of four shapes (tests/study/importance_races.py), the rest is luck. PED-ANOVA (Optuna; the better quarter,
-beyond all of 20 deals of the places) is shown beside it on the same races. False: the share of the settings without
-influence that were said to matter, one in 20 is allowed.
+Each race draws candidates of `classic` with TPE in generations of 16 and drops them by the default pruner, on scores
+that are made, not trained: one of its seven settings explains `share` of the variance of what random draws are worth at
+the end, in one of four shapes (tests/study/importance_races.py), the rest is luck. PED-ANOVA (Optuna; the better
+quarter, beyond all of 20 deals of the places) is shown beside it on the same races. False: the share of the settings
+without influence that were said to matter, one in 20 is allowed.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, create_trial
 
 from bench.rounds import machine, revision
-from lanewise.spaces import classic
-from lanewise.study.importance import importance, place
-from lanewise.study.samplers import quiet
+from lanewise.recipe.spaces import classic
+from lanewise.sampling.importance import importance, place
+from lanewise.sampling.samplers import quiet
 from tests.study.importance_races import MATTERS, race
 
 Finder = Callable[[Sequence[FrozenTrial], Sequence[int], int], set[str]]

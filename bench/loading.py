@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import lanewise as lw
 from bench.rounds import Contestant, machine, ratios, revision, spread, take_turns, timed
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
 
 ROWS, BATCH, STEPS, WORKERS, LANES = 960, 32, 20, 2, 16
 CLASSES, SIDE = 10, 16
@@ -65,7 +65,7 @@ def separate() -> Contestant:
 
 def together() -> Contestant:
     """LANES candidates as lanes of one program."""
-    recipe = lw.Recipe(rule=lw.SGD(lr=0.1, momentum=0.9), batch_size=BATCH, epochs=10_000)
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9), batch_size=BATCH, epochs=10_000)
     task = lw.Task(network, DataLoader(Augmented(), num_workers=WORKERS))
     engine = Engine(task, seed=0, note=lambda line: print(f"  {line}"))
     cohort = Cohort(engine, [recipe] * LANES, [0])

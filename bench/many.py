@@ -21,7 +21,7 @@ def main(rounds: int = 3) -> None:
             # The same program for 32 lanes: one repeat of one generation, which alone would be too short to compile.
             engine = folder / "engine.json"
             engine.write_text(json.dumps(most.verdict["engine"]), encoding="utf-8")
-            alone = ["--repeats", "1", "--generations", "1", "--rule", "none", "--engine", str(engine)]
+            alone = ["--repeats", "1", "--generations", "1", "--pruner", "none", "--engine", str(engine)]
             few = race(["--candidates", str(SIZES[1]), "--seed", str(seed), *alone], folder)
             for size, run in zip(SIZES, (most, few), strict=True):
                 found[size].append(run)

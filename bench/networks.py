@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 import lanewise as lw
 from bench.rounds import Contestant, machine, ratios, revision, spread, take_turns, timed
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.precision import PRECISIONS
-from lanewise.lanes.workers import available_threads
+from lanewise.lanes.machine.workers import available_threads
+from lanewise.lanes.model.precision import PRECISIONS
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
 
 ROWS, STEPS = 320, 3
 VOCABULARY, TOKENS, WIDTH, LAYERS = 64, 64, 128, 4
@@ -130,7 +130,7 @@ def plain(
 def lanes(case: Case, count: int, precision: str = "float32") -> Contestant:
     """Lanewise with `count` lanes of one repeat."""
     name = f"{case.name}: Lanewise, {count} lanes{', bfloat16' * (precision == 'bfloat16')}"
-    recipe = lw.Recipe(rule=lw.SGD(lr=0.01 * lw.Cosine(), momentum=0.9), batch_size=case.batch, epochs=100_000)
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.01 * lw.Cosine(), momentum=0.9), batch_size=case.batch, epochs=100_000)
     task = lw.Task(case.model, case.data)
     engine = Engine(task, seed=0, precision=precision, note=lambda line: print(f"  {name}, {line}"))
     cohort = Cohort(engine, [recipe] * count, [0], runs_to_come=1.0)

@@ -59,12 +59,12 @@ def jax_scan(x: np.ndarray, y: np.ndarray, batch: int, steps: int):
         log_p = jax.nn.log_softmax(hidden @ params["w2"] + params["b2"])
         return -jnp.take_along_axis(log_p, targets[:, None], 1).mean(), (mean, var * batch / (batch - 1))
 
-    def lane_step(params, slots, stats, peak, momentum, rate, factor, inputs, targets, uniform):
+    def lane_step(params, optimizer_state, stats, peak, momentum, rate, factor, inputs, targets, uniform):
         (loss, new), gradients = jax.value_and_grad(loss_of, has_aux=True)(params, inputs, targets, uniform, rate)
-        slots = jax.tree.map(lambda slot, gradient: momentum * slot + gradient, slots, gradients)
-        params = jax.tree.map(lambda param, slot: param - peak * factor * slot, params, slots)
+        optimizer_state = jax.tree.map(lambda slot, gradient: momentum * slot + gradient, optimizer_state, gradients)
+        params = jax.tree.map(lambda param, slot: param - peak * factor * slot, params, optimizer_state)
         stats = jax.tree.map(lambda old, value: (1 - NORM_MOMENTUM) * old + NORM_MOMENTUM * value, stats, new)
-        return params, slots, stats, loss
+        return params, optimizer_state, stats, loss
 
     pack_step = jax.vmap(lane_step, in_axes=(0, 0, 0, 0, 0, 0, None, None, None, None))
 

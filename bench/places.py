@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from lanewise.lanes.plan import OVERHEAD_LANES, block_width
-from lanewise.study.racing import DEFAULT, RUNGS, expected_survivors
+from lanewise.lanes.packs.plan import OVERHEAD_LANES, block_width
+from lanewise.racing import DEFAULT, RUNGS, expected_survivors
 from lanewise.study.settings import RaceSettings
 
 WORKERS = 2
@@ -31,7 +31,7 @@ class Places:
 def main() -> None:
     """Print, for some races, the share of padding and what overlapping generations could gain at most."""
     usual = RaceSettings()
-    print(f"rule {DEFAULT}, rungs {', '.join(f'{rung:.3g}' for rung in RUNGS)}, {WORKERS} workers, one structure")
+    print(f"pruner {DEFAULT}, rungs {', '.join(f'{rung:.3g}' for rung in RUNGS)}, {WORKERS} workers, one structure")
     for drawn in (24, 48, 96):
         size = drawn // usual.generations
         survivors = expected_survivors(RUNGS, DEFAULT)

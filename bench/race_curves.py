@@ -14,16 +14,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import lanewise as lw
+from lanewise.base.files import write_whole
 from lanewise.data import load
-from lanewise.files import write_whole
-from lanewise.lanes.cohort import Cohort, Group, Scores
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.numbers import tabulate_recipe
-from lanewise.lanes.pack import Block, Pack
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.pack import Block, Pack
+from lanewise.lanes.step.numbers import tabulate_recipe
+from lanewise.lanes.training.cohort import Cohort, Group, Scores
 from lanewise.parts.norm import reestimate
-from lanewise.recipe_file import dump
-from lanewise.spaces import classic
-from lanewise.study.sampling import Sampler
+from lanewise.recipe.file import dump
+from lanewise.recipe.spaces import classic
+from lanewise.sampling.sampler import Sampler
 
 CANDIDATES, RACE_REPEATS, TRUE_REPEATS = 64, 3, 10
 RUNGS = 16

@@ -1,4 +1,4 @@
-"""Races replayed over recorded curves: how well a rung's score tells the truth, and what a rule's pick loses.
+"""Races replayed over recorded curves: how well a rung's score tells the truth, and what a pruner's pick loses.
 
 Pure functions of the arrays that `race_curves` records; nothing is trained here.
 """
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from bench.race_curves import COOL, RUNGS
-from lanewise.lanes.cohort import Scores
-from lanewise.study.candidate import rung_scores
-from lanewise.study.racing import RULES, Rule
+from lanewise.lanes.training.cohort import Scores
+from lanewise.racing import PRUNERS, Pruner
+from lanewise.record.candidate import rung_scores
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +39,7 @@ class Judge:
         return np.where(np.isnan(found).any(axis=1, keepdims=True), np.inf, found)
 
 
-def with_promise(curves: dict[str, Array]) -> dict[str, Array]:
+def with_projected_score(curves: dict[str, Array]) -> dict[str, Array]:
     """`curves` with the score that the race uses: `tail` as far as a lane's rate is still to fall, else `raw`."""
     now, end = curves["rate"][:, 10 : 10 * RUNGS : 10].T, curves["rate"][:, -1]
     share = np.clip(1 - end / np.maximum(now, 1e-12), 0, 1)[..., None]
@@ -103,7 +103,7 @@ class Prices:
         """What scoring a lane once costs."""
         if kind == "raw":
             return self.evaluation
-        if kind == "promise":
+        if kind == "projected_score":
             return 2 * self.evaluation + self.reestimation
         if kind.startswith("cool"):
             percent = kind.removeprefix("cool").removesuffix("fresh")
@@ -114,10 +114,10 @@ class Prices:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A way to race: a rule by what it does, a kind of score, the rungs (in RUNGS-ths of the run), its `compute`."""
+    """A way to race: a pruner by what it does, a kind of score, the rungs (in RUNGS-ths of the run), its `compute`."""
 
     name: str
-    rule: Rule
+    pruner: Pruner
     kind: str
     rungs: tuple[int, ...]
     compute: float
@@ -157,7 +157,7 @@ def run(
     """(regret of the race's own pick, regret once confirmed, compute spent without the confirmation) of one race.
 
     Regret is the truth of the pick less that of the best candidate of the field, by all true repeats or, once some have
-    confirmed, by the others; candidates that diverged leave before the rule is asked. Compute: share of training the
+    confirmed, by the others; candidates that diverged leave before the pruner is asked. Compute: share of training the
     whole field to the end, the last evaluation counted. `scored` [rung, candidate, repeat] are the scores of its kind,
     `ended` those at the end, `true` [candidate, true repeat] the truth.
     """
@@ -171,7 +171,7 @@ def run(
         spent += len(live) * (at - before + prices.score(entrant.kind))
         live = live[np.isfinite(recorded[rung][live]).all(axis=1)]
         scores[rung, live] = recorded[rung][live]
-        live, before = entrant.rule(scores[: rung + 1], progress, live, entrant.compute), at
+        live, before = entrant.pruner(scores[: rung + 1], progress, live, entrant.compute), at
     spent += len(live) * (1 - before + prices.evaluation)
     ends = ranks(ended[place])
     ranked = live[np.argsort(ends[live], kind="stable")]
@@ -182,25 +182,25 @@ def run(
     return whole[ranked[0]] - whole.min(), fair[confirmed] - fair.min(), spent / len(field.candidates)
 
 
-def keep_share(share: float) -> Rule:
+def keep_share(share: float) -> Pruner:
     """Successive halving as published: the same given share stays at every rung, whatever it costs."""
 
-    def rule(scores: Array, progress: Array, live: Array, compute: float) -> Array:
+    def pruner(scores: Array, progress: Array, live: Array, compute: float) -> Array:
         order = live[np.argsort(ranks(scores[-1][live]), kind="stable")]
         return np.sort(order[: max(1, round(share * len(live)))])
 
-    return rule
+    return pruner
 
 
 def entrants(kinds: Sequence[str], computes: Sequence[float], default_rungs: tuple[int, ...]) -> list[Entrant]:
-    """Every rule of `RULES` at several budgets with each kind of score, and successive halving beside them."""
-    made = [Entrant("none", RULES["none"], "raw", (), 1.0)]
+    """Every pruner of `PRUNERS` at several budgets with each kind of score, and successive halving beside them."""
+    made = [Entrant("none", PRUNERS["none"], "raw", (), 1.0)]
     for kind in kinds:
         made.append(Entrant("halving, keep 1/2", keep_share(1 / 2), kind, (1, 2, 4, 8), 1.0))
         made.append(Entrant("halving, keep 1/3", keep_share(1 / 3), kind, (1, 4), 1.0))
-        for name, rule in RULES.items():
+        for name, pruner in PRUNERS.items():
             if name != "none":
-                made += [Entrant(name, rule, kind, default_rungs, compute) for compute in computes]
+                made += [Entrant(name, pruner, kind, default_rungs, compute) for compute in computes]
     return made
 
 

@@ -1,4 +1,4 @@
-"""Races on digits and on Fashion-MNIST: which score of a rung tells the truth, and what each rule's pick loses."""
+"""Races on digits and on Fashion-MNIST: which score of a rung tells the truth, and what each pruner's pick loses."""
 
 import argparse
 import tempfile
@@ -9,18 +9,18 @@ import torch
 
 from bench.race_curves import FEW, RUNGS, Course, digits, fashion, record
 from bench.race_model import compare
-from bench.race_replay import Array, Judge, Prices, entrants, fields, regrets, tau_table, with_promise
+from bench.race_replay import Array, Judge, Prices, entrants, fields, regrets, tau_table, with_projected_score
 from bench.rounds import machine, revision
 from lanewise.data import hold_out
 from lanewise.errors import InputError
-from lanewise.lanes.averaging import RUNG_ROWS
-from lanewise.lanes.workers import available_threads
+from lanewise.lanes.machine.workers import available_threads
+from lanewise.lanes.training.averaging import RUNG_ROWS
 
-KINDS = ("raw", "cool1", "cool2", "cool", "cool5", "cool10", "fresh", "tail", "ema2", "ema5", "promise")
-RACED = ("raw", "cool", "tail", "promise")
+KINDS = ("raw", "cool1", "cool2", "cool", "cool5", "cool10", "fresh", "tail", "ema2", "ema5", "projected_score")
+RACED = ("raw", "cool", "tail", "projected_score")
 TAU_RUNGS = (2, 4, 8)
 RACE_RUNGS = (2, 4, 8)
-"""The rungs of the rules with a budget, where all kinds of scores were taken."""
+"""The rungs of the pruners with a budget, where all kinds of scores were taken."""
 COMPUTES = (0.2, 1 / 3, 0.5)
 FIELDS, FIELD = 200, 32
 DRAWS = 300
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         kept = given.curves or Path(folder)
         kept.mkdir(parents=True, exist_ok=True)
         for course in courses:
-            report(course, with_promise(record(course, kept / f"{course.name}.npz", given.threads)))
+            report(course, with_projected_score(record(course, kept / f"{course.name}.npz", given.threads)))
 
 
 def report(course: Course, curves: dict[str, Array]) -> None:
@@ -101,11 +101,11 @@ def best_half(curves: dict[str, Array], judge: Judge) -> dict[str, Array]:
 
 
 def pick(curves: dict[str, Array], judge: Judge, prices: Prices, repeats: int) -> None:
-    """Regret against compute for every rule, with each kind of score."""
+    """Regret against compute for every pruner, with each kind of score."""
     drawn = fields(curves, FIELDS, FIELD, repeats)
     factor, unit = (100, "points of error") if judge.name == "error" else (1000, "thousandths of loss")
     print(f"Regret in {unit}, {FIELDS} fields of {FIELD} candidates, {repeats} repeat(s) each: mean [95% interval]")
-    print(f"{'rule':20}{'score':8}{'allowed':>8}{'compute':>9}{'own pick':>26}{'confirmed pick':>26}")
+    print(f"{'pruner':20}{'score':8}{'allowed':>8}{'compute':>9}{'own pick':>26}{'confirmed pick':>26}")
     for one in entrants(RACED, COMPUTES, RACE_RUNGS):
         own, confirmed, compute = regrets(curves, judge, one, prices, drawn)
         allowed = f"{one.compute:.2f}" if one.compute < 1 else ""

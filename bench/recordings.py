@@ -5,7 +5,7 @@
 Writes FOLDER/NAME.npz with `progress` [rung], `raw` and `projected` [rung, candidate, repeat] and `end` [candidate,
 repeat]: what a race ranks by (lower is better: the error, with the loss to tell ties), NaN where a lane diverged; and
 the same of the loss as `raw_loss`, `projected_loss`, `end_loss`. What is there already is left as it is. Candidates
-are random draws of `classic`. `python -m bench rules --curves FOLDER/*.npz` replays races on them.
+are random draws of `classic`. `python -m bench pruners --curves FOLDER/*.npz` replays races on them.
 """
 
 import argparse
@@ -22,16 +22,16 @@ from sklearn import datasets
 
 import lanewise as lw
 from bench.rounds import machine, revision
+from lanewise.base.files import write_whole
 from lanewise.data import load
-from lanewise.files import write_whole
-from lanewise.lanes.cohort import Cohort, Scores
-from lanewise.lanes.engine import Engine
-from lanewise.spaces import classic
-from lanewise.study.candidate import rung_scores
-from lanewise.study.sampling import Sampler
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort, Scores
+from lanewise.recipe.spaces import classic
+from lanewise.record.candidate import rung_scores
+from lanewise.sampling.sampler import Sampler
 
 CANDIDATES, REPEATS, EPOCHS = 128, 12, 16
-"""A race of `python -m bench rules` takes some of the repeats, and its pick is judged by the others."""
+"""A race of `python -m bench pruners` takes some of the repeats, and its pick is judged by the others."""
 RUNGS = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4)
 
 

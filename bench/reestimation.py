@@ -9,8 +9,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from bench.rounds import Contestant, machine, ratios, revision, spread, take_turns, timed
-from lanewise.models import cnn
 from lanewise.parts.norm import reestimate
+from lanewise.task.models import cnn
 
 ROWS, BATCH = 2048, 64
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lanewise.study.comparison import PairedMeans, RowScores, Settling, paired_means, to_settle, with_best
+from lanewise.statistics.differences import Needed, PairedMeans, RowScores, needed_to_separate, paired_means, with_best
 
 RATIOS = (0.0, 1.0, 4.0)
 ROWS, SHARE, LASTING = 200, 0.25, 0.7
@@ -63,7 +63,7 @@ class Design:
 class Tried:
     """What came of one tie: the advice, and how often it was followed with success; None where it was not tried."""
 
-    advice: Settling
+    advice: Needed
     if_seen: float | None
     if_true: float | None
 
@@ -78,9 +78,9 @@ def ties(design: Design, studies: int, again: int, seed: int = 0) -> Iterator[Tr
         place = second - (second > best)
         if with_best(means, best)[place].low > 0:
             continue
-        advice = to_settle(means, best, second)
+        advice = needed_to_separate(means, best, second)
         repeats, rows = design.repeats + (advice.repeats or 0), design.distinct + (advice.rows or 0)
-        if advice == Settling() or design.candidates * repeats * rows > MOST_SCORES:
+        if advice == Needed() or design.candidates * repeats * rows > MOST_SCORES:
             yield Tried(advice, None, None)
             continue
         seen = expected.copy()
@@ -93,7 +93,7 @@ def ties(design: Design, studies: int, again: int, seed: int = 0) -> Iterator[Tr
         yield Tried(advice, float(np.mean(found[0])), float(np.mean(found[1])))
 
 
-def kind_of(advice: Settling) -> str:
+def kind_of(advice: Needed) -> str:
     """What is advised, in a word."""
     return {(0, 0): "neither", (1, 0): "runs", (0, 1): "rows", (1, 1): "both"}[
         advice.repeats is not None, advice.rows is not None

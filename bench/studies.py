@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lanewise.study.comparison import PairedMeans, RowScores, means_of, row_noise, with_best
+from lanewise.statistics.differences import PairedMeans, RowScores, means_of, row_noise, with_best
 
 
 def analysed(rows: RowScores) -> Iterator[tuple[np.ndarray, PairedMeans]]:

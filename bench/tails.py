@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lanewise.study.statistics import crossed_interval
-from lanewise.study.tails import heavy_tailed, skew_aware_interval
+from lanewise.statistics.heavy_tails import heavy_tailed, skew_aware_interval
+from lanewise.statistics.intervals import crossed_interval
 
 STUDIES, RUNS = 400, 8
 Draw = Callable[[np.random.Generator, int], np.ndarray]

@@ -2,7 +2,7 @@
 
 Lanewise races three paired repeats of every candidate and confirms the finalists on eight fresh ones; the other tuners
 train one seed of each and pick by it. Lanewise runs with torch's compile cache filled and empty, and once under
-`--rule none`, whose winner's test score the race's is compared with. Options: candidates (64), rounds (3).
+`--pruner none`, whose winner's test score the race's is compared with. Options: candidates (64), rounds (3).
 """
 
 import argparse
@@ -22,12 +22,12 @@ import numpy as np
 from bench.candidate_step import BATCH
 from bench.peers import PYTHON
 from bench.rounds import Contestant, machine, ratios, revision, spread
-from lanewise.lanes.engine import Engine
-from lanewise.task import Task
+from lanewise.lanes.packs.engine import Engine
+from lanewise.task.task import Task
 
 EPOCHS = 20
 SPACE = f"""lanewise: 1
-rule: >-
+optimizer: >-
   sgd(lr=log(0.001, 1) * choice(constant(), linear(), cosine(), exponential(to=0.01),
   staircase(beta=0.1, period=34%)), momentum=0.9)
 l2: log(1e-06, 0.01)
@@ -73,7 +73,7 @@ class Tuner(Contestant):
         self.tests.append(statistics.mean(right))
 
 
-def lanewise(name: str, folder: Path, candidates: int, cold: bool = False, rule: str | None = None) -> Tuner:
+def lanewise(name: str, folder: Path, candidates: int, cold: bool = False, pruner: str | None = None) -> Tuner:
     """`lanewise race`, with torch's compile cache empty or as the last round left it."""
     space = folder / "space.yaml"
     space.write_text(SPACE, encoding="utf-8")
@@ -81,7 +81,7 @@ def lanewise(name: str, folder: Path, candidates: int, cold: bool = False, rule:
     def search(seed: int) -> tuple[float, list[float]]:
         with tempfile.TemporaryDirectory(dir=folder) as empty:
             words = ["race", "--space", str(space), "--candidates", str(candidates), "--seed", str(seed), "--json"]
-            words += ["--rule", rule] if rule else []
+            words += ["--pruner", pruner] if pruner else []
             command = [sys.executable, "-m", "lanewise", *words, "--out", str(Path(empty) / "run")]
             cache = Path(empty) if cold else folder / "cache"
             begun = time.perf_counter()
@@ -136,7 +136,7 @@ def main(words: Sequence[str] = ()) -> None:
         tuners = [
             lanewise("Lanewise, compile cache filled", folder, count),
             lanewise("Lanewise, compile cache empty", folder, count, cold=True),
-            lanewise("Lanewise, --rule none", folder, count, rule="none"),
+            lanewise("Lanewise, --pruner none", folder, count, pruner="none"),
             *(other(key, name, Path(sys.executable), folder, count) for key, name in HERE.items()),
         ]
         if asked.peers:
@@ -151,5 +151,5 @@ def main(words: Sequence[str] = ()) -> None:
         times, tests = spread(ratios(tuner, tuners[0])), spread(tuner.tests, 100, 2)
         print(f"{tuner.name:34}{spread(tuner.costs):>22}{times:>20}{tests:>34}")
     lost = [100 * (full - raced) for full, raced in zip(tuners[2].tests, tuners[0].tests, strict=True)]
-    print(f"test points lost by the race against --rule none: {spread(lost, digits=2)}")
+    print(f"test points lost by the race against --pruner none: {spread(lost, digits=2)}")
     print("median [least, most] over the rounds, each with a study seed of its own; ratios are taken within a round")

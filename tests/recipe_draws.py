@@ -8,13 +8,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from lanewise.coupling import coupled
 from lanewise.errors import InputError
+from lanewise.parts.optimizers import OPTIMIZERS, SGD, Adam
 from lanewise.parts.part import Allowed, Part, expression
-from lanewise.parts.rules import RULES, SGD, Adam
 from lanewise.parts.schedules import SCHEDULES, Exponential, Linear, Piecewise, Schedule, product, sequence
-from lanewise.ranges import choice, integer, log, uniform
-from lanewise.recipe import Recipe
+from lanewise.recipe.coupling import coupled
+from lanewise.recipe.ranges import choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe
 
 EXTREME = (0, 1, 0.0, 1.0, 5e-324, 1e-300, 1e-8, 1 / 3, 0.1 + 0.2, 1e16, 1e22, 1e300)
 """Numbers whose text is easily read as something else."""
@@ -137,27 +137,27 @@ def built_parts(draw: st.DrawFn, kind: type[Part], depth: int, space: bool) -> A
 
 
 @cache
-def rules(space: bool) -> st.SearchStrategy[Any]:
-    """Update rules, or in a space choices of them."""
-    return with_choices(st.sampled_from(RULES).flatmap(lambda kind: parts(kind, 1, space)), space)
+def optimizers(space: bool) -> st.SearchStrategy[Any]:
+    """Optimizers, or in a space choices of them."""
+    return with_choices(st.sampled_from(OPTIMIZERS).flatmap(lambda kind: parts(kind, 1, space)), space)
 
 
 @st.composite
 def pairs(draw: st.DrawFn) -> dict[str, Any]:
-    """A rule and a decay that are drawn together, so small that both kinds of decay allow it."""
+    """An optimizer and a decay that are drawn together, so small that both kinds of decay allow it."""
     product, ratio = draw(intervals(Allowed(low=1e-9, high=1.0))), draw(intervals(Allowed(low=1.0, high=1e9)))
     rate = coupled(product, ratio)
-    rules = choice(SGD(lr=rate), Adam(lr=rate * Linear())) if draw(st.booleans()) else SGD(lr=Linear() * rate)
+    optimizers = choice(SGD(lr=rate), Adam(lr=rate * Linear())) if draw(st.booleans()) else SGD(lr=Linear() * rate)
     decay, other = draw(st.permutations(["l2", "decay"]))
-    return {"rule": rules, decay: coupled() * Linear() if draw(st.booleans()) else coupled(), other: 0.0}
+    return {"optimizer": optimizers, decay: coupled() * Linear() if draw(st.booleans()) else coupled(), other: 0.0}
 
 
 @st.composite
 def recipes(draw: st.DrawFn, space: bool = False) -> Recipe:
     """A recipe, or a space."""
-    given: dict[str, Any] = {"rule": draw(rules(space))}
+    given: dict[str, Any] = {"optimizer": draw(optimizers(space))}
     for item in fields(Recipe):
-        if item.name != "rule" and draw(st.integers(0, 3)) == 0:
+        if item.name != "optimizer" and draw(st.integers(0, 3)) == 0:
             given[item.name] = draw(field_values(Recipe, item.name, 1, space))
     if space and draw(st.integers(0, 3)) == 0:
         given |= draw(pairs())
@@ -176,9 +176,9 @@ def complaint(read: Callable[..., Any], *given: Any) -> str:
     return ""
 
 
-def named(schedule_or_rule: type[Part]) -> str:
+def named(schedule_or_optimizer: type[Part]) -> str:
     """The part's name in the language, for the identity of a test."""
-    return schedule_or_rule.name
+    return schedule_or_optimizer.name
 
 
-PARTS: tuple[type[Schedule] | type[Part], ...] = (*SCHEDULES, *RULES)
+PARTS: tuple[type[Schedule] | type[Part], ...] = (*SCHEDULES, *OPTIMIZERS)

@@ -13,13 +13,13 @@ import pytest
 import lanewise
 from docs.plots import __main__ as plots
 from docs.plots.style import BACKGROUNDS, COLOURS, contrast
-from lanewise.language import parse
 from lanewise.parts import norm
-from lanewise.parts.rules import RULES
+from lanewise.parts.optimizers import OPTIMIZERS
 from lanewise.parts.schedules import SCHEDULES
 from lanewise.parts.schedules.shape import Shape
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import dump, load
+from lanewise.recipe.file import dump, load
+from lanewise.recipe.language import parse
+from lanewise.recipe.recipe import Recipe
 
 FOLDER = Path(__file__).parents[1] / "docs" / "cards"
 CARDS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.md")) if path.stem != "README"}
@@ -31,12 +31,12 @@ HEADINGS = [
 ]  # fmt: skip
 LONGEST_CARD, LONGEST_LOOP = 90, 20  # lines that are not empty
 
-# What is no schedule, rule or normalisation and must have a card too: a name and where it comes from.
+# What is no schedule, optimizer or normalisation and must have a card too: a name and where it comes from.
 OTHERS = {
     "Schedule": "lanewise.parts.schedules", "Product": "lanewise.parts.schedules",
     "Sequence": "lanewise.parts.schedules", "Shape": "lanewise.parts.schedules",
-    "LRScheduler": "lanewise.bridges.torch_schedule", "RuleOptimizer": "lanewise.bridges.torch_rules",
-    "role_groups": "lanewise.bridges.torch_rules", "Penalty": "lanewise.bridges.torch_penalties",
+    "LRScheduler": "lanewise.bridges.torch_schedule", "TorchOptimizer": "lanewise.bridges.torch_optimizer",
+    "role_groups": "lanewise.bridges.torch_optimizer", "Penalty": "lanewise.bridges.torch_penalties",
     "penalty_gradient": "lanewise.parts.penalties", "proximal_l1": "lanewise.parts.penalties",
     "decayed": "lanewise.parts.penalties", "strength": "lanewise.parts.penalties",
     "penalty_value": "lanewise.parts.penalties",
@@ -48,10 +48,10 @@ OTHERS = {
     "half_sum": "lanewise.parts.losses", "mean": "lanewise.parts.losses", "half_mean": "lanewise.parts.losses",
     "clipped": "lanewise.parts.clipping", "gradient_norm": "lanewise.parts.clipping",
     "StoppingState": "lanewise.parts.early_stopping", "early_stopping": "lanewise.parts.early_stopping",
-    "Recipe": "lanewise.recipe",
+    "Recipe": "lanewise.recipe.recipe",
 }  # fmt: skip
 OWNERS: dict[str, Any] = {
-    **{part.__name__: part for part in (*SCHEDULES, *RULES)},
+    **{part.__name__: part for part in (*SCHEDULES, *OPTIMIZERS)},
     **{name: getattr(norm, name) for name in norm.__all__},
     **{name: getattr(importlib.import_module(module), name) for name, module in OTHERS.items()},
 }
@@ -163,7 +163,7 @@ def test_every_number_of_every_part_has_a_default_on_a_card() -> None:
     stated = {where for card in CARDS for where in stated_defaults(card)}
     shared = {item.name for item in dataclasses.fields(Shape)}
     wanted = {f"Shape.{name}" for name in shared} | {f"Recipe.{item.name}" for item in dataclasses.fields(Recipe)}
-    for part in (*SCHEDULES, *RULES):
+    for part in (*SCHEDULES, *OPTIMIZERS):
         left_out = shared if issubclass(part, Shape) else set()
         wanted |= {f"{part.__name__}.{item.name}" for item in dataclasses.fields(part) if item.name not in left_out}
     assert sorted(wanted - stated) == []
@@ -180,7 +180,7 @@ def test_the_index_leads_to_a_card_for_every_part() -> None:
     assert set(OWNERS) - set(linked) == set()
     for name, card in linked.items():
         assert re.search(rf"\b{name}\b", CARDS[card]), f"{name} is not named on its card {card}"
-    for part in (*SCHEDULES, *RULES):
+    for part in (*SCHEDULES, *OPTIMIZERS):
         assert part.name in CARDS[linked[part.__name__]], f"{part.name}: the word of recipe files is missing"
 
 

@@ -10,9 +10,9 @@ from lanewise import cli
 from lanewise.cli.app import main
 from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import save
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.file import save
+from lanewise.recipe.recipe import Recipe
 
 
 def command(*words: str) -> Result:
@@ -30,7 +30,7 @@ def refusal(*words: str) -> str:
 @pytest.fixture
 def recipe(tmp_path: Path) -> str:
     """The file of a short recipe for digits."""
-    save(Recipe(rule=SGD(lr=0.1), epochs=1), tmp_path / "recipe.yaml", {"data": "digits", "model": "mlp:8"})
+    save(Recipe(optimizer=SGD(lr=0.1), epochs=1), tmp_path / "recipe.yaml", {"data": "digits", "model": "mlp:8"})
     return str(tmp_path / "recipe.yaml")
 
 
@@ -79,11 +79,18 @@ def test_all_that_is_wrong_is_said_at_once_and_of_options(
 ) -> None:
     how = ["--precision", "float8", "--threads", "0", "--checkpoint-every", "-1", "--batch-size", "0"]
     line = said(
-        ["race", "--data", "nowhere.csv", "--candidates", "1", "--confirm", "1", "--rule", "luck", *how],
+        ["race", "--data", "nowhere.csv", "--candidates", "1", "--confirm", "1", "--pruner", "luck", *how],
         monkeypatch,
         capsys,
     )
-    expected = ("data 'nowhere.csv'", "candidates 1", "confirm 1", "rule 'luck'", "precision 'float8'", "threads 0")
+    expected = (
+        "data 'nowhere.csv'",
+        "candidates 1",
+        "confirm 1",
+        "optimizer 'luck'",
+        "precision 'float8'",
+        "threads 0",
+    )
     for option in (*expected, "checkpoint-every -1.0", "batch-size 0"):
         assert f"--{option}: must be" in line or f"--{option}: no such data" in line, option
     assert line.count("\n") == 1
@@ -105,6 +112,6 @@ def test_in_python_it_is_said_of_arguments() -> None:
     ):  # fmt: skip
         assert words in str(caught.value)
     assert "--" not in str(caught.value)
-    recipes = {"slow": Recipe(rule=SGD(lr=0.1)), "fast": Recipe(rule=SGD(lr=0.3))}
+    recipes = {"slow": Recipe(optimizer=SGD(lr=0.1)), "fast": Recipe(optimizer=SGD(lr=0.3))}
     with pytest.raises(InputError, match=r"repeats = 1: .*; seed = -1: .*; threads = 0: "):
         lw.compare(lw.Task("mlp:8", "digits"), recipes, repeats=1, seed=-1, threads=0)

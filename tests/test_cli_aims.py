@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lanewise.api import recorded_task
+from lanewise.api.race import recorded_task
 from lanewise.cli import app
 from lanewise.cli.options import class_weights_of
 from lanewise.errors import InputError
-from lanewise.report.commands import aim_options, task_options, train_command
-from lanewise.task import Task
+from lanewise.report.page.commands import aim_options, task_options, train_command
+from lanewise.task.task import Task
 
 AIMS = ["--metric", "cross entropy", "--class-weights", "1,2.5,1"]
 FEW = ["--candidates", "2", "--repeats", "1", "--generations", "1", "--confirm", "2", "--epochs", "1", "--threads", "1"]

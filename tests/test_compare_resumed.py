@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from lanewise import cli
-from lanewise.lanes.plan import Plan
-from lanewise.recipe_file import read
-from lanewise.study.checkpoint import Keeps
+from lanewise.lanes.packs.plan import Plan
+from lanewise.recipe.file import read
+from lanewise.record.checkpoint import Keeps
 
 RECIPE = "lanewise: 1\nrule: sgd(lr={rate})\nbatch_size: 16\nepochs: 2\n"
 EAGER = Plan(packed=True, compiled=False, width=4, workers=1, threads=1, why="given")
@@ -40,12 +40,12 @@ def test_from_another_folder_the_answer_is_the_same(tmp_path: Path, monkeypatch:
 
     save = Keeps.save
 
-    def stop_after(keeper: Keeps) -> None:
-        save(keeper)
+    def stop_after(checkpointer: Keeps) -> None:
+        save(checkpointer)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Keeps, "due", lambda keeper: True)
+        patched.setattr(Keeps, "due", lambda checkpointer: True)
         patched.setattr(Keeps, "save", stop_after)
         stopped = CliRunner().invoke(cli.app, [*words, "--out", "cut"])
     assert stopped.exit_code == 130, stopped.output

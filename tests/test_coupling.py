@@ -7,24 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanewise.coupling import coupled, rate_and_decay
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD, Adam, AdamW
+from lanewise.parts.optimizers import SGD, Adam, AdamW
 from lanewise.parts.schedules import Constant, Cosine, Linear
-from lanewise.ranges import Log, choice, integer, log, uniform
-from lanewise.recipe import Recipe, choose, parameters_of, variables
-from lanewise.recipe_file import dump, load
-from lanewise.report.outcome import settings_that_differ
-from lanewise.study.drawing import Drawing
-from lanewise.study.sampling import Sampler
+from lanewise.recipe.coupling import coupled, rate_and_decay
+from lanewise.recipe.file import dump, load
+from lanewise.recipe.ranges import Log, choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe, choose, parameters_of, variables
+from lanewise.report.figures.outcome import settings_that_differ
+from lanewise.sampling.drawing import Drawing
+from lanewise.sampling.sampler import Sampler
 
 PAIR = coupled(product=log(1e-7, 1e-3), ratio=log(1, 1e5))
-SPACE = Recipe(rule=SGD(lr=PAIR * choice(Constant(), Cosine()), momentum=uniform(0, 0.9)), l2=coupled())
+SPACE = Recipe(optimizer=SGD(lr=PAIR * choice(Constant(), Cosine()), momentum=uniform(0, 0.9)), l2=coupled())
 
 
 def numbers(recipe: Recipe) -> tuple[float, float]:
     """The rate's number and the L2 of a recipe drawn from `SPACE`."""
-    return recipe.rule.lr.factors[0], recipe.l2
+    return recipe.optimizer.lr.factors[0], recipe.l2
 
 
 @pytest.mark.parametrize("kind", ["random", "tpe", "qmc"])
@@ -57,7 +57,7 @@ def test_the_way_back_from_a_recipe_finds_what_was_drawn(
     low: float, width: float, ratio_low: float, ratio_width: float, first: float, second: float
 ) -> None:
     product, ratio = log(10**low, 10 ** (low + width)), log(10**ratio_low, 10 ** (ratio_low + ratio_width))
-    space = load(dump(Recipe(rule=AdamW(lr=coupled(product, ratio)), decay=coupled())))[0]
+    space = load(dump(Recipe(optimizer=AdamW(lr=coupled(product, ratio)), decay=coupled())))[0]
     drawn = {"lr * decay": product, "lr / decay": ratio}
     wanted = {
         name: min(max(each.low * (each.high / each.low) ** share, each.low), each.high)
@@ -70,7 +70,7 @@ def test_the_way_back_from_a_recipe_finds_what_was_drawn(
 
 
 def test_a_recipe_added_by_hand_is_a_point_of_the_space() -> None:
-    mine = Recipe(rule=SGD(lr=0.1 * Cosine(), momentum=0.5), l2=1e-4)
+    mine = Recipe(optimizer=SGD(lr=0.1 * Cosine(), momentum=0.5), l2=1e-4)
     sampler = Drawing(enqueue=(mine,)).sampler_for(SPACE, 0, None, None)
     assert sampler.ask(2, 0)[0] == mine
     params = sampler.study.trials[0].params
@@ -79,41 +79,48 @@ def test_a_recipe_added_by_hand_is_a_point_of_the_space() -> None:
 
 @pytest.mark.parametrize("given", [{"l2": 0.0}, {"l2": 0.2}, {"l2": 1e-9}, {"l2": 1e-4 * Linear()}, {"l1": 0.1}])
 def test_what_lies_outside_of_the_ranges_cannot_be_drawn(given: dict[str, Any]) -> None:
-    assert parameters_of(SPACE, Recipe(rule=SGD(lr=0.1 * Cosine()), **({"l2": 1e-4} | given))) is None
-    assert parameters_of(SPACE, Recipe(rule=SGD(lr=0.1 * Cosine()), l2=1e-4)) is not None
+    assert parameters_of(SPACE, Recipe(optimizer=SGD(lr=0.1 * Cosine()), **({"l2": 1e-4} | given))) is None
+    assert parameters_of(SPACE, Recipe(optimizer=SGD(lr=0.1 * Cosine()), l2=1e-4)) is not None
 
 
-def test_every_rule_of_a_choice_makes_a_pair_of_its_own() -> None:
+def test_every_optimizer_of_a_choice_makes_a_pair_of_its_own() -> None:
     space = Recipe(
-        rule=choice(SGD(lr=PAIR), SGD(lr=coupled(choice(1e-2, 1e-1), 2.0)), AdamW(lr=PAIR)), l2=coupled() * Linear()
+        optimizer=choice(SGD(lr=PAIR), SGD(lr=coupled(choice(1e-2, 1e-1), 2.0)), AdamW(lr=PAIR)),
+        l2=coupled() * Linear(),
     )
     assert [name for name, _ in variables(space)] == [
-        "rule",
-        *("rule.sgd.lr * l2", "rule.sgd.lr / l2", "rule.sgd.lr * l2#2", "rule.adamw.lr * l2", "rule.adamw.lr / l2"),
+        "optimizer",
+        *(
+            "optimizer.sgd.lr * l2",
+            "optimizer.sgd.lr / l2",
+            "optimizer.sgd.lr * l2#2",
+            "optimizer.adamw.lr * l2",
+            "optimizer.adamw.lr / l2",
+        ),
     ]
     rate, decay = rate_and_decay(1e-1, 2.0)
-    found = parameters_of(space, Recipe(rule=SGD(lr=rate), l2=decay * Linear()))
+    found = parameters_of(space, Recipe(optimizer=SGD(lr=rate), l2=decay * Linear()))
     assert found is not None
-    assert (found["rule"].lr.ratio, found["rule.sgd.lr * l2#2"]) == (2.0, 1e-1)
-    assert parameters_of(space, Recipe(rule=SGD(lr=2 * rate), l2=decay * Linear())) is None
+    assert (found["optimizer"].lr.ratio, found["optimizer.sgd.lr * l2#2"]) == (2.0, 1e-1)
+    assert parameters_of(space, Recipe(optimizer=SGD(lr=2 * rate), l2=decay * Linear())) is None
 
 
-def test_a_rule_with_a_decay_of_its_own_makes_a_pair_with_it() -> None:
-    space = Recipe(rule=AdamW(lr=PAIR * Cosine(), weight_decay=coupled()))
+def test_a_optimizer_with_a_decay_of_its_own_makes_a_pair_with_it() -> None:
+    space = Recipe(optimizer=AdamW(lr=PAIR * Cosine(), weight_decay=coupled()))
     assert [name for name, _ in variables(space)] == ["lr * weight_decay", "lr / weight_decay"]
     (recipe,) = Sampler(space, 0, None, "random").ask(1, 0)
     assert parameters_of(space, recipe) is not None
 
 
 def test_points_of_a_grid() -> None:
-    space = Recipe(rule=SGD(lr=coupled(product=choice(1e-5, 1e-4), ratio=choice(10, 1000))), l2=coupled())
+    space = Recipe(optimizer=SGD(lr=coupled(product=choice(1e-5, 1e-4), ratio=choice(10, 1000))), l2=coupled())
     drawn = Sampler(space, 0, None, "grid").ask(4, 0)
-    assert sorted(recipe.rule.lr for recipe in drawn) == pytest.approx([0.01, 0.01 * 10**0.5, 0.1, 0.1 * 10**0.5])
+    assert sorted(recipe.optimizer.lr for recipe in drawn) == pytest.approx([0.01, 0.01 * 10**0.5, 0.1, 0.1 * 10**0.5])
     assert all(parameters_of(space, recipe) for recipe in drawn)
 
 
 def test_figures_show_both_on_a_logarithmic_scale() -> None:
-    narrow = Recipe(rule=SGD(lr=coupled(product=log(1e-4, 2e-4), ratio=log(1, 2))), l2=coupled())
+    narrow = Recipe(optimizer=SGD(lr=coupled(product=log(1e-4, 2e-4), ratio=log(1, 2))), l2=coupled())
     recipes = Sampler(narrow, 0, None, "random").ask(4, 0)
     assert [setting.log for setting in settings_that_differ(recipes, narrow)] == [True, True]
 
@@ -137,32 +144,35 @@ def test_what_is_no_product_or_ratio_is_refused(given: dict[str, Any], message: 
 
 
 WRONG_PLACE = "must stand where a pair does"
-OTHER = Recipe().rule
+OTHER = Recipe().optimizer
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"rule": SGD(lr=PAIR)}, r"SGD.lr = coupled\(.*: its partner is missing; write coupled\(\) for l2 or decay$"),
-        ({"rule": AdamW(lr=PAIR)}, "its partner is missing; .* or for weight_decay of adamw$"),
-        ({"l2": coupled()}, r"Recipe.l2 = coupled\(\): the rate in sgd\(.* is not coupled to it; must be such as"),
-        ({"rule": choice(SGD(lr=PAIR), Adam()), "l2": coupled()}, r"the rate in adam\(\) is not coupled"),
-        ({"rule": SGD(lr=PAIR), "l2": coupled(), "decay": coupled()}, "Recipe.l2 and Recipe.decay are both"),
         (
-            {"rule": AdamW(lr=PAIR, weight_decay=coupled()), "l2": coupled()},
+            {"optimizer": SGD(lr=PAIR)},
+            r"SGD.lr = coupled\(.*: its partner is missing; write coupled\(\) for l2 or decay$",
+        ),
+        ({"optimizer": AdamW(lr=PAIR)}, "its partner is missing; .* or for weight_decay of adamw$"),
+        ({"l2": coupled()}, r"Recipe.l2 = coupled\(\): the rate in sgd\(.* is not coupled to it; must be such as"),
+        ({"optimizer": choice(SGD(lr=PAIR), Adam()), "l2": coupled()}, r"the rate in adam\(\) is not coupled"),
+        ({"optimizer": SGD(lr=PAIR), "l2": coupled(), "decay": coupled()}, "Recipe.l2 and Recipe.decay are both"),
+        (
+            {"optimizer": AdamW(lr=PAIR, weight_decay=coupled()), "l2": coupled()},
             "Recipe.l2 and AdamW.weight_decay are both",
         ),
-        ({"rule": SGD(lr=PAIR * PAIR), "l2": coupled()}, rf"SGD.lr \(in a product\) = .*{WRONG_PLACE}"),
-        ({"rule": SGD(lr=0.5 * PAIR), "l2": coupled()}, rf"SGD.lr \(in a product\) = .*{WRONG_PLACE}"),
-        ({"rule": SGD(lr=choice(0.1, PAIR)), "l2": coupled()}, rf"SGD.lr \(in a choice\) = .*{WRONG_PLACE}"),
-        ({"rule": SGD(lr=PAIR), "l2": choice(0, coupled())}, rf"Recipe.l2 \(in a choice\) = .*{WRONG_PLACE}"),
-        ({"rule": SGD(lr=Cosine(to=PAIR)), "l2": coupled()}, f"Cosine.to = .*{WRONG_PLACE}"),
-        ({"rule": SGD(lr=coupled()), "l2": PAIR}, f"SGD.lr = .*{WRONG_PLACE}"),
-        ({"rule": PAIR}, f"Recipe.rule = .*{WRONG_PLACE}"),
+        ({"optimizer": SGD(lr=PAIR * PAIR), "l2": coupled()}, rf"SGD.lr \(in a product\) = .*{WRONG_PLACE}"),
+        ({"optimizer": SGD(lr=0.5 * PAIR), "l2": coupled()}, rf"SGD.lr \(in a product\) = .*{WRONG_PLACE}"),
+        ({"optimizer": SGD(lr=choice(0.1, PAIR)), "l2": coupled()}, rf"SGD.lr \(in a choice\) = .*{WRONG_PLACE}"),
+        ({"optimizer": SGD(lr=PAIR), "l2": choice(0, coupled())}, rf"Recipe.l2 \(in a choice\) = .*{WRONG_PLACE}"),
+        ({"optimizer": SGD(lr=Cosine(to=PAIR)), "l2": coupled()}, f"Cosine.to = .*{WRONG_PLACE}"),
+        ({"optimizer": SGD(lr=coupled()), "l2": PAIR}, f"SGD.lr = .*{WRONG_PLACE}"),
+        ({"optimizer": PAIR}, f"Recipe.optimizer = .*{WRONG_PLACE}"),
         ({"norm": coupled()}, f"Recipe.norm = .*{WRONG_PLACE}"),
         ({"batch_size": PAIR}, f"Recipe.batch_size = .*{WRONG_PLACE}"),
         (
-            {"rule": SGD(lr=coupled(log(1e-3, 10), log(1e-3, 1))), "decay": coupled(), "decay_by": "independent"},
+            {"optimizer": SGD(lr=coupled(log(1e-3, 10), log(1e-3, 1))), "decay": coupled(), "decay_by": "independent"},
             r"coupled\(.*: Recipe.decay = 100.*: must be a number in \[0, 1\]",
         ),
     ],

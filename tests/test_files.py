@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lanewise import files
+from lanewise.base import files
+from lanewise.base.files import check_writable, write_whole
 from lanewise.errors import InputError
-from lanewise.files import check_writable, write_whole
 from lanewise.printable import printable
 
 

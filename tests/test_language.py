@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lanewise.errors import InputError
-from lanewise.language import CONSTANTS, WORDS, parse
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.part import expression
-from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Piecewise, Staircase, Warmup
-from lanewise.ranges import choice, integer, log, uniform
-from lanewise.recipe import Recipe
-from tests.recipe_draws import PARTS, complaint, named, parts, rules, timed, values
+from lanewise.recipe.language import CONSTANTS, WORDS, parse
+from lanewise.recipe.ranges import choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe
+from tests.recipe_draws import PARTS, complaint, named, optimizers, parts, timed, values
 
 
 def refusal(text: str) -> str:
@@ -127,9 +127,9 @@ def test_random_text_is_read_or_refused_in_one_line(text: str) -> None:
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(rules(space=True), st.data())
-def test_a_damaged_expression_is_read_or_refused_in_one_line(rule: object, data: st.DataObject) -> None:
-    text = expression(rule)
+@given(optimizers(space=True), st.data())
+def test_a_damaged_expression_is_read_or_refused_in_one_line(optimizer: object, data: st.DataObject) -> None:
+    text = expression(optimizer)
     place = data.draw(st.integers(0, len(text)))
     put = data.draw(st.sampled_from(["", *string.punctuation, "0", "x", " "]))
     damaged = text[:place] + put + text[place + data.draw(st.integers(0, 3)) :]

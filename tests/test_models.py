@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lanewise import models
 from lanewise.errors import InputError
-from lanewise.objectives import Classification
+from lanewise.task import models
+from lanewise.task.objectives import Classification
 
 
 def check_output(model, x, classes):

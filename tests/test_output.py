@@ -15,16 +15,16 @@ from rich.console import Console
 import lanewise as lw
 from lanewise.cli.app import main
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import save
-from lanewise.report import watching
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.file import save
+from lanewise.recipe.recipe import Recipe
+from lanewise.report.terminal import watching
 from lanewise.study.progress import Observer
 from lanewise.train import train
 from tests.study.records import SPACE, model, rows
 from tests.test_cli import command
 
-RECIPE = Recipe(rule=SGD(lr=0.1), epochs=1)
+RECIPE = Recipe(optimizer=SGD(lr=0.1), epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def raced_in_python(**given: Any) -> None:
 
 
 def compared_in_python(**given: Any) -> None:
-    recipes = {"slow": RECIPE, "fast": Recipe(rule=SGD(lr=0.3), epochs=1)}
+    recipes = {"slow": RECIPE, "fast": Recipe(optimizer=SGD(lr=0.3), epochs=1)}
     lw.compare(lw.Task(model, rows()), recipes, repeats=2, threads=1, **given)
 
 

@@ -34,7 +34,7 @@ FORMS: dict[str, tuple[Any, str]] = {
     "loss first": (lambda h, s: (h.mean(), s, h), "[1] of the tuple"),
 }
 X = torch.randn(80, 6, generator=torch.Generator().manual_seed(0))
-RECIPE = lw.Recipe(rule=lw.SGD(lr=lw.log(0.1, 1)), batch_size=16, epochs=1)
+RECIPE = lw.Recipe(optimizer=lw.SGD(lr=lw.log(0.1, 1)), batch_size=16, epochs=1)
 
 
 class Returns(nn.Module):
@@ -53,7 +53,7 @@ def test_scores_are_found_raced_trained_and_predicted(form: str, tmp_path: Path)
     targets = (X[:, 0] > 0).long()
     task = lw.Task(lambda: Returns(make), (X, targets))
     assert f"its scores are {said}" in task.check_model()
-    recipe = lw.Recipe(rule=lw.SGD(lr=0.5), batch_size=16, epochs=1)
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.5), batch_size=16, epochs=1)
     if form in ("dataclass", "loss first"):
         recipe = lw.race(task, RECIPE, candidates=2, repeats=2, generations=1, finalists=2, confirm=2).winner
     trained = train(task, recipe)
@@ -65,7 +65,7 @@ def test_scores_are_found_raced_trained_and_predicted(form: str, tmp_path: Path)
 
 def test_numbers_and_tokens() -> None:
     numbers = lw.Task(lambda: Returns(lambda h, s: {"logits": s}, 1), (X, X[:, 0] * 2))
-    assert train(numbers, lw.Recipe(rule=lw.SGD(lr=0.1), batch_size=16, epochs=1)).validation is not None
+    assert train(numbers, lw.Recipe(optimizer=lw.SGD(lr=0.1), batch_size=16, epochs=1)).validation is not None
 
     class Next(nn.Module):
         def __init__(self) -> None:

@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 import lanewise as lw
 from lanewise.cli import app
 from lanewise.cli.predicting import predict
-from lanewise.data.new_rows import encode
+from lanewise.data.tables.new_rows import encode
 from lanewise.predictor import Predictor, save_model
 from lanewise.train import train
 
-RECIPE = lw.Recipe(rule=lw.Adam(lr=0.02), batch_size=16, epochs=15)
+RECIPE = lw.Recipe(optimizer=lw.Adam(lr=0.02), batch_size=16, epochs=15)
 PRICES = {"red": 0.1, "green": 10.5, "blue": 20.5}
 
 

@@ -16,12 +16,12 @@ from torch import nn
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.objectives import run_model
 from lanewise.predictor import save_model
+from lanewise.task.objectives import run_model
 from lanewise.train import train
 from tests.lanes.test_kinds import KINDS, task
 
-RECIPE = lw.Recipe(rule=lw.SGD(lr=0.1, momentum=0.9), batch_size=8, epochs=3)
+RECIPE = lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9), batch_size=8, epochs=3)
 
 
 def normed() -> nn.Module:
@@ -126,7 +126,7 @@ def test_sizes_in_a_header_are_bounded_by_the_file(damage: Callable[[dict[str, A
     x = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
     task = lw.Task("mlp:3", (x, (x[:, 0] > 0).long()))
     path = tmp_path / "model.safetensors"
-    save_model(train(task, lw.Recipe(rule=lw.SGD(lr=0.1), batch_size=8, epochs=1)), path)
+    save_model(train(task, lw.Recipe(optimizer=lw.SGD(lr=0.1), batch_size=8, epochs=1)), path)
     content = path.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     index = json.loads(header["__metadata__"]["lanewise"])

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from lanewise.errors import InputError, WriteError
 from lanewise.printable import LONGEST, cut, printable
-from lanewise.report.console import SafeConsole
 from lanewise.report.escape import escape
+from lanewise.report.terminal.console import SafeConsole
 
 STEERING = {
     "\x1b]0;title\x07": r"\x1b]0;title\x07",

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD, Muon
+from lanewise.parts.optimizers import SGD, Muon
 from lanewise.parts.schedules import Constant, Cosine, Linear, Product, Sequence, Warmup
-from lanewise.ranges import Choice, choice, integer, log, uniform
-from lanewise.recipe import Recipe
+from lanewise.recipe.ranges import Choice, choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe
 
 
 @pytest.mark.parametrize("kind", [uniform, log, integer])
@@ -90,8 +90,8 @@ def test_the_extremes_of_a_choice_are_those_of_its_options() -> None:
         ("norm", choice("own", "none")),
         ("norm", uniform(0, 1)),
         ("norm", choice("own", choice("layer", "none"))),
-        ("rule", uniform(0, 1)),
-        ("rule", choice(SGD(), Cosine())),
+        ("optimizer", uniform(0, 1)),
+        ("optimizer", choice(SGD(), Cosine())),
     ],
 )
 def test_a_range_stays_inside_what_its_field_allows(field: str, value: Any) -> None:
@@ -100,7 +100,7 @@ def test_a_range_stays_inside_what_its_field_allows(field: str, value: Any) -> N
 
 
 @pytest.mark.parametrize(
-    ("rule", "given", "message"),
+    ("optimizer", "given", "message"),
     [
         (SGD, {"momentum": uniform(0.5, 1.0)}, "SGD.momentum = 1.0: must be a number in"),
         (SGD, {"lr": choice(0.1, -0.1)}, "SGD.lr = -0.1"),
@@ -109,14 +109,14 @@ def test_a_range_stays_inside_what_its_field_allows(field: str, value: Any) -> N
         (Muon, {"nesterov": choice(True, 1)}, "Muon.nesterov = 1: must be true or false"),
     ],
 )
-def test_a_range_stays_inside_what_a_rule_allows(rule: Any, given: dict[str, Any], message: str) -> None:
+def test_a_range_stays_inside_what_a_optimizer_allows(optimizer: Any, given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        rule(**given)
+        optimizer(**given)
 
 
 def test_choices_stand_inside_choices() -> None:
     space = Recipe(
-        rule=choice(SGD(), choice(SGD(lr=0.2), Muon())),
+        optimizer=choice(SGD(), choice(SGD(lr=0.2), Muon())),
         norm=choice("own", choice("layer", "batch")),
         dropout=choice(0.1, choice(None, uniform(0.2, 0.3))),
     )

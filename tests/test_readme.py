@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lanewise import recipe_file
 from lanewise.cli import app
+from lanewise.recipe import file as recipe_file
 
 TEXT = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lanewise.errors import InputError
+from lanewise.parts.optimizers import OPTIMIZERS, SGD, Adam, GradientDescent, Lion
 from lanewise.parts.part import Variable
-from lanewise.parts.rules import RULES, SGD, Adam, GradientDescent, Lion
 from lanewise.parts.schedules import Constant, Cosine, Linear, Polynomial, Product, Warmup
-from lanewise.ranges import Choice, choice, integer, log, uniform
-from lanewise.recipe import Recipe, choose, variables
-from lanewise.recipe_file import dump, load
+from lanewise.recipe.file import dump, load
+from lanewise.recipe.ranges import Choice, choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe, choose, variables
 from tests.recipe_draws import recipes
 
 
@@ -51,27 +51,27 @@ SCHEDULES = choice(Constant(), Polynomial(power=uniform(1, 3)), Cosine(warmup=ch
     ("space", "expected"),
     [
         (Recipe(), []),
-        (Recipe(rule=SGD(lr=log(1e-3, 1))), ["lr"]),
-        (Recipe(rule=SGD(lr=log(1e-3, 1) * Cosine(), momentum=uniform(0, 0.9))), ["lr", "momentum"]),
+        (Recipe(optimizer=SGD(lr=log(1e-3, 1))), ["lr"]),
+        (Recipe(optimizer=SGD(lr=log(1e-3, 1) * Cosine(), momentum=uniform(0, 0.9))), ["lr", "momentum"]),
         (
-            Recipe(rule=SGD(lr=log(1e-3, 1) * SCHEDULES)),
+            Recipe(optimizer=SGD(lr=log(1e-3, 1) * SCHEDULES)),
             ["lr", "lr.schedule", "lr.polynomial.power", "lr.cosine.warmup"],
         ),
-        (Recipe(rule=SGD(lr=SCHEDULES)), ["lr.schedule", "lr.polynomial.power", "lr.cosine.warmup"]),
+        (Recipe(optimizer=SGD(lr=SCHEDULES)), ["lr.schedule", "lr.polynomial.power", "lr.cosine.warmup"]),
         (
-            Recipe(rule=SGD(lr=Warmup(choice("1%", "5%")) >> Linear(to=uniform(0, 1)))),
+            Recipe(optimizer=SGD(lr=Warmup(choice("1%", "5%")) >> Linear(to=uniform(0, 1)))),
             ["lr.warmup.duration", "lr.linear.to"],
         ),
         (Recipe(dropout=uniform(0, 0.5), batch_size=integer(16, 64)), ["dropout", "batch_size"]),
         (Recipe(l2=choice(0.0, log(1e-6, 1e-2))), ["l2", "l2#2"]),
         (Recipe(l2=uniform(0, 1) * uniform(1, 2) * uniform(2, 3)), ["l2", "l2#2", "l2#3"]),
         (
-            Recipe(rule=choice(SGD(lr=log(0.1, 1) * choice(Linear(), Cosine())), Adam(lr=log(1e-4, 1e-2)))),
-            ["rule", "rule.sgd.lr", "rule.sgd.lr.schedule", "rule.adam.lr"],
+            Recipe(optimizer=choice(SGD(lr=log(0.1, 1) * choice(Linear(), Cosine())), Adam(lr=log(1e-4, 1e-2)))),
+            ["optimizer", "optimizer.sgd.lr", "optimizer.sgd.lr.schedule", "optimizer.adam.lr"],
         ),
         (
-            Recipe(rule=choice(SGD(lr=uniform(0, 1)), SGD(lr=uniform(0, 2), momentum=0.9))),
-            ["rule", "rule.sgd.lr", "rule.sgd.lr#2"],
+            Recipe(optimizer=choice(SGD(lr=uniform(0, 1)), SGD(lr=uniform(0, 2), momentum=0.9))),
+            ["optimizer", "optimizer.sgd.lr", "optimizer.sgd.lr#2"],
         ),
     ],
 )
@@ -106,35 +106,35 @@ def test_a_choice_leaves_nothing_open_and_asks_for_nothing_twice(space: Recipe, 
 
 
 def test_what_an_option_holds_is_asked_only_when_it_is_chosen() -> None:
-    space = Recipe(rule=SGD(lr=log(1e-3, 1) * SCHEDULES), l2=choice(0.0, log(1e-6, 1e-2)))
+    space = Recipe(optimizer=SGD(lr=log(1e-3, 1) * SCHEDULES), l2=choice(0.0, log(1e-6, 1e-2)))
 
     recipe, heard = asked(space, first)
-    assert recipe == Recipe(rule=SGD(lr=0.001 * Constant()), l2=0.0)
+    assert recipe == Recipe(optimizer=SGD(lr=0.001 * Constant()), l2=0.0)
     assert heard == ["lr", "lr.schedule", "l2"]
 
     recipe, heard = asked(space, last)
-    assert recipe == Recipe(rule=SGD(lr=1 * Cosine(warmup="10%")), l2=1e-2)
+    assert recipe == Recipe(optimizer=SGD(lr=1 * Cosine(warmup="10%")), l2=1e-2)
     assert heard == ["lr", "lr.schedule", "lr.cosine.warmup", "l2", "l2#2"]
 
     recipe, heard = asked(space, lambda name, v: v.options[1] if isinstance(v, Choice) else v.extremes()[0])
-    assert recipe == Recipe(rule=SGD(lr=0.001 * Polynomial(power=1)), l2=1e-6)
+    assert recipe == Recipe(optimizer=SGD(lr=0.001 * Polynomial(power=1)), l2=1e-6)
     assert heard == ["lr", "lr.schedule", "lr.polynomial.power", "l2", "l2#2"]
 
 
 def test_options_that_are_equal_are_told_apart() -> None:
-    space = Recipe(rule=SGD(lr=choice(Polynomial(power=uniform(1, 2)), Polynomial(power=uniform(1.0, 2.0)))))
+    space = Recipe(optimizer=SGD(lr=choice(Polynomial(power=uniform(1, 2)), Polynomial(power=uniform(1.0, 2.0)))))
     assert names(space) == ["lr.schedule", "lr.polynomial.power", "lr.polynomial.power#2"]
     assert asked(space, last)[1] == ["lr.schedule", "lr.polynomial.power#2"]
 
 
 def test_a_product_without_schedules_becomes_a_number() -> None:
-    recipe = choose(Recipe(rule=SGD(lr=0.5 * log(1e-3, 1)), l2=uniform(0, 1) * choice(2, Linear())), first)
-    assert recipe == Recipe(rule=SGD(lr=0.0005), l2=0)
-    assert not isinstance(recipe.rule.lr, Product)
+    recipe = choose(Recipe(optimizer=SGD(lr=0.5 * log(1e-3, 1)), l2=uniform(0, 1) * choice(2, Linear())), first)
+    assert recipe == Recipe(optimizer=SGD(lr=0.0005), l2=0)
+    assert not isinstance(recipe.optimizer.lr, Product)
 
 
 def test_a_recipe_without_variables_is_chosen_as_it_is() -> None:
-    recipe = Recipe(rule=Adam(lr=0.1 * (Warmup("5%") >> Cosine())), dropout=0.1)
+    recipe = Recipe(optimizer=Adam(lr=0.1 * (Warmup("5%") >> Cosine())), dropout=0.1)
     assert asked(recipe, first) == (recipe, [])
 
 
@@ -149,9 +149,9 @@ def test_a_recipe_without_variables_is_chosen_as_it_is() -> None:
         ("ghost", 1, "Recipe.ghost = 1: must be an integer in"),
         ("batch_size", True, "Recipe.batch_size = True: must be an integer in"),
         ("batch_size", Linear(), r"Recipe.batch_size = linear\(\): cannot change with the step"),
-        ("rule", None, "Recipe.rule = None: must be an update rule"),
-        ("rule", SGD, "Recipe.rule = .*SGD.*: must be an update rule"),
-        ("rule", "sgd(lr=0.1)", "Recipe.rule = .*: must be an update rule"),
+        ("optimizer", None, "Recipe.optimizer = None: must be an optimizer"),
+        ("optimizer", SGD, "Recipe.optimizer = .*SGD.*: must be an optimizer"),
+        ("optimizer", "sgd(lr=0.1)", "Recipe.optimizer = .*: must be an optimizer"),
     ],
 )
 def test_what_a_field_does_not_allow_is_refused(field: str, value: Any, message: str) -> None:
@@ -159,8 +159,8 @@ def test_what_a_field_does_not_allow_is_refused(field: str, value: Any, message:
         Recipe(**{field: value})
 
 
-def test_the_numbers_are_those_of_the_rule_then_its_own() -> None:
-    recipe = Recipe(rule=SGD(lr=0.1 * Cosine(), momentum=0.9), l2=1e-4, dropout=0.3 * Linear(), mixup=None)
+def test_the_numbers_are_those_of_the_optimizer_then_its_own() -> None:
+    recipe = Recipe(optimizer=SGD(lr=0.1 * Cosine(), momentum=0.9), l2=1e-4, dropout=0.3 * Linear(), mixup=None)
     assert recipe.numbers() == {
         "lr": 0.1 * Cosine(),
         "momentum": 0.9,
@@ -177,18 +177,18 @@ def test_the_numbers_are_those_of_the_rule_then_its_own() -> None:
         recipe.allowed("batch_size")
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_no_number_of_a_rule_is_called_like_one_of_the_recipe(rule: type) -> None:
-    assert not {item.name for item in fields(rule)} & {item.name for item in fields(Recipe)}
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_no_number_of_a_optimizer_is_called_like_one_of_the_recipe(optimizer: type) -> None:
+    assert not {item.name for item in fields(optimizer)} & {item.name for item in fields(Recipe)}
 
 
-BASE = Recipe(rule=SGD(lr=0.1, momentum=0.9), l2=1e-4, dropout=0.1)
+BASE = Recipe(optimizer=SGD(lr=0.1, momentum=0.9), l2=1e-4, dropout=0.1)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"rule": SGD(lr=0.3 * Cosine(), momentum=0.1, dampening=0.1)},
+        {"optimizer": SGD(lr=0.3 * Cosine(), momentum=0.1, dampening=0.1)},
         {"l2": 0.0, "l1": 1e-3 * Linear(), "decay": 0.1},
         {"dropout": 0.2, "label_smoothing": 0.1},
     ],
@@ -200,10 +200,10 @@ def test_lanes_whose_numbers_differ_share_a_structure(change: dict[str, Any]) ->
 @pytest.mark.parametrize(
     "change",
     [
-        {"rule": SGD(lr=0.1, momentum=0.9, nesterov=True)},
-        {"rule": Adam()},
-        {"rule": Lion()},
-        {"rule": GradientDescent()},
+        {"optimizer": SGD(lr=0.1, momentum=0.9, nesterov=True)},
+        {"optimizer": Adam()},
+        {"optimizer": Lion()},
+        {"optimizer": GradientDescent()},
         {"width": 32},
         {"batch_size": 32},
         {"epochs": 3},

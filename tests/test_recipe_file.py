@@ -11,17 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD, Adam
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Staircase, Warmup
 from lanewise.printable import printable
-from lanewise.ranges import choice, integer, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import dump, from_dict, load, read, save, to_dict
-from lanewise.spaces import SPACES
+from lanewise.recipe.file import dump, from_dict, load, read, save, to_dict
+from lanewise.recipe.ranges import choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.recipe.spaces import SPACES
 from tests.recipe_draws import PARTS, complaint, named, parts, recipes
 
 SPACE = Recipe(
-    rule=choice(
+    optimizer=choice(
         SGD(lr=log(1e-3, 1) * choice(Constant(), Polynomial(power=uniform(0.5, 3.0))), momentum=uniform(0.0, 0.95)),
         Adam(lr=log(1e-300, 1e-2) * (Warmup("5%") >> Cosine())),
     ),
@@ -73,7 +73,7 @@ def test_a_space_is_read_as_it_was_written(space: Recipe) -> None:
 @given(data=st.data())
 def test_every_part_is_read_as_it_was_written(kind: type, data: st.DataObject) -> None:
     part = data.draw(parts(kind, depth=1, space=True))
-    assert same(Recipe(rule=part) if kind.__module__.startswith("lanewise.parts.rules") else Recipe(l2=part))
+    assert same(Recipe(optimizer=part) if kind.__module__.startswith("lanewise.parts.optimizers") else Recipe(l2=part))
 
 
 @pytest.mark.parametrize("space", [SPACE, *(make() for make in SPACES.values())])
@@ -88,19 +88,21 @@ def test_numbers_keep_their_digits_and_their_kind(number: float) -> None:
     assert type(found) is type(number)
 
 
-@pytest.mark.parametrize("recipe", [Recipe(l2=-0.0), Recipe(rule=SGD(0.1 * Warmup(shape=Linear(to=0))))])
+@pytest.mark.parametrize("recipe", [Recipe(l2=-0.0), Recipe(optimizer=SGD(0.1 * Warmup(shape=Linear(to=0))))])
 def test_equal_is_not_enough(recipe: Recipe) -> None:
     assert repr(load(dump(recipe))[0]) == repr(recipe)
 
 
 def test_numbers_of_numpy_are_written_as_numbers() -> None:
-    recipe = Recipe(rule=SGD(lr=np.float64(0.1) * Cosine()), l2=np.float64(1e-4), dropout=uniform(np.float64(0.1), 0.5))
+    recipe = Recipe(
+        optimizer=SGD(lr=np.float64(0.1) * Cosine()), l2=np.float64(1e-4), dropout=uniform(np.float64(0.1), 0.5)
+    )
     assert load(dump(recipe))[0] == recipe
 
 
 def test_defaults_are_left_out_but_for_what_says_how_long() -> None:
     assert to_dict(Recipe()) == {
-        "rule": "sgd(lr=0.1 * cosine(warmup=5%), momentum=0.9)",
+        "optimizer": "sgd(lr=0.1 * cosine(warmup=5%), momentum=0.9)",
         "batch_size": 64,
         "epochs": 20,
     }
@@ -120,10 +122,14 @@ def test_defaults_are_left_out_but_for_what_says_how_long() -> None:
         ("dropout: ~", "dropout", None),
         ("l1_step: proximal", "l1_step", "proximal"),
         ("l1_step: 'proximal'", "l1_step", "proximal"),
-        ("rule: sgd(0.1)  # the rate", "rule", SGD(0.1)),
-        ("rule: >\n  sgd(lr=log(1e-3, 1)\n  * linear())", "rule", SGD(log(1e-3, 1) * Linear())),
-        ("rule: adam(lr=0.1 * exponential(to=0.01, warmup=5%))", "rule", Adam(0.1 * Exponential(to=0.01, warmup="5%"))),
-        ("rule: sgd(lr=staircase(period=3ep))", "rule", SGD(Staircase(period="3ep"))),
+        ("optimizer: sgd(0.1)  # the rate", "optimizer", SGD(0.1)),
+        ("optimizer: >\n  sgd(lr=log(1e-3, 1)\n  * linear())", "optimizer", SGD(log(1e-3, 1) * Linear())),
+        (
+            "optimizer: adam(lr=0.1 * exponential(to=0.01, warmup=5%))",
+            "optimizer",
+            Adam(0.1 * Exponential(to=0.01, warmup="5%")),
+        ),
+        ("optimizer: sgd(lr=staircase(period=3ep))", "optimizer", SGD(Staircase(period="3ep"))),
         ("norm: choice(own, layer)", "norm", choice("own", "layer")),
         ("batch_size: integer(16, 64)", "batch_size", integer(16, 64)),
     ],
@@ -142,8 +148,8 @@ def test_the_task_is_read_and_written() -> None:
 @pytest.mark.parametrize(
     ("line", "because"),
     [
-        ("l3: 1", "unknown field 'l3'; allowed: rule, l2, l1, "),
-        ("learning_rate: 1", "unknown field 'learning_rate'; allowed: rule, l2, l1, "),
+        ("l3: 1", "unknown field 'l3'; allowed: optimizer, l2, l1, "),
+        ("learning_rate: 1", "unknown field 'learning_rate'; allowed: optimizer, l2, l1, "),
         ("1: 2", "unknown field 1"),
         ("drop_out: 0.1", "(did you mean dropout?)"),
         ("ünïcode: 1", "unknown field 'ünïcode'"),
@@ -168,13 +174,13 @@ def test_the_task_is_read_and_written() -> None:
         ("epochs: linear()", "Recipe.epochs = linear(): cannot change with the step"),
         ("batch_size: uniform(16, 128)", "must be an integer in [1, inf)"),
         ("batch_size: log(16, 128)", "must be an integer in [1, inf)"),
-        ("rule: 0.1", "Recipe.rule = 0.1: must be an update rule such as sgd(lr=0.1)"),
-        ("rule: cosine()", "must be an update rule such as sgd(lr=0.1)"),
-        ("rule: choice(sgd(), 0.1)", "must be an update rule such as sgd(lr=0.1)"),
-        ("rule: sgd", "rule: cannot read 'sgd': sgd needs parentheses: sgd()"),
-        ("rule: sgd(lr=-0.1)", "rule: SGD.lr = -0.1: must be a number in [0, inf)"),
-        ("rule: addam(lr=0.1)", "unknown word 'addam' (did you mean adam?)"),
-        ("rule: sgd(lr=0.1 * cosine(warmup=5))", "rule: Cosine.warmup = 5: must be a share of the run"),
+        ("optimizer: 0.1", "Recipe.optimizer = 0.1: must be an optimizer such as sgd(lr=0.1)"),
+        ("optimizer: cosine()", "must be an optimizer such as sgd(lr=0.1)"),
+        ("optimizer: choice(sgd(), 0.1)", "must be an optimizer such as sgd(lr=0.1)"),
+        ("optimizer: sgd", "optimizer: cannot read 'sgd': sgd needs parentheses: sgd()"),
+        ("optimizer: sgd(lr=-0.1)", "optimizer: SGD.lr = -0.1: must be a number in [0, inf)"),
+        ("optimizer: addam(lr=0.1)", "unknown word 'addam' (did you mean adam?)"),
+        ("optimizer: sgd(lr=0.1 * cosine(warmup=5))", "optimizer: Cosine.warmup = 5: must be a share of the run"),
         ("norm: no", "Recipe.norm = False: must be one of own, batch, layer, group, identity"),
         ("norm: Batch", "(did you mean batch?)"),
         ("norm: cosine", "cosine needs parentheses"),
@@ -184,7 +190,7 @@ def test_the_task_is_read_and_written() -> None:
         ("task: digits", "may hold the names 'data' and 'model' only"),
         ("task: []", "may hold the names 'data' and 'model' only"),
         ("l2: !!python/object/apply:os.system ['touch executed']", "could not determine a constructor for the tag"),
-        ("rule: !!python/name:os.system", "could not determine a constructor for the tag"),
+        ("optimizer: !!python/name:os.system", "could not determine a constructor for the tag"),
         ("l2: !mine 1", "could not determine a constructor for the tag"),
         ("l2: !!int x", "not readable as YAML: ValueError"),
         ("l2: !!bool x", "not readable as YAML: KeyError"),

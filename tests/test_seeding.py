@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lanewise.models import generator_states, seeded
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.models import generator_states, seeded
+from lanewise.task.task import Task
 from lanewise.train import train
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def test_a_factory_gives_the_same_weights_for_the_same_seed() -> None:
 
 
 def test_native_training_draws_the_same_every_time() -> None:
-    task, recipe = Task(Rescaled, DATA), Recipe(rule=SGD(lr=0.1), batch_size=8, epochs=2)
+    task, recipe = Task(Rescaled, DATA), Recipe(optimizer=SGD(lr=0.1), batch_size=8, epochs=2)
     first = train(task, recipe).test
     stir()
     before = generator_states(CPU)

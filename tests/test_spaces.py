@@ -1,16 +1,16 @@
-"""The spaces that come with Lanewise hold what they promise, and every draw is a recipe that can be tabulated."""
+"""The spaces that come with Lanewise hold what they projected_score, and every draw is a recipe that can be tabulated."""
 
 import random
 from typing import Any
 
 import pytest
 
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.part import Variable
-from lanewise.parts.rules import SGD
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Product, Staircase, tabulate
-from lanewise.ranges import Choice, Interval, Log
-from lanewise.recipe import Recipe, choose, variables
-from lanewise.spaces import SPACES, classic
+from lanewise.recipe.ranges import Choice, Log, NumberRange
+from lanewise.recipe.recipe import Recipe, choose, variables
+from lanewise.recipe.spaces import SPACES, classic
 
 
 def drawn(space: Recipe, seed: int) -> Recipe:
@@ -20,7 +20,7 @@ def drawn(space: Recipe, seed: int) -> Recipe:
     def pick(name: str, variable: Variable) -> Any:
         if isinstance(variable, Choice):
             return source.choice(variable.options)
-        assert isinstance(variable, Interval)
+        assert isinstance(variable, NumberRange)
         return source.uniform(variable.low, variable.high)
 
     return choose(space, pick)
@@ -52,7 +52,7 @@ def test_every_draw_shares_one_structure_and_can_be_tabulated(name: str) -> None
     assert len({recipe.structure() for recipe in recipes}) == 1
     assert len({str(recipe) for recipe in recipes}) == 60
     for recipe in recipes:
-        assert isinstance(recipe.rule, SGD)
-        assert isinstance(recipe.rule.lr, Product)
+        assert isinstance(recipe.optimizer, SGD)
+        assert isinstance(recipe.optimizer.lr, Product)
         for number, value in recipe.numbers().items():
             tabulate(value, 40, 2, where=number, allowed=recipe.allowed(number))

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 import lanewise as lw
 from lanewise.cli import app
-from lanewise.outputs import outputs_of
 from lanewise.predictor import save_model
+from lanewise.task.outputs import outputs_of
+from lanewise.task.weights import check_savable, stored
 from lanewise.train import train
-from lanewise.weights import check_savable, stored
 
 X = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
-RECIPE = lw.Recipe(rule=lw.SGD(lr=0.5), batch_size=12, epochs=1)
+RECIPE = lw.Recipe(optimizer=lw.SGD(lr=0.5), batch_size=12, epochs=1)
 
 
 class Net(nn.Module):
@@ -151,7 +151,7 @@ def test_the_command_refuses_before_it_trains(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_full_disk_is_seen_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lanewise.weights.shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10_000}))
+    monkeypatch.setattr("lanewise.task.weights.shutil.disk_usage", lambda folder: type("Usage", (), {"free": 10_000}))
     with pytest.raises(lw.InputError, match="cannot be written: the model takes 1 MiB and 0 are free"):
         check_savable(Net, tmp_path / "m.safetensors")
 
@@ -173,6 +173,6 @@ def test_early_stopping_brings_back_buffers_that_no_state_holds() -> None:
                 self.steps.add_(1)
             return self.out(x)
 
-    recipe = lw.Recipe(rule=lw.SGD(lr=lw.Linear() * 50.0), batch_size=12, epochs=4, early_stopping="25%")
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=lw.Linear() * 50.0), batch_size=12, epochs=4, early_stopping="25%")
     trained = train(lw.Task(Seen, (X, Y)), recipe)
     assert trained.model.steps.item() == trained.weights_of

@@ -3,9 +3,8 @@
 import torch
 
 import lanewise as lw
-from docs.plots.rules import descend
+from docs.plots.optimizers import descend
 from docs.plots.style import CYCLE, GREY, Axes, Plot, draw_cells
-from lanewise.models import cnn
 from lanewise.parts.dropout import dropout, uniform_shape
 from lanewise.parts.losses import half_mean, half_sum, mean
 from lanewise.parts.mixup import mixing_weight
@@ -14,14 +13,15 @@ from lanewise.parts.roles import Role, roles
 from lanewise.parts.schedules import tabulate
 from lanewise.parts.smoothing import smoothed_cross_entropy
 from lanewise.parts.stochastic_depth import depth_rates
+from lanewise.task.models import cnn
 
 
 def l2(axes: Axes) -> None:
     """One weight with curvature 1 and its best value at 1: L2 moves the goal."""
     for strength in (0.0, 0.25, 1.0):
-        rule = lw.SGD(lr=0.1, momentum=0.5)
+        optimizer = lw.SGD(lr=0.1, momentum=0.5)
         path = descend(
-            rule,
+            optimizer,
             lambda w, _, l2=strength: w - 1 + penalty_gradient(w, l2, 0.0),
             torch.zeros(1, dtype=torch.float64),
             50,

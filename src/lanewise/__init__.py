@@ -1,11 +1,10 @@
 """Lanewise finds the training recipe that suits a model and its data, by racing many side by side."""
 
-from lanewise.api import Race, race, resume
+from lanewise.api.questions import ablate, compare, sweep
+from lanewise.api.race import Race, race, resume
+from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
 from lanewise.bridges.torch_penalties import Penalty
-from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
 from lanewise.bridges.torch_schedule import LRScheduler
-from lanewise.comparing import ablate, compare, sweep
-from lanewise.coupling import coupled
 from lanewise.data import load
 from lanewise.errors import InputError
 from lanewise.parts.dropout import Dropout
@@ -19,8 +18,7 @@ from lanewise.parts.norm import (
     reestimate,
     unfreeze_norm,
 )
-from lanewise.parts.roles import roles
-from lanewise.parts.rules import (
+from lanewise.parts.optimizers import (
     SGD,
     Adam,
     AdamW,
@@ -31,6 +29,7 @@ from lanewise.parts.rules import (
     ScheduleFreeAdamW,
     ScheduleFreeSGD,
 )
+from lanewise.parts.roles import roles
 from lanewise.parts.schedules import (
     Constant,
     Cosine,
@@ -54,10 +53,11 @@ from lanewise.parts.schedules import (
 )
 from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.predictor import load_model
-from lanewise.ranges import choice, integer, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.spaces import classic
-from lanewise.task import Task
+from lanewise.recipe.coupling import coupled
+from lanewise.recipe.ranges import choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.recipe.spaces import classic
+from lanewise.task.task import Task
 
 __version__ = "0.1.0"
 
@@ -91,7 +91,6 @@ __all__ = [
     "Recipe",
     "Restarts",
     "Rising",
-    "RuleOptimizer",
     "Schedule",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
@@ -99,6 +98,7 @@ __all__ = [
     "StepLinear",
     "StochasticDepth",
     "Task",
+    "TorchOptimizer",
     "Warmup",
     "WarmupStableDecay",
     "ablate",

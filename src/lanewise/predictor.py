@@ -15,20 +15,21 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from lanewise import models
-from lanewise.data import Standardise, TargetScale, new_rows
-from lanewise.data.nested import Inputs, leaves, mapped, rebuilt, shapes
-from lanewise.data.schema import TableSchema, texts
+from lanewise.base.files import write_whole
+from lanewise.base.plain_data import several, whole
+from lanewise.data import Standardise, TargetScale
+from lanewise.data.arrays.nested import Inputs, leaves, mapped, rebuilt, shapes
+from lanewise.data.encoding.schema import TableSchema, texts
+from lanewise.data.tables import new_rows
 from lanewise.errors import InputError, one_line
-from lanewise.files import write_whole
-from lanewise.lanes.adapt import adapted
-from lanewise.outputs import LABELS, outputs_of
+from lanewise.lanes.model.adapt import adapted
 from lanewise.parts.reals import has_mean, real_type
-from lanewise.plain_data import several, whole
-from lanewise.recipe_file import dump
-from lanewise.recipe_file import load as load_recipe
-from lanewise.train import Trained
-from lanewise.weights import restore, stored
+from lanewise.recipe.file import dump
+from lanewise.recipe.file import load as load_recipe
+from lanewise.task import models
+from lanewise.task.outputs import LABELS, outputs_of
+from lanewise.task.weights import restore, stored
+from lanewise.train import TrainedModel
 
 FORMAT = "1"
 INDEX = "lanewise"
@@ -151,7 +152,7 @@ class Predictor:
         return numbers if self.classes is None else [self.classes[number] for number in numbers]
 
 
-def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
+def save_model(trained: TrainedModel, path: str | os.PathLike[str]) -> None:
     """Write the weights of `trained`, its recipe, and the statistics that its inputs are standardised by.
 
     The weights have the names of the model's `state_dict`, so that anything that reads safetensors can use them; a
@@ -159,7 +160,7 @@ def save_model(trained: Trained, path: str | os.PathLike[str]) -> None:
     stand beside them under their own names.
 
     Raises:
-        InputError: the model cannot be saved, see `lanewise.weights.stored`.
+        InputError: the model cannot be saved, see `lanewise.task.weights.stored`.
     """
     weights, rest = stored(trained.model)
     target = trained.target_scale

@@ -16,35 +16,35 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lanewise.bridges.torch_optimizer import TorchOptimizer
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
-from lanewise.bridges.torch_rules import RuleOptimizer
 from lanewise.data import Split, Standardise, TargetScale, hold_out
-from lanewise.data.nested import Inputs, Targets, leaves, row_count, take
-from lanewise.data.schema import TableSchema
+from lanewise.data.arrays.nested import Inputs, Targets, leaves, row_count, take
+from lanewise.data.encoding.schema import TableSchema
 from lanewise.errors import InputError
-from lanewise.lanes.adapt import adapted
-from lanewise.lanes.cohort import evaluation_points
-from lanewise.lanes.engine import TEST_SEED, usable_device
-from lanewise.lanes.feed import Feed, Repeat, rows_per_step, scales
-from lanewise.lanes.feedback import Plateaus
-from lanewise.lanes.numbers import AVERAGING, tabulate_recipe
-from lanewise.lanes.precision import autocast, check_precision, widen_outputs
-from lanewise.lanes.reestimation import PASSED_BATCHES, rows_to_take
-from lanewise.lanes.scoring import contributions, evaluated_parts
-from lanewise.lanes.step import LaneStep
-from lanewise.lanes.stopping import patience_of
-from lanewise.lanes.streams import stream_seed
-from lanewise.models import describe, passing_buffers, seeded
+from lanewise.lanes.machine.streams import stream_seed
+from lanewise.lanes.model.adapt import adapted
+from lanewise.lanes.model.precision import autocast, check_precision, widen_outputs
+from lanewise.lanes.packs.engine import TEST_SEED, usable_device
+from lanewise.lanes.packs.feed import Feed, Repeat, rows_per_step, scales
+from lanewise.lanes.step.numbers import AVERAGING, tabulate_recipe
+from lanewise.lanes.step.step import LaneStep
+from lanewise.lanes.training.cohort import evaluation_points
+from lanewise.lanes.training.early_stopping import patience_of
+from lanewise.lanes.training.feedback import Plateaus
+from lanewise.lanes.training.reestimation import PASSED_BATCHES, rows_to_take
+from lanewise.lanes.training.scoring import contributions, evaluated_parts
 from lanewise.parts.early_stopping import StoppingState, early_stopping
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import reestimate
 from lanewise.parts.reals import has_mean
 from lanewise.parts.roles import penalised
-from lanewise.recipe import Recipe
-from lanewise.report.watching import step_lines
-from lanewise.study.score_kind import ScoreKind
-from lanewise.task import Task
+from lanewise.recipe.recipe import Recipe
+from lanewise.report.terminal.watching import step_lines
+from lanewise.statistics.score_kind import ScoreKind
+from lanewise.task.models import describe, passing_buffers, seeded
+from lanewise.task.task import Task
 
 EVALUATED_ROWS = 1024
 
@@ -53,7 +53,7 @@ Cast: TypeAlias = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model trained alone.
 
     Attributes:
@@ -84,7 +84,7 @@ class Trained:
         scores = {"validation": self.validation, "test": self.test}
         told = [f"{name} loss {of[0]:.4f}, metric {of[1]:.4f}" for name, of in scores.items() if of]
         parts = (describe(self.model), f"weights of step {self.weights_of:,}", *told, str(self.recipe))
-        return f"Trained({'; '.join(parts)})"
+        return f"TrainedModel({'; '.join(parts)})"
 
 
 def train(
@@ -99,7 +99,7 @@ def train(
     dtype: torch.dtype = torch.float32,
     show: Callable[[int, int, float], None] | None = None,
     progress: bool | None = None,
-) -> Trained:
+) -> TrainedModel:
     """Train `recipe` on `task` as the lane of repeat `repeat` of the study `seed` would be.
 
     Args:
@@ -139,7 +139,7 @@ def train(
     step.check_rows(validation=len(rows.split.valid), test=len(rows.held.test))
     size = step.batch_rows if step.batchwise else EVALUATED_ROWS
     model = adapted(new(), recipe, step.example).to(where).train()
-    optimizer = native_optimizer(recipe.rule, model)
+    optimizer = native_optimizer(recipe.optimizer, model)
     chosen = sorted(penalised(model, recipe.penalised))
     penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
     penalty.attach(optimizer)
@@ -186,7 +186,7 @@ def train(
                 show(done, steps, loss)
             if waiting.stopped:
                 break
-    if isinstance(optimizer, RuleOptimizer):
+    if isinstance(optimizer, TorchOptimizer):
         optimizer.eval()
     final = evaluated.eval()
     if waiting.best:
@@ -207,7 +207,7 @@ def train(
     scales_of = (rows.scale, rows.target_scale)
     weights_of = waiting.step if waiting.best else steps
     data = task.source
-    return Trained(
+    return TrainedModel(
         final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
         weight_seed=rows.weight_seed, classes=data.classes, class_names=data.class_names, schema=data.schema,
         model_name=task.names.get("model"),
@@ -224,11 +224,11 @@ def batches(feed: Feed, steps: int) -> Iterator[tuple[Inputs, Targets]]:
 
 @contextlib.contextmanager
 def evaluated_weights(optimizer: Optimizer) -> Iterator[None]:
-    """For a while the model holds the weights to evaluate: schedule-free rules train others."""
-    if isinstance(optimizer, RuleOptimizer):
+    """For a while the model holds the weights to evaluate: schedule-free optimizers train others."""
+    if isinstance(optimizer, TorchOptimizer):
         optimizer.eval()
     yield
-    if isinstance(optimizer, RuleOptimizer):
+    if isinstance(optimizer, TorchOptimizer):
         optimizer.train()
 
 
@@ -249,7 +249,7 @@ def batch_gradient(
         total += float(loss.detach())
     for param in model.parameters():
         if param.grad is not None and param.grad.layout != torch.strided:
-            # As in a lane: most rules, penalties and clipping take dense gradients alone.
+            # As in a lane: most optimizers, penalties and clipping take dense gradients alone.
             param.grad = param.grad.to_dense()
     return total
 

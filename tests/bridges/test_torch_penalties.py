@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
 from lanewise.bridges.torch_penalties import Penalty, selected
-from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
 from lanewise.errors import InputError
-from lanewise.parts.rules import Muon
+from lanewise.parts.optimizers import Muon
 
 X = torch.randn(64, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 Y = X[:, :1] - 2 * X[:, 1:2]
@@ -131,7 +131,7 @@ def test_attached_to_groups_it_goes_by_their_rates() -> None:
     """Muon's embeddings move at `adam_lr`, its matrices at `lr`."""
     model = nn.ModuleDict({"embedding": nn.Embedding(3, 2), "head": nn.Linear(2, 1, bias=False)}).double()
     before = {name: param.detach().clone() for name, param in model.named_parameters()}
-    optimizer = RuleOptimizer(role_groups(model), Muon(lr=0.5, adam_lr=0.25))
+    optimizer = TorchOptimizer(role_groups(model), Muon(lr=0.5, adam_lr=0.25))
     Penalty(model, decay=0.4, select=lambda name, param: True).attach(optimizer)
     for param in model.parameters():
         param.grad = torch.zeros_like(param)

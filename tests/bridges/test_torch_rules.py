@@ -1,4 +1,4 @@
-"""The rules as optimizers in a plain loop: torch's numbers, schedulers, groups, state and evaluation weights."""
+"""The optimizers as optimizers in a plain loop: torch's numbers, schedulers, groups, state and evaluation weights."""
 
 import copy
 import io
@@ -11,25 +11,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
+from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
 from lanewise.errors import InputError
-from lanewise.parts.part import Timed
-from lanewise.parts.rules import (
-    RULES,
+from lanewise.parts.optimizers import (
+    OPTIMIZERS,
     SGD,
     Adam,
     AdamW,
     GradientDescent,
     Muon,
+    Optimizer,
     RMSprop,
-    Rule,
     ScheduleFreeAdamW,
     ScheduleFreeSGD,
 )
+from lanewise.parts.part import Timed
 
 X = torch.randn(32, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 Y = torch.sin(X.sum(1, keepdim=True))
-EVERY_RULE = [kind(lr=0.01) for kind in RULES]
+EVERY_RULE = [kind(lr=0.01) for kind in OPTIMIZERS]
 
 
 def network() -> nn.Sequential:
@@ -38,8 +38,8 @@ def network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 5, bias=False), nn.BatchNorm1d(5), nn.Tanh(), nn.Linear(5, 1)).double()
 
 
-def optimizer_of(model: nn.Module, rule: Rule) -> RuleOptimizer:
-    return RuleOptimizer(role_groups(model), rule)
+def optimizer_of(model: nn.Module, optimizer: Optimizer) -> TorchOptimizer:
+    return TorchOptimizer(role_groups(model), optimizer)
 
 
 def loss_of(model: nn.Module) -> Tensor:
@@ -61,7 +61,7 @@ def assert_same(model: nn.Module, other: nn.Module, tolerance: float = 1e-12) ->
         torch.testing.assert_close(mine, theirs, rtol=0, atol=tolerance)
 
 
-PAIRS: list[tuple[Rule, type[torch.optim.Optimizer], dict[str, Any]]] = [
+PAIRS: list[tuple[Optimizer, type[torch.optim.Optimizer], dict[str, Any]]] = [
     (GradientDescent(lr=0.1), torch.optim.SGD, {"lr": 0.1}),
     (SGD(lr=0.1, momentum=0.9, nesterov=True), torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
     (Adam(lr=0.01, beta1=0.8, amsgrad=True), torch.optim.Adam, {"lr": 0.01, "betas": (0.8, 0.999), "amsgrad": True}),
@@ -70,10 +70,12 @@ PAIRS: list[tuple[Rule, type[torch.optim.Optimizer], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "kind", "settings"), PAIRS, ids=lambda value: getattr(value, "name", ""))
-def test_under_torchs_scheduler_it_is_torchs_optimizer(rule: Rule, kind: Any, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("optimizer", "kind", "settings"), PAIRS, ids=lambda value: getattr(value, "name", ""))
+def test_under_torchs_scheduler_it_is_torchs_optimizer(
+    optimizer: Optimizer, kind: Any, settings: dict[str, Any]
+) -> None:
     ours, theirs = network(), network()
-    mine, torchs = RuleOptimizer(ours.parameters(), rule), kind(theirs.parameters(), **settings)
+    mine, torchs = TorchOptimizer(ours.parameters(), optimizer), kind(theirs.parameters(), **settings)
     for model, optimizer in [(ours, mine), (theirs, torchs)]:
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)
         train(model, optimizer, 100, scheduler.step)
@@ -85,7 +87,7 @@ def test_under_torchs_scheduler_it_is_torchs_optimizer(rule: Rule, kind: Any, se
 def test_torchs_one_cycle_sets_rate_and_momentum() -> None:
     """OneCycleLR finds `momentum` in the groups of any optimizer, ours among them."""
     ours, theirs = network(), network()
-    mine = RuleOptimizer(ours.parameters(), SGD(lr=0.1, momentum=0.9))
+    mine = TorchOptimizer(ours.parameters(), SGD(lr=0.1, momentum=0.9))
     for model, optimizer in [(ours, mine), (theirs, torch.optim.SGD(theirs.parameters(), 0.1, momentum=0.9))]:
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.3, total_steps=51)
         train(model, optimizer, 50, scheduler.step)
@@ -95,7 +97,7 @@ def test_torchs_one_cycle_sets_rate_and_momentum() -> None:
 
 def test_groups_differ_by_any_number_and_come_later() -> None:
     ours, theirs = network(), network()
-    mine = RuleOptimizer([{"params": ours[0].parameters(), "beta1": 0.5}], Adam(lr=0.01))
+    mine = TorchOptimizer([{"params": ours[0].parameters(), "beta1": 0.5}], Adam(lr=0.01))
     mine.add_param_group({"params": ours[3].parameters(), "lr": 0.1, "eps": 1e-3})
     torchs = torch.optim.Adam([{"params": theirs[0].parameters(), "betas": (0.5, 0.999)}], lr=0.01)
     torchs.add_param_group({"params": theirs[3].parameters(), "lr": 0.1, "eps": 1e-3})
@@ -105,12 +107,12 @@ def test_groups_differ_by_any_number_and_come_later() -> None:
 
 
 @pytest.mark.parametrize("in_eval", [False, True], ids=["train", "eval"])
-@pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: rule.name)
-def test_state_dict_resumes_bit_for_bit(rule: Rule, in_eval: bool) -> None:
+@pytest.mark.parametrize("optimizer", EVERY_RULE, ids=lambda optimizer: optimizer.name)
+def test_state_dict_resumes_bit_for_bit(optimizer: Optimizer, in_eval: bool) -> None:
     whole = network()
-    train(whole, optimizer_of(whole, rule), 20)
+    train(whole, optimizer_of(whole, optimizer), 20)
     half = network()
-    first = optimizer_of(half, rule)
+    first = optimizer_of(half, optimizer)
     train(half, first, 10)
     if in_eval:
         first.eval()
@@ -120,7 +122,7 @@ def test_state_dict_resumes_bit_for_bit(rule: Rule, in_eval: bool) -> None:
     saved = torch.load(file, weights_only=True)
     resumed = network()
     resumed.load_state_dict(saved["model"])
-    second = optimizer_of(resumed, type(rule)(lr=0.5))
+    second = optimizer_of(resumed, type(optimizer)(lr=0.5))
     second.load_state_dict(saved["optimizer"])
     second.train()
     train(resumed, second, 10)
@@ -140,11 +142,11 @@ def test_a_copy_goes_on_like_the_original(copied: Callable[[Any], Any]) -> None:
     assert_same(model, model_copy, 0)
 
 
-@pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: rule.name)
-def test_evaluating_leaves_the_training_bit_for_bit(rule: Rule) -> None:
+@pytest.mark.parametrize("optimizer", EVERY_RULE, ids=lambda optimizer: optimizer.name)
+def test_evaluating_leaves_the_training_bit_for_bit(optimizer: Optimizer) -> None:
     quiet, watched = network(), network()
-    train(quiet, optimizer_of(quiet, rule), 20)
-    optimizer = optimizer_of(watched, rule)
+    train(quiet, optimizer_of(quiet, optimizer), 20)
+    optimizer = optimizer_of(watched, optimizer)
     moved = []
 
     def look() -> None:
@@ -157,12 +159,12 @@ def test_evaluating_leaves_the_training_bit_for_bit(rule: Rule) -> None:
 
     train(watched, optimizer, 20, look)
     assert_same(quiet, watched, 0)
-    assert any(moved) == isinstance(rule, ScheduleFreeSGD | ScheduleFreeAdamW)
+    assert any(moved) == isinstance(optimizer, ScheduleFreeSGD | ScheduleFreeAdamW)
 
 
 def test_a_step_in_evaluation_mode_is_refused() -> None:
     model = network()
-    optimizer = RuleOptimizer(model.parameters(), ScheduleFreeSGD())
+    optimizer = TorchOptimizer(model.parameters(), ScheduleFreeSGD())
     optimizer.eval()
     with pytest.raises(InputError, match=r"call train\(\) before step\(\)"):
         train(model, optimizer, 1)
@@ -170,17 +172,17 @@ def test_a_step_in_evaluation_mode_is_refused() -> None:
 
 def test_muon_takes_matrices_and_leaves_the_rest_to_adamw() -> None:
     ours, theirs = network(), network()
-    rule = Muon(lr=0.0, adam_lr=0.01, adam_weight_decay=0.2)
+    optimizer = Muon(lr=0.0, adam_lr=0.01, adam_weight_decay=0.2)
     groups = role_groups(ours)
     assert [group["role"] for group in groups] == ["weight", "norm", "bias"]
-    train(ours, RuleOptimizer(groups, rule), 20)
+    train(ours, TorchOptimizer(groups, optimizer), 20)
     rest = [param for name, param in theirs.named_parameters() if name not in ("0.weight", "3.weight")]
     train(theirs, torch.optim.AdamW(rest, lr=0.01, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.2), 20)
     assert_same(ours, theirs)
     with pytest.raises(InputError, match="role: muon needs a role in every group"):
-        RuleOptimizer(ours.parameters(), rule)
+        TorchOptimizer(ours.parameters(), optimizer)
     with pytest.raises(InputError, match="role = 'head': must be one of weight, bias"):
-        RuleOptimizer([{"params": list(ours.parameters()), "role": "head"}], rule)
+        TorchOptimizer([{"params": list(ours.parameters()), "role": "head"}], optimizer)
 
 
 def test_role_groups_hold_every_tensor_once() -> None:
@@ -194,7 +196,7 @@ def test_role_groups_hold_every_tensor_once() -> None:
 def test_closure_and_parameters_without_gradient() -> None:
     model = network()
     untouched = nn.Parameter(torch.ones(2))
-    optimizer = RuleOptimizer([*model.parameters(), untouched], SGD(lr=0.1))
+    optimizer = TorchOptimizer([*model.parameters(), untouched], SGD(lr=0.1))
 
     def closure() -> float:
         optimizer.zero_grad()
@@ -212,7 +214,7 @@ def test_closure_and_parameters_without_gradient() -> None:
 
 def test_sparse_gradients_are_refused() -> None:
     embedding = nn.Embedding(4, 2, sparse=True)
-    optimizer = RuleOptimizer(embedding.parameters(), SGD())
+    optimizer = TorchOptimizer(embedding.parameters(), SGD())
     embedding(torch.tensor([1])).sum().backward()
     with pytest.raises(InputError, match="must be dense"):
         optimizer.step()
@@ -221,26 +223,26 @@ def test_sparse_gradients_are_refused() -> None:
 def test_numbers_must_be_plain_and_in_range() -> None:
     weight = nn.Parameter(torch.ones(2))
     with pytest.raises(InputError, match=r"sgd\.lr = .*: must be a plain number here"):
-        RuleOptimizer([weight], SGD(lr=Timed()))
+        TorchOptimizer([weight], SGD(lr=Timed()))
     with pytest.raises(InputError, match=r"Adam.beta1 = 1.5: must be a number in \[0, 1\)"):
-        RuleOptimizer([{"params": [weight], "beta1": 1.5}], Adam())
+        TorchOptimizer([{"params": [weight], "beta1": 1.5}], Adam())
     with pytest.raises(InputError, match=r"Adam.lr = nan"):
-        RuleOptimizer([weight], Adam()).add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": math.nan})
+        TorchOptimizer([weight], Adam()).add_param_group({"params": [nn.Parameter(torch.ones(1))], "lr": math.nan})
 
 
 @pytest.mark.parametrize("given", [SGD, torch.optim.SGD, "sgd", None])
-def test_what_is_no_rule_is_refused(given: Any) -> None:
+def test_what_is_no_optimizer_is_refused(given: Any) -> None:
     with pytest.raises(
-        InputError, match=r"^RuleOptimizer\.rule = .*: must be an update rule with its numbers, such as"
+        InputError, match=r"^TorchOptimizer\.optimizer = .*: must be an optimizer with its numbers, such as"
     ):
-        RuleOptimizer([nn.Parameter(torch.ones(2))], given)
+        TorchOptimizer([nn.Parameter(torch.ones(2))], given)
 
 
-def test_state_of_another_rule_is_refused() -> None:
+def test_state_of_another_optimizer_is_refused() -> None:
     weight = nn.Parameter(torch.ones(2))
-    saved = RuleOptimizer([weight], Adam()).state_dict()
+    saved = TorchOptimizer([weight], Adam()).state_dict()
     for other in (Adam(amsgrad=True), RMSprop()):
-        with pytest.raises(InputError, match=r"state_dict of rule 'adam\(amsgrad=false\)': must be of"):
-            RuleOptimizer([weight], other).load_state_dict(saved)
-    with pytest.raises(InputError, match="state_dict of rule None"):
-        RuleOptimizer([weight], Adam()).load_state_dict(torch.optim.Adam([weight]).state_dict())
+        with pytest.raises(InputError, match=r"state_dict of optimizer 'adam\(amsgrad=false\)': must be of"):
+            TorchOptimizer([weight], other).load_state_dict(saved)
+    with pytest.raises(InputError, match="state_dict of optimizer None"):
+        TorchOptimizer([weight], Adam()).load_state_dict(torch.optim.Adam([weight]).state_dict())

@@ -8,8 +8,8 @@ from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset
 
 from lanewise import data
-from lanewise.data.items import kept_randomness
-from lanewise.data.rows import sample
+from lanewise.data.rows.items import kept_randomness
+from lanewise.data.rows.rows import sample
 from lanewise.errors import InputError
 
 LISTS = [torch.tensor([3, 0, 7]), torch.tensor([1, 9]), torch.tensor([4, 4])]

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from lanewise import data
-from lanewise.data.rows import in_blocks
+from lanewise.data.rows.rows import in_blocks
 from lanewise.errors import InputError
 from tests.data.test_dataset_rows import Noisy, loader_of
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lanewise import data
-from lanewise.data import nested
+from lanewise.data.arrays import nested
 from lanewise.errors import InputError
 
 TOKENS = np.arange(12).reshape(6, 2)

@@ -7,11 +7,11 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lanewise import data
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from lanewise.train import train
 from tests.lanes.cases import plan
 

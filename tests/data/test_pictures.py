@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from lanewise import data
-from lanewise.data import picture_kinds
+from lanewise.data.formats import picture_kinds
 from lanewise.errors import InputError
 
 

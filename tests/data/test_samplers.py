@@ -22,11 +22,11 @@ from torch.utils.data.distributed import DistributedSampler
 
 from lanewise import data
 from lanewise.errors import InputError
-from lanewise.lanes.engine import Engine
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.study.identity import data_checksums
-from lanewise.task import Task
+from lanewise.lanes.packs.engine import Engine
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.identity import data_checksums
+from lanewise.task.task import Task
 
 ROWS = 60
 ORDER = torch.randperm(ROWS, generator=torch.Generator().manual_seed(0)).tolist()

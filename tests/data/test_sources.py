@@ -230,7 +230,7 @@ def test_bad_arrays_are_named_on_one_line(given, match):
 
 
 def test_the_bad_row_is_found_beyond_the_first_block(monkeypatch):
-    monkeypatch.setattr("lanewise.data.arrays.CHUNK_BYTES", 64)
+    monkeypatch.setattr("lanewise.data.arrays.checks.CHUNK_BYTES", 64)
     with pytest.raises(InputError, match="x has 2 NaN or infinite values, first in row 3"):
         data.load((changed(changed(X, (3, 0), np.nan), (5, 3), np.inf), Y))
 

@@ -10,7 +10,7 @@ from lanewise.errors import InputError
 def blocks(request, monkeypatch):
     """Small data in one block, and in blocks of a few rows."""
     if request.param:
-        monkeypatch.setattr("lanewise.data.arrays.CHUNK_BYTES", request.param)
+        monkeypatch.setattr("lanewise.data.arrays.checks.CHUNK_BYTES", request.param)
 
 
 @pytest.mark.usefixtures("blocks")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from lanewise.data.stratified import stratified
+from lanewise.data.splitting.stratified import stratified
 
 
 @given(st.lists(st.integers(2, 40), min_size=2, max_size=8), st.integers(0, 2**32 - 1), st.data())

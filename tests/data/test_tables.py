@@ -8,7 +8,7 @@ import torch
 from pyarrow import parquet
 
 from lanewise import data
-from lanewise.data.columns import MOST_CATEGORIES
+from lanewise.data.tables.columns import MOST_CATEGORIES
 from lanewise.errors import InputError
 
 ROWS = """age,town,member,income,class

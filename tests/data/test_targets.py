@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lanewise import data
-from lanewise.data.targets import MOST_FLOAT_CLASSES
+from lanewise.data.arrays.targets import MOST_FLOAT_CLASSES
 from lanewise.errors import InputError
 
 X = np.arange(24.0).reshape(6, 4)

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lanewise.lanes.cohort import Cohort, Scores
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.pack import Block, Pack
-from lanewise.lanes.plan import Plan
-from lanewise.objectives import Classification
-from lanewise.parts.rules import SGD, Adam
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.pack import Block, Pack
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.cohort import Cohort, Scores
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Staircase
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.objectives import Classification
+from lanewise.task.task import Task
 
 HOW = ("packed", "compiled", "looped")
 CLASSES = 4
@@ -58,21 +58,21 @@ ADAM_LANES: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A model and a rule, with four recipes that share a structure and no number.
+    """A model and an optimizer, with four recipes that share a structure and no number.
 
     Attributes:
         rate, penalty: what the rates, and the strengths of L1 and L2, of the table are multiplied by.
     """
 
     kind: str
-    rule: str
+    optimizer: str
     rate: float = 1.0
     penalty: float = 1.0
     nesterov: bool = False
     structure: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.kind}-{self.rule}"
+        return f"{self.kind}-{self.optimizer}"
 
     def recipes(self, scale: float = 1.0) -> list[Recipe]:
         """One recipe a lane; rates `scale` times those of the table."""
@@ -83,8 +83,8 @@ class Case:
             rate = scale * self.rate * lane["lr"]
             # Nesterov's momentum allows no dampening.
             sgd = {"momentum": sgd["momentum"]} if self.nesterov else sgd
-            rule = SGD(rate, nesterov=self.nesterov, **sgd) if self.rule == "sgd" else Adam(rate, **adam)
-            made.append(Recipe(rule=rule, **rest, **SIZES[self.kind], **self.structure))
+            optimizer = SGD(rate, nesterov=self.nesterov, **sgd) if self.optimizer == "sgd" else Adam(rate, **adam)
+            made.append(Recipe(optimizer=optimizer, **rest, **SIZES[self.kind], **self.structure))
         return made
 
 
@@ -139,7 +139,7 @@ def trained(engine: Engine, recipes: Sequence[Recipe], progress: float = 1.0, re
 
 def faster(recipe: Recipe, factor: float) -> Recipe:
     """`recipe` with `factor` times its rate."""
-    return replace(recipe, rule=replace(recipe.rule, lr=factor * recipe.rule.lr))
+    return replace(recipe, optimizer=replace(recipe.optimizer, lr=factor * recipe.optimizer.lr))
 
 
 @dataclass(frozen=True, eq=False)

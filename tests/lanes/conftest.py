@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from lanewise.lanes.engine import Engine
+from lanewise.lanes.packs.engine import Engine
 from tests.lanes.cases import MODELS, Case, engine_for, plan, rows
 
 

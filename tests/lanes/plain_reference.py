@@ -36,14 +36,14 @@ class PlainRun:
 
     Args:
         model: its dropout layers are replaced; batch norm layers stay torch's own.
-        recipe: with `SGD` or `Adam` as its rule.
+        recipe: with `SGD` or `Adam` as its optimizer.
         rows: training rows, by which penalties given per row are divided.
     """
 
     def __init__(self, model: nn.Module, recipe: Any, total_steps: int, steps_per_epoch: int, rows: int) -> None:
         self.model = with_given_dropout(copy.deepcopy(model)).train()
         self.recipe = recipe
-        given = {name: getattr(recipe.rule, name) for name in RULE_NUMBERS[recipe.rule.name]}
+        given = {name: getattr(recipe.optimizer, name) for name in RULE_NUMBERS[recipe.optimizer.name]}
         given |= {name: getattr(recipe, name) for name in OWN_NUMBERS if getattr(recipe, name) is not None}
         self.tables = {
             name: value.table(total_steps, steps_per_epoch) if hasattr(value, "table") else np.full(total_steps, value)
@@ -57,9 +57,9 @@ class PlainRun:
         self.weights = list({id(layer.weight): layer.weight for layer in layers if layer.weight.requires_grad}.values())
         # Its numbers are set before every step; the one given here only allows Nesterov's momentum.
         self.optimizer: torch.optim.Optimizer = (
-            torch.optim.SGD(self.model.parameters(), lr=0.0, momentum=0.5, nesterov=recipe.rule.nesterov)
-            if recipe.rule.name == "sgd"
-            else torch.optim.Adam(self.model.parameters(), lr=0.0, amsgrad=recipe.rule.amsgrad)
+            torch.optim.SGD(self.model.parameters(), lr=0.0, momentum=0.5, nesterov=recipe.optimizer.nesterov)
+            if recipe.optimizer.name == "sgd"
+            else torch.optim.Adam(self.model.parameters(), lr=0.0, amsgrad=recipe.optimizer.amsgrad)
         )
 
     def values(self, step: int) -> dict[str, float]:
@@ -101,21 +101,21 @@ class PlainRun:
                 module.momentum = values.get("norm_momentum", module.momentum)
 
     def set_optimizer(self, values: dict[str, float]) -> None:
-        """Write the rule's numbers into the optimizer's groups."""
+        """Write the optimizer's numbers into the optimizer's groups."""
         for group in self.optimizer.param_groups:
             group["lr"] = values["lr"]
-            if self.recipe.rule.name == "sgd":
+            if self.recipe.optimizer.name == "sgd":
                 group["momentum"], group["dampening"] = values["momentum"], values["dampening"]
             else:
                 group["betas"], group["eps"] = (values["beta1"], values["beta2"]), values["eps"]
 
-    def set_state(self, weights: dict[str, Tensor], slots: dict[str, dict[str, Tensor]], step: int) -> None:
-        """Continue before step `step`, from a lane's weights and buffers by name and its rule's memory by parameter."""
+    def set_state(self, weights: dict[str, Tensor], optimizer_state: dict[str, dict[str, Tensor]], step: int) -> None:
+        """Continue before step `step`, from a lane's weights and buffers by name and its optimizer's memory by parameter."""
         with torch.no_grad():
             self.model.load_state_dict(weights)
         for name, param in self.model.named_parameters():
-            own = {kind: slot.clone() for kind, slot in slots[name].items()}
-            if self.recipe.rule.name == "sgd":
+            own = {kind: slot.clone() for kind, slot in optimizer_state[name].items()}
+            if self.recipe.optimizer.name == "sgd":
                 # torch's buffer does not exist before the first step.
                 state: dict[str, Any] = {"momentum_buffer": own["momentum"] if step else None}
             else:

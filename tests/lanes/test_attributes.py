@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.errors import InputError
-from lanewise.lanes.attributes import Attributes, packed, unpacked
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.lanes.model.attributes import Attributes, packed, unpacked
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from lanewise.train import train
 from tests.lanes.cases import rows
 
@@ -23,7 +23,7 @@ LATER: int
 """Not there before a model counts in it."""
 LATE = 6
 """Passes after which the count shows."""
-RECIPE = Recipe(rule=SGD(lr=0.1), batch_size=16, epochs=2)
+RECIPE = Recipe(optimizer=SGD(lr=0.1), batch_size=16, epochs=2)
 
 
 class Counting(nn.Module):
@@ -182,7 +182,7 @@ EVERYWHERE = [
 @pytest.mark.parametrize("model", EVERYWHERE)
 def test_each_lane_counts_for_itself(model: Callable[[], Counting]) -> None:
     task = Task(model, rows("mlp"))
-    recipes = [RECIPE, replace(RECIPE, rule=SGD(lr=0.05))]
+    recipes = [RECIPE, replace(RECIPE, optimizer=SGD(lr=0.05))]
     run = Engine(task, 3, threads=1, dtype=torch.float64, note=lambda _: None)
     cohort = Cohort(run, recipes, [0])
     cohort.advance(1.0)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lanewise.lanes.averaging import STATES, WINDOW, averaged_steps
-from lanewise.lanes.checkpoint import restore, state_of
-from lanewise.lanes.cohort import Cohort, Scores
-from lanewise.lanes.engine import Engine
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.averaging import STATES, WINDOW, averaged_steps
+from lanewise.lanes.training.checkpoint import restore, state_of
+from lanewise.lanes.training.cohort import Cohort, Scores
 from lanewise.parts.norm import reestimate
 from tests.lanes.cases import (
     CNN_SGD,

@@ -13,7 +13,7 @@ from tests.lanes.test_complex import lane_loss
 
 X = np.random.default_rng(0).normal(size=(300, 6))
 Y = (X[:, 0] > 0).astype(np.int64)
-RECIPE = lw.Recipe(rule=lw.SGD(lr=0.1), batch_size=8, epochs=1)
+RECIPE = lw.Recipe(optimizer=lw.SGD(lr=0.1), batch_size=8, epochs=1)
 
 
 def untracked() -> nn.Module:

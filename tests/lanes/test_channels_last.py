@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.lanes.channels_last import channels_last
-from lanewise.lanes.checkpoint import restore, state_of
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.plan import Plan, Trial
-from lanewise.task import Task
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.plan import Plan, Trial
+from lanewise.lanes.step.channels_last import channels_last
+from lanewise.lanes.training.checkpoint import restore, state_of
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.task.task import Task
 from tests.lanes.cases import bits_of, lane_of, plan, rows, same_scores
 
 LOOPED = plan("looped")
 LAST = replace(LOOPED, channels_last=True)
-RECIPE = lw.Recipe(rule=lw.SGD(lr=0.1, momentum=0.9), batch_size=8, epochs=2, dropout=0.2, clip=1.0)
+RECIPE = lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9), batch_size=8, epochs=2, dropout=0.2, clip=1.0)
 LEFT, RIGHT = 0.5, 1.0
 
 
@@ -34,7 +34,7 @@ def cnn() -> nn.Module:
 
 def cohort(how: Plan, dtype: torch.dtype = torch.float32) -> Cohort:
     engine = Engine(Task(cnn, rows("cnn")), 7, threads=1, dtype=dtype, plans={str(RECIPE.structure()): how})
-    return Cohort(engine, [RECIPE, replace(RECIPE, rule=replace(RECIPE.rule, lr=0.05))], [0])
+    return Cohort(engine, [RECIPE, replace(RECIPE, optimizer=replace(RECIPE.optimizer, lr=0.05))], [0])
 
 
 def is_last(value: Tensor) -> bool:

@@ -9,11 +9,11 @@ import safetensors.torch
 import torch
 
 from lanewise.errors import InputError
-from lanewise.lanes.checkpoint import kept, laid_out, restore, state_of
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.keeper import Keeper
-from lanewise.parts.rules import AdamW, Muon, ScheduleFreeSGD
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.checkpoint import kept, laid_out, restore, state_of
+from lanewise.lanes.training.checkpointer import Checkpointer
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import AdamW, Muon, ScheduleFreeSGD
 from lanewise.parts.schedules import Plateau
 from tests.lanes.cases import CASES, CNN_SGD, HOW, MLP_SGD, MODELS, Case, all_bits, engine_for, plan, rows
 
@@ -21,7 +21,7 @@ EngineOf = Callable[..., Engine]
 REPEATS = (0, 3)
 
 
-class SavesAt(Keeper):
+class SavesAt(Checkpointer):
     """Keeps the state after so many chunks, as a file holds it."""
 
     def __init__(self, cohort: Cohort, chunk: int) -> None:
@@ -47,12 +47,12 @@ def goes_on_alike(engine: Engine, recipes: list[object], chunk: int) -> None:
     cohort.advance(0.25)
     cohort.evaluate()
     cohort.keep(range(len(recipes) - 1))
-    cohort.keeper = keeper = SavesAt(cohort, chunk)
+    cohort.checkpointer = checkpointer = SavesAt(cohort, chunk)
     before = engine.costs.lane_steps
     cohort.advance(0.5)
     spent = engine.costs.lane_steps - before
     again = Cohort(engine, recipes, REPEATS)  # type: ignore[arg-type]
-    keeper.read_into(again)
+    checkpointer.read_into(again)
     steps = [(pack.step, group.total_steps) for group in again.groups for pack in group.packs]
     assert all(total // 4 < step <= total // 2 for step, total in steps)
     before = engine.costs.lane_steps
@@ -83,14 +83,14 @@ def test_a_cohort_written_down_between_chunks_goes_on_alike(case: Case, how: str
 
 
 @pytest.mark.parametrize(
-    "rule",
+    "optimizer",
     [Muon(lr=0.02, adam_lr=0.01), ScheduleFreeSGD(lr=0.1), AdamW(lr=0.01 * Plateau(patience=0, threshold=0.5))],
     ids=str,
 )
 @pytest.mark.parametrize("kind", MODELS)
-def test_rules_with_slots_of_their_own_and_plateaus_go_on_alike(rule: object, kind: str) -> None:
+def test_optimizers_with_slots_of_their_own_and_plateaus_go_on_alike(optimizer: object, kind: str) -> None:
     case = MLP_SGD if kind == "mlp" else CNN_SGD
-    recipe = replace(case.recipes()[0], rule=rule)
+    recipe = replace(case.recipes()[0], optimizer=optimizer)
     engine = engine_for(MODELS[kind], rows(kind), recipe, plan("packed"), torch.float32)
     goes_on_alike(engine, [recipe, recipe, recipe], chunk=1)
     engine.close()

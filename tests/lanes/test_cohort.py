@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lanewise.lanes.cohort import Cohort, evaluation_points
-from lanewise.lanes.engine import Engine
-from lanewise.parts.rules import Muon
-from lanewise.recipe import Recipe
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.parts.optimizers import Muon
+from lanewise.recipe.recipe import Recipe
 from tests.lanes.cases import (
     CNN_SGD,
     MLP_SGD,
@@ -115,9 +115,9 @@ def test_a_cool_down_leaves_the_lanes_as_they_were(case: Case, how: str, engine_
     assert cohort.curves == untouched.curves
 
 
-def test_a_cool_down_lowers_every_rate_of_a_rule(engine: Engine) -> None:
+def test_a_cool_down_lowers_every_rate_of_a_optimizer(engine: Engine) -> None:
     # `cooled` lowers those that the step names; Muon has a second one for what is no matrix.
-    recipe = Recipe(rule=Muon(lr=0.02, adam_lr=0.05), batch_size=16, epochs=34)
+    recipe = Recipe(optimizer=Muon(lr=0.02, adam_lr=0.05), batch_size=16, epochs=34)
     run = engine_for(MODELS["mlp"], rows("mlp"), recipe, plan("packed"))
     assert Cohort(run, [recipe], (0,)).groups[0].prepared.step.rates == {"lr", "adam_lr"}
     assert Cohort(engine, MLP_SGD.recipes(), (0,)).groups[0].prepared.step.rates == {"lr"}

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import lanewise as lw
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.plan import Plan
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.penalties import penalty_gradient, penalty_value, proximal_l1
 from lanewise.parts.roles import penalised
 from lanewise.train import train
@@ -45,7 +45,7 @@ def lane_loss(task: lw.Task, recipe: lw.Recipe, packed: bool, seed: int = 3) -> 
     return float(cohort.evaluate().loss[0, 0])
 
 
-RULES = [
+OPTIMIZERS = [
     lw.SGD(lr=0.1, momentum=0.9),
     lw.Adam(lr=0.05, amsgrad=True),
     lw.RMSprop(lr=0.01, centered=True),
@@ -60,9 +60,9 @@ TECHNIQUES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("techniques", TECHNIQUES, ids=["clip, ema", "proximal, average"])
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_lanes_and_training_alone_agree(rule: Any, techniques: dict[str, Any]) -> None:
-    task, recipe = lw.Task(Spectral, (X, Y)), lw.Recipe(rule=rule, batch_size=20, epochs=1, **techniques)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.name)
+def test_lanes_and_training_alone_agree(optimizer: Any, techniques: dict[str, Any]) -> None:
+    task, recipe = lw.Task(Spectral, (X, Y)), lw.Recipe(optimizer=optimizer, batch_size=20, epochs=1, **techniques)
     alone = train(task, recipe, seed=3, dtype=torch.float64)
     assert alone.model.filter.dtype is torch.complex128
     for packed in (True, False):
@@ -84,17 +84,17 @@ def test_imaginary_parts_are_kept() -> None:
         (lw.SGD(lr=0.01, momentum=0.9), lambda p: torch.optim.SGD(p, 0.01, momentum=0.9)),
     ],
 )
-def test_rules_do_as_torch(ours: Any, theirs: Any) -> None:
+def test_optimizers_do_as_torch(ours: Any, theirs: Any) -> None:
     start = torch.randn(4, 3, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
     mine, other = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    optimizers = lw.RuleOptimizer([mine], ours), theirs([other])
+    optimizers = lw.TorchOptimizer([mine], ours), theirs([other])
     for step in range(20):
         grad = torch.randn(4, 3, dtype=torch.complex128, generator=torch.Generator().manual_seed(step))
         mine.grad, other.grad = grad.clone(), grad.clone()
         for optimizer in optimizers:
             optimizer.step()
     torch.testing.assert_close(mine, other, rtol=0, atol=1e-12)
-    again = lw.RuleOptimizer([nn.Parameter(start.clone())], ours)
+    again = lw.TorchOptimizer([nn.Parameter(start.clone())], ours)
     again.load_state_dict(optimizers[0].state_dict())
 
 
@@ -120,14 +120,14 @@ class Tied(nn.Module):
 @pytest.mark.parametrize("techniques", [{"ema": 0.8}, {"average_from": 0.2}, {"l2": 0.1, "clip": 0.3, "ema": 0.5}])
 def test_tied_weights_are_averaged_and_penalised_once(techniques: dict[str, Any]) -> None:
     task = lw.Task(Tied, (X, Y))
-    recipe = lw.Recipe(rule=lw.Muon(lr=0.05), batch_size=20, epochs=1, **techniques)
+    recipe = lw.Recipe(optimizer=lw.Muon(lr=0.05), batch_size=20, epochs=1, **techniques)
     alone = train(task, recipe, seed=3, dtype=torch.float64).validation[0]
     assert lane_loss(task, recipe, packed=True) == pytest.approx(alone, abs=1e-9)
 
 
-def test_decay_of_a_schedule_free_rule_begins_with_the_weights_given() -> None:
+def test_decay_of_a_schedule_free_optimizer_begins_with_the_weights_given() -> None:
     task = lw.Task(Tied, (X, Y))
-    recipe = lw.Recipe(rule=lw.ScheduleFreeSGD(lr=0.1), decay=0.1, batch_size=20, epochs=1)
+    recipe = lw.Recipe(optimizer=lw.ScheduleFreeSGD(lr=0.1), decay=0.1, batch_size=20, epochs=1)
     alone = train(task, recipe, seed=3, dtype=torch.float64).validation[0]
     assert lane_loss(task, recipe, packed=True) == pytest.approx(alone, abs=1e-9)
 
@@ -148,6 +148,6 @@ def test_two_parameters_in_one_memory_are_refused() -> None:
 
 def test_complex_weights_are_not_compiled() -> None:
     engine = Engine(lw.Task(Spectral, (X, Y)), 0, threads=1)
-    recipe = lw.Recipe(rule=lw.SGD(lr=0.1), batch_size=20, epochs=1)
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.1), batch_size=20, epochs=1)
     plan = engine.prepare(recipe, 0, 4, 1, lane_steps=10**9).plan
     assert not plan.compiled

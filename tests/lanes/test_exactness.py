@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.recipe import Recipe
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.recipe.recipe import Recipe
 from tests.lanes.cases import CASES, CLASSES, CNN_ADAM, CNN_SGD, HOW, STEPS, Case, Lane, Watched, lane_of
 from tests.lanes.plain_reference import PlainRun
 
@@ -144,12 +144,12 @@ def in_order(weights: dict[str, Tensor]) -> list[Tensor]:
 
 
 def named(step: object, lane: Lane, run: PlainRun) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
-    """(weights and buffers by name, the rule's memory by parameter) of a lane's flat state."""
+    """(weights and buffers by name, the optimizer's memory by parameter) of a lane's flat state."""
     weights = step.weights(lane.state, lane.block.table[0][:, lane.at])
-    slots = lane.state[len(weights) :]
+    optimizer_state = lane.state[len(weights) :]
     names = [name for name, _ in run.model.named_parameters()]
-    kinds = ("momentum",) if run.recipe.rule.name == "sgd" else ("average", "square")
-    each = {name: slots[at * len(kinds) : (at + 1) * len(kinds)] for at, name in enumerate(names)}
+    kinds = ("momentum",) if run.recipe.optimizer.name == "sgd" else ("average", "square")
+    each = {name: optimizer_state[at * len(kinds) : (at + 1) * len(kinds)] for at, name in enumerate(names)}
     return weights, {name: dict(zip(kinds, own, strict=True)) for name, own in each.items()}
 
 

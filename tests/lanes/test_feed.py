@@ -9,10 +9,10 @@ from torch import Tensor
 
 from lanewise.data import hold_out, load
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.feed import Chunk, Feed, Repeat
-from lanewise.lanes.streams import stream, stream_seed
+from lanewise.lanes.machine.streams import stream, stream_seed
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.feed import Chunk, Feed, Repeat
+from lanewise.lanes.training.cohort import Cohort
 from tests.lanes.cases import MLP_SGD, STEPS, rows
 
 SHAPES = {"4.lane_uniform0": (16, 13), "6.lane_uniform0": (16, 2, 1)}

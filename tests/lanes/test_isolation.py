@@ -10,9 +10,9 @@ from functools import cache
 import pytest
 import torch
 
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.recipe import Recipe
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.recipe.recipe import Recipe
 from tests.lanes.cases import CNN_SGD, MLP_SGD, Case, bits_of, engine_for, faster, plan, rows, trained
 
 EngineOf = Callable[..., Engine]
@@ -149,8 +149,8 @@ def test_the_engine_makes_products_independent_of_addresses() -> None:
     # MKL reads this setting at the first product of a process, so that only a fresh one can tell.
     program = """
 import torch
-from lanewise.lanes.engine import Engine
-from lanewise.task import Task
+from lanewise.lanes.packs.engine import Engine
+from lanewise.task.task import Task
 Engine(Task("mlp", (torch.rand(40, 3), torch.arange(40) % 2)), 0)
 for rows, inner, columns in ((17, 13, 4), (16, 7, 5), (359, 128, 10)):
     left, right = torch.randn(rows, inner), torch.randn(inner, columns)
@@ -172,8 +172,8 @@ def test_the_engine_says_where_mkl_was_asked_too_late(first: str, noted: bool) -
     program = f"""
 import torch
 {first}
-from lanewise.lanes.engine import Engine
-from lanewise.task import Task
+from lanewise.lanes.packs.engine import Engine
+from lanewise.task.task import Task
 notes = []
 Engine(Task("mlp", (torch.rand(40, 3), torch.arange(40) % 2)), 0, note=notes.append)
 assert any("last bits may depend on its place: import lanewise first" in line for line in notes) is {noted}, notes

@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.parts.rules import SGD, Adam
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.schedules import Cosine, Linear
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from lanewise.train import train
 from tests.lanes.cases import plan
 
 ROWS, TOKENS, VOCABULARY = 80, 6, 11
-BASE = Recipe(rule=SGD(lr=0.1 * Cosine(), momentum=0.9), l2=1e-3, batch_size=8, epochs=10)
+BASE = Recipe(optimizer=SGD(lr=0.1 * Cosine(), momentum=0.9), l2=1e-3, batch_size=8, epochs=10)
 TOLERANCE = 1e-9
 
 
@@ -130,7 +130,7 @@ class Kind:
     data: Any
     loss: Callable[[nn.Module, Any, Any], Tensor]
     options: dict[str, Any]
-    rule: Any = None
+    optimizer: Any = None
 
 
 X, LABELS = drawn(0, ROWS, 12), torch.arange(ROWS) % 4
@@ -177,9 +177,11 @@ every_kind = pytest.mark.parametrize("name", KINDS)
 
 
 def recipes(kind: Kind) -> list[Recipe]:
-    base = BASE if kind.rule is None else replace(BASE, rule=kind.rule)
-    slower = replace(base.rule, lr=0.02 * Linear()) if kind.rule is None else replace(base.rule, beta1=0.5)
-    return [base, replace(base, rule=slower, l2=1e-2), replace(base, l2=0.0)]
+    base = BASE if kind.optimizer is None else replace(BASE, optimizer=kind.optimizer)
+    slower = (
+        replace(base.optimizer, lr=0.02 * Linear()) if kind.optimizer is None else replace(base.optimizer, beta1=0.5)
+    )
+    return [base, replace(base, optimizer=slower, l2=1e-2), replace(base, l2=0.0)]
 
 
 def task(kind: Kind) -> Task:
@@ -212,14 +214,14 @@ def plain(kind: Kind, cohort: Cohort, candidate: int) -> dict[str, Tensor]:
     (group,) = cohort.groups
     recipe, feed = recipes(kind)[candidate], group.packs[0].feed
     model = cohort.engine.new_model(0).train()
-    rates = recipe.rule.lr.table(group.total_steps, feed.steps_per_epoch)
+    rates = recipe.optimizer.lr.table(group.total_steps, feed.steps_per_epoch)
     decayed = [p for name, p in model.named_parameters() if name in group.prepared.step.penalised]
     kept = [p for name, p in model.named_parameters() if name not in group.prepared.step.penalised]
     groups = [{"params": decayed, "weight_decay": recipe.l2}, {"params": kept}]
-    if isinstance(recipe.rule, SGD):
-        optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=0.1, momentum=recipe.rule.momentum)
+    if isinstance(recipe.optimizer, SGD):
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, lr=0.1, momentum=recipe.optimizer.momentum)
     else:
-        optimizer = torch.optim.Adam(groups, lr=0.1, betas=(recipe.rule.beta1, recipe.rule.beta2))
+        optimizer = torch.optim.Adam(groups, lr=0.1, betas=(recipe.optimizer.beta1, recipe.optimizer.beta2))
     for first, end in feed.spans(0, group.total_steps):
         chunk = feed.chunk(first, end)
         for at in range(end - first):

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from lanewise.lanes.compiled import Fused, capture, overwrite
-from lanewise.lanes.layout import drop_idle_views, feature_major, gains, groups
-from lanewise.lanes.program import train_program
-from lanewise.lanes.step import LaneStep
-from lanewise.recipe import Recipe
-from lanewise.task import Classification
+from lanewise.lanes.compile.compiled import Fused, capture, overwrite
+from lanewise.lanes.compile.feature_major import drop_idle_views, feature_major, gains, groups
+from lanewise.lanes.step.program import train_program
+from lanewise.lanes.step.step import LaneStep
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Classification
 
 LANES, ROWS = 3, 6
 RECIPE = Recipe(dropout=0.5, norm_momentum=0.25)

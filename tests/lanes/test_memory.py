@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from lanewise.errors import InputError
-from lanewise.lanes import plan as plans
-from lanewise.lanes.checkpoint import restore, state_of
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.memory import available_bytes, is_out_of_memory, peak_bytes
-from lanewise.lanes.plan import Plan, Trial, fitting_width
-from lanewise.task import Task
+from lanewise.lanes.machine.memory import available_bytes, is_out_of_memory, peak_bytes
+from lanewise.lanes.packs import plan as plans
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.plan import Plan, Trial, fitting_width
+from lanewise.lanes.training.checkpoint import restore, state_of
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.task.task import Task
 from tests.lanes.cases import MLP_SGD, MODELS, bits_of, rows
 
 CPU = torch.device("cpu")

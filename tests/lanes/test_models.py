@@ -13,18 +13,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.plan import Plan
-from lanewise.models import generator_states
-from lanewise.parts.rules import SGD
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Linear
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.models import generator_states
+from lanewise.task.task import Task
 from tests.lanes.cases import bits_of, engine_for, lane_of, plan, rows, trained
 from tests.lanes.plain_reference import PlainRun
 
-OWN = Recipe(rule=SGD(lr=0.1 * Linear(), momentum=0.9), l2=1e-2, l1=1e-3, decay=1e-2, batch_size=16, epochs=4)
+OWN = Recipe(optimizer=SGD(lr=0.1 * Linear(), momentum=0.9), l2=1e-2, l1=1e-3, decay=1e-2, batch_size=16, epochs=4)
 """A recipe that leaves dropout and batch norm momentum to the model."""
 GIVEN = replace(OWN, dropout=0.3, norm_momentum=0.4)
 STEPS = 24

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
-from lanewise.lanes import compiled as compiled_module
-from lanewise.lanes import native, program_cache
-from lanewise.lanes.compiled import Compiled, Fused, Native, Uncompiled, vectors_to_the_end
-from lanewise.lanes.operations import operations
+from lanewise.lanes.compile import compiled as compiled_module
+from lanewise.lanes.compile import native, program_cache
+from lanewise.lanes.compile.compiled import Compiled, Fused, Native, Uncompiled, vectors_to_the_end
+from lanewise.lanes.compile.operations import operations
 
 Made = Callable[..., list[Tensor]]
 
@@ -96,7 +96,7 @@ def test_other_shapes_are_refused(compiled: Compiled) -> None:
 AGAIN = """
 import sys
 from tests.lanes.test_native import STEP, inputs
-from lanewise.lanes.compiled import Uncompiled
+from lanewise.lanes.compile.compiled import Uncompiled
 
 state, given = inputs()
 uncompiled = Uncompiled(STEP, [*state, *(each[0] for each in given)])

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from lanewise.errors import InputError
-from lanewise.lanes.numbers import cooled, stack_tables, tabulate_recipe
-from lanewise.parts.rules import SGD, Muon
+from lanewise.lanes.step.numbers import cooled, stack_tables, tabulate_recipe
+from lanewise.parts.optimizers import SGD, Muon
 from lanewise.parts.schedules import Cosine, Linear, Polynomial, Staircase, StepLinear, WarmupStableDecay
-from lanewise.recipe import Recipe
+from lanewise.recipe.recipe import Recipe
 
 CPU = torch.device("cpu")
 
@@ -20,7 +20,7 @@ def column(recipe: Recipe, name: str, steps: int = 8, steps_per_epoch: int = 2, 
 
 
 def test_plain_numbers_stand_at_every_step_and_the_last_column_counts_them() -> None:
-    recipe = Recipe(rule=SGD(lr=0.25, momentum=0.5), l2=0.125, dropout=0.75, norm_momentum=1.0)
+    recipe = Recipe(optimizer=SGD(lr=0.25, momentum=0.5), l2=0.125, dropout=0.75, norm_momentum=1.0)
     table = tabulate_recipe(recipe, 3, 1, 10)
     assert list(recipe.numbers()) == [
         "lr", "momentum", "dampening", "l2", "l1", "decay", "dropout", "norm_momentum", "label_smoothing",
@@ -36,7 +36,9 @@ def test_a_number_that_is_none_has_no_column() -> None:
 
 
 def test_schedules_run_over_the_whole_run() -> None:
-    recipe = Recipe(rule=SGD(lr=0.5 * Linear(), momentum=0.5 * Staircase(beta=0.5, period="1ep")), l1=4.0 * Linear())
+    recipe = Recipe(
+        optimizer=SGD(lr=0.5 * Linear(), momentum=0.5 * Staircase(beta=0.5, period="1ep")), l1=4.0 * Linear()
+    )
     assert column(recipe, "lr", 4) == [0.5, 0.375, 0.25, 0.125]
     assert column(recipe, "momentum", 4) == [0.5, 0.5, 0.25, 0.25]
     assert column(recipe, "l1", 4) == [4.0, 3.0, 2.0, 1.0]
@@ -51,7 +53,7 @@ def test_penalties_per_row_are_divided_by_the_rows() -> None:
 
 
 def test_a_schedule_that_leaves_the_range_is_refused_with_its_step() -> None:
-    recipe = Recipe(rule=SGD(lr=0.1, momentum=0.5 * Linear(to=4.0)))
+    recipe = Recipe(optimizer=SGD(lr=0.1, momentum=0.5 * Linear(to=4.0)))
     with pytest.raises(InputError, match=r"momentum.*linear\(to=4\.0\).*step [3-7].*\[0, 1\)"):
         tabulate_recipe(recipe, 8, 1, 10)
 
@@ -61,7 +63,7 @@ def test_a_schedule_that_leaves_the_range_is_refused_with_its_step() -> None:
     [
         (Recipe(dropout=1.0 * Linear()), "dropout"),
         (Recipe(label_smoothing=1.0 * Cosine()), "label_smoothing"),
-        (Recipe(rule=SGD(lr=0.1, momentum=1.0 * Polynomial(power=1.0, to=0.25))), "momentum"),
+        (Recipe(optimizer=SGD(lr=0.1, momentum=1.0 * Polynomial(power=1.0, to=0.25))), "momentum"),
         (Recipe(norm_momentum=0.1 * StepLinear(step="50%")), "norm_momentum"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -74,7 +76,7 @@ def test_the_end_of_an_open_range_is_outside(recipe: Recipe, name: str) -> None:
 
 def test_the_end_of_a_closed_range_is_inside() -> None:
     assert column(Recipe(dropout=0.5 * StepLinear(step="50%"), norm_momentum=1.0), "dropout", 4, 1) == [0.5, 0.25, 0, 0]
-    assert column(Recipe(rule=SGD(lr=0.1 * StepLinear(step="50%"))), "lr", 4, 1) == [0.1, 0.05, 0, 0]
+    assert column(Recipe(optimizer=SGD(lr=0.1 * StepLinear(step="50%"))), "lr", 4, 1) == [0.1, 0.05, 0, 0]
 
 
 def test_stacked_tables_hold_a_step_in_one_piece() -> None:
@@ -87,7 +89,7 @@ def test_stacked_tables_hold_a_step_in_one_piece() -> None:
 
 
 def test_a_cool_down_lowers_the_rate_in_a_straight_line_and_holds_all_else() -> None:
-    recipe = Recipe(rule=SGD(lr=1.0 * Linear(), momentum=0.8 * Linear()), dropout=0.5)
+    recipe = Recipe(optimizer=SGD(lr=1.0 * Linear(), momentum=0.8 * Linear()), dropout=0.5)
     table, names = tabulate_recipe(recipe, 8, 1, 10), [*recipe.numbers(), "t"]
     cold = cooled(table, names, {"lr"}, 4, 5)
     assert cold.shape == (5, len(names))
@@ -99,15 +101,15 @@ def test_a_cool_down_lowers_the_rate_in_a_straight_line_and_holds_all_else() -> 
 
 
 def test_a_cool_down_at_the_end_of_a_run_starts_from_its_last_rate() -> None:
-    recipe = Recipe(rule=SGD(lr=1.0 * WarmupStableDecay()))
+    recipe = Recipe(optimizer=SGD(lr=1.0 * WarmupStableDecay()))
     table, names = tabulate_recipe(recipe, 8, 1, 10), [*recipe.numbers(), "t"]
     cold = cooled(table, names, {"lr"}, 8, 2)
     assert cold[0, names.index("lr")] == table[7, names.index("lr")]
     assert cold[:, names.index("t")].tolist() == [8.0, 9.0]
 
 
-def test_a_cool_down_lowers_every_rate_of_a_rule_that_has_two() -> None:
-    recipe = Recipe(rule=Muon(lr=0.5, adam_lr=0.25))
+def test_a_cool_down_lowers_every_rate_of_a_optimizer_that_has_two() -> None:
+    recipe = Recipe(optimizer=Muon(lr=0.5, adam_lr=0.25))
     table, names = tabulate_recipe(recipe, 8, 1, 10), [*recipe.numbers(), "t"]
     cold = cooled(table, names, {"lr", "adam_lr"}, 2, 2)
     assert cold[:, names.index("lr")].tolist() == [0.5, 0.25]

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 import torch
+from tests.parts.table_optimizers import RULE_ROWS
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import lanewise as lw
-from lanewise.lanes.batch import batch_leaves
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.pack import advance
-from lanewise.lanes.program import train_program
-from lanewise.lanes.whole_vectors import BEYOND_TAGS, EXACT, WholeVectors, depends_on_place
-from lanewise.parts.rules import RULES, Rule
-from lanewise.recipe import Recipe
+from lanewise.lanes.compile.whole_vectors import BEYOND_TAGS, EXACT, WholeVectors, depends_on_place
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.pack import advance
+from lanewise.lanes.step.batch import batch_leaves
+from lanewise.lanes.step.program import train_program
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import OPTIMIZERS, Optimizer
+from lanewise.recipe.recipe import Recipe
 from tests.lanes.cases import plan
-from tests.parts.table_rules import RULE_ROWS
 
 SIZES = (2, 7, 8, 9, 15, 16, 17, 33)
 """Around the 4, 8 and 16 values that processors take at a time."""
@@ -45,10 +45,10 @@ def with_relu() -> nn.Module:
     return perceptron(nn.ReLU())
 
 
-def recipe(rule: Rule) -> Recipe:
-    if rule.whole_set:
-        return Recipe(rule=rule, epochs=2, **{name: EVERY_NUMBER[name] for name in EVERY_NUMBER})
-    return Recipe(rule=rule, batch_size=11, epochs=1, **EVERY_NUMBER)
+def recipe(optimizer: Optimizer) -> Recipe:
+    if optimizer.whole_set:
+        return Recipe(optimizer=optimizer, epochs=2, **{name: EVERY_NUMBER[name] for name in EVERY_NUMBER})
+    return Recipe(optimizer=optimizer, batch_size=11, epochs=1, **EVERY_NUMBER)
 
 
 @dataclass
@@ -103,10 +103,10 @@ class Trained:
         return {count: places for count, places in found.items() if places}
 
 
-def rule_of(kind: type[Rule]) -> Rule:
-    """A rule none of whose numbers is 0 or a power that is computed by products."""
+def optimizer_of(kind: type[Optimizer]) -> Optimizer:
+    """An optimizer none of whose numbers is 0 or a power that is computed by products."""
     (row,) = (row for row in RULE_ROWS if row.name == kind.name)
-    base = row.lanes[0].rule
+    base = row.lanes[0].optimizer
     numbers = {name: value or 0.25 for name, value in base.numbers().items()}
     if "weight_lr_power" in numbers:
         numbers |= {"r": 0.3, "weight_lr_power": 1.7}
@@ -114,9 +114,9 @@ def rule_of(kind: type[Rule]) -> Rule:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.name)
-def test_rules(kind: type[Rule], dtype: torch.dtype) -> None:
-    assert Trained(with_relu, recipe(rule_of(kind)), dtype).differ(SIZES) == {}
+@pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.name)
+def test_optimizers(kind: type[Optimizer], dtype: torch.dtype) -> None:
+    assert Trained(with_relu, recipe(optimizer_of(kind)), dtype).differ(SIZES) == {}
 
 
 class Gated(nn.Module):
@@ -240,10 +240,10 @@ class Seen(TorchDispatchMode):
         return made
 
 
-@pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.name)
-def test_no_function_of_lane_numbers_depends_on_place(kind: type[Rule]) -> None:
+@pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.name)
+def test_no_function_of_lane_numbers_depends_on_place(kind: type[Optimizer]) -> None:
     """It would be mended at run time, but each operation of such a step would cost more."""
-    trained, lanes = Trained(with_relu, recipe(rule_of(kind))), 61
+    trained, lanes = Trained(with_relu, recipe(optimizer_of(kind))), 61
     state, numbers = trained.given(lanes)
     with Seen(lanes) as seen, torch.no_grad():
         train_program(trained.group.prepared.step, packed=True)(*state, numbers[0], *trained.chunks[0][2].step(0))

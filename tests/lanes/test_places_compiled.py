@@ -4,16 +4,16 @@ import pytest
 from torch import nn
 
 import lanewise as lw
-from lanewise.parts.rules import Rule
-from lanewise.recipe import Recipe
-from tests.lanes.test_places import Trained, perceptron, rule_of
+from lanewise.parts.optimizers import Optimizer
+from lanewise.recipe.recipe import Recipe
+from tests.lanes.test_places import Trained, optimizer_of, perceptron
 
 pytestmark = pytest.mark.slow
 
 
-def unequal(kind: type[Rule], lanes: int) -> list[int]:
+def unequal(kind: type[Optimizer], lanes: int) -> list[int]:
     """The places in a compiled pack of `lanes` equal lanes whose bits are not those of the first."""
-    of = Recipe(rule=rule_of(kind), batch_size=11, epochs=1, dropout=0.3, norm_momentum=0.3)
+    of = Recipe(optimizer=optimizer_of(kind), batch_size=11, epochs=1, dropout=0.3, norm_momentum=0.3)
     return Trained(network, of, how="compiled", width=lanes).unequal(lanes)
 
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from lanewise.errors import InputError
-from lanewise.lanes import plan as plan_module
-from lanewise.lanes.compiled import Uncompiled
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.numbers import stack_tables, tabulate_recipe
-from lanewise.lanes.plan import Choice, Plan, Trial, block_width, choose_plan
-from lanewise.lanes.program_cache import keep
-from lanewise.lanes.step import LaneStep
-from lanewise.lanes.workers import Workers
-from lanewise.task import Task
+from lanewise.lanes.compile.compiled import Uncompiled
+from lanewise.lanes.compile.program_cache import keep
+from lanewise.lanes.machine.workers import Workers
+from lanewise.lanes.packs import plan as plan_module
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.plan import ChosenPlan, Plan, Trial, block_width, choose_plan
+from lanewise.lanes.step.numbers import stack_tables, tabulate_recipe
+from lanewise.lanes.step.step import LaneStep
+from lanewise.task.task import Task
 from tests.lanes.cases import MLP_SGD, MODELS, engine_for, plan, rows, trained
 
 PLAN = Plan(True, True, 16, 2, 1, "the fastest of the ways tried", {"eager loop over lanes": 524.25})
@@ -154,7 +154,7 @@ def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
     return given
 
 
-def choose(trial: Trial, lane_steps: int, lanes: int = 8, threads: int = 1) -> tuple[Choice, list[str]]:
+def choose(trial: Trial, lane_steps: int, lanes: int = 8, threads: int = 1) -> tuple[ChosenPlan, list[str]]:
     notes: list[str] = []
     return choose_plan(trial, lanes, 1, lane_steps, threads, notes.append), notes
 

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.plan import Plan
-from lanewise.lanes.precision import check_precision
-from lanewise.task import Task
+from lanewise.lanes.model.precision import check_precision
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.task.task import Task
 from lanewise.train import train
 from tests.lanes.cases import lane_of, plan, rows
 
@@ -59,7 +59,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], tuple[Tensor, Tensor]]] = {
     "cnn": (cnn, rows("cnn")),
     "transformer": (Attention, sequences()),
 }
-RECIPE = lw.Recipe(rule=lw.SGD(lr=0.1, momentum=0.9), batch_size=16, epochs=2)
+RECIPE = lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9), batch_size=16, epochs=2)
 assert RECIPE.epochs * (99 // 16) == STEPS
 
 
@@ -148,7 +148,7 @@ def test_one_recipe_trained_natively_is_its_lane() -> None:
 @pytest.mark.parametrize("wrong", ["float16", "bf16", "", None, 32])
 def test_an_unknown_precision_is_refused(wrong: Any) -> None:
     with pytest.raises(InputError, match=r"^precision = .*: must be one of float32, bfloat16$"):
-        lw.race(Task(*KINDS["mlp"]), lw.Recipe(rule=lw.SGD(lr=lw.log(0.01, 1.0))), precision=wrong)
+        lw.race(Task(*KINDS["mlp"]), lw.Recipe(optimizer=lw.SGD(lr=lw.log(0.01, 1.0))), precision=wrong)
     with pytest.raises(InputError, match=r"^precision = "):
         train(Task(*KINDS["mlp"]), RECIPE, precision=wrong)
 
@@ -161,7 +161,7 @@ def test_a_device_that_cannot_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_race_records_its_precision_and_resumes_in_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    space = lw.Recipe(rule=lw.SGD(lr=lw.log(0.01, 1.0)), batch_size=16, epochs=1)
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.log(0.01, 1.0)), batch_size=16, epochs=1)
     folder = tmp_path / "run"
 
     def stopped(*_: Any) -> None:

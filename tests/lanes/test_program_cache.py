@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from lanewise.lanes import program_cache
-from lanewise.lanes.program_cache import DamagedError, cache_folder, digest_of, is_whole, keep, make_private, read
+from lanewise.lanes.compile import program_cache
+from lanewise.lanes.compile.program_cache import (
+    DamagedError,
+    cache_folder,
+    digest_of,
+    is_whole,
+    keep,
+    make_private,
+    read,
+)
 
 
 @pytest.fixture(autouse=True)

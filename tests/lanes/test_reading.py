@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from lanewise.data import load
-from lanewise.data.kept import KeptRows
+from lanewise.data.rows.kept import KeptRows
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.feed import KEPT_SPANS
-from lanewise.parts.rules import SGD, Adam
-from lanewise.recipe import Recipe
-from lanewise.study.identity import check_unchanged, data_checksums
-from lanewise.task import Task
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.feed import KEPT_SPANS
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD, Adam
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.identity import check_unchanged, data_checksums
+from lanewise.task.task import Task
 from tests.lanes.cases import all_bits, plan
 
 ROWS = 100
 X, Y = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(1)), torch.arange(ROWS) % 2
-FIRST = Recipe(rule=SGD(lr=0.1), batch_size=6, epochs=2)
-OTHERS = [replace(FIRST, rule=Adam(lr=0.01)), replace(FIRST, clip=1.0), replace(FIRST, early_stopping="50%")]
+FIRST = Recipe(optimizer=SGD(lr=0.1), batch_size=6, epochs=2)
+OTHERS = [replace(FIRST, optimizer=Adam(lr=0.01)), replace(FIRST, clip=1.0), replace(FIRST, early_stopping="50%")]
 
 
 class Counted(Dataset[tuple[Tensor, int]]):

@@ -15,18 +15,18 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from lanewise.errors import InputError
-from lanewise.lanes.checkpoint import restore, state_of
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.plan import Plan
-from lanewise.lanes.twins import draw_shapes, start_calls, with_twins
-from lanewise.parts.rules import SGD, Adam, Rule, ScheduleFreeSGD
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.lanes.model.lane_layers import draw_shapes, start_calls, with_lane_layers
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.checkpoint import restore, state_of
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD, Adam, Optimizer, ScheduleFreeSGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from lanewise.train import train
 from tests.lanes.cases import all_bits, plan, rows
 
-RULES: dict[str, Callable[[float], Rule]] = {
+OPTIMIZERS: dict[str, Callable[[float], Optimizer]] = {
     "sgd": lambda rate: SGD(lr=rate, momentum=0.9),
     "adam": lambda rate: Adam(lr=0.1 * rate),
 }
@@ -276,8 +276,8 @@ REAL: dict[str, tuple[Callable[[], nn.Module], str]] = {
 """What runs in a real module, and what is said of it."""
 
 
-def recipe_of(rule: str = "sgd", rate: float = 0.1, **more: Any) -> Recipe:
-    return Recipe(rule=RULES[rule](rate), decay=0.1, l1=1e-3, batch_size=16, epochs=2, **more)
+def recipe_of(optimizer: str = "sgd", rate: float = 0.1, **more: Any) -> Recipe:
+    return Recipe(optimizer=OPTIMIZERS[optimizer](rate), decay=0.1, l1=1e-3, batch_size=16, epochs=2, **more)
 
 
 def engine(
@@ -325,11 +325,11 @@ def test_lanes_in_a_real_module_equal_training_alone(name: str) -> None:
     run.close()
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("how", ["packed", "looped"])
 @pytest.mark.parametrize("model", [Branching, Idle])
-def test_parameters_without_a_gradient_are_left_alone(model: Callable[[], nn.Module], how: str, rule: str) -> None:
-    recipes = [recipe_of(rule, rate, l1_step="proximal", clip=1.0) for rate in (0.1, 0.05)]
+def test_parameters_without_a_gradient_are_left_alone(model: Callable[[], nn.Module], how: str, optimizer: str) -> None:
+    recipes = [recipe_of(optimizer, rate, l1_step="proximal", clip=1.0) for rate in (0.1, 0.05)]
     run = engine(model, plan(how), recipes[0])
     assert losses_of(run, recipes) == pytest.approx(alone(model, recipes), rel=1e-9)
     (chosen,) = run.plans.values()
@@ -349,8 +349,8 @@ def test_what_a_recipe_asks_for_holds_in_a_real_module(more: dict[str, Any]) -> 
     run.close()
 
 
-def test_the_points_of_schedule_free_rules_hold_in_a_real_module() -> None:
-    recipes = [replace(recipe_of(), rule=ScheduleFreeSGD(lr=rate), decay=0.0) for rate in (0.5, 0.2)]
+def test_the_points_of_schedule_free_optimizers_hold_in_a_real_module() -> None:
+    recipes = [replace(recipe_of(), optimizer=ScheduleFreeSGD(lr=rate), decay=0.0) for rate in (0.5, 0.2)]
     run = engine(Branching, None, recipes[0])
     assert losses_of(run, recipes) == pytest.approx(alone(Branching, recipes), rel=1e-9)
     run.close()
@@ -463,14 +463,14 @@ class Stretching(Pair):
 def test_a_dropout_layer_that_is_called_more_often_than_at_first_still_drops_out() -> None:
     x = rows("mlp")[0][:16].double()
     few, often = (torch.where(torch.arange(12) == 0, sign, x) for sign in (-1.0, 1.0))
-    twin = with_twins(Stretching().double(), recipe_of())
-    shapes = draw_shapes(twin, lambda tried: tried(few), torch.float64, torch.device("cpu"))
-    twin.drop.lane_uniform0 = torch.rand(shapes["drop.lane_uniform0"], dtype=torch.float64)
+    lane_layer = with_lane_layers(Stretching().double(), recipe_of())
+    shapes = draw_shapes(lane_layer, lambda tried: tried(few), torch.float64, torch.device("cpu"))
+    lane_layer.drop.lane_uniform0 = torch.rand(shapes["drop.lane_uniform0"], dtype=torch.float64)
     passes = []
     for _ in range(2):
-        start_calls(twin)
-        passes.append(twin.train()(often))
-        zeros = [float((dropped == 0).double().mean()) for dropped in twin.dropped]
+        start_calls(lane_layer)
+        passes.append(lane_layer.train()(often))
+        zeros = [float((dropped == 0).double().mean()) for dropped in lane_layer.dropped]
         assert zeros == sorted(zeros)
         assert len(zeros) == 3
         assert zeros[0] < zeros[1] < zeros[2]

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lanewise.lanes.adapt import adapted
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.reestimation import Totals
+from lanewise.lanes.model.adapt import adapted
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.reestimation import Totals
 from lanewise.parts.norm import Statistics, freeze_norm, merged, reestimate
-from lanewise.parts.rules import SGD, ScheduleFreeSGD
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.parts.optimizers import SGD, ScheduleFreeSGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from tests.lanes.cases import engine_for, plan
 
 ROWS = 80
@@ -56,12 +56,12 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
     "ghost": (images, {"ema": 0.9, "ghost": 3}),
     "twice": (Twice, {"average_from": 0.2}),
     "accumulated": (images, {"ema": 0.8, "accumulate": 2}),
-    "schedule-free": (images, {"ema": 0.8, "rule": ScheduleFreeSGD(lr=0.5)}),
+    "schedule-free": (images, {"ema": 0.8, "optimizer": ScheduleFreeSGD(lr=0.5)}),
 }
 
 
 def recipe(**given: Any) -> Recipe:
-    return Recipe(**{"rule": SGD(lr=0.1, momentum=0.5), "batch_size": 7, "epochs": 4, **given})
+    return Recipe(**{"optimizer": SGD(lr=0.1, momentum=0.5), "batch_size": 7, "epochs": 4, **given})
 
 
 def cohort_of(name: str, how: str, *others: Recipe) -> tuple[Cohort, Engine]:
@@ -121,7 +121,7 @@ def test_it_is_not_the_average_of_running_statistics() -> None:
 
 
 def test_a_lane_that_diverges_leaves_the_others_as_they_were() -> None:
-    ruined = recipe(ema=0.9, rule=SGD(lr=1e300, momentum=0.5))
+    ruined = recipe(ema=0.9, optimizer=SGD(lr=1e300, momentum=0.5))
     (beside, first), (alone, second) = cohort_of("images", "packed", ruined), cohort_of("images", "packed")
     mine, theirs = beside.evaluate(), alone.evaluate()
     assert mine.loss[:2].tobytes() == theirs.loss.tobytes()

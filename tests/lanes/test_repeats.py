@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.parts.rules import SGD
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine, Plateau
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from tests.lanes.cases import HOW, MLP_SGD, MODELS, all_bits, engine_for, lane_of, plan, rows, same_scores, trained
 
 EngineOf = Callable[..., Engine]
@@ -20,7 +20,7 @@ REPEATS = (0, 3)
 
 
 def nesterov(recipe: Recipe) -> Recipe:
-    return replace(recipe, rule=SGD(lr=recipe.rule.lr, momentum=0.9, nesterov=True))
+    return replace(recipe, optimizer=SGD(lr=recipe.optimizer.lr, momentum=0.9, nesterov=True))
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_training_leaves_the_global_generator_alone(engine_of: EngineOf) -> None
 def test_a_plateau_lowers_the_rate_of_its_own_lane_when_it_stands_still() -> None:
     def recipe(patience: int) -> Recipe:
         # A rate of almost nothing, so that the loss stands still.
-        rule = SGD(lr=1e-12 * Cosine() * Plateau(beta=0.5, patience=patience), momentum=0.5)
-        return Recipe(rule=rule, batch_size=16, epochs=34)
+        optimizer = SGD(lr=1e-12 * Cosine() * Plateau(beta=0.5, patience=patience), momentum=0.5)
+        return Recipe(optimizer=optimizer, batch_size=16, epochs=34)
 
     recipes = [recipe(0), recipe(100)]
     run = engine_for(MODELS["mlp"], rows("mlp"), recipes[0], plan("packed"))

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lanewise.lanes import scoring
-from lanewise.lanes.scoring import evaluated_parts, merged
-from lanewise.lanes.stopping import Lanes
+from lanewise.lanes.training import scoring
+from lanewise.lanes.training.early_stopping import Lanes
+from lanewise.lanes.training.scoring import evaluated_parts, merged
 
 WIDTH = 4
 

@@ -13,25 +13,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lanewise.errors import InputError
-from lanewise.lanes.checkpoint import restore, state_of
-from lanewise.lanes.cohort import Cohort, evaluation_points
-from lanewise.lanes.engine import Engine
-from lanewise.parts.rules import SGD, ScheduleFreeSGD
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.checkpoint import restore, state_of
+from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.parts.optimizers import SGD, ScheduleFreeSGD
 from lanewise.parts.schedules import Plateau
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from lanewise.train import train
 from tests.lanes.cases import MODELS, all_bits, bits_of, engine_for, plan, rows
 from tests.lanes.plain_reference import PlainRun
 
-BASE = Recipe(rule=SGD(lr=0.2, momentum=0.5), batch_size=16, epochs=16)
+BASE = Recipe(optimizer=SGD(lr=0.2, momentum=0.5), batch_size=16, epochs=16)
 STEPS = 96
 POINTS = evaluation_points(BASE.epochs)
 FASTER = SGD(lr=0.8, momentum=0.5)
-PATIENT = replace(BASE, rule=SGD(lr=0.01), early_stopping="60%")
+PATIENT = replace(BASE, optimizer=SGD(lr=0.01), early_stopping="60%")
 RECIPES = [
     replace(BASE, early_stopping="10%"),
-    replace(BASE, rule=FASTER, early_stopping="9st"),
+    replace(BASE, optimizer=FASTER, early_stopping="9st"),
     replace(BASE, early_stopping="3ep"),
     PATIENT,
     BASE,
@@ -91,7 +91,7 @@ def lane_of_any(cohort: Cohort, at: int) -> Any:
 
 
 @pytest.mark.parametrize("how", ["packed", "looped"])
-def test_a_lane_stops_and_counts_as_in_a_plain_loop_with_the_rule_by_hand(how: str) -> None:
+def test_a_lane_stops_and_counts_as_in_a_plain_loop_with_the_optimizer_by_hand(how: str) -> None:
     engine = engine_for(MODELS["mlp"], rows("mlp"), BASE, plan(how), torch.float64)
     cohort = go_on(Cohort(engine, RECIPES, REPEATS))
     (group,) = cohort.groups
@@ -158,14 +158,14 @@ def test_neighbours_train_as_without_those_that_stop(engine: Engine, whole: Whol
 
 
 @pytest.mark.parametrize(
-    "chosen", [{}, {"ema": 0.8}, {"average_from": 0.2}, {"rule": ScheduleFreeSGD(lr=1.0)}], ids=str
+    "chosen", [{}, {"ema": 0.8}, {"average_from": 0.2}, {"optimizer": ScheduleFreeSGD(lr=1.0)}], ids=str
 )
 def test_trained_alone_a_recipe_stops_and_scores_as_its_lane(chosen: dict[str, Any]) -> None:
     first = replace(RECIPES[0], **chosen)
     plateau = Plateau(beta=0.5, patience=0)
     others = [
-        replace(first, rule=replace(first.rule, lr=0.3 * plateau), early_stopping="20%"),
-        replace(first, rule=replace(first.rule, lr=0.01), early_stopping="90%"),
+        replace(first, optimizer=replace(first.optimizer, lr=0.3 * plateau), early_stopping="20%"),
+        replace(first, optimizer=replace(first.optimizer, lr=0.01), early_stopping="90%"),
     ]
     engine = engine_for(MODELS["mlp"], rows("mlp"), first, plan("packed"), torch.float64)
     cohort = go_on(Cohort(engine, [first, *others], [0]))
@@ -243,7 +243,7 @@ def test_a_checkpoint_from_before_there_was_early_stopping_still_loads(engine: E
 
 
 def test_a_lane_that_diverges_has_no_best(engine: Engine) -> None:
-    ruined = replace(RECIPES[0], rule=SGD(lr=RUINOUS), early_stopping="10%")
+    ruined = replace(RECIPES[0], optimizer=SGD(lr=RUINOUS), early_stopping="10%")
     cohort = go_on(Cohort(engine, [RECIPES[0], ruined], [0]))
     assert np.isnan(cohort.last.loss[1, 0])  # type: ignore[attr-defined]
     assert 1 not in stops(cohort)

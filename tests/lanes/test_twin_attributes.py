@@ -1,4 +1,4 @@
-"""A twin answers for the layer that it stands in for: type, attributes, and a rate that functions take."""
+"""A lane_layer answers for the layer that it stands in for: type, attributes, and a rate that functions take."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import lanewise as lw
-from lanewise.lanes.step import LaneStep
-from lanewise.lanes.twins import with_twins
+from lanewise.lanes.model.lane_layers import with_lane_layers
+from lanewise.lanes.step.step import LaneStep
 
 DOCUMENTED = {
     nn.Dropout: ("p", "inplace", "training"),
@@ -34,20 +34,20 @@ def made(kind: Any) -> nn.Module:
 @pytest.mark.parametrize("kind", DOCUMENTED)
 def test_every_attribute_is_there(kind: Any, numbers: dict[str, float]) -> None:
     layer = made(kind)
-    twin: Any = with_twins(nn.Sequential(layer), lw.Recipe(**numbers))[0]
-    assert type(twin) is not kind
-    assert isinstance(twin, kind)
-    assert repr(twin).startswith(kind.__name__)
+    lane_layer: Any = with_lane_layers(nn.Sequential(layer), lw.Recipe(**numbers))[0]
+    assert type(lane_layer) is not kind
+    assert isinstance(lane_layer, kind)
+    assert repr(lane_layer).startswith(kind.__name__)
     for name in DOCUMENTED[kind]:
-        found, own = getattr(twin, name), getattr(layer, name)
+        found, own = getattr(lane_layer, name), getattr(layer, name)
         if isinstance(own, torch.Tensor):
             assert torch.equal(found, own)
         elif not numbers or name not in ("p", "rate", "momentum"):
             assert found == own
     for buffer in ("lane_rate", "lane_momentum"):
-        if hasattr(twin, buffer):
-            setattr(twin, buffer, torch.tensor(0.75))
-            assert float(next(getattr(twin, n) for n in ("p", "momentum") if hasattr(twin, n))) == 0.75
+        if hasattr(lane_layer, buffer):
+            setattr(lane_layer, buffer, torch.tensor(0.75))
+            assert float(next(getattr(lane_layer, n) for n in ("p", "momentum") if hasattr(lane_layer, n))) == 0.75
 
 
 class Attention(nn.Module):
@@ -70,7 +70,7 @@ class Attention(nn.Module):
 def test_a_model_that_reads_the_rate_is_raced(how: str, dropout: Any) -> None:
     x = torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
     task = lw.Task(lambda: Attention(how), (x, (x[:, 0] > 0).long()))
-    space = lw.Recipe(rule=lw.SGD(lr=lw.log(0.1, 1)), dropout=dropout, batch_size=16, epochs=1)
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.log(0.1, 1)), dropout=dropout, batch_size=16, epochs=1)
     found = lw.race(task, space, candidates=2, repeats=2, generations=1, finalists=2, confirm=2)
     assert found.winner.dropout is None or 0.2 <= found.winner.dropout <= 0.4
 
@@ -103,7 +103,7 @@ def test_the_rate_read_is_that_of_the_lane(monkeypatch: pytest.MonkeyPatch) -> N
             return self.out(F.dropout(x, self.drop.p, self.training))
 
     x = torch.randn(60, 8)
-    recipe = lw.Recipe(rule=lw.SGD(lr=0.1), batch_size=12, epochs=1)
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.1), batch_size=12, epochs=1)
     lw.compare(lw.Task(Reads, (x, (x[:, 0] > 0).long())), {
         "low": lw.Recipe(**{**vars(recipe), "dropout": 0.125}), "high": lw.Recipe(**{**vars(recipe), "dropout": 0.375}),
     }, repeats=2)  # fmt: skip
@@ -123,6 +123,6 @@ def test_transformers_attention_is_raced(attention: str) -> None:
     tokens = torch.randint(9, (40, 4), generator=torch.Generator().manual_seed(0))
     task = lw.Task(bert, ({"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}, (tokens[:, 0] > 4).long()))
     assert ".logits of the SequenceClassifierOutput" in task.check_model()
-    space = lw.Recipe(rule=lw.Adam(lr=lw.log(1e-3, 1e-2)), dropout=lw.uniform(0.1, 0.3), batch_size=12, epochs=1)
+    space = lw.Recipe(optimizer=lw.Adam(lr=lw.log(1e-3, 1e-2)), dropout=lw.uniform(0.1, 0.3), batch_size=12, epochs=1)
     found = lw.race(task, space, candidates=2, repeats=2, generations=1, finalists=2, confirm=2)
     assert 0.1 <= found.winner.dropout <= 0.3

@@ -1,4 +1,4 @@
-"""The twins of layers whose numbers differ by lane, and the step made of a model that holds them."""
+"""The lane_layers of layers whose numbers differ by lane, and the step made of a model that holds them."""
 
 from dataclasses import replace
 
@@ -8,11 +8,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lanewise.errors import InputError
-from lanewise.lanes.step import LaneStep
-from lanewise.lanes.twins import LaneBatchNorm, LaneDropout, draw_shapes, draws_itself, lane_buffers, with_twins
-from lanewise.objectives import Classification
+from lanewise.lanes.model.lane_layers import (
+    LaneBatchNorm,
+    LaneDropout,
+    draw_shapes,
+    draws_itself,
+    lane_buffers,
+    with_lane_layers,
+)
+from lanewise.lanes.step.step import LaneStep
 from lanewise.parts.stochastic_depth import StochasticDepth
-from lanewise.recipe import Recipe
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.objectives import Classification
 
 BOTH = Recipe(dropout=0.5, norm_momentum=0.25)
 NEITHER = Recipe()
@@ -20,7 +27,7 @@ IMAGES = torch.randn(6, 3, 4, 4, generator=torch.Generator().manual_seed(1))
 
 
 class Small(nn.Module):
-    """Every layer that has a twin, and one that has not."""
+    """Every layer that has a lane layer, and one that has not."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,40 +52,40 @@ class Twice(nn.Module):
 
 
 def kinds(model: nn.Module) -> list[str]:
-    """The layers that are twins, by name."""
+    """The layers that are lane_layers, by name."""
     return [name for name, module in model.named_modules() if isinstance(module, (LaneBatchNorm, LaneDropout))]
 
 
 def test_twins_keep_every_name_of_the_state() -> None:
     torch.manual_seed(0)
     model = Small()
-    twin = with_twins(model, BOTH)
-    assert kinds(twin) == ["body.1", "body.3", "head.2", "head.3"]
-    assert list(twin.state_dict()) == list(model.state_dict())
+    lane_layer = with_lane_layers(model, BOTH)
+    assert kinds(lane_layer) == ["body.1", "body.3", "head.2", "head.3"]
+    assert list(lane_layer.state_dict()) == list(model.state_dict())
     assert kinds(model) == [], "the model given stays as it is"
 
 
 def test_a_layer_that_would_do_nothing_has_no_twin() -> None:
-    assert kinds(with_twins(Small(), NEITHER)) == ["body.1", "body.3", "head.2"]
-    assert kinds(with_twins(Small(), replace(NEITHER, dropout=0.0))) == ["body.1", "body.3", "head.2", "head.3"]
+    assert kinds(with_lane_layers(Small(), NEITHER)) == ["body.1", "body.3", "head.2"]
+    assert kinds(with_lane_layers(Small(), replace(NEITHER, dropout=0.0))) == ["body.1", "body.3", "head.2", "head.3"]
 
 
 def test_the_layer_itself_may_be_the_model() -> None:
-    assert isinstance(with_twins(nn.BatchNorm1d(3), BOTH), LaneBatchNorm)
-    assert lane_buffers(with_twins(nn.BatchNorm1d(3), BOTH)) == {"lane_momentum": "norm_momentum"}
+    assert isinstance(with_lane_layers(nn.BatchNorm1d(3), BOTH), LaneBatchNorm)
+    assert lane_buffers(with_lane_layers(nn.BatchNorm1d(3), BOTH)) == {"lane_momentum": "norm_momentum"}
 
 
 def test_a_layer_in_two_places_has_one_twin() -> None:
     layer = nn.BatchNorm1d(3)
-    twin = with_twins(nn.Sequential(layer, nn.ReLU(), layer), BOTH)
-    assert twin[0] is twin[2]
-    assert lane_buffers(twin) == {"0.lane_momentum": "norm_momentum"}
+    lane_layer = with_lane_layers(nn.Sequential(layer, nn.ReLU(), layer), BOTH)
+    assert lane_layer[0] is lane_layer[2]
+    assert lane_buffers(lane_layer) == {"0.lane_momentum": "norm_momentum"}
 
 
 def test_batch_norm_without_what_a_twin_needs_stays() -> None:
     cumulative, stateless = nn.BatchNorm1d(3, momentum=None), nn.BatchNorm1d(3, track_running_stats=False)
-    assert kinds(with_twins(nn.Sequential(cumulative, stateless), NEITHER)) == []
-    assert kinds(with_twins(nn.Sequential(cumulative, stateless), BOTH)) == ["0"]
+    assert kinds(with_lane_layers(nn.Sequential(cumulative, stateless), NEITHER)) == []
+    assert kinds(with_lane_layers(nn.Sequential(cumulative, stateless), BOTH)) == ["0"]
 
 
 class OwnNorm(nn.BatchNorm1d):
@@ -86,7 +93,7 @@ class OwnNorm(nn.BatchNorm1d):
 
 
 def test_subclasses_stay() -> None:
-    assert kinds(with_twins(nn.Sequential(OwnNorm(3)), BOTH)) == []
+    assert kinds(with_lane_layers(nn.Sequential(OwnNorm(3)), BOTH)) == []
 
 
 def test_numbers_are_read_from_buffers_only_where_the_recipe_gives_them() -> None:
@@ -96,9 +103,9 @@ def test_numbers_are_read_from_buffers_only_where_the_recipe_gives_them() -> Non
         "head.2.lane_momentum": "norm_momentum",
         "head.3.lane_rate": "dropout",
     }
-    assert lane_buffers(with_twins(Small(), BOTH)) == every
-    assert lane_buffers(with_twins(Small(), NEITHER)) == {}
-    depth = with_twins(nn.Sequential(StochasticDepth(0.5), nn.Dropout()), replace(NEITHER, stochastic_depth=0.25))
+    assert lane_buffers(with_lane_layers(Small(), BOTH)) == every
+    assert lane_buffers(with_lane_layers(Small(), NEITHER)) == {}
+    depth = with_lane_layers(nn.Sequential(StochasticDepth(0.5), nn.Dropout()), replace(NEITHER, stochastic_depth=0.25))
     assert lane_buffers(depth) == {"0.lane_rate": "stochastic_depth"}
 
 
@@ -107,34 +114,34 @@ def shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
 
 
 def test_draws_have_the_shape_of_what_is_dropped_together() -> None:
-    assert shapes(with_twins(Small(), BOTH), IMAGES) == {
+    assert shapes(with_lane_layers(Small(), BOTH), IMAGES) == {
         "body.3.lane_uniform0": (6, 4, 1, 1),
         "head.3.lane_uniform0": (6, 8),
     }
-    depth = with_twins(nn.Sequential(StochasticDepth(0.5)), NEITHER)
+    depth = with_lane_layers(nn.Sequential(StochasticDepth(0.5)), NEITHER)
     assert shapes(depth, torch.zeros(6, 5)) == {"0.lane_uniform0": (6, 1)}
 
 
 def test_a_dropout_layer_used_twice_gets_two_draws() -> None:
-    twin = with_twins(Twice(), NEITHER)
+    lane_layer = with_lane_layers(Twice(), NEITHER)
     x = torch.ones(4, 5)
-    assert shapes(twin, x) == {"drop.lane_uniform0": (4, 5), "drop.lane_uniform1": (4, 5)}
-    twin.drop.lane_uniform0, twin.drop.lane_uniform1 = torch.zeros(4, 5), torch.ones(4, 5)
-    twin.drop.calls = 0
-    first, second = twin(x)
+    assert shapes(lane_layer, x) == {"drop.lane_uniform0": (4, 5), "drop.lane_uniform1": (4, 5)}
+    lane_layer.drop.lane_uniform0, lane_layer.drop.lane_uniform1 = torch.zeros(4, 5), torch.ones(4, 5)
+    lane_layer.drop.calls = 0
+    first, second = lane_layer(x)
     assert (first == 0).all()
     assert (second == 2).all()
 
 
 def test_a_twin_of_dropout_drops_by_its_draw_and_not_at_all_in_evaluation() -> None:
-    twin = with_twins(nn.Sequential(nn.Dropout(0.25)), NEITHER)
+    lane_layer = with_lane_layers(nn.Sequential(nn.Dropout(0.25)), NEITHER)
     x = torch.randn(50, 40)
-    shapes(twin, x)
+    shapes(lane_layer, x)
     uniform = torch.rand(50, 40)
-    getattr(twin, "0").lane_uniform0 = uniform
-    getattr(twin, "0").calls = 0
-    assert torch.equal(twin.train()(x), torch.where(uniform < 0.25, 0.0, x * (1 / 0.75)))
-    assert torch.equal(twin.eval()(x), x)
+    getattr(lane_layer, "0").lane_uniform0 = uniform
+    getattr(lane_layer, "0").calls = 0
+    assert torch.equal(lane_layer.train()(x), torch.where(uniform < 0.25, 0.0, x * (1 / 0.75)))
+    assert torch.equal(lane_layer.eval()(x), x)
 
 
 @pytest.mark.parametrize("momentum", [0.1, 0.75, 1.0])
@@ -146,14 +153,14 @@ def test_a_twin_of_batch_norm_computes_as_the_layer_does(shape: tuple[int, ...],
     if affine:
         nn.init.normal_(layer.weight)
         nn.init.normal_(layer.bias)
-    twin = with_twins(nn.Sequential(layer), NEITHER)
+    lane_layer = with_lane_layers(nn.Sequential(layer), NEITHER)
     for _ in range(3):
         x = 3 + torch.randn(shape, dtype=torch.float64)
-        torch.testing.assert_close(twin.train()(x), layer.train()(x), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(lane_layer.train()(x), layer.train()(x), rtol=1e-12, atol=1e-12)
     for name, value in layer.state_dict().items():
-        torch.testing.assert_close(twin.state_dict()[f"0.{name}"], value, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(twin.eval()(x), layer.eval()(x), rtol=1e-12, atol=1e-12)
-    assert twin.state_dict()["0.num_batches_tracked"] == 3, "evaluation counts nothing"
+        torch.testing.assert_close(lane_layer.state_dict()[f"0.{name}"], value, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(lane_layer.eval()(x), layer.eval()(x), rtol=1e-12, atol=1e-12)
+    assert lane_layer.state_dict()["0.num_batches_tracked"] == 3, "evaluation counts nothing"
 
 
 class Noisy(nn.Module):
@@ -175,9 +182,9 @@ def test_a_model_that_draws_itself_is_found_out() -> None:
     x = torch.zeros(4, 5)
     assert draws(Noisy(), x)
     assert not draws(nn.Sequential(nn.Dropout(0.0), nn.Linear(5, 2)), x)
-    twin = with_twins(nn.Sequential(nn.Dropout(0.5), nn.Linear(5, 2)), NEITHER)
-    shapes(twin, x)
-    assert not draws(twin, x)
+    lane_layer = with_lane_layers(nn.Sequential(nn.Dropout(0.5), nn.Linear(5, 2)), NEITHER)
+    shapes(lane_layer, x)
+    assert not draws(lane_layer, x)
 
 
 def test_a_model_that_draws_in_evaluation_only_is_found_out_too() -> None:

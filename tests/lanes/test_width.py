@@ -10,18 +10,18 @@ from torch import nn
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.lanes.checkpoint import restore, state_of
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.models import build
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.checkpoint import restore, state_of
+from lanewise.lanes.training.cohort import Cohort
 from lanewise.predictor import load_model, save_model
+from lanewise.sampling.sampler import Sampler
 from lanewise.study.race import Study
-from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
+from lanewise.task.models import build
 from lanewise.train import train
 from tests.lanes.cases import plan, rows
 
-BASE = lw.Recipe(rule=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), l2=1e-3, batch_size=16, epochs=3)
+BASE = lw.Recipe(optimizer=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), l2=1e-3, batch_size=16, epochs=3)
 WIDTHS = (None, 5, 9, 9)
 RECIPES = [replace(BASE, width=width, l2=1e-3 * (at + 1)) for at, width in enumerate(WIDTHS)]
 

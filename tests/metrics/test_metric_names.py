@@ -13,9 +13,9 @@ import lanewise as lw
 from lanewise.data import hold_out
 from lanewise.errors import InputError
 from lanewise.metrics import METRICS, find_metric
-from lanewise.train import Trained, train
+from lanewise.train import TrainedModel, train
 
-RECIPE = lw.Recipe(rule=lw.SGD(lr=0.05), batch_size=16, epochs=2)
+RECIPE = lw.Recipe(optimizer=lw.SGD(lr=0.05), batch_size=16, epochs=2)
 
 
 def rows(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ def network(outputs: int = 1) -> nn.Module:
     return nn.Linear(3, outputs)
 
 
-def predictions(task: lw.Task, trained: Trained, test: bool) -> tuple[np.ndarray, np.ndarray]:
+def predictions(task: lw.Task, trained: TrainedModel, test: bool) -> tuple[np.ndarray, np.ndarray]:
     """(targets as stored, outputs in the unit of the data) of the test or of the validation rows."""
     held = hold_out(task.source, 0)
     at = torch.arange(len(held.test)) if test else held.split(0, lambda repeat: 0).valid
@@ -143,7 +143,7 @@ def test_training_alone_scores_classes_as_scikit_learn_does(metric: str, count: 
 @pytest.mark.parametrize("metric", ["R2", "RMSE"])
 def test_a_race_scores_lanes_as_training_alone_does(metric: str) -> None:
     task = lw.Task(network, lw.load(rows(), split="time"), metric=metric)
-    space = lw.Recipe(rule=lw.SGD(lr=lw.choice(0.02, 0.05)), batch_size=16, epochs=2)
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.choice(0.02, 0.05)), batch_size=16, epochs=2)
     race = lw.race(task, space, candidates=2, repeats=2, generations=1, finalists=2, confirm=2, threads=1)
     alone = [train(task, race.winner, repeat=repeat) for repeat in (2, 3)]
     validation = [one.validation[1] for one in alone if one.validation]
@@ -166,7 +166,7 @@ def test_sets_without_a_value_are_refused_before_anything_is_trained(metric: str
     y[valid] = 1 if metric == "AUC" else 0.25
     data = lw.load((x, y), splits=[(torch.arange(24, 128), valid)], test=torch.arange(128, 160))
     task = lw.Task(lambda: network(3 if metric == "AUC" else 1), data, metric=metric)
-    space = lw.Recipe(rule=lw.SGD(lr=lw.choice(0.02, 0.05)), batch_size=16, epochs=1)
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.choice(0.02, 0.05)), batch_size=16, epochs=1)
     with pytest.raises(InputError, match=words):
         lw.race(task, space, candidates=2, repeats=1, finalists=2, confirm=2, threads=1)
     with pytest.raises(InputError, match=words.replace("repeat 0", r"repeat \d+")):

@@ -1,28 +1,29 @@
 """The table of all parts: for each a name, recipes that use it with different numbers by lane, and their model.
 
-Schedules have their rows in `table_schedules.py`, update rules in `table_rules.py`, and the fields of a recipe here. A
-new part gets a row, and its ranges a line in `table_limits.py`; `test_table_complete.py` says when one is missing.
+Schedules have their rows in `table_schedules.py`, optimizers in `table_optimizers.py`, and the fields of a recipe here.
+A new part gets a row, and its ranges a line in `table_limits.py`; `test_table_complete.py` says when one is missing.
 """
 
 from dataclasses import replace
 from typing import Any
 
-from lanewise.parts.rules import SGD, Muon, ScheduleFreeAdamW, ScheduleFreeSGD
+from tests.parts.table_optimizers import RULE_ROWS
+
+from lanewise.parts.optimizers import SGD, Muon, ScheduleFreeAdamW, ScheduleFreeSGD
 from lanewise.parts.schedules import Cosine, Exponential, Linear, Polynomial
-from lanewise.recipe import Recipe
+from lanewise.recipe.recipe import Recipe
 from tests.parts.table_row import BATCH, EPOCHS, LIVELY, Row, halved, recipe
-from tests.parts.table_rules import RULE_ROWS
 from tests.parts.table_schedules import SCHEDULE_ROWS
 
 
 def number_row(name: str, *values: Any, neutral: float, **structure: Any) -> Row:
     """A number of SGD or of the recipe, in each lane another value or schedule."""
-    rule = {"momentum": 0.5} if name in ("lr", "dampening") else {}
+    optimizer = {"momentum": 0.5} if name in ("lr", "dampening") else {}
 
     def with_value(value: Any) -> Recipe:
         own = {**LIVELY, **structure}
         if name in ("lr", "momentum", "dampening"):
-            return recipe(SGD(**{"lr": 0.1, **rule, name: value}), **own)
+            return recipe(SGD(**{"lr": 0.1, **optimizer, name: value}), **own)
         return recipe(**{**own, name: value})
 
     return Row(name, tuple(map(with_value, values)), with_value(neutral))
@@ -50,8 +51,12 @@ def variant_row(name: str, values: Any, without: dict[str, Any], model: str = "m
     return Row(name, lanes, replace(lanes[0], **without), model)
 
 
-RATES = ({"rule": SGD(lr=0.1)}, {"rule": SGD(lr=0.05, momentum=0.5)}, {"rule": SGD(lr=0.1 * Cosine(), momentum=0.9)})
-RATES_FREE = tuple({"rule": ScheduleFreeSGD(lr=lr)} for lr in (0.5, 0.2, 1.0))
+RATES = (
+    {"optimizer": SGD(lr=0.1)},
+    {"optimizer": SGD(lr=0.05, momentum=0.5)},
+    {"optimizer": SGD(lr=0.1 * Cosine(), momentum=0.9)},
+)
+RATES_FREE = tuple({"optimizer": ScheduleFreeSGD(lr=lr)} for lr in (0.5, 0.2, 1.0))
 MOMENTA = tuple(
     {**rate, "norm_momentum": momentum} for rate, momentum in zip(RATES, (0.5, 0.1, 0.2 * Linear(to=0.5)), strict=True)
 )
@@ -88,7 +93,7 @@ REGULARISATION_ROWS = (
         "penalised, two rates",
         ({"decay": 1.0}, {"l1": 0.1}, {"decay": 2.0 * Linear(), "l1": 0.05}),
         {"penalised": None},
-        rule=Muon(lr=0.02, adam_lr=0.01),
+        optimizer=Muon(lr=0.02, adam_lr=0.01),
         penalised=("*.bias", "4.weight"),
         l1_step="proximal",
     ),
@@ -144,9 +149,16 @@ TOGETHER_ROWS = (
         "all at once, mlp",
         tuple(
             recipe(
-                rule, l1_step="proximal", decay_by="independent", ghost=3, mixup=strength, clip=1.0, ema=0.8, **TOGETHER
+                optimizer,
+                l1_step="proximal",
+                decay_by="independent",
+                ghost=3,
+                mixup=strength,
+                clip=1.0,
+                ema=0.8,
+                **TOGETHER,
             )
-            for rule, strength in (
+            for optimizer, strength in (
                 (Muon(lr=0.02 * Cosine(), adam_lr=0.01), 1.0),
                 (Muon(lr=0.01, momentum=0.5), 0.2),
                 (halved(Muon(lr=0.02)), 0.5 * Linear()),
@@ -157,8 +169,16 @@ TOGETHER_ROWS = (
     Row(
         "all at once, residual",
         tuple(
-            recipe(rule, stochastic_depth=rate, dropout=rate, norm="group", norm_groups=2, label_smoothing=0.1, l2=0.01)
-            for rule, rate in (
+            recipe(
+                optimizer,
+                stochastic_depth=rate,
+                dropout=rate,
+                norm="group",
+                norm_groups=2,
+                label_smoothing=0.1,
+                l2=0.01,
+            )
+            for optimizer, rate in (
                 (ScheduleFreeAdamW(lr=0.01), 0.5),
                 (ScheduleFreeAdamW(lr=0.02, beta1=0.5), 0.2),
                 (halved(ScheduleFreeAdamW(lr=0.01)), 0.5 * Linear()),
@@ -172,9 +192,9 @@ TOGETHER_ROWS = (
 HEARING_ROWS = (
     variant_row(
         "early_stopping",
-        ({"early_stopping": "15%"}, {"early_stopping": "9st"}, {"rule": SGD(lr=1.0), "early_stopping": "2ep"}),
+        ({"early_stopping": "15%"}, {"early_stopping": "9st"}, {"optimizer": SGD(lr=1.0), "early_stopping": "2ep"}),
         {"early_stopping": None},
-        rule=SGD(lr=1.0, momentum=0.5),
+        optimizer=SGD(lr=1.0, momentum=0.5),
     ),
 )
 """Parts that only act where lanes are evaluated on the way: `test_table_stopping.py` trains these."""

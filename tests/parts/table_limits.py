@@ -1,14 +1,14 @@
 """What every number and every duration of a part may be, written down a second time.
 
 An interval's text is what the message of a refusal ends with; `optional` allows None, `fixed` means that the number
-cannot change with the step, which numbers of rules and of recipes otherwise can.
+cannot change with the step, which numbers of optimizers and of recipes otherwise can.
 """
 
 from dataclasses import dataclass
 
-from lanewise.parts.rules import RULES, Rule
+from lanewise.parts.optimizers import OPTIMIZERS, Optimizer
 from lanewise.parts.schedules import SCHEDULES, Schedule, Shape, Warmup
-from lanewise.recipe import Recipe
+from lanewise.recipe.recipe import Recipe
 
 RATE = {"lr": "[0, inf)"}
 AVERAGES = {"beta1": "[0, 1)", "beta2": "[0, 1)", "eps": "(0, inf)"}
@@ -84,8 +84,8 @@ OF_SHAPES = {"warmup": "optional", "duration": "positive optional"}
 MOMENTS = {"Milestones": "at", "Piecewise": "at"}
 """Class -> field that is a tuple of durations."""
 
-KINDS: dict[str, type[Rule] | type[Schedule] | type[Recipe]] = {
-    kind.__name__: kind for kind in (*RULES, *SCHEDULES, Recipe)
+KINDS: dict[str, type[Optimizer] | type[Schedule] | type[Recipe]] = {
+    kind.__name__: kind for kind in (*OPTIMIZERS, *SCHEDULES, Recipe)
 }
 
 

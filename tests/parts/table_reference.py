@@ -1,8 +1,8 @@
 """One recipe trained alone in plain PyTorch: modules, autograd, `torch.optim`, and a loop.
 
 Nothing is shared with the engine but the initial weights, the batches and the uniform draws. The values of a schedule
-come from its `table`. Rules that torch has not are run by `RuleOptimizer`, which has oracles of its own
-(`tests/parts/test_rules.py`, `tests/bridges/test_torch_rules.py`).
+come from its `table`. Optimizers that torch has not are run by `TorchOptimizer`, which has oracles of its own
+(`tests/parts/test_optimizers.py`, `tests/bridges/test_torch_optimizers.py`).
 """
 
 import math
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
-from lanewise.parts.rules import Rule
+from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
+from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.stochastic_depth import StochasticDepth
 
 OWN_NUMBERS = (
@@ -26,14 +26,14 @@ OWN_NUMBERS = (
 )  # fmt: skip
 LAYERS: dict[type, str] = {nn.Dropout: "dropout", nn.Dropout2d: "dropout", StochasticDepth: "stochastic_depth"}
 TORCH: dict[str, Callable[[Any, Any], Optimizer]] = {
-    "gradient_descent": lambda params, rule: torch.optim.SGD(params, lr=0.0),
-    "sgd": lambda params, rule: torch.optim.SGD(params, lr=0.0, momentum=0.5, nesterov=rule.nesterov),
-    "adam": lambda params, rule: torch.optim.Adam(params, lr=0.0, amsgrad=rule.amsgrad),
-    "adamw": lambda params, rule: torch.optim.AdamW(params, lr=0.0, amsgrad=rule.amsgrad),
+    "gradient_descent": lambda params, optimizer: torch.optim.SGD(params, lr=0.0),
+    "sgd": lambda params, optimizer: torch.optim.SGD(params, lr=0.0, momentum=0.5, nesterov=optimizer.nesterov),
+    "adam": lambda params, optimizer: torch.optim.Adam(params, lr=0.0, amsgrad=optimizer.amsgrad),
+    "adamw": lambda params, optimizer: torch.optim.AdamW(params, lr=0.0, amsgrad=optimizer.amsgrad),
     # Its buffer is made before the first step, or never.
-    "rmsprop": lambda params, rule: torch.optim.RMSprop(params, lr=0.0, momentum=0.5, centered=rule.centered),
+    "rmsprop": lambda params, optimizer: torch.optim.RMSprop(params, lr=0.0, momentum=0.5, centered=optimizer.centered),
 }
-"""Every number is set before each step; those given here only allow what the rule's flags need."""
+"""Every number is set before each step; those given here only allow what the optimizer's flags need."""
 
 
 class GivenDropout(nn.Module):
@@ -68,11 +68,11 @@ class PlainRun:
             self.tables |= {name: self.tables[name] / rows for name in ("l2", "l1")}
         # Of Muon's parameters those that are no matrices have a rate of their own.
         self.penalised = [
-            (param, "adam_lr" if recipe.rule.name == "muon" and param.ndim < 2 else "lr")
+            (param, "adam_lr" if recipe.optimizer.name == "muon" and param.ndim < 2 else "lr")
             for name, param in self.model.named_parameters()
             if is_penalised(recipe, self.model, name)
         ]
-        self.optimizer = optimizer_for(recipe.rule, self.model)
+        self.optimizer = optimizer_for(recipe.optimizer, self.model)
         self.steps, self.done = total_steps, 0
         self.average = self.weights() if recipe.ema is not None or recipe.average_from is not None else None
 
@@ -143,11 +143,11 @@ class PlainRun:
                 module.momentum = values.get("norm_momentum", module.momentum)
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights that the rule evaluates and all buffers, by name."""
-        if isinstance(self.optimizer, RuleOptimizer):
+        """The weights that the optimizer evaluates and all buffers, by name."""
+        if isinstance(self.optimizer, TorchOptimizer):
             self.optimizer.eval()
         found = {name: value.clone() for name, value in self.model.state_dict().items()}
-        if isinstance(self.optimizer, RuleOptimizer):
+        if isinstance(self.optimizer, TorchOptimizer):
             self.optimizer.train()
         return found
 
@@ -160,8 +160,8 @@ class PlainRun:
 
 def numbers_of(recipe: Any) -> Iterator[tuple[str, Any]]:
     """Names and values of the numbers that may change with the step."""
-    for name in recipe.rule.number_names():
-        yield name, getattr(recipe.rule, name)
+    for name in recipe.optimizer.number_names():
+        yield name, getattr(recipe.optimizer, name)
     for name in OWN_NUMBERS:
         if getattr(recipe, name) is not None:
             yield name, getattr(recipe, name)
@@ -175,16 +175,16 @@ def is_penalised(recipe: Any, model: nn.Module, name: str) -> bool:
     return own == "weight" and isinstance(model.get_submodule(layer), (nn.Linear, nn.Conv2d))
 
 
-def optimizer_for(rule: Rule, model: nn.Module) -> Optimizer:
-    """torch's own optimizer where it has the rule; its numbers are set before each step."""
-    if rule.name in TORCH:
-        return TORCH[rule.name](model.parameters(), rule)
-    flags = [item.name for item in fields(rule) if item.name not in rule.number_names()]
-    return RuleOptimizer(role_groups(model), type(rule)(**{name: getattr(rule, name) for name in flags}))
+def optimizer_for(optimizer: Optimizer, model: nn.Module) -> Optimizer:
+    """torch's own optimizer where it has the optimizer; its numbers are set before each step."""
+    if optimizer.name in TORCH:
+        return TORCH[optimizer.name](model.parameters(), optimizer)
+    flags = [item.name for item in fields(optimizer) if item.name not in optimizer.number_names()]
+    return TorchOptimizer(role_groups(model), type(optimizer)(**{name: getattr(optimizer, name) for name in flags}))
 
 
 def set_optimizer(optimizer: Optimizer, values: dict[str, float]) -> None:
-    """Write the rule's numbers into the optimizer's groups."""
+    """Write the optimizer's numbers into the optimizer's groups."""
     for group in optimizer.param_groups:
         group.update({name: value for name, value in values.items() if name in group})
         if "betas" in group:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from lanewise.parts.rules import SGD, Rule
+from lanewise.parts.optimizers import SGD, Optimizer
 from lanewise.parts.schedules import Linear
-from lanewise.recipe import Recipe
+from lanewise.recipe.recipe import Recipe
 
 BATCH, EPOCHS = 8, 10
 """48 training rows give 6 steps an epoch: 60 steps."""
@@ -33,14 +33,14 @@ class Row:
         return self.name
 
 
-def recipe(rule: Rule = PLAIN, **given: Any) -> Recipe:
-    return Recipe(rule=rule, **{"batch_size": BATCH, "epochs": EPOCHS, **given})
+def recipe(optimizer: Optimizer = PLAIN, **given: Any) -> Recipe:
+    return Recipe(optimizer=optimizer, **{"batch_size": BATCH, "epochs": EPOCHS, **given})
 
 
-def halved(rule: Rule) -> Rule:
-    """The rule with a schedule, which falls to half, on each of its numbers but those that are 0."""
-    numbers = {name: value * Linear(to=0.5) for name, value in rule.numbers().items() if value}
-    return replace(rule, **numbers)
+def halved(optimizer: Optimizer) -> Optimizer:
+    """The optimizer with a schedule, which falls to half, on each of its numbers but those that are 0."""
+    numbers = {name: value * Linear(to=0.5) for name, value in optimizer.numbers().items() if value}
+    return replace(optimizer, **numbers)
 
 
 def parts_of(value: Any) -> list[Any]:

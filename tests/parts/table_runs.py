@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lanewise.lanes.cohort import Cohort, Group
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.feed import Feed
-from lanewise.lanes.plan import Plan
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.packs.feed import Feed
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.cohort import Cohort, Group
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from tests.parts.table import TABLE
 from tests.parts.table_models import MODELS, plain_model, rows, start_from
 from tests.parts.table_reference import PlainRun

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from lanewise.parts.rules import SGD
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import (
     Constant,
     Cosine,

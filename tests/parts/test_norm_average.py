@@ -17,11 +17,11 @@ def net():
 
 def train(model, *averages, steps=20):
     torch.manual_seed(1)
-    rule = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for _ in range(steps):
-        rule.zero_grad()
+        optimizer.zero_grad()
         model(torch.randn(16, 4, dtype=F64)).square().mean().backward()
-        rule.step()
+        optimizer.step()
         for average in averages:
             getattr(average, "update", getattr(average, "update_parameters", None))(model)
 

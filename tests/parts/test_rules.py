@@ -1,4 +1,4 @@
-"""Each rule over 100 steps in float64 against an implementation of somebody else's or the paper's notation."""
+"""Each optimizer over 100 steps in float64 against an implementation of somebody else's or the paper's notation."""
 
 import math
 from collections.abc import Callable
@@ -12,10 +12,8 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from lanewise.errors import InputError
-from lanewise.parts.part import Timed, Variable
-from lanewise.parts.roles import Role
-from lanewise.parts.rules import (
-    RULES,
+from lanewise.parts.optimizers import (
+    OPTIMIZERS,
     SGD,
     Adam,
     AdamW,
@@ -23,14 +21,16 @@ from lanewise.parts.rules import (
     Lion,
     Muon,
     Numbers,
+    Optimizer,
     RMSprop,
-    Rule,
     ScheduleFreeAdamW,
     ScheduleFreeSGD,
-    Slots,
+    State,
 )
-from lanewise.parts.rules.muon import orthogonalised
-from lanewise.parts.rules.rule import bias_correction
+from lanewise.parts.optimizers.muon import orthogonalised
+from lanewise.parts.optimizers.optimizer import bias_correction
+from lanewise.parts.part import Timed, Variable
+from lanewise.parts.roles import Role
 
 STEPS = 100
 VARIANTS = (
@@ -50,8 +50,8 @@ VARIANTS = (
 )
 
 
-def label(rule: Rule) -> str:
-    return rule.structure()
+def label(optimizer: Optimizer) -> str:
+    return optimizer.structure()
 
 
 def gradient(param: Tensor, t: int) -> Tensor:
@@ -65,11 +65,11 @@ def start(shape: tuple[int, ...] = (5, 3)) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
 
 
-def changing(rule: Rule, t: int) -> dict[str, float]:
-    """The rule's numbers at step t: each moves in its own rhythm, and the momentum of some rests at 0 at times."""
-    swing = {name: 0.5 + 0.4 * math.sin(0.1 * t + place) for place, name in enumerate(rule.number_names())}
+def changing(optimizer: Optimizer, t: int) -> dict[str, float]:
+    """The optimizer's numbers at step t: each moves in its own rhythm, and the momentum of some rests at 0 at times."""
+    swing = {name: 0.5 + 0.4 * math.sin(0.1 * t + place) for place, name in enumerate(optimizer.number_names())}
     numbers = {"lr": 0.02 * swing["lr"]}
-    for name in rule.number_names():
+    for name in optimizer.number_names():
         if name in ("momentum", "dampening", "alpha", "beta1", "beta2", "adam_beta1", "adam_beta2"):
             numbers[name] = 0.9 * swing[name] + 0.09
         elif name != "lr":
@@ -78,15 +78,17 @@ def changing(rule: Rule, t: int) -> dict[str, float]:
 
 
 def run(
-    rule: Rule, numbers: Callable[[Rule, int], dict[str, Any]] = changing, shape: tuple[int, ...] = (5, 3)
+    optimizer: Optimizer,
+    numbers: Callable[[Optimizer, int], dict[str, Any]] = changing,
+    shape: tuple[int, ...] = (5, 3),
 ) -> tuple[Tensor, Tensor]:
     """The parameter and the weights to evaluate after all steps."""
     param = start(shape)
-    slots = rule.init(param)
+    optimizer_state = optimizer.init(param)
     for t in range(STEPS):
-        n = numbers(rule, t)
-        param, slots = rule.update(param, gradient(param, t), slots, n, t)
-    return param, rule.evaluated(param, slots, numbers(rule, STEPS - 1))
+        n = numbers(optimizer, t)
+        param, optimizer_state = optimizer.update(param, gradient(param, t), optimizer_state, n, t)
+    return param, optimizer.evaluated(param, optimizer_state, numbers(optimizer, STEPS - 1))
 
 
 def run_torch(optimizer: type[torch.optim.Optimizer], groups: Callable[[int], dict[str, Any]], **flags: bool) -> Tensor:
@@ -105,20 +107,20 @@ def assert_same(ours: Tensor, theirs: Tensor, tolerance: float = 1e-12) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance)
 
 
-def sometimes_zero(rule: Rule, t: int) -> dict[str, float]:
-    return {**changing(rule, t), "momentum": 0.0 if t % 10 < 3 else 0.9 * t / STEPS, "dampening": 0.0}
+def sometimes_zero(optimizer: Optimizer, t: int) -> dict[str, float]:
+    return {**changing(optimizer, t), "momentum": 0.0 if t % 10 < 3 else 0.9 * t / STEPS, "dampening": 0.0}
 
 
-def with_momentum(rule: Rule, t: int) -> dict[str, float]:
-    return {**changing(rule, t), "momentum": 0.5 + 0.4 * t / STEPS, "dampening": 0.0}
+def with_momentum(optimizer: Optimizer, t: int) -> dict[str, float]:
+    return {**changing(optimizer, t), "momentum": 0.5 + 0.4 * t / STEPS, "dampening": 0.0}
 
 
-def without_dampening(rule: Rule, t: int) -> dict[str, float]:
-    return {**changing(rule, t), "dampening": 0.0}
+def without_dampening(optimizer: Optimizer, t: int) -> dict[str, float]:
+    return {**changing(optimizer, t), "dampening": 0.0}
 
 
 @pytest.mark.parametrize(
-    ("rule", "numbers"),
+    ("optimizer", "numbers"),
     [
         (SGD(), without_dampening),
         (SGD(), changing),
@@ -126,13 +128,13 @@ def without_dampening(rule: Rule, t: int) -> dict[str, float]:
         (SGD(momentum=0.9, nesterov=True), with_momentum),
     ],
 )
-def test_sgd_is_torchs(rule: SGD, numbers: Callable[[Rule, int], dict[str, float]]) -> None:
-    theirs = run_torch(torch.optim.SGD, lambda t: numbers(rule, t), nesterov=rule.nesterov)
-    assert_same(run(rule, numbers)[0], theirs)
+def test_sgd_is_torchs(optimizer: SGD, numbers: Callable[[Optimizer, int], dict[str, float]]) -> None:
+    theirs = run_torch(torch.optim.SGD, lambda t: numbers(optimizer, t), nesterov=optimizer.nesterov)
+    assert_same(run(optimizer, numbers)[0], theirs)
 
 
 def test_dampening_spares_the_first_gradient_only() -> None:
-    def late(rule: Rule, t: int) -> dict[str, float]:
+    def late(optimizer: Optimizer, t: int) -> dict[str, float]:
         return {"lr": 0.02, "momentum": 0.9, "dampening": 0.7}
 
     assert_same(run(SGD(), late)[0], run_torch(torch.optim.SGD, lambda t: late(SGD(), t)))
@@ -142,28 +144,30 @@ def test_gradient_descent_is_sgd_without_momentum() -> None:
     theirs = run_torch(torch.optim.SGD, lambda t: {"lr": changing(GradientDescent(), t)["lr"]})
     assert_same(run(GradientDescent())[0], theirs)
     assert GradientDescent.whole_set
-    assert not any(rule.whole_set for rule in RULES if rule is not GradientDescent)
+    assert not any(optimizer.whole_set for optimizer in OPTIMIZERS if optimizer is not GradientDescent)
 
 
-@pytest.mark.parametrize("rule", [Adam(), Adam(amsgrad=True), AdamW(), AdamW(amsgrad=True)], ids=label)
-def test_adam_and_adamw_are_torchs(rule: Adam) -> None:
+@pytest.mark.parametrize("optimizer", [Adam(), Adam(amsgrad=True), AdamW(), AdamW(amsgrad=True)], ids=label)
+def test_adam_and_adamw_are_torchs(optimizer: Adam) -> None:
     def groups(t: int) -> dict[str, Any]:
-        n = changing(rule, t)
+        n = changing(optimizer, t)
         return {"betas": (n.pop("beta1"), n.pop("beta2")), **n}
 
-    optimizer = torch.optim.AdamW if isinstance(rule, AdamW) else torch.optim.Adam
-    assert_same(run(rule)[0], run_torch(optimizer, groups, amsgrad=rule.amsgrad))
+    optimizer = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
+    assert_same(run(optimizer)[0], run_torch(optimizer, groups, amsgrad=optimizer.amsgrad))
 
 
 @pytest.mark.parametrize("numbers", [changing, sometimes_zero])
-@pytest.mark.parametrize("rule", [RMSprop(), RMSprop(centered=True)], ids=label)
-def test_rmsprop_is_torchs(rule: RMSprop, numbers: Callable[[Rule, int], dict[str, float]]) -> None:
+@pytest.mark.parametrize("optimizer", [RMSprop(), RMSprop(centered=True)], ids=label)
+def test_rmsprop_is_torchs(optimizer: RMSprop, numbers: Callable[[Optimizer, int], dict[str, float]]) -> None:
     # torch allocates its momentum buffer at the first step, and only if the momentum is above 0 there.
-    def from_above_zero(rule: Rule, t: int) -> dict[str, float]:
-        return {name: numbers(rule, t)[name] for name in rule.number_names()} | ({} if t else {"momentum": 0.5})
+    def from_above_zero(optimizer: Optimizer, t: int) -> dict[str, float]:
+        return {name: numbers(optimizer, t)[name] for name in optimizer.number_names()} | (
+            {} if t else {"momentum": 0.5}
+        )
 
-    theirs = run_torch(torch.optim.RMSprop, lambda t: from_above_zero(rule, t), centered=rule.centered)
-    assert_same(run(rule, from_above_zero)[0], theirs)
+    theirs = run_torch(torch.optim.RMSprop, lambda t: from_above_zero(optimizer, t), centered=optimizer.centered)
+    assert_same(run(optimizer, from_above_zero)[0], theirs)
 
 
 @pytest.mark.parametrize("match", [False, True])
@@ -173,13 +177,15 @@ def test_muon_is_torchs_once_torch_keeps_the_dtype(
     nesterov: bool, match: bool, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Tensor, "bfloat16", Tensor.clone)
-    rule, param = Muon(nesterov=nesterov, match_adamw=match), torch.nn.Parameter(start(shape))
+    optimizer, param = Muon(nesterov=nesterov, match_adamw=match), torch.nn.Parameter(start(shape))
     theirs = torch.optim.Muon([param], nesterov=nesterov, adjust_lr_fn="match_rms_adamw" if match else "original")
     for t in range(STEPS):
-        theirs.param_groups[0].update({name: changing(rule, t)[name] for name in ("lr", "momentum", "weight_decay")})
+        theirs.param_groups[0].update(
+            {name: changing(optimizer, t)[name] for name in ("lr", "momentum", "weight_decay")}
+        )
         param.grad = gradient(param.detach(), t)
         theirs.step()
-    assert_same(run(rule, shape=shape)[0], param.detach(), 1e-10)
+    assert_same(run(optimizer, shape=shape)[0], param.detach(), 1e-10)
 
 
 def test_muon_as_the_paper_writes_it() -> None:
@@ -199,7 +205,7 @@ def test_muon_as_the_paper_writes_it() -> None:
         G = gradient(torch.from_numpy(W), t).numpy()
         B = mu * B + G
         W = W - eta * math.sqrt(5 / 3) * newton_schulz(G + mu * B)
-    assert_same(run(Muon(), lambda rule, t: rule.numbers())[0], torch.from_numpy(W), 1e-10)
+    assert_same(run(Muon(), lambda optimizer, t: optimizer.numbers())[0], torch.from_numpy(W), 1e-10)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 20), (20, 3)])
@@ -221,25 +227,25 @@ def test_muon_flattens_a_kernel() -> None:
 
 
 def test_muon_leaves_what_is_no_matrix_to_adamw() -> None:
-    def plain(rule: Rule, t: int) -> dict[str, float]:
+    def plain(optimizer: Optimizer, t: int) -> dict[str, float]:
         return {name.removeprefix("adam_"): value for name, value in changing(Muon(), t).items() if "adam_" in name}
 
-    rule = Muon()
-    assert rule.for_role(Role.WEIGHT, start()) is rule
+    optimizer = Muon()
+    assert optimizer.for_role(Role.WEIGHT, start()) is optimizer
     for role, shape in [(Role.BIAS, (4,)), (Role.EMBEDDING, (5, 3)), (Role.NORM, (4, 4)), (Role.WEIGHT, (4,))]:
-        other = rule.for_role(role, start(shape))
-        ours = run(other, lambda _, t: changing(rule, t), shape)[0]
+        other = optimizer.for_role(role, start(shape))
+        ours = run(other, lambda _, t: changing(optimizer, t), shape)[0]
         assert_same(ours, run(AdamW(), plain, shape)[0])
         assert other.rate == "adam_lr"
     with pytest.raises(InputError, match="two dimensions"):
-        rule.update(start((4,)), start((4,)), rule.init(start((4,))), rule.numbers(), 0)
+        optimizer.update(start((4,)), start((4,)), optimizer.init(start((4,))), optimizer.numbers(), 0)
 
 
-def test_every_other_rule_treats_all_roles_alike() -> None:
-    for rule in VARIANTS:
-        if not isinstance(rule, Muon):
-            assert all(rule.for_role(role, start()) is rule for role in Role)
-            assert rule.rate == "lr"
+def test_every_other_optimizer_treats_all_roles_alike() -> None:
+    for optimizer in VARIANTS:
+        if not isinstance(optimizer, Muon):
+            assert all(optimizer.for_role(role, start()) is optimizer for role in Role)
+            assert optimizer.rate == "lr"
 
 
 def test_lion_as_the_paper_writes_it() -> None:
@@ -253,89 +259,93 @@ def test_lion_as_the_paper_writes_it() -> None:
     assert_same(run(Lion())[0], torch.from_numpy(theta))
 
 
-@pytest.mark.parametrize("rule", [ScheduleFreeSGD(), ScheduleFreeAdamW()], ids=label)
-def test_schedule_free_as_the_paper_writes_it(rule: Rule) -> None:
+@pytest.mark.parametrize("optimizer", [ScheduleFreeSGD(), ScheduleFreeAdamW()], ids=label)
+def test_schedule_free_as_the_paper_writes_it(optimizer: Optimizer) -> None:
     """x, y and z all kept; every number changes, the share of x in y too, which the package does not allow for."""
     x = y = z = start().numpy()
     v, largest, total = np.zeros_like(x), 0.0, 0.0
     for t in range(STEPS):
-        n = changing(rule, t)
+        n = changing(optimizer, t)
         g = gradient(torch.from_numpy(y), t).numpy()
-        if isinstance(rule, ScheduleFreeAdamW):
+        if isinstance(optimizer, ScheduleFreeAdamW):
             v = n["beta2"] * v + (1 - n["beta2"]) * g**2
             g = g / (np.sqrt(v / (1 - n["beta2"] ** (t + 1))) + n["eps"])
-        beta = n["beta1"] if isinstance(rule, ScheduleFreeAdamW) else n["momentum"]
+        beta = n["beta1"] if isinstance(optimizer, ScheduleFreeAdamW) else n["momentum"]
         largest = max(largest, n["lr"])
         w = (t + 1) ** n["r"] * largest ** n["weight_lr_power"]
         total += w
         z = z - n["lr"] * (g + n["weight_decay"] * y)
         x = (1 - w / total) * x + w / total * z
         y = (1 - beta) * z + beta * x
-    ours, evaluated = run(rule)
+    ours, evaluated = run(optimizer)
     assert_same(ours, torch.from_numpy(y))
     assert_same(evaluated, torch.from_numpy(x))
 
 
-@pytest.mark.parametrize("rule", [ScheduleFreeSGD(), ScheduleFreeAdamW()], ids=label)
-def test_schedule_free_rests_while_the_rate_is_zero(rule: Rule) -> None:
-    param, slots = start(), rule.init(start())
+@pytest.mark.parametrize("optimizer", [ScheduleFreeSGD(), ScheduleFreeAdamW()], ids=label)
+def test_schedule_free_rests_while_the_rate_is_zero(optimizer: Optimizer) -> None:
+    param, optimizer_state = start(), optimizer.init(start())
     for t in range(3):
-        n = {**rule.numbers(), "lr": 0.0}
-        param, slots = rule.update(param, gradient(param, t), slots, n, t)
+        n = {**optimizer.numbers(), "lr": 0.0}
+        param, optimizer_state = optimizer.update(param, gradient(param, t), optimizer_state, n, t)
     torch.testing.assert_close(param, start(), rtol=0, atol=1e-15)
-    torch.testing.assert_close(rule.evaluated(param, slots, n), start(), rtol=0, atol=1e-15)
+    torch.testing.assert_close(optimizer.evaluated(param, optimizer_state, n), start(), rtol=0, atol=1e-15)
 
 
-def lanes_of(rule: Rule, t: int, count: int) -> dict[str, Tensor]:
-    each = [changing(rule, t + 17 * lane) for lane in range(count)]
+def lanes_of(optimizer: Optimizer, t: int, count: int) -> dict[str, Tensor]:
+    each = [changing(optimizer, t + 17 * lane) for lane in range(count)]
     return {name: torch.tensor([numbers[name] for numbers in each], dtype=torch.float64) for name in each[0]}
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
-@pytest.mark.parametrize("rule", VARIANTS, ids=label)
-def test_a_lane_of_many_is_the_lane_alone(rule: Rule, traced: bool) -> None:
+@pytest.mark.parametrize("optimizer", VARIANTS, ids=label)
+def test_a_lane_of_many_is_the_lane_alone(optimizer: Optimizer, traced: bool) -> None:
     """Under vmap, every lane with its own numbers; `t` is a tensor there and an int alone."""
     count, steps = 3, 20
     params = torch.stack([start() + lane for lane in range(count)])
-    slots = torch.vmap(rule.init)(params)
+    optimizer_state = torch.vmap(optimizer.init)(params)
 
-    def packed(params: Tensor, grads: Tensor, slots: Slots, n: Numbers, t: Tensor) -> tuple[Tensor, Slots]:
-        return torch.vmap(rule.update, in_dims=(0, 0, 0, 0, None))(params, grads, slots, n, t)
+    def packed(params: Tensor, grads: Tensor, optimizer_state: State, n: Numbers, t: Tensor) -> tuple[Tensor, State]:
+        return torch.vmap(optimizer.update, in_dims=(0, 0, 0, 0, None))(params, grads, optimizer_state, n, t)
 
     step = (
-        make_fx(packed)(params, params.clone(), slots, lanes_of(rule, 0, count), torch.tensor(0)) if traced else packed
+        make_fx(packed)(params, params.clone(), optimizer_state, lanes_of(optimizer, 0, count), torch.tensor(0))
+        if traced
+        else packed
     )
     for t in range(steps):
         grads = torch.stack([gradient(param, t) for param in params])
-        params, slots = step(params, grads, slots, lanes_of(rule, t, count), torch.tensor(t))
-    evaluated = torch.vmap(rule.evaluated)(params, slots, lanes_of(rule, steps - 1, count))
+        params, optimizer_state = step(params, grads, optimizer_state, lanes_of(optimizer, t, count), torch.tensor(t))
+    evaluated = torch.vmap(optimizer.evaluated)(params, optimizer_state, lanes_of(optimizer, steps - 1, count))
     for lane in range(count):
         param = start() + lane
-        memory = rule.init(param)
+        memory = optimizer.init(param)
         for t in range(steps):
-            n = changing(rule, t + 17 * lane)
-            param, memory = rule.update(param, gradient(param, t), memory, n, t)
+            n = changing(optimizer, t + 17 * lane)
+            param, memory = optimizer.update(param, gradient(param, t), memory, n, t)
         torch.testing.assert_close(params[lane], param, rtol=0, atol=1e-12)
-        torch.testing.assert_close(evaluated[lane], rule.evaluated(param, memory, n), rtol=0, atol=1e-12)
+        torch.testing.assert_close(evaluated[lane], optimizer.evaluated(param, memory, n), rtol=0, atol=1e-12)
         for name, slot in memory.items():
-            torch.testing.assert_close(slots[name][lane], slot, rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(optimizer_state[name][lane], slot, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("rule", VARIANTS, ids=label)
-def test_update_is_pure_and_keeps_dtype_and_shape(rule: Rule, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("optimizer", VARIANTS, ids=label)
+def test_update_is_pure_and_keeps_dtype_and_shape(optimizer: Optimizer, dtype: torch.dtype) -> None:
     param, grad = start().to(dtype), gradient(start(), 0).to(dtype)
-    slots = rule.init(param)
-    given = {"param": param, "grad": grad, **slots}
+    optimizer_state = optimizer.init(param)
+    given = {"param": param, "grad": grad, **optimizer_state}
     before = {name: tensor.clone() for name, tensor in given.items()}
-    numbers = {name: torch.tensor(value, dtype=dtype) for name, value in changing(rule, 0).items()}
-    after, memory = rule.update(param, grad, slots, numbers, 0)
+    numbers = {name: torch.tensor(value, dtype=dtype) for name, value in changing(optimizer, 0).items()}
+    after, memory = optimizer.update(param, grad, optimizer_state, numbers, 0)
     for name, tensor in before.items():
         torch.testing.assert_close(given[name], tensor, rtol=0, atol=0)
     assert after.dtype is dtype
     assert after.shape == param.shape
-    assert set(memory) == set(slots)
-    assert all(memory[name].dtype is dtype and memory[name].shape == slots[name].shape for name in slots)
+    assert set(memory) == set(optimizer_state)
+    assert all(
+        memory[name].dtype is dtype and memory[name].shape == optimizer_state[name].shape for name in optimizer_state
+    )
     storages = {tensor.untyped_storage().data_ptr() for tensor in [*given.values(), *numbers.values()]}
     assert len(storages) == len(given) + len(numbers), "a slot shares memory with the parameter or another slot"
     assert storages.isdisjoint(tensor.untyped_storage().data_ptr() for tensor in [after, *memory.values()])
@@ -350,32 +360,32 @@ def test_bias_correction_keeps_its_digits_in_float32(beta: float) -> None:
             assert bias_correction(single, step).item() == pytest.approx(exact, rel=1e-6)
 
 
-@pytest.mark.parametrize("rule", [Adam(), AdamW(weight_decay=0.0), ScheduleFreeAdamW(lr=1e-3)], ids=label)
-def test_first_step_of_adam_is_the_rate_in_float32(rule: Rule) -> None:
+@pytest.mark.parametrize("optimizer", [Adam(), AdamW(weight_decay=0.0), ScheduleFreeAdamW(lr=1e-3)], ids=label)
+def test_first_step_of_adam_is_the_rate_in_float32(optimizer: Optimizer) -> None:
     param, grad = torch.zeros(3), torch.tensor([1e-3, -1.0, 1e4])
-    n = {name: torch.tensor(value) for name, value in rule.numbers().items()}
-    after, _ = rule.update(param, grad, rule.init(param), n, torch.tensor(0))
+    n = {name: torch.tensor(value) for name, value in optimizer.numbers().items()}
+    after, _ = optimizer.update(param, grad, optimizer.init(param), n, torch.tensor(0))
     torch.testing.assert_close(after, -1e-3 * torch.sign(grad), rtol=2e-5, atol=0)
 
 
-def subclasses(rule: type[Rule]) -> set[type[Rule]]:
-    return {rule}.union(*(subclasses(below) for below in rule.__subclasses__()))
+def subclasses(optimizer: type[Optimizer]) -> set[type[Optimizer]]:
+    return {optimizer}.union(*(subclasses(below) for below in optimizer.__subclasses__()))
 
 
-def test_rules_lists_every_rule_that_has_a_name() -> None:
-    assert set(RULES) == {rule for rule in subclasses(Rule) if rule.name}
-    names = [rule.name for rule in RULES]
+def test_optimizers_lists_every_optimizer_that_has_a_name() -> None:
+    assert set(OPTIMIZERS) == {optimizer for optimizer in subclasses(Optimizer) if optimizer.name}
+    names = [optimizer.name for optimizer in OPTIMIZERS]
     assert len(set(names)) == len(names)
-    assert {type(rule) for rule in VARIANTS} == set(RULES)
+    assert {type(optimizer) for optimizer in VARIANTS} == set(OPTIMIZERS)
 
 
-@pytest.mark.parametrize("rule", VARIANTS, ids=label)
-def test_numbers_and_flags_make_up_the_fields(rule: Rule) -> None:
-    flags = {item.name for item in fields(rule) if item.metadata.get("flag")}
-    assert {item.name for item in fields(rule)} == {*rule.number_names(), *flags}
-    assert "lr" in rule.numbers()
-    assert all(f"{name}=" in rule.structure() for name in flags)
-    assert type(rule)(lr=rule.lr).structure() == type(rule)(lr=0.5).structure()
+@pytest.mark.parametrize("optimizer", VARIANTS, ids=label)
+def test_numbers_and_flags_make_up_the_fields(optimizer: Optimizer) -> None:
+    flags = {item.name for item in fields(optimizer) if item.metadata.get("flag")}
+    assert {item.name for item in fields(optimizer)} == {*optimizer.number_names(), *flags}
+    assert "lr" in optimizer.numbers()
+    assert all(f"{name}=" in optimizer.structure() for name in flags)
+    assert type(optimizer)(lr=optimizer.lr).structure() == type(optimizer)(lr=0.5).structure()
 
 
 class Range(Variable):
@@ -386,8 +396,10 @@ class Range(Variable):
         return self.values
 
 
-@pytest.mark.parametrize(("kind", "name"), [(rule, name) for rule in RULES for name in rule.number_names()])
-def test_every_number_takes_a_schedule_and_refuses_what_is_out_of_range(kind: type[Rule], name: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [(optimizer, name) for optimizer in OPTIMIZERS for name in optimizer.number_names()]
+)
+def test_every_number_takes_a_schedule_and_refuses_what_is_out_of_range(kind: type[Optimizer], name: str) -> None:
     assert isinstance(getattr(kind(**{name: Timed()}), name), Timed)
     for wrong in (-0.1, math.nan, math.inf, "0.1", True, None, Range(0.5, -0.1)):
         with pytest.raises(InputError, match=rf"{kind.__name__}\.{name}"):
@@ -419,6 +431,6 @@ def test_every_number_takes_a_schedule_and_refuses_what_is_out_of_range(kind: ty
         (Muon, {"momentum": 0.0}),
     ],
 )
-def test_limits_and_combinations_are_refused(kind: type[Rule], number: dict[str, Any]) -> None:
+def test_limits_and_combinations_are_refused(kind: type[Optimizer], number: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=rf"{kind.__name__}\.\w+ = .*must be"):
         kind(**number)

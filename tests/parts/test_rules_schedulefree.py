@@ -1,12 +1,12 @@
-"""The schedule-free rules against their authors' package."""
+"""The schedule-free optimizers against their authors' package."""
 
 from typing import Any
 
 import pytest
 import torch
+from tests.parts.test_optimizers import STEPS, assert_same, gradient, run, start
 
-from lanewise.parts.rules import Rule, ScheduleFreeAdamW, ScheduleFreeSGD
-from tests.parts.test_rules import STEPS, assert_same, gradient, run, start
+from lanewise.parts.optimizers import Optimizer, ScheduleFreeAdamW, ScheduleFreeSGD
 
 schedulefree = pytest.importorskip("schedulefree")
 pytestmark = pytest.mark.oracle
@@ -19,9 +19,9 @@ VARIANTS = [
 ]
 
 
-def rising_and_falling(rule: Rule, t: int) -> dict[str, Any]:
+def rising_and_falling(optimizer: Optimizer, t: int) -> dict[str, Any]:
     """The rate warms up from 0, and rate and decay change; the momentum stays, as the package needs it."""
-    numbers = rule.numbers()
+    numbers = optimizer.numbers()
     return {
         **numbers,
         "lr": numbers["lr"] * min(t / 10, 1.5 - t / STEPS),
@@ -30,13 +30,13 @@ def rising_and_falling(rule: Rule, t: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-@pytest.mark.parametrize("rule", VARIANTS, ids=repr)
-def test_same_weights_in_training_and_evaluation(rule: Rule, foreach: bool) -> None:
+@pytest.mark.parametrize("optimizer", VARIANTS, ids=repr)
+def test_same_weights_in_training_and_evaluation(optimizer: Optimizer, foreach: bool) -> None:
     def groups(t: int) -> dict[str, Any]:
-        n = rising_and_falling(rule, t)
-        return n if isinstance(rule, ScheduleFreeSGD) else {"betas": (n.pop("beta1"), n.pop("beta2")), **n}
+        n = rising_and_falling(optimizer, t)
+        return n if isinstance(optimizer, ScheduleFreeSGD) else {"betas": (n.pop("beta1"), n.pop("beta2")), **n}
 
-    kind = "SGDScheduleFree" if isinstance(rule, ScheduleFreeSGD) else "AdamWScheduleFree"
+    kind = "SGDScheduleFree" if isinstance(optimizer, ScheduleFreeSGD) else "AdamWScheduleFree"
     param = torch.nn.Parameter(start())
     theirs = getattr(schedulefree, kind)([param], foreach=foreach, **{**groups(0), "lr": 0.01})
     theirs.train()
@@ -44,7 +44,7 @@ def test_same_weights_in_training_and_evaluation(rule: Rule, foreach: bool) -> N
         theirs.param_groups[0].update(groups(t))
         param.grad = gradient(param.detach(), t)
         theirs.step()
-    trained, evaluated = run(rule, rising_and_falling)
+    trained, evaluated = run(optimizer, rising_and_falling)
     assert_same(trained, param.detach())
     theirs.eval()
     assert_same(evaluated, param.detach())

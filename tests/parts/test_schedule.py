@@ -26,7 +26,7 @@ from lanewise.parts.schedules import (
     Product,
     Restarts,
     Rising,
-    Run,
+    RunLength,
     Schedule,
     Sequence,
     Staircase,
@@ -149,7 +149,7 @@ def test_shares_that_add_up_to_the_run_fit_into_it() -> None:
 
 @pytest.mark.parametrize(("text", "steps"), [("5%", 2), ("100%", 57), ("0.1%", 1), ("0%", 0), ("2ep", 20), ("7st", 7)])
 def test_durations(text: str, steps: int) -> None:
-    assert Run(57, 10).steps("warmup", text) == steps
+    assert RunLength(57, 10).steps("warmup", text) == steps
 
 
 @pytest.mark.parametrize("total_steps", [48, 50, 51])

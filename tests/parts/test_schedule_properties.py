@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanewise.errors import InputError
-from lanewise.language import parse
 from lanewise.parts.part import Variable
 from lanewise.parts.schedules import SCHEDULES, Cosine, Product, Schedule, Sequence, Shape
+from lanewise.recipe.language import parse
 from tests.parts.schedule_draws import EXAMPLES, STEPS_PER_EPOCH, TOTAL_STEPS, compositions, runs
 
 ids = [str(example) for example in EXAMPLES]

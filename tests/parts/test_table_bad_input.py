@@ -12,23 +12,23 @@ from typing import Any
 import pytest
 import torch
 
+from lanewise.bridges.torch_optimizer import TorchOptimizer
 from lanewise.bridges.torch_penalties import Penalty
-from lanewise.bridges.torch_rules import RuleOptimizer
 from lanewise.bridges.torch_schedule import LRScheduler
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
+from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.dropout import Dropout, dropout
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import AveragedWeights, GhostBatchNorm, batch_norm, convert_norm, ghost_batch_norm
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.penalties import strength
-from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Plateau, Rising, Warmup, feedbacks, tabulate
 from lanewise.parts.smoothing import smoothed_cross_entropy
 from lanewise.parts.stochastic_depth import StochasticDepth, stochastic_depth
-from lanewise.ranges import uniform
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import load
-from lanewise.task import Task
+from lanewise.recipe.file import load
+from lanewise.recipe.ranges import uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 from lanewise.train import train
 from tests.parts.table_models import MODELS, perceptron, rows
 from tests.parts.table_row import recipe
@@ -69,15 +69,15 @@ CASES: dict[str, list[tuple[str, Callable[[], Any], str]]] = {
         ("part", lambda: Cosine(warmup="-5%"), "Cosine.warmup = '-5%'"),
         ("part", lambda: Warmup("-3ep"), "Warmup.duration = '-3ep'"),
         ("part", lambda: Constant(duration="-1st") >> Cosine(), "Constant.duration = '-1st'"),
-        ("file", lambda: file("rule: sgd(lr=0.1 * cosine(warmup=-5%))"), "Cosine.warmup = '-5%'"),
-        ("file", lambda: file("rule: sgd(lr=0.1 * warmup(-3ep) >> cosine())"), "Warmup.duration = '-3ep'"),
+        ("file", lambda: file("optimizer: sgd(lr=0.1 * cosine(warmup=-5%))"), "Cosine.warmup = '-5%'"),
+        ("file", lambda: file("optimizer: sgd(lr=0.1 * warmup(-3ep) >> cosine())"), "Warmup.duration = '-3ep'"),
     ],
     "an unknown unit": [
         ("part", lambda: Cosine(warmup="5min"), "Cosine.warmup = '5min'"),
         ("part", lambda: Cosine(warmup="5"), "Cosine.warmup = '5'"),
         ("part", lambda: Cosine(warmup=5), "Cosine.warmup = 5"),
-        ("file", lambda: file("rule: sgd(lr=0.1 * cosine(warmup=5min))"), "Cosine.warmup = '5min'"),
-        ("file", lambda: file("rule: sgd(lr=0.1 * cosine(warmup=5))"), "Cosine.warmup = 5"),
+        ("file", lambda: file("optimizer: sgd(lr=0.1 * cosine(warmup=5min))"), "Cosine.warmup = '5min'"),
+        ("file", lambda: file("optimizer: sgd(lr=0.1 * cosine(warmup=5))"), "Cosine.warmup = 5"),
     ],
     "a warm-up longer than the run": [
         ("part", lambda: Cosine(warmup="61st").table(60), "Cosine.warmup = '61st': lasts 61 steps"),
@@ -87,15 +87,15 @@ CASES: dict[str, list[tuple[str, Callable[[], Any], str]]] = {
         ("lanes", lambda: in_lanes(on_rate(Cosine(warmup="11ep"))), "Cosine.warmup = '11ep': lasts 66 steps"),
         ("lanes", lambda: in_lanes(on_rate(Warmup("60%") >> Cosine(duration="60%"))), "duration=60%.*72 steps"),
         ("lanes", lambda: in_lanes(recipe(dropout=0.1 * Linear(warmup="61st"))), "Linear.warmup = '61st'"),
-        ("file", lambda: in_lanes(file("rule: sgd(lr=0.1 * cosine(warmup=61st))")), "Cosine.warmup = '61st'"),
+        ("file", lambda: in_lanes(file("optimizer: sgd(lr=0.1 * cosine(warmup=61st))")), "Cosine.warmup = '61st'"),
         ("alone", lambda: alone(on_rate(Cosine(warmup="61st"))), "Cosine.warmup = '61st': lasts 61 steps"),
     ],
     "gamma <= 0": [
         ("part", lambda: Exponential(gamma=0.0), r"Exponential.gamma = 0.0.*\(0, inf\)"),
         ("part", lambda: Exponential(gamma=-0.9), r"Exponential.gamma = -0.9.*\(0, inf\)"),
         ("space", lambda: on_rate(Exponential(gamma=uniform(-0.5, 0.9))), r"Exponential.gamma = -0.5.*\(0, inf\)"),
-        ("file", lambda: file("rule: sgd(lr=0.1 * exponential(gamma=0))"), r"Exponential.gamma = 0.*\(0, inf\)"),
-        ("file", lambda: file("rule: sgd(lr=0.1 * exponential(gamma=-1))"), r"Exponential.gamma = -1.*\(0, inf\)"),
+        ("file", lambda: file("optimizer: sgd(lr=0.1 * exponential(gamma=0))"), r"Exponential.gamma = 0.*\(0, inf\)"),
+        ("file", lambda: file("optimizer: sgd(lr=0.1 * exponential(gamma=-1))"), r"Exponential.gamma = -1.*\(0, inf\)"),
     ],
     "p outside [0, 1)": [
         ("part", lambda: Dropout(1.0), r"rate = 1.0.*\[0, 1\)"),
@@ -117,10 +117,10 @@ CASES: dict[str, list[tuple[str, Callable[[], Any], str]]] = {
         ("part", lambda: Adam(eps=0.0), r"Adam.eps = 0.0.*\(0, inf\)"),
         ("part", lambda: batch_norm(row(), *STATISTICS, 0.0, False), r"eps = 0.0.*\(0, inf\)"),
         ("part", lambda: GhostBatchNorm(3, 2, eps=-1e-5), r"eps = -1e-05.*\(0, inf\)"),
-        ("plain loop", lambda: RuleOptimizer([{"params": [torch.zeros(1)], "eps": 0.0}], Adam()), r"Adam.eps = 0.0"),
+        ("plain loop", lambda: TorchOptimizer([{"params": [torch.zeros(1)], "eps": 0.0}], Adam()), r"Adam.eps = 0.0"),
         ("space", lambda: recipe(Adam(eps=uniform(0.0, 1e-8))), r"Adam.eps = 0.0.*\(0, inf\)"),
-        ("file", lambda: file("rule: adam(eps=0)"), r"Adam.eps = 0.*\(0, inf\)"),
-        ("file", lambda: file("rule: muon(adam_eps=-1e-8)"), r"Muon.adam_eps = -1e-08.*\(0, inf\)"),
+        ("file", lambda: file("optimizer: adam(eps=0)"), r"Adam.eps = 0.*\(0, inf\)"),
+        ("file", lambda: file("optimizer: muon(adam_eps=-1e-8)"), r"Muon.adam_eps = -1e-08.*\(0, inf\)"),
         ("lanes", lambda: in_lanes(recipe(Adam(eps=1e-8 * Rising()))), r"eps = .*is 0 at step 0.*\(0, inf\)"),
         ("alone", lambda: alone(recipe(Adam(eps=1e-8 * Rising()))), r"eps = .*is 0 at step 0.*\(0, inf\)"),
     ],

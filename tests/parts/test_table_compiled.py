@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lanewise.lanes.cohort import Cohort
-from lanewise.parts.rules import SGD
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
 from tests.parts.table import NUMBER_ROWS, TABLE, TOGETHER_ROWS
 from tests.parts.table_row import LIVELY, Row, recipe
 from tests.parts.table_runs import PLANS, alone, distance, engine, everything, lane, structure

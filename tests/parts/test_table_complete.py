@@ -1,4 +1,4 @@
-"""The table has a row for every part: schedules, rules, their flags, and every field and word of a recipe."""
+"""The table has a row for every part: schedules, optimizers, their flags, and every field and word of a recipe."""
 
 from dataclasses import fields
 from itertools import chain
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from lanewise.parts.optimizers import OPTIMIZERS
 from lanewise.parts.part import Timed
-from lanewise.parts.rules import RULES
 from lanewise.parts.schedules import SCHEDULES, Product, Sequence
-from lanewise.recipe import Recipe, timed_fields
+from lanewise.recipe.recipe import Recipe, timed_fields
 from tests.parts.table import HEARING_ROWS, TABLE
 from tests.parts.table_row import Row, parts_of
 
@@ -19,17 +19,17 @@ PARTS = list(chain.from_iterable(map(parts_of, LANES)))
 
 
 def test_every_kind_of_part_occurs() -> None:
-    assert {type(part) for part in PARTS} == {*SCHEDULES, *RULES, Recipe, Product, Sequence}
+    assert {type(part) for part in PARTS} == {*SCHEDULES, *OPTIMIZERS, Recipe, Product, Sequence}
 
 
-@pytest.mark.parametrize("kind", [*SCHEDULES, *RULES, Recipe], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*SCHEDULES, *OPTIMIZERS, Recipe], ids=lambda kind: kind.__name__)
 def test_every_field_takes_another_value_than_its_default(kind: type) -> None:
     used = [part for part in PARTS if type(part) is kind]
     for item in fields(kind):
         assert any(getattr(part, item.name) != item.default for part in used), item.name
 
 
-@pytest.mark.parametrize("kind", [*RULES, Recipe], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*OPTIMIZERS, Recipe], ids=lambda kind: kind.__name__)
 def test_every_number_that_may_change_does(kind: type) -> None:
     used = [part for part in PARTS if type(part) is kind]
     for item in timed_fields(kind()):
@@ -38,7 +38,7 @@ def test_every_number_that_may_change_does(kind: type) -> None:
         assert any(isinstance(value, float) for value in values), item.name
 
 
-@pytest.mark.parametrize("kind", [*SCHEDULES, *RULES, Recipe], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*SCHEDULES, *OPTIMIZERS, Recipe], ids=lambda kind: kind.__name__)
 def test_every_word_and_both_sides_of_every_flag_occur(kind: type) -> None:
     used = [part for part in PARTS if type(part) is kind]
     for item in fields(kind):

@@ -1,4 +1,4 @@
-"""Plateaus inside lanes: each lane hears its own measurements, and is what a plain loop is with the rule by hand."""
+"""Plateaus inside lanes: each lane hears its own measurements, and is what a plain loop is with the optimizer by hand."""
 
 import copy
 from collections.abc import Callable
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from lanewise.lanes.cohort import Cohort, evaluation_points
-from lanewise.parts.rules import SGD
+from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine, Plateau, Warmup
-from lanewise.recipe import Recipe
+from lanewise.recipe.recipe import Recipe
 from tests.parts.table_row import LIVELY, recipe
 from tests.parts.table_runs import Alone, Lane, distance, lanes_of, new_engine, same_bits
 
@@ -87,8 +87,8 @@ class ByHand:
 
 
 def in_a_plain_loop(case: Case) -> tuple[Lane, ByHand]:
-    """The recipe without its plateau, in plain PyTorch, with the rule applied by hand."""
-    run, rule = Alone("mlp", case.plain), ByHand(case.plateau)
+    """The recipe without its plateau, in plain PyTorch, with the optimizer applied by hand."""
+    run, optimizer = Alone("mlp", case.plain), ByHand(case.plateau)
     repeat = run.feed.repeat
     pool = repeat.scale.apply(repeat.held.pool_x, torch.float64)
     x, y = pool[repeat.split.valid], repeat.held.pool_y[repeat.split.valid]
@@ -96,18 +96,18 @@ def in_a_plain_loop(case: Case) -> tuple[Lane, ByHand]:
     for point in POINTS:
         counts = np.zeros(STEPS, dtype=bool)
         counts[case.starts : case.ends] = True
-        run.run.tables[case.number] = np.where(counts, table * rule.factor, table)
+        run.run.tables[case.number] = np.where(counts, table * optimizer.factor, table)
         stop = round(point * STEPS)
         run.advance(stop)
         run.run.model.eval()
         if case.starts < stop <= case.ends:
             with torch.no_grad():
                 accuracy = (run.run.model(x).argmax(1) == y).double().mean().item()
-            rule.hear(run.scores(x, y).mean().item(), accuracy)
+            optimizer.hear(run.scores(x, y).mean().item(), accuracy)
         run.run.model.train()
     return Lane(
         run.run.final(), torch.tensor(run.losses, dtype=torch.float64), run.scores(pool, repeat.held.pool_y)
-    ), rule
+    ), optimizer
 
 
 def in_lanes(recipes: list[Recipe], points: list[float] = POINTS) -> Cohort:
@@ -139,10 +139,10 @@ def factor(cohort: Cohort, name: str) -> float:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_lane_is_the_plain_loop_with_the_rule_by_hand(name: str, together: Cohort) -> None:
-    theirs, rule = in_a_plain_loop(CASES[name])
+def test_a_lane_is_the_plain_loop_with_the_optimizer_by_hand(name: str, together: Cohort) -> None:
+    theirs, optimizer = in_a_plain_loop(CASES[name])
     mine = lanes_of(together)[list(CASES).index(name)]
-    assert factor(together, name) == rule.factor
+    assert factor(together, name) == optimizer.factor
     assert distance(replace(mine, losses=theirs.losses), theirs) < 1e-9
     curve = together.curves[list(CASES).index(name), 0]
     stops = [0, *(round(point * STEPS) for point in POINTS)]

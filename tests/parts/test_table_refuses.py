@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
-from lanewise.language import parse
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD, Optimizer
 from lanewise.parts.part import expression
-from lanewise.parts.rules import SGD, Rule
 from lanewise.parts.schedules import Constant, Linear, Schedule
-from lanewise.ranges import choice, uniform
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import load
+from lanewise.recipe.file import load
+from lanewise.recipe.language import parse
+from lanewise.recipe.ranges import choice, uniform
+from lanewise.recipe.recipe import Recipe
 from tests.parts.table_limits import DURATIONS, KINDS, LIMITS, MOMENTS, NUMBERS, Limit, durations_of
 from tests.parts.table_row import recipe
 from tests.parts.table_runs import engine
@@ -53,7 +53,7 @@ def text_of(kind: Any, name: str, value: str) -> str:
     if kind is Recipe:
         return f"lanewise: 1\n{name}: {value}"
     call = f"{kind.name}({name}={value})"
-    return f"lanewise: 1\nrule: {call}" if issubclass(kind, Rule) else f"lanewise: 1\nrule: sgd(lr=0.1 * {call})"
+    return f"lanewise: 1\nrule: {call}" if issubclass(kind, Optimizer) else f"lanewise: 1\nrule: sgd(lr=0.1 * {call})"
 
 
 def refused(limit: Limit, value: Any) -> str:

@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 import torch
 
-from lanewise.lanes.cohort import Cohort
-from lanewise.recipe import Recipe
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.recipe.recipe import Recipe
 from tests.parts.table import TABLE
 from tests.parts.table_row import Row
 from tests.parts.table_runs import STOP, Lane, everything, lane, lanes_of, new_engine, same_bits, structure, together

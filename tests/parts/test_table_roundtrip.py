@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from lanewise.language import parse
 from lanewise.parts.part import Part
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import dump, from_dict, load, read, save, to_dict
+from lanewise.recipe.file import dump, from_dict, load, read, save, to_dict
+from lanewise.recipe.language import parse
+from lanewise.recipe.recipe import Recipe
 from tests.parts.table import HEARING_ROWS, TABLE
 from tests.parts.table_row import Row
 
@@ -36,9 +36,9 @@ def test_through_yaml(row: Row, tmp_path: Path) -> None:
 def test_through_expressions(row: Row) -> None:
     for recipe in row.lanes:
         values = [getattr(recipe, item.name) for item in fields(Recipe)]
-        values += [getattr(recipe.rule, item.name) for item in fields(recipe.rule)]
+        values += [getattr(recipe.optimizer, item.name) for item in fields(recipe.optimizer)]
         parts = [value for value in values if isinstance(value, Part)]
-        assert recipe.rule in parts
+        assert recipe.optimizer in parts
         for part in parts:
             assert same(parse(str(part)), part)
 

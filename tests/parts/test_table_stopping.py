@@ -6,9 +6,9 @@ from functools import cache
 import pytest
 import torch
 
-from lanewise.lanes.checkpoint import restore, state_of
-from lanewise.lanes.cohort import Cohort, evaluation_points
-from lanewise.recipe import Recipe
+from lanewise.lanes.training.checkpoint import restore, state_of
+from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.recipe.recipe import Recipe
 from tests.parts.table import HEARING_ROWS
 from tests.parts.table_row import EPOCHS, Row
 from tests.parts.table_runs import Alone, Lane, distance, given_rows, new_engine
@@ -49,7 +49,7 @@ def counted(cohort: Cohort, candidate: int) -> Lane:
 
 @cache
 def in_a_plain_loop(row: Row, recipe: Recipe) -> Lane:
-    """The recipe in plain PyTorch with the rule by hand; its losses are the means between two evaluations."""
+    """The recipe in plain PyTorch with the optimizer by hand; its losses are the means between two evaluations."""
     run = Alone(row.model, recipe)
     repeat = run.feed.repeat
     pool, y = repeat.scale.apply(repeat.held.pool_x, torch.float64), repeat.held.pool_y

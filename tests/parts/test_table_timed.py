@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from tests.parts.table_optimizers import RULE_ROWS
 
-from lanewise.lanes.cohort import Cohort
-from lanewise.parts.rules import RULES, SGD
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import OPTIMIZERS, SGD
 from lanewise.parts.schedules import Piecewise
-from lanewise.recipe import Recipe, timed_fields
+from lanewise.recipe.recipe import Recipe, timed_fields
 from tests.parts.table_row import recipe
-from tests.parts.table_rules import RULE_ROWS
 from tests.parts.table_runs import new_engine, same_bits
 
 JUMP = Piecewise(at=("50%",), values=(1.0, 0.5))
@@ -33,7 +33,7 @@ def jump_and_constants(base: Recipe, name: str, value: float) -> tuple[Recipe, R
     def with_number(given: Any) -> Recipe:
         if name in {item.name for item in fields(Recipe)}:
             return replace(base, **{name: given})
-        return replace(base, rule=replace(base.rule, **{name: given}))
+        return replace(base, optimizer=replace(base.optimizer, **{name: given}))
 
     return with_number(value * JUMP), with_number(value), with_number(0.5 * value)
 
@@ -56,13 +56,13 @@ def assert_each_follows(model: str, base: Recipe, values: dict[str, float]) -> N
         assert not same_bits(jumped, went_on), f"{name} does not matter"
 
 
-@pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.name)
-def test_numbers_of_rules(kind: type) -> None:
+@pytest.mark.parametrize("kind", OPTIMIZERS, ids=lambda kind: kind.name)
+def test_numbers_of_optimizers(kind: type) -> None:
     (row,) = (row for row in RULE_ROWS if row.name == kind.name)
     base = row.lanes[0]
     # What is 0 by default gets a value; the ways it may then go are the same.
-    values = {name: value or 0.25 for name, value in base.rule.numbers().items()}
-    assert_each_follows("mlp", replace(base, rule=type(base.rule)(**values)), values)
+    values = {name: value or 0.25 for name, value in base.optimizer.numbers().items()}
+    assert_each_follows("mlp", replace(base, optimizer=type(base.optimizer)(**values)), values)
 
 
 @pytest.mark.parametrize("model", NUMBERS)
@@ -80,5 +80,5 @@ def test_numbers_of_penalties_of_the_other_kind(how: dict[str, str]) -> None:
 def test_no_number_is_left_out() -> None:
     own = {name for values in NUMBERS.values() for name in values}
     assert own == {item.name for item in timed_fields(Recipe())}
-    for kind in RULES:
+    for kind in OPTIMIZERS:
         assert set(kind.number_names()) == {item.name for item in timed_fields(kind())}

@@ -8,27 +8,27 @@ import torch
 from torch import nn
 
 from lanewise.data import Source, load
-from lanewise.parts.rules import SGD
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Constant, Cosine, Linear
-from lanewise.ranges import choice, uniform
-from lanewise.recipe import Recipe
+from lanewise.recipe.ranges import choice, uniform
+from lanewise.recipe.recipe import Recipe
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
-from lanewise.task import Task
+from lanewise.task.task import Task
 
 ROWS, FEATURES, CLASSES = 150, 6, 3
 TOO_HIGH = 1e30
 """A learning rate at which the first steps overflow."""
 
 SPACE = Recipe(
-    rule=SGD(lr=choice(0.05, 0.2) * choice(Cosine(), Linear(warmup="5%"), Constant()), momentum=uniform(0.5, 0.9)),
+    optimizer=SGD(lr=choice(0.05, 0.2) * choice(Cosine(), Linear(warmup="5%"), Constant()), momentum=uniform(0.5, 0.9)),
     l2=choice(0.0, 1e-3),
     dropout=0.3 * Linear(),
     batch_size=16,
     epochs=2,
 )
-DIVERGING = Recipe(rule=SGD(lr=choice(0.1 * Cosine(), TOO_HIGH)), batch_size=16, epochs=2)
+DIVERGING = Recipe(optimizer=SGD(lr=choice(0.1 * Cosine(), TOO_HIGH)), batch_size=16, epochs=2)
 
 
 class Recorder(Observer):

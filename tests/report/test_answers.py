@@ -9,19 +9,20 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lanewise import cli, recipe_file
-from lanewise.comparing import read_answer
+from lanewise import cli
+from lanewise.api.questions import read_answer
 from lanewise.errors import InputError
-from lanewise.recipe import Recipe
-from lanewise.report import answers
-from lanewise.report.answer_figures import positions
-from lanewise.report.answers_in_terminal import print_answer
-from lanewise.study.ablation import Ablation
-from lanewise.study.compared import Comparison
-from lanewise.study.folder import RunFolder
-from lanewise.study.question import Question
-from lanewise.study.side_by_side import SideBySide
-from lanewise.study.sweep import Sweep
+from lanewise.questions.ablation import Ablation
+from lanewise.questions.comparison import Comparison
+from lanewise.questions.question import Question
+from lanewise.questions.side_by_side import SideBySide
+from lanewise.questions.sweep import Sweep
+from lanewise.recipe import file as recipe_file
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.folder import RunFolder
+from lanewise.report.figures.answers import positions
+from lanewise.report.page import answers
+from lanewise.report.terminal.answers import print_answer
 from tests.study.side_by_side import RECIPE, run_of
 from tests.study.test_side_by_side import APART, PLAIN, STRUCTURES
 

@@ -12,20 +12,21 @@ import pytest
 from plotly import graph_objects
 from plotly.offline import get_plotlyjs
 
-from lanewise.api import Race
+from lanewise.api.race import Race
 from lanewise.errors import InputError
-from lanewise.recipe_file import dump
-from lanewise.report import html, sections
-from lanewise.report.commands import race_command, train_command
-from lanewise.report.curves import curve
-from lanewise.report.outcome import outcomes
-from lanewise.spaces import classic
-from lanewise.study.candidate import Candidate
-from lanewise.study.folder import RunFolder
+from lanewise.recipe.file import dump
+from lanewise.recipe.spaces import classic
+from lanewise.record.candidate import Candidate
+from lanewise.record.folder import RunFolder
+from lanewise.report.figures.curves import curve
+from lanewise.report.figures.outcome import outcomes
+from lanewise.report.page import race as html
+from lanewise.report.page import sections
+from lanewise.report.page.commands import race_command, train_command
+from lanewise.statistics.intervals import Interval
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
-from lanewise.study.statistics import Interval
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.report.studies import finished, model, source
 
 NASTY = '</script><script>alert(1)</script><!-- <b>&amp; "it\'s" --> $css'
@@ -165,7 +166,7 @@ def test_diverged_candidates_and_a_single_finalist(diverged: Study) -> None:
 
 
 def test_a_race_in_which_nobody_leaves_draws_no_leaving() -> None:
-    study = finished(candidates=2, generations=1, rule="none")
+    study = finished(candidates=2, generations=1, pruner="none")
     found = read(study)
     assert "race" not in found.figures
     assert "None left early." in found.words
@@ -217,10 +218,10 @@ def test_commands_name_what_the_command_line_can_name(study: Study) -> None:
     assert race_command(study) is None
     named = copy.copy(study)
     named.task, named.space = Task("mlp:8", "digits"), replace(classic(), epochs=3)
-    named.settings = RaceSettings(candidates=8, repeats=2, rule="none", seed=5)
+    named.settings = RaceSettings(candidates=8, repeats=2, pruner="none", seed=5)
     assert race_command(named) == (
         "lanewise race --data digits --model mlp:8 --space classic --epochs 3 "
-        "--candidates 8 --repeats 2 --rule none --seed 5"
+        "--candidates 8 --repeats 2 --pruner none --seed 5"
     )
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from lanewise.report.importance import what_mattered
-from lanewise.report.plots import Figure
-from lanewise.study.importance import Importance
+from lanewise.report.figures.plots import Figure
+from lanewise.report.page.importance import what_mattered
+from lanewise.sampling.importance import Importance
 
 
 @dataclass

@@ -22,21 +22,21 @@ from typer.testing import CliRunner
 import lanewise as lw
 from lanewise.cli import app
 from lanewise.parts.schedules import Plateau
-from lanewise.recipe_file import save
-from lanewise.report import terminal
-from lanewise.report.outcome import outcomes
-from lanewise.study import traces
-from lanewise.study.folder import RunFolder
+from lanewise.recipe.file import save
+from lanewise.record import traces
+from lanewise.record.folder import RunFolder
+from lanewise.report.figures.outcome import outcomes
+from lanewise.report.terminal import race as terminal
+from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Progress
-from lanewise.study.score_kind import ScoreKind
-from lanewise.study.verdict import Verdict, chance_words
-from lanewise.task import Task
+from lanewise.task.task import Task
 from lanewise.train import train
+from lanewise.verdict.verdict import Verdict, chance_words
 from tests.report.studies import Recorder
 from tests.report.test_html import Page
 from tests.study.records import eager_plans
 
-SPACE = lw.Recipe(rule=lw.SGD(lr=lw.log(1e-4, 0.3), momentum=lw.uniform(0.0, 0.9)), batch_size=16, epochs=4)
+SPACE = lw.Recipe(optimizer=lw.SGD(lr=lw.log(1e-4, 0.3), momentum=lw.uniform(0.0, 0.9)), batch_size=16, epochs=4)
 SETTINGS: dict[str, Any] = {
     "candidates": 6, "repeats": 2, "generations": 2, "finalists": 3, "confirm": 3, "seed": 2, "threads": 1,
 }  # fmt: skip
@@ -212,7 +212,7 @@ def test_the_leaderboard_ranks_those_that_finished_by_their_score(found: Found) 
 
 def test_a_plateau_watches_the_same_score_alone_as_in_its_lane(tmp_path: Path) -> None:
     plateau = Plateau(patience=0, beta=0.1, maximize=True)
-    space = lw.Recipe(rule=lw.SGD(lr=lw.choice(0.02, 0.05) * plateau), batch_size=16, epochs=8)
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.choice(0.02, 0.05) * plateau), batch_size=16, epochs=8)
     task = TASKS["absolute error"][0]()
     engine = tmp_path / "given.json"
     engine.write_text(json.dumps({key: plan.to_dict() for key, plan in eager_plans(space).items()}))
@@ -226,7 +226,7 @@ def test_a_plateau_watches_the_same_score_alone_as_in_its_lane(tmp_path: Path) -
 def test_train_prints_a_plain_number(tmp_path: Path) -> None:
     x, y = rows()
     np.savez(tmp_path / "numbers.npz", x=x.numpy(), y=y.numpy())
-    save(lw.Recipe(rule=lw.SGD(lr=0.05), batch_size=16, epochs=2), tmp_path / "recipe.yaml")
+    save(lw.Recipe(optimizer=lw.SGD(lr=0.05), batch_size=16, epochs=2), tmp_path / "recipe.yaml")
     words = ["train", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "numbers.npz"), "--model", "mlp:4"]
     printed = CliRunner().invoke(app, words)
     score = re.search(r"^test R2: (-?\d\.\d+) \(loss \d\.\d{4}\)$", printed.stdout, re.MULTILINE)

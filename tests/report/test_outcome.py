@@ -4,8 +4,8 @@ import math
 import pytest
 
 import lanewise as lw
-from lanewise.report.outcome import outcomes, run_length, settings_that_differ
-from lanewise.study.candidate import Candidate
+from lanewise.record.candidate import Candidate
+from lanewise.report.figures.outcome import outcomes, run_length, settings_that_differ
 from lanewise.study.race import Study
 from tests.report.studies import SPACE, TOO_HIGH
 
@@ -54,8 +54,8 @@ def test_order_below_the_finalists(study: Study) -> None:
 
 def test_only_settings_that_differ_are_columns() -> None:
     recipes = [
-        lw.Recipe(rule=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), dropout=0.1),
-        lw.Recipe(rule=lw.SGD(lr=0.2 * lw.Linear(), momentum=0.9), dropout=None),
+        lw.Recipe(optimizer=lw.SGD(lr=0.1 * lw.Cosine(), momentum=0.9), dropout=0.1),
+        lw.Recipe(optimizer=lw.SGD(lr=0.2 * lw.Linear(), momentum=0.9), dropout=None),
     ]
     columns = {setting.name: setting for setting in settings_that_differ(recipes, SPACE)}
     assert list(columns) == ["schedule", "rate", "dropout"]
@@ -65,10 +65,10 @@ def test_only_settings_that_differ_are_columns() -> None:
     assert columns["dropout"].values == [0.1, None]
 
 
-def test_rules_that_share_no_number_stand_side_by_side() -> None:
-    recipes = [lw.Recipe(rule=lw.SGD(lr=0.1, momentum=0.9)), lw.Recipe(rule=lw.AdamW(lr=0.1, beta1=0.8))]
+def test_optimizers_that_share_no_number_stand_side_by_side() -> None:
+    recipes = [lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9)), lw.Recipe(optimizer=lw.AdamW(lr=0.1, beta1=0.8))]
     columns = {setting.name: setting for setting in settings_that_differ(recipes, SPACE)}
-    assert columns["rule"].values == ["sgd", "adamw"]
+    assert columns["optimizer"].values == ["sgd", "adamw"]
     assert columns["momentum"].values == [0.9, None]
     assert columns["beta1"].values == [None, 0.8]
     assert "rate" not in columns
@@ -77,12 +77,12 @@ def test_rules_that_share_no_number_stand_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("space", "rates", "expected"),
     [
-        (lw.Recipe(rule=lw.SGD(lr=lw.log(0.01, 1.0))), (0.1, 0.2), True),
-        (lw.Recipe(rule=lw.SGD(lr=lw.uniform(0.01, 1.0))), (0.1, 0.2), False),
+        (lw.Recipe(optimizer=lw.SGD(lr=lw.log(0.01, 1.0))), (0.1, 0.2), True),
+        (lw.Recipe(optimizer=lw.SGD(lr=lw.uniform(0.01, 1.0))), (0.1, 0.2), False),
         (SPACE, (0.1, TOO_HIGH), True),
-        (lw.Recipe(rule=lw.SGD(lr=lw.log(0.01, 1.0))), (0.0, 0.2), False),
+        (lw.Recipe(optimizer=lw.SGD(lr=lw.log(0.01, 1.0))), (0.0, 0.2), False),
     ],
 )
 def test_scale_follows_the_space(space: lw.Recipe, rates: tuple[float, float], expected: bool) -> None:
-    recipes = [lw.Recipe(rule=lw.SGD(lr=rate)) for rate in rates]
+    recipes = [lw.Recipe(optimizer=lw.SGD(lr=rate)) for rate in rates]
     assert settings_that_differ(recipes, space)[0].log is expected

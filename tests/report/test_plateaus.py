@@ -5,17 +5,18 @@ import json
 import numpy as np
 import pytest
 
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.engine import Engine
-from lanewise.parts.rules import SGD
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine, Linear, Plateau
-from lanewise.ranges import choice
-from lanewise.recipe import Recipe
-from lanewise.report import curves, figures
-from lanewise.report.outcome import outcomes
-from lanewise.report.plateaus import listens, replayed
+from lanewise.recipe.ranges import choice
+from lanewise.recipe.recipe import Recipe
+from lanewise.report.figures import curves
+from lanewise.report.figures import race as figures
+from lanewise.report.figures.outcome import outcomes
+from lanewise.report.figures.plateaus import listens, replayed
 from lanewise.study.race import Study
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.report.studies import finished, model, source
 
 NEVER_ENOUGH = Plateau(beta=0.5, patience=0, threshold=10.0)
@@ -24,10 +25,12 @@ NEVER_ENOUGH = Plateau(beta=0.5, patience=0, threshold=10.0)
 
 def test_the_replay_is_what_the_lanes_were_given() -> None:
     recipes = [
-        Recipe(rule=SGD(lr=rate * Cosine() * Plateau(beta=0.5, patience=0)), dropout=0.1, batch_size=16, epochs=20)
+        Recipe(optimizer=SGD(lr=rate * Cosine() * Plateau(beta=0.5, patience=0)), dropout=0.1, batch_size=16, epochs=20)
         for rate in (0.05, 2.0)
     ]
-    recipes.append(Recipe(rule=SGD(lr=0.5), dropout=0.4 * Plateau(patience=1, maximize=True), batch_size=16, epochs=20))
+    recipes.append(
+        Recipe(optimizer=SGD(lr=0.5), dropout=0.4 * Plateau(patience=1, maximize=True), batch_size=16, epochs=20)
+    )
     engine = Engine(Task(model, source("clouds")), 3, threads=1)
     cohort = Cohort(engine, recipes, (0, 1))
     for progress in cohort.evaluation_points:
@@ -48,7 +51,7 @@ def test_the_replay_is_what_the_lanes_were_given() -> None:
 @pytest.fixture(scope="module")
 def study() -> Study:
     """A race of recipes that listen, each of which reduces at every measurement but the first."""
-    return finished(Recipe(rule=SGD(lr=choice(0.05, 0.2) * NEVER_ENOUGH), batch_size=16, epochs=2), candidates=2)
+    return finished(Recipe(optimizer=SGD(lr=choice(0.05, 0.2) * NEVER_ENOUGH), batch_size=16, epochs=2), candidates=2)
 
 
 def test_the_schedules_of_finalists_fall_where_their_plateaus_reduced(study: Study) -> None:
@@ -56,7 +59,7 @@ def test_the_schedules_of_finalists_fall_where_their_plateaus_reduced(study: Stu
     assert figure is not None
     winner = study.verdict.finalists[0]
     line = next(one for one in figure.variants["0-0"]["data"] if one["meta"] == winner.candidate)
-    rate = winner.recipe.rule.lr.factors[0]
+    rate = winner.recipe.optimizer.lr.factors[0]
     assert line["y"][0] == pytest.approx(rate)
     # Reduced at a half and at three quarters of the run; at its end there is nothing left to reduce.
     assert line["y"][-1] == pytest.approx(rate / 4)
@@ -79,7 +82,7 @@ def test_learning_curves_mark_reductions(study: Study) -> None:
 
 
 def test_where_nothing_listens_nothing_is_marked() -> None:
-    plain = finished(Recipe(rule=SGD(lr=choice(0.05, 0.2) * Linear()), batch_size=16, epochs=2), candidates=2)
+    plain = finished(Recipe(optimizer=SGD(lr=choice(0.05, 0.2) * Linear()), batch_size=16, epochs=2), candidates=2)
     figure = curves.learning_curves(plain, outcomes(plain))
     assert "Triangles" not in figure.caption
     assert not any(one.get("name") for variant in figure.variants.values() for one in variant["data"])

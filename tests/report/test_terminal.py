@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.control import strip_control_codes
 from rich.text import Text
 
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import dump, load
-from lanewise.report import terminal
-from lanewise.report.terminal import LiveDisplay, PlainDisplay
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.file import dump, load
+from lanewise.recipe.recipe import Recipe
+from lanewise.report.terminal import race as terminal
+from lanewise.report.terminal.race import LiveDisplay, PlainDisplay
 from lanewise.report.words import MINUS
 from lanewise.study.progress import Progress, Standing
 from lanewise.study.race import Study
@@ -41,7 +41,9 @@ def sent(console: Console) -> str:
 
 
 def progress(done: float, phase: str = "race", seconds_left: float | None = 12.0) -> Progress:
-    standings = [Standing(n, Recipe(rule=SGD(lr=0.1 * (n + 1))), done, 0.5 + n, 0.9 - n / 10, n < 2) for n in range(5)]
+    standings = [
+        Standing(n, Recipe(optimizer=SGD(lr=0.1 * (n + 1))), done, 0.5 + n, 0.9 - n / 10, n < 2) for n in range(5)
+    ]
     return Progress(phase, done, seconds_left, 3, 5, standings, "recall")
 
 

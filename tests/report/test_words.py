@@ -1,7 +1,7 @@
 import pytest
 
 import lanewise as lw
-from lanewise.language import parse
+from lanewise.recipe.language import parse
 from lanewise.report.words import describe, label, peak, short, time_words, value_words
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -32,15 +32,15 @@ def test_value_words(expression: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [
-        (lw.Recipe(rule=lw.SGD(lr=0.1)), "sgd · rate 0.1"),
-        (lw.Recipe(rule=lw.SGD(lr=0.1, momentum=0.9, nesterov=True)), "sgd nesterov · rate 0.1 · momentum 0.9"),
-        (lw.Recipe(rule=lw.AdamW(lr=lw.Cosine(), weight_decay=0.0)), "adamw · cosine from 1 · no weight decay"),
+        (lw.Recipe(optimizer=lw.SGD(lr=0.1)), "sgd · rate 0.1"),
+        (lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9, nesterov=True)), "sgd nesterov · rate 0.1 · momentum 0.9"),
+        (lw.Recipe(optimizer=lw.AdamW(lr=lw.Cosine(), weight_decay=0.0)), "adamw · cosine from 1 · no weight decay"),
         (
-            lw.Recipe(rule=lw.SGD(lr=0.1), dropout=0.3 * lw.Linear(), l1=1e-6, l1_step="proximal", norm="group"),
+            lw.Recipe(optimizer=lw.SGD(lr=0.1), dropout=0.3 * lw.Linear(), l1=1e-6, l1_step="proximal", norm="group"),
             "sgd · rate 0.1 · L1 1e-06 · proximal L1 · dropout linear from 0.3 · group norm",
         ),
         (
-            lw.Recipe(rule=lw.SGD(lr=0.1), dropout=0.0, ghost=16, batch_size=128, epochs=1),
+            lw.Recipe(optimizer=lw.SGD(lr=0.1), dropout=0.0, ghost=16, batch_size=128, epochs=1),
             "sgd · rate 0.1 · no dropout · ghost 16 · batch 128 · 1 epoch",
         ),
     ],

@@ -1,4 +1,4 @@
-"""Families of synthetic learning curves with decaying schedules, to replay rules of the race on.
+"""Families of synthetic learning curves with decaying schedules, to replay pruners of the race on.
 
 `FAMILIES[name](candidates, repeats, seed)` gives (curves, points): curves float [point, candidate, repeat], lower is
 better, NaN from the point at which a run diverged; points, the progress at which they were scored, end with 1. Unit:

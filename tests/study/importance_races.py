@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from lanewise.recipe import Recipe
-from lanewise.study.racing import RULES, RUNGS, compute_for
-from lanewise.study.sampling import Sampler
+from lanewise.racing import PRUNERS, RUNGS, compute_for
+from lanewise.recipe.recipe import Recipe
+from lanewise.sampling.sampler import Sampler
 
 Effect: TypeAlias = Callable[[Mapping[str, Any]], float]
 """What a candidate loses by its settings; 1 is the standard deviation over random draws."""
@@ -50,7 +50,7 @@ MATTERS: dict[str, tuple[str, Effect]] = {
 def race(
     space: Recipe, effect: Effect | None, share: float, seed: int, candidates: int = 48, kind: str = "tpe"
 ) -> tuple[list[FrozenTrial], list[int]]:
-    """(the trials of a race by the default rule, the generation of each) in which nothing but `effect` matters.
+    """(the trials of a race by the default pruner, the generation of each) in which nothing but `effect` matters.
 
     Args:
         effect: None if nothing matters. share: of the variance of what candidates are worth at the end, among random
@@ -73,7 +73,7 @@ def race(
             seen = np.concatenate([seen, now])
             for at in live:
                 sampler.report(first + int(at), rung + 1, float(now[0, at, 0]))
-            live = RULES["lanewise"](seen, rungs, live, compute_for(RUNGS))
+            live = PRUNERS["lanewise"](seen, rungs, live, compute_for(RUNGS))
         for at in range(size):
             sampler.tell(first + at, float(end[at]) if at in live else None, diverged=False)
     return sampler.study.get_trials(deepcopy=False), generations

@@ -18,8 +18,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from lanewise import cli
-from lanewise.report import html, terminal
-from lanewise.study.checkpoint import Checkpoints
+from lanewise.record.checkpoint import Checkpoints
+from lanewise.report.page import race as html
+from lanewise.report.terminal import race as terminal
 from tests.study.records import record
 
 OPTIONS = {"candidates": 6, "repeats": 2, "epochs": 4, "generations": 2, "finalists": 3, "confirm": 2, "seed": 3}

@@ -9,19 +9,19 @@ import optuna
 import torch
 from torch import Tensor, nn
 
-from lanewise.lanes.plan import Plan
+from lanewise.lanes.packs.plan import Plan
 from lanewise.parts.norm import GhostBatchNorm
-from lanewise.parts.rules import SGD, Adam
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Plateau
-from lanewise.ranges import choice, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.study import traces
-from lanewise.study.samplers import quiet
-from lanewise.study.sampling import Sampler
+from lanewise.recipe.ranges import choice, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.record import traces
+from lanewise.sampling.sampler import Sampler
+from lanewise.sampling.samplers import quiet
 from lanewise.study.settings import RaceSettings
 
 SPACE = Recipe(
-    rule=choice(
+    optimizer=choice(
         SGD(
             lr=log(1e-2, 4.0) * choice(Constant(), Cosine(), Plateau(patience=0, beta=0.5, threshold=0.5)),
             momentum=uniform(0.0, 0.9),

@@ -5,19 +5,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lanewise.lanes.plan import Plan
-from lanewise.parts.rules import SGD
+from lanewise.lanes.packs.plan import Plan
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine
-from lanewise.recipe import Recipe
-from lanewise.study import traces
-from lanewise.study.folder import RunFolder
-from lanewise.study.question import Question
-from lanewise.study.side_by_side import SideBySide, SideBySideSettings
-from lanewise.task import Task
+from lanewise.questions.question import Question
+from lanewise.questions.side_by_side import SideBySide, SideBySideSettings
+from lanewise.recipe.recipe import Recipe
+from lanewise.record import traces
+from lanewise.record.folder import RunFolder
+from lanewise.task.task import Task
 from tests.study.records import model, rows
 
 EAGER = Plan(packed=True, compiled=False, width=32, workers=1, threads=1, why="given")
-RECIPE = Recipe(rule=SGD(lr=0.1 * Cosine(warmup="20%"), momentum=0.9), l2=1e-3, dropout=0.1, batch_size=12, epochs=2)
+RECIPE = Recipe(
+    optimizer=SGD(lr=0.1 * Cosine(warmup="20%"), momentum=0.9), l2=1e-3, dropout=0.1, batch_size=12, epochs=2
+)
 
 
 def eager_plans(recipes: Iterable[Recipe]) -> dict[str, Plan]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from lanewise.api import recorded_task
+from lanewise.api.race import recorded_task
 from lanewise.errors import InputError
-from lanewise.report.commands import aim_options
-from lanewise.study.identity import check_unchanged
-from lanewise.task import Task
+from lanewise.record.identity import check_unchanged
+from lanewise.report.page.commands import aim_options
+from lanewise.task.task import Task
 
 
 @pytest.mark.parametrize("aim", [{"metric": "cross entropy"}, {"class_weights": [1.0, 2.0, 1.0, 1.0]}], ids=str)

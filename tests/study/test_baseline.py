@@ -9,15 +9,15 @@ import pytest
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import save
-from lanewise.study.folder import RunFolder
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.file import save
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.folder import RunFolder
 from lanewise.study.progress import Observer, Progress
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import SPACE, eager_plans, model, record, rows
 
-BAD = Recipe(rule=SGD(lr=1e-6), batch_size=20, epochs=2)
+BAD = Recipe(optimizer=SGD(lr=1e-6), batch_size=20, epochs=2)
 """It learns next to nothing, in batches of its own."""
 DRAWN = 4
 

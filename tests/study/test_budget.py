@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 
 import lanewise as lw
-from lanewise import files
+from lanewise.base import files
 from lanewise.errors import InputError
-from lanewise.lanes.engine import Costs, Engine
-from lanewise.lanes.plan import Plan
+from lanewise.lanes.packs.engine import Costs, Engine
+from lanewise.lanes.packs.plan import Plan
+from lanewise.record.decisions import Decisions
+from lanewise.record.folder import RunFolder
 from lanewise.study.budget import Budget, Confirming, Estimate, lanes_together, on_workers, reserve, size_of_generation
-from lanewise.study.decisions import Decisions
-from lanewise.study.folder import RunFolder
-from lanewise.study.pace import Pace
+from lanewise.study.budget_planner import BudgetPlanner
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import SETTINGS, SPACE, eager_plans, model, record, rows
 
 BY_TIME = replace(SETTINGS, candidates=None, finalists=None, confirm=2, budget="12s")
@@ -56,8 +56,8 @@ def study(
         Task(model, rows()), SPACE, settings,
         **{"folder": folder, "threads": 1, "every": 0, "plans": eager_plans(SPACE), "clock": watch, **given},
     )  # fmt: skip
-    made.pace.timed = lambda: (seconds, 0.0)
-    made.pace.finish = 0.0
+    made.planner.timed = lambda: (seconds, 0.0)
+    made.planner.finish = 0.0
     watch.engine = made.engine
     return made
 
@@ -136,8 +136,8 @@ def simulated(
     overhead: float = 0.0,
     note: Callable[[str], None] = lambda line: None,
     **given: Any,
-) -> tuple[Pace, float]:
-    """(the pace, what was spent) of a race that trains nothing: its parts cost what they are estimated to.
+) -> tuple[BudgetPlanner, float]:
+    """(the planner, what was spent) of a race that trains nothing: its parts cost what they are estimated to.
 
     Args:
         slower: how many times as long as timed. overhead: lanes that a call costs beside its lanes.
@@ -145,42 +145,42 @@ def simulated(
     plan = Plan(packed=True, compiled=False, width=32, workers=1, threads=1)
     engine: Any = SimpleNamespace(costs=Costs(), plans={"all": plan}, note=note)
     now = [0.0]
-    pace = Pace(
+    planner = BudgetPlanner(
         settings, engine, lambda: now[0], Decisions(), 20.0, ((1.0, 0.25), (0.5, 0.25), (0.25, 0.5)),
         lambda: (0.01, overhead), **given,
     )  # fmt: skip
     load = on_workers(plan, overhead)
 
     def spend(part: Callable[[Estimate], float]) -> None:
-        now[0] += 0.01 * slower * part(Estimate(load, settings.repeats, 20.0, pace.survivors))
-        lanes = Estimate(lanes_together, settings.repeats, 20.0, pace.survivors)
+        now[0] += 0.01 * slower * part(Estimate(load, settings.repeats, 20.0, planner.survivors))
+        lanes = Estimate(lanes_together, settings.repeats, 20.0, planner.survivors)
         engine.costs.lane_epochs += 0.8 * part(lanes)
 
-    while size := pace.next_size():
+    while size := planner.next_size():
         spend(lambda estimate, size=size: estimate.generation(size))
-    finalists, repeats = pace.confirmation(max(1, sum(pace.sizes) // 4))
-    spend(lambda estimate: estimate.confirmation(finalists + pace.others, repeats))
-    return pace, now[0] if settings.budget and Budget.of(settings.budget).timed else engine.costs.lane_epochs
+    finalists, repeats = planner.confirmation(max(1, sum(planner.sizes) // 4))
+    spend(lambda estimate: estimate.confirmation(finalists + planner.others, repeats))
+    return planner, now[0] if settings.budget and Budget.of(settings.budget).timed else engine.costs.lane_epochs
 
 
 @pytest.mark.parametrize("slower", [0.7, 1.0, 2.0, 3.0])
 @pytest.mark.parametrize("overhead", [0.0, 10.0])
 @pytest.mark.parametrize("budget", ["150s", "10m", "1h"])
 def test_a_budget_in_time_is_kept_whatever_steps_seemed_to_take(budget: str, overhead: float, slower: float) -> None:
-    pace, spent = simulated(RaceSettings(budget=budget), slower, overhead, finish=3.0)
+    planner, spent = simulated(RaceSettings(budget=budget), slower, overhead, finish=3.0)
     whole = Budget.of(budget).amount
-    assert 0.6 * whole < spent + pace.finish <= whole
-    assert len(pace.sizes) >= (3 if spent / slower > 100 else 2)
-    assert pace.decisions.made["confirmation"]["finalists"] >= 2
-    assert pace.decisions.made["generation 1"].get("overhead_lanes") == overhead
+    assert 0.6 * whole < spent + planner.finish <= whole
+    assert len(planner.sizes) >= (3 if spent / slower > 100 else 2)
+    assert planner.decisions.made["confirmation"]["finalists"] >= 2
+    assert planner.decisions.made["generation 1"].get("overhead_lanes") == overhead
 
 
 @pytest.mark.parametrize("given", [{}, {"step": 4, "others": 1}])
 @pytest.mark.parametrize("budget", ["500ep", "2000ep", "20000ep"])
 def test_a_budget_in_epochs_is_kept(budget: str, given: dict[str, int]) -> None:
-    pace, spent = simulated(RaceSettings(budget=budget, repeats=4), **given)
+    planner, spent = simulated(RaceSettings(budget=budget, repeats=4), **given)
     assert 0.6 * Budget.of(budget).amount < spent <= Budget.of(budget).amount
-    assert pace.decisions.made["confirmation"]["repeats"] % given.get("step", 1) == 0
+    assert planner.decisions.made["confirmation"]["repeats"] % given.get("step", 1) == 0
 
 
 @pytest.mark.parametrize(("budget", "least"), [("70ep", "ep here"), ("0.5s", "s here")])
@@ -190,9 +190,9 @@ def test_a_budget_too_small_says_what_the_least_is(budget: str, least: str) -> N
     ) as caught:
         simulated(RaceSettings(budget=budget))
     said = str(caught.value).split("at least ")[1].split(" ")[0]
-    pace, _ = simulated(RaceSettings(budget=said))
-    assert len(pace.sizes) == 1
-    assert 2 <= pace.sizes[0] <= 4
+    planner, _ = simulated(RaceSettings(budget=said))
+    assert len(planner.sizes) == 1
+    assert 2 <= planner.sizes[0] <= 4
 
 
 def test_a_budget_too_small_leaves_no_folder(tmp_path: Path) -> None:
@@ -284,8 +284,8 @@ def test_what_is_on_record_is_done_however_slow_the_machine_is_now(tmp_path: Pat
     again = study(RunFolder.reopened(folder.path), seconds=9 * SECONDS_OF_A_LANE_EPOCH, observer=Stops(), every=60)
     with pytest.raises(KeyboardInterrupt):
         again.run()
-    assert again.pace.sizes == [made["generation 1"]["candidates"], made["generation 2"]["candidates"]]
-    assert again.pace.decisions.made == made
+    assert again.planner.sizes == [made["generation 1"]["candidates"], made["generation 2"]["candidates"]]
+    assert again.planner.decisions.made == made
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"generation 1": 3}', '{"generation 1": {"candidates": 2.5}}'])
@@ -310,6 +310,6 @@ def test_a_time_that_is_nearly_enough_is_taken_with_a_note() -> None:
         simulated(RaceSettings(budget="0.5s"), overhead=100.0)
     least = float(str(caught.value).split("at least ")[1].split("s ")[0])
     notes: list[str] = []
-    pace, _ = simulated(RaceSettings(budget=f"{least * 0.8:.0f}s"), overhead=100.0, note=notes.append)
-    assert len(pace.sizes) == 1
+    planner, _ = simulated(RaceSettings(budget=f"{least * 0.8:.0f}s"), overhead=100.0, note=notes.append)
+    assert len(planner.sizes) == 1
     assert [note.startswith(f"the smallest race takes about {least:.0f}s here, more than") for note in notes] == [True]

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 import lanewise as lw
 from lanewise.data import hold_out
-from lanewise.study.by_class import results
-from lanewise.study.verdict import Verdict
 from lanewise.train import train
+from lanewise.verdict.by_class import results
+from lanewise.verdict.verdict import Verdict
 from tests.study.records import eager_plans
 
 SETTINGS: dict[str, Any] = {
@@ -54,7 +54,7 @@ def test_results_are_scikit_learns_means() -> None:
 def test_the_winners_classes_are_those_of_training_alone(options: dict[str, Any], tmp_path: Path) -> None:
     x, labels = rows()
     task = lw.Task(network, (x, np.array(labels)))
-    space = lw.Recipe(rule=lw.SGD(lr=lw.choice(0.1, 0.2)), batch_size=16, epochs=4, **options)
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.choice(0.1, 0.2)), batch_size=16, epochs=4, **options)
     engine = tmp_path / "given.json"
     engine.write_text(json.dumps({key: plan.to_dict() for key, plan in eager_plans(space).items()}))
     race = lw.race(task, space, out=tmp_path / "run", engine=engine, **SETTINGS)
@@ -83,7 +83,7 @@ def test_the_winners_classes_are_those_of_training_alone(options: dict[str, Any]
 
 def test_numbers_have_no_classes() -> None:
     x = rows()[0]
-    space = lw.Recipe(rule=lw.SGD(lr=lw.choice(0.1, 0.2)), batch_size=16, epochs=1)
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.choice(0.1, 0.2)), batch_size=16, epochs=1)
     race = lw.race(lw.Task(lambda: nn.Linear(3, 1), (x, x[:, 0])), space, **SETTINGS)
     assert race.verdict.classes == ()
     assert race.verdict.to_dict()["classes"] == []

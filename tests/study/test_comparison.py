@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lanewise.study.comparison import (
+from lanewise.statistics.differences import (
+    Needed,
     PairedMeans,
     RowScores,
-    Settling,
     chances_of_best,
     lead_of,
+    needed_to_separate,
     paired_means,
-    to_settle,
     with_best,
     with_reference,
 )
@@ -42,21 +42,21 @@ def of(rows: RowScores) -> PairedMeans:
 def test_means_and_spread_without_rows_worked_by_hand() -> None:
     # Deviations from the mean of both: -1/2, 0, 1/2 and back. Their difference 0, 1, 2 has mean 1, variance 1.
     means = paired_means(np.array([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]]), overlap=0.25)
-    error, freedom = means.spread(0, 1)
+    error, df = means.spread(0, 1)
     assert means.mean.tolist() == [2.0, 1.0]
     assert error == pytest.approx(math.sqrt(1 / 3 + 0.25))
-    assert freedom == pytest.approx(2.0)
+    assert df == pytest.approx(2.0)
     (lead,) = with_best(means, 0)
     assert (lead.mean, lead.repeats) == (1.0, 3)
-    # Student's t for 2 degrees of freedom is 4.303; freedom is rounded down a little.
+    # Student's t for 2 degrees of freedom is 4.303; df is rounded down a little.
     assert lead.low == pytest.approx(1 - 4.303 * math.sqrt(1 / 3 + 0.25), rel=1e-2)
 
 
 def test_without_rows_every_pair_has_its_own_spread() -> None:
     scores = np.random.default_rng(0).standard_normal((5, 4))
     for one, other in ((1, 3), (0, 4)):
-        error, freedom = paired_means(scores).spread(one, other)
-        assert (error, freedom) == pytest.approx(((scores[one] - scores[other]).std(ddof=1) / 2, 3.0))
+        error, df = paired_means(scores).spread(one, other)
+        assert (error, df) == pytest.approx(((scores[one] - scores[other]).std(ddof=1) / 2, 3.0))
 
 
 def test_candidates_are_taken_together_where_they_spread_alike() -> None:
@@ -68,7 +68,7 @@ def test_candidates_are_taken_together_where_they_spread_alike() -> None:
     centred = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
     square = (centred**2).sum() / (4 * 3)
     assert means.spread(1, 3)[0] == pytest.approx(math.sqrt(2 * square / 4))
-    assert means.freedom.tolist() == [12.0] * 5
+    assert means.df.tolist() == [12.0] * 5
 
 
 def test_one_that_spreads_far_more_keeps_it_to_itself() -> None:
@@ -77,7 +77,7 @@ def test_one_that_spreads_far_more_keeps_it_to_itself() -> None:
     wild = 10 * generator.standard_normal((1, 6))[:, calm.repeat] + generator.standard_normal((1, 600))
     alone, together = of(calm), of(replace(calm, values=np.vstack([calm.values, wild])))
     assert together.spread(0, 1) == pytest.approx(alone.spread(0, 1), rel=0.05)
-    assert together.freedom.tolist() == [20.0] * 5 + [5.0]
+    assert together.df.tolist() == [20.0] * 5 + [5.0]
     assert together.spread(0, 5)[0] > 20 * together.spread(0, 1)[0]
 
 
@@ -116,8 +116,8 @@ def test_equal_candidates_are_told_apart_as_seldom_as_stated(
     for _ in range(STUDIES):
         means = of(simulated(generator, np.zeros(candidates), repeats, run, row, rest))
         wrong += any(lead.low > 0 for lead in with_best(means, int(means.mean.argmax())))
-        error, freedom = means.spread(0, 1)
-        held += abs(means.mean[0] - means.mean[1]) <= stats.t.ppf(0.975, freedom) * error
+        error, df = means.spread(0, 1)
+        held += abs(means.mean[0] - means.mean[1]) <= stats.t.ppf(0.975, df) * error
     assert 0.01 <= wrong / STUDIES <= MOST_WRONG
     assert 0.92 <= held / STUDIES <= 0.98
 
@@ -130,7 +130,7 @@ def test_equal_candidates_are_told_apart_as_seldom_as_stated(
 def test_few_rows_in_few_repeats_keep_the_error_rate(
     studies: int, candidates: int, run: float, own: float, rest: float
 ) -> None:
-    # 60 rows that all of 3 repeats share. Before pairs were taken together, and by Satterthwaite's freedom, about 8%,
+    # 60 rows that all of 3 repeats share. Before pairs were taken together, and by Satterthwaite's df, about 8%,
     # 8% and 1.6% were declared of these.
     generator, wrong = np.random.default_rng(0), 0
     for _ in range(studies):
@@ -209,8 +209,8 @@ def test_chances_say_how_often_the_leader_is_the_best(apart: float, most_off: fl
 
 def test_more_repeats_settle_what_they_can() -> None:
     means = PairedMeans(np.array([1.0, 0.0]), 2 * np.eye(2) / 4, np.zeros((2, 2)), np.full(2, 3.0), None, 4, 100)
-    advice = to_settle(means, 0, 1)
-    # (1.96 + 0.84)^2 = 7.85 times the variance of a repeat, 4, is needed at least: 32, and a few for the freedom.
+    advice = needed_to_separate(means, 0, 1)
+    # (1.96 + 0.84)^2 = 7.85 times the variance of a repeat, 4, is needed at least: 32, and a few for the df.
     assert advice.rows is None
     assert advice.repeats is not None
     assert 32 - 4 <= advice.repeats <= 36 - 4
@@ -220,7 +220,7 @@ def test_more_repeats_settle_what_they_can() -> None:
 
 def test_where_the_rows_limit_it_more_rows_are_asked_for() -> None:
     means = PairedMeans(np.array([1.0, 0.0]), 0.01 * np.eye(2), 0.5 * np.eye(2), np.full(2, 1e9), None, 4, 100)
-    advice = to_settle(means, 0, 1)
+    advice = needed_to_separate(means, 0, 1)
     # The variance, 0.02 + 1, has to fall to 1 / 7.85, and more rows make only the second part smaller.
     assert advice.repeats is None
     assert advice.rows == pytest.approx(100 * (1 / (1 / 7.85 - 0.02) - 1), rel=0.03)
@@ -228,7 +228,7 @@ def test_where_the_rows_limit_it_more_rows_are_asked_for() -> None:
 
 def test_nothing_settles_what_is_alike() -> None:
     means = paired_means(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
-    assert to_settle(means, 0, 1) == Settling(None, None)
+    assert needed_to_separate(means, 0, 1) == Needed(None, None)
 
 
 def test_one_repeat_far_out_does_not_hide_what_all_others_say() -> None:
@@ -241,11 +241,11 @@ def test_one_repeat_far_out_does_not_hide_what_all_others_say() -> None:
     assert paired_means(np.stack([good, bad]), 1 / 3).mean.argmax() == 1
 
 
-@pytest.mark.parametrize("freedom", [1.5, 3.0, 1e9])
-def test_heavy_tails_do_not_spoil_the_error_rate(freedom: float) -> None:
+@pytest.mark.parametrize("df", [1.5, 3.0, 1e9])
+def test_heavy_tails_do_not_spoil_the_error_rate(df: float) -> None:
     generator, wrong = np.random.default_rng(6), 0
     for _ in range(STUDIES):
-        means = paired_means(generator.standard_t(freedom, (4, 8)), heavy_tails=True)
+        means = paired_means(generator.standard_t(df, (4, 8)), heavy_tails=True)
         wrong += any(lead.low > 0 for lead in with_best(means, int(means.mean.argmax())))
     assert 0.005 <= wrong / STUDIES <= MOST_WRONG
 

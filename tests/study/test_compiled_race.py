@@ -7,25 +7,25 @@ from typing import Any
 import pytest
 import torch
 
-from lanewise.lanes.plan import Plan
-from lanewise.parts.rules import SGD
+from lanewise.lanes.packs.plan import Plan
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine, Plateau
-from lanewise.ranges import choice, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.study.folder import RunFolder
+from lanewise.recipe.ranges import choice, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.folder import RunFolder
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
-from lanewise.task import Task
+from lanewise.task.task import Task
 
 SPACE = Recipe(
-    rule=SGD(lr=log(0.01, 0.3) * choice(Cosine(), Plateau(patience=0, threshold=0.5)), momentum=uniform(0.0, 0.9)),
+    optimizer=SGD(lr=log(0.01, 0.3) * choice(Cosine(), Plateau(patience=0, threshold=0.5)), momentum=uniform(0.0, 0.9)),
     dropout=uniform(0.0, 0.3),
     early_stopping=choice("25%", "50%"),
     batch_size=16,
     epochs=2,
 )
-SETTINGS = RaceSettings(candidates=8, repeats=1, generations=2, finalists=2, confirm=2, seed=1, rule="halving")
+SETTINGS = RaceSettings(candidates=8, repeats=1, generations=2, finalists=2, confirm=2, seed=1, pruner="halving")
 needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="no C++ compiler")
 
 

@@ -9,21 +9,22 @@ import pytest
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.recipe import Recipe
-from lanewise.report import figures, sections
-from lanewise.report.outcome import outcomes
-from lanewise.report.terminal import _field
+from lanewise.recipe.recipe import Recipe
+from lanewise.report.figures import race as figures
+from lanewise.report.figures.outcome import outcomes
+from lanewise.report.page import sections
+from lanewise.report.terminal.race import _field
 from lanewise.study.progress import Progress
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
-from lanewise.study.verdict import Verdict
-from lanewise.task import Task
+from lanewise.task.task import Task
+from lanewise.verdict.verdict import Verdict
 from tests.report.studies import DIVERGING, TOO_HIGH, Recorder, model, source
 from tests.study.records import eager_plans
 
 EPOCHS = 8
 MANY = replace(
-    DIVERGING, rule=lw.SGD(lr=lw.choice(0.1, TOO_HIGH), momentum=lw.uniform(0.1, 0.9)), epochs=EPOCHS
+    DIVERGING, optimizer=lw.SGD(lr=lw.choice(0.1, TOO_HIGH), momentum=lw.uniform(0.1, 0.9)), epochs=EPOCHS
 )  # fmt: skip
 
 
@@ -85,14 +86,14 @@ def test_at_a_rung_only_those_that_train_are_counted(raced: tuple[Study, Recorde
 
 @pytest.mark.parametrize(("candidates", "generations", "finalists"), [(4, 1, 2), (4, 2, 4), (5, 3, 3)])
 def test_as_many_are_confirmed_as_were_asked_for(candidates: int, generations: int, finalists: int) -> None:
-    space = replace(MANY, rule=lw.SGD(lr=lw.uniform(0.05, 0.2), momentum=0.5))
+    space = replace(MANY, optimizer=lw.SGD(lr=lw.uniform(0.05, 0.2), momentum=0.5))
     study = finished(space, candidates=candidates, generations=generations, finalists=finalists)
     assert len(study.verdict.finalists) == finalists
 
 
 def test_fewer_than_asked_for_are_said() -> None:
     recorder = Recorder()
-    study = finished(replace(MANY, rule=lw.SGD(lr=lw.choice(0.1, TOO_HIGH))), observer=recorder, candidates=4)
+    study = finished(replace(MANY, optimizer=lw.SGD(lr=lw.choice(0.1, TOO_HIGH))), observer=recorder, candidates=4)
     assert len(study.verdict.finalists) == 1
     assert "finalists = 3: only 1 can be confirmed, as no more different recipes finished the race" in recorder.told
 
@@ -111,7 +112,7 @@ def diverged_twice() -> Study:
 
 def test_all_diverged_is_refused_in_words() -> None:
     with pytest.raises(InputError, match="every candidate diverged"):
-        finished(replace(DIVERGING, rule=lw.SGD(lr=lw.choice(TOO_HIGH, 2 * TOO_HIGH))), candidates=2, finalists=2)
+        finished(replace(DIVERGING, optimizer=lw.SGD(lr=lw.choice(TOO_HIGH, 2 * TOO_HIGH))), candidates=2, finalists=2)
 
 
 def test_a_finalist_that_diverges_in_the_confirmation_is_told(raced: tuple[Study, Recorder]) -> None:

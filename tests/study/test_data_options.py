@@ -11,16 +11,16 @@ from typer.testing import CliRunner
 
 import lanewise as lw
 from lanewise import cli
-from lanewise.api import recorded_task
+from lanewise.api.race import recorded_task
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import save
-from lanewise.report.commands import data_options
-from lanewise.study.folder import RunFolder
-from lanewise.study.identity import data_checksums
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.file import save
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.folder import RunFolder
+from lanewise.record.identity import data_checksums
+from lanewise.report.page.commands import data_options
 from lanewise.study.progress import Observer, Progress
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import SPACE, eager_plans, record
 
 
@@ -111,9 +111,9 @@ def test_the_command_line_reads_data_as_it_is_told(
         seen.append(task)
         raise InputError("seen")
 
-    monkeypatch.setattr("lanewise.api.race", stop)
+    monkeypatch.setattr("lanewise.api.race.race", stop)
     monkeypatch.setattr("lanewise.train.train", stop)
-    save(Recipe(rule=SGD(lr=0.1), epochs=1), tmp_path / "recipe.yaml")
+    save(Recipe(optimizer=SGD(lr=0.1), epochs=1), tmp_path / "recipe.yaml")
     words = ["race", "--out", str(tmp_path / "run")] if command == "race" else ["train", str(tmp_path / "recipe.yaml")]
     options = ["--target", "kind", "--time", "when", "--split", "time", "--folds", "3"]
     shown = CliRunner().invoke(cli.app, [*words, "--data", table, "--model", "mlp:8", *options])

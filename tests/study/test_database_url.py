@@ -10,9 +10,9 @@ import pytest
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.study.database_url import DatabaseURL
-from lanewise.study.drawing import Drawing
-from lanewise.study.optuna_record import StudyRecord
+from lanewise.sampling.database_url import DatabaseURL
+from lanewise.sampling.drawing import Drawing
+from lanewise.sampling.optuna_storage import StudyRecord
 
 SPELLINGS = [
     "postgresql://bob:S3CRET@host/races",
@@ -122,7 +122,7 @@ def test_a_driver_that_quotes_the_password_is_not_repeated(tmp_path: Path, monke
 
 def test_nothing_in_the_folder_of_a_race_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RACES", f"sqlite:///file:{tmp_path / 'races.db'}?uri=true&key=S3CRET")
-    space = lw.Recipe(rule=lw.SGD(lr=lw.log(0.01, 1)), batch_size=128, epochs=1)
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.log(0.01, 1)), batch_size=128, epochs=1)
     task = lw.Task("mlp:4", "digits")
     folder = tmp_path / "race"
     race = lw.race(task, space, out=folder, storage="env:RACES", candidates=2, repeats=1, generations=1, confirm=2)

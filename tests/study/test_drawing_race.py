@@ -11,28 +11,28 @@ from optuna.samplers import BaseSampler, TPESampler
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.lanes.plan import Plan
-from lanewise.parts.rules import SGD, AdamW
-from lanewise.ranges import choice, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.study.folder import RunFolder
+from lanewise.lanes.packs.plan import Plan
+from lanewise.parts.optimizers import SGD, AdamW
+from lanewise.recipe.ranges import choice, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.folder import RunFolder
+from lanewise.sampling.sampler import OUTSIDE, Sampler
+from lanewise.sampling.samplers import quiet
 from lanewise.study.progress import Observer, Progress
-from lanewise.study.samplers import quiet
-from lanewise.study.sampling import OUTSIDE, Sampler
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import model, rows, shared_url
 
 SPACE = Recipe(
-    rule=choice(SGD(lr=log(1e-2, 1.0), momentum=0.9), AdamW(lr=log(1e-3, 1e-1))),
+    optimizer=choice(SGD(lr=log(1e-2, 1.0), momentum=0.9), AdamW(lr=log(1e-3, 1e-1))),
     norm=choice("own", "layer"),
     batch_size=choice(12, 24),
     dropout=uniform(0.0, 0.3),
     epochs=1,
 )
-"""Rule, norm and batch size form up to eight packs of one study."""
+"""Optimizer, norm and batch size form up to eight packs of one study."""
 MINE = (
-    Recipe(rule=SGD(lr=0.1, momentum=0.9), batch_size=12, dropout=0.1, epochs=1),
-    Recipe(rule=SGD(lr=0.1, momentum=0.9), batch_size=16, epochs=1),
+    Recipe(optimizer=SGD(lr=0.1, momentum=0.9), batch_size=12, dropout=0.1, epochs=1),
+    Recipe(optimizer=SGD(lr=0.1, momentum=0.9), batch_size=16, epochs=1),
 )
 SETTINGS: dict[str, Any] = {"candidates": 8, "repeats": 1, "generations": 2, "finalists": 2, "confirm": 2, "threads": 1}
 
@@ -95,7 +95,7 @@ def test_a_race_in_a_shared_database_with_a_sampler_of_ones_own_goes_on_to_the_s
     ("given", "why"),
     [
         ({"sampler": "best"}, r"sampler = 'best': must be one of tpe"),
-        ({"sampler": "grid"}, r"rule.sgd.lr = log\(0.01, 1.0\) has no points"),
+        ({"sampler": "grid"}, r"optimizer.sgd.lr = log\(0.01, 1.0\) has no points"),
         ({"enqueue": ["missing.yaml"]}, "missing.yaml: no such recipe file"),
         ({"enqueue": MINE[0]}, "enqueue is a Recipe: must be a list"),
         ({"enqueue": [replace(MINE[0], batch_size=4000)]}, "batch_size"),

@@ -14,22 +14,22 @@ import torch
 from torch import nn
 
 import lanewise as lw
-from lanewise import files
+from lanewise.base import files
 from lanewise.errors import InputError
-from lanewise.lanes.engine import Costs
-from lanewise.lanes.first_steps import seconds_by_rows
-from lanewise.lanes.plan import Choice, Plan, program_of
-from lanewise.parts.rules import SGD
+from lanewise.lanes.packs.engine import Costs
+from lanewise.lanes.packs.first_steps import seconds_by_rows
+from lanewise.lanes.packs.plan import ChosenPlan, Plan, program_of
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine
-from lanewise.ranges import choice, integer, log
-from lanewise.recipe import Recipe
-from lanewise.study.decisions import Decisions
+from lanewise.recipe.ranges import choice, integer, log
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.decisions import Decisions
+from lanewise.record.folder import RunFolder
+from lanewise.study.budget_planner import BudgetPlanner
 from lanewise.study.fitting import Size, with_shorter_runs
-from lanewise.study.folder import RunFolder
-from lanewise.study.pace import Pace
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import SPACE, model, record, rows
 from tests.study.test_budget import Watch
 
@@ -41,8 +41,10 @@ def fitted(budget: str, seconds: float = 0.0, **given: Any) -> Size:
     engine: Any = SimpleNamespace(costs=Costs(), plans={}, threads=1, note=lambda line: None)
     survivors = ((1.0, 0.25), (0.5, 0.25), (0.25, 0.5))
     settings = RaceSettings(budget=budget, repeats=given.pop("repeats", 3))
-    pace = Pace(settings, engine, lambda: 0.0, Decisions(), 20.0, survivors, lambda: (seconds, 0.0), **given)
-    return pace.fit(20, lambda: 1, lambda epochs: survivors, lambda: seconds)
+    planner = BudgetPlanner(
+        settings, engine, lambda: 0.0, Decisions(), 20.0, survivors, lambda: (seconds, 0.0), **given
+    )
+    return planner.fit(20, lambda: 1, lambda epochs: survivors, lambda: seconds)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_what_is_too_small_for_every_size_is_refused_with_the_least(budget: str,
 
 def test_lengths_that_are_ranges_become_shorter_together() -> None:
     def shorter(epochs: Any) -> Any:
-        return with_shorter_runs(Recipe(rule=SGD(lr=0.1), epochs=epochs), 5, 20).epochs
+        return with_shorter_runs(Recipe(optimizer=SGD(lr=0.1), epochs=epochs), 5, 20).epochs
 
     assert shorter(20) == 5
     assert shorter(integer(8, 20)) == integer(2, 5)
@@ -111,7 +113,7 @@ def test_a_refusal_comes_before_anything_is_compiled_or_tried(tmp_path: Path, mo
     def never(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("lanewise.lanes.engine.choose_plan", never)
+    monkeypatch.setattr("lanewise.lanes.packs.engine.choose_plan", never)
     monkeypatch.setattr("lanewise.study.race.seconds_by_rows", lambda *_: 30.0)
     with pytest.raises(InputError, match="budget = '60s': must be at least "):
         lw.race(Task(model, rows()), SPACE, budget="60s", out=tmp_path / "run")
@@ -119,7 +121,7 @@ def test_a_refusal_comes_before_anything_is_compiled_or_tried(tmp_path: Path, mo
 
 
 def test_durations_in_epochs_still_fit_in() -> None:
-    space = Recipe(rule=SGD(lr=log(1e-2, 1.0) * Cosine(warmup="2ep")), batch_size=12, epochs=8)
+    space = Recipe(optimizer=SGD(lr=log(1e-2, 1.0) * Cosine(warmup="2ep")), batch_size=12, epochs=8)
     with pytest.raises(InputError, match=r"must be at least 11ep here .* in 1 repeat of 2 epochs"):
         lw.race(Task(model, rows()), space, budget="9ep")
 
@@ -139,7 +141,8 @@ def test_ways_to_run_are_tried_for_a_quarter_of_a_time_and_never_for_nothing() -
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every structure runs the same way, whatever timings would say."""
     monkeypatch.setattr(
-        "lanewise.lanes.engine.choose_plan", lambda trial, *_: Choice(EAGER, program_of(EAGER, trial)[0], 0.0, 0.0)
+        "lanewise.lanes.packs.engine.choose_plan",
+        lambda trial, *_: ChosenPlan(EAGER, program_of(EAGER, trial)[0], 0.0, 0.0),
     )
 
 
@@ -148,15 +151,15 @@ def small(folder: RunFolder | None, **given: Any) -> Study:
     watch = Watch(0.25)
     settings = RaceSettings(repeats=2, generations=2, confirm=2, seed=5, budget="4s")
     space = replace(SPACE, epochs=4)
-    enqueue = replace(space, rule=SGD(lr=0.1), dropout=0.1, early_stopping="100%")
+    enqueue = replace(space, optimizer=SGD(lr=0.1), dropout=0.1, early_stopping="100%")
     drawing = lw.api.Drawing(enqueue=(enqueue,))
     made = Study(
         Task(model, rows()), space, settings, drawing=drawing, baseline=enqueue,
         folder=folder, threads=1, every=0, clock=watch, **given,
     )  # fmt: skip
     made.first_steps = lambda: 0.25
-    made.pace.timed = lambda: (0.25, 0.0)
-    made.pace.finish = 0.0
+    made.planner.timed = lambda: (0.25, 0.0)
+    made.planner.finish = 0.0
     watch.engine = made.engine
     return made
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
+from lanewise.parts.optimizers import SGD
 from lanewise.printable import printable
-from lanewise.ranges import log
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import read
-from lanewise.study.folder import RunFolder, fresh_path
+from lanewise.recipe.file import read
+from lanewise.recipe.ranges import log
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.folder import RunFolder, fresh_path
 
-SPACE = Recipe(rule=SGD(lr=log(1e-3, 1)))
+SPACE = Recipe(optimizer=SGD(lr=log(1e-3, 1)))
 NAMES = ["run", "with space", 'it\'s "quoted"', "ünï", "what?x=1 100%20 #1", "$HOME;rm -r *", "deep/er/still"]
 
 

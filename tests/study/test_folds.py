@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 import lanewise as lw
 from lanewise import cli
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
+from lanewise.lanes.training.cohort import Cohort
 from lanewise.study.confirmation import overlap_of
 from lanewise.study.settings import RaceSettings
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import SPACE, model, rows
 from tests.study.test_race import study
 

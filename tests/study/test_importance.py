@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from lanewise.errors import InputError
-from lanewise.ranges import integer, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.spaces import classic
-from lanewise.study.importance import LEAST, Importance, explained, importance, place
-from lanewise.study.sampling import Sampler
-from lanewise.study.verdict import Verdict
+from lanewise.recipe.ranges import integer, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.recipe.spaces import classic
+from lanewise.sampling.importance import LEAST, Importance, explained, importance, place
+from lanewise.sampling.sampler import Sampler
+from lanewise.verdict.verdict import Verdict
 from tests.study.importance_races import MATTERS, race
 from tests.study.test_sampling import SPACE
 from tests.study.test_verdict import finalists
@@ -95,16 +95,16 @@ def test_a_setting_that_never_differs_explains_nothing() -> None:
 def test_a_setting_inside_an_option_counts_those_that_had_it() -> None:
     sampler = Sampler(SPACE, 0, None, "random")
     recipes = sampler.ask(40, 0)
-    sgd = [recipe.rule.name == "sgd" for recipe in recipes]
+    sgd = [recipe.optimizer.name == "sgd" for recipe in recipes]
     noise = random.Random(0)
     for candidate in range(40):
         sampler.tell(candidate, noise.random() - float(sgd[candidate]), diverged=False)
     found = {one.name: one for one in importance(sampler.study.trials, 0)}
-    assert found["rule"].candidates == 40
-    assert found["rule.sgd.lr"].candidates == sum(sgd)
-    assert found["rule.adam.lr"].candidates == 40 - sum(sgd)
-    assert max(found.values(), key=lambda one: one.share).name == "rule"
-    assert found["rule"].beyond_chance
+    assert found["optimizer"].candidates == 40
+    assert found["optimizer.sgd.lr"].candidates == sum(sgd)
+    assert found["optimizer.adam.lr"].candidates == 40 - sum(sgd)
+    assert max(found.values(), key=lambda one: one.share).name == "optimizer"
+    assert found["optimizer"].beyond_chance
 
 
 def test_too_few_say_nothing() -> None:

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lanewise.study.comparison import RowScores
-from lanewise.study.paired import Sample, expected, lost_without, score_intervals
-from lanewise.study.question import Ground
-from lanewise.study.score_kind import ScoreKind
+from lanewise.questions.paired_scores import Sample, expected, lost_without, score_intervals
+from lanewise.questions.question import Ground
+from lanewise.statistics.differences import RowScores
+from lanewise.statistics.score_kind import ScoreKind
 
 POOL, VALID, REPEATS, STUDIES = 240, 60, 6, 80
 GROUND = Ground("m", "d", "accuracy", ScoreKind(), REPEATS, None, (POOL - VALID, VALID), 0, {})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lanewise.study.pooling import how_alike
+from lanewise.statistics.pooling import how_alike
 
 
 def rows_of(generator: np.random.Generator, spreads: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +16,7 @@ def test_one_pair_worked_by_hand() -> None:
     # Differences 1 and -1 in the first row, 3 and 1 in the second: squares 2 and 10 of 2 observations each, mean 3.
     inside, lasting = how_alike(np.array([[1.0, -1.0, 3.0, 1.0], np.zeros(4)]), np.array([0, 2]))
     assert inside.by_chance == 1
-    # Away from what their rows should add, 6: 4 each; two rows give one degree of freedom.
+    # Away from what their rows should add, 6: 4 each; two rows give one degree of df.
     assert inside.error == pytest.approx((16 + 16) / 4**2 * 2)
     # The products of both observations of a row, twice each: -2 and 6, mean 1 of 4.
     assert lasting.error == pytest.approx(((-2 - 2) ** 2 + (6 - 2) ** 2) / 4**2 * 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench import separating
-from lanewise.study.comparison import PairedMeans, RowScores, Settling, paired_means, to_settle
+from lanewise.statistics.differences import Needed, PairedMeans, RowScores, needed_to_separate, paired_means
 
 CERTAIN = np.full(2, 1e9)
 
@@ -30,25 +30,25 @@ def test_what_is_advised_separates_most_ties(ratio: float, monkeypatch: pytest.M
 
 def test_training_noise_is_averaged_out_by_repeats_alone() -> None:
     # (1.96 + 0.84)^2 = 7.85: the squared error, 0.4 after 4 repeats, has to fall to 1 / 7.85, as it does after 12.6.
-    assert to_settle(of_parts(1.0, 0.4, 0.0), 0, 1) == Settling(repeats=9)
+    assert needed_to_separate(of_parts(1.0, 0.4, 0.0), 0, 1) == Needed(repeats=9)
 
 
 def test_rows_are_asked_for_where_repeats_share_them() -> None:
     # 0.02 + 1 / k = 1 / 7.85.
-    advice = to_settle(of_parts(1.0, 0.02, 1.0), 0, 1)
+    advice = needed_to_separate(of_parts(1.0, 0.02, 1.0), 0, 1)
     assert advice.repeats is None
     assert advice.rows == pytest.approx(100 * (1 / (1 / 7.85 - 0.02) - 1), rel=0.02)
 
 
 def test_what_a_repeat_draws_becomes_less_with_more_rows() -> None:
     # 0.1 / k + 1 / k = 1 / 7.85.
-    advice = to_settle(of_parts(1.0, 0.1, 1.0, sampled=0.1), 0, 1)
+    advice = needed_to_separate(of_parts(1.0, 0.1, 1.0, sampled=0.1), 0, 1)
     assert advice.rows == pytest.approx(100 * (1.1 * 7.85 - 1), rel=0.02)
 
 
 def test_both_are_asked_for_where_neither_is_enough() -> None:
     # Repeats leave 1 of the rows, rows leave 0.2 of training: each above 1 / 7.85.
-    advice = to_settle(of_parts(1.0, 0.2, 1.0), 0, 1)
+    advice = needed_to_separate(of_parts(1.0, 0.2, 1.0), 0, 1)
     assert advice.repeats is not None
     assert advice.rows is not None
     left = 0.2 * 4 / (4 + advice.repeats) + 1.0 * 100 / (100 + advice.rows)
@@ -56,8 +56,8 @@ def test_both_are_asked_for_where_neither_is_enough() -> None:
 
 
 def test_nothing_is_advised_where_nothing_helps() -> None:
-    assert to_settle(of_parts(0.001, 0.2, 1.0), 0, 1) == Settling()
-    assert to_settle(of_parts(0.0, 0.2, 1.0), 0, 1) == Settling()
+    assert needed_to_separate(of_parts(0.001, 0.2, 1.0), 0, 1) == Needed()
+    assert needed_to_separate(of_parts(0.0, 0.2, 1.0), 0, 1) == Needed()
 
 
 def test_without_single_rows_no_number_of_rows_is_claimed() -> None:
@@ -65,7 +65,7 @@ def test_without_single_rows_no_number_of_rows_is_claimed() -> None:
     scores = 0.9 + 0.01 * np.array([[1.0, -1.0, 0.5, -0.3, 0.2], [-1.0, 1.0, -0.5, 0.2, 0.0]])
     means = paired_means(scores, 1 / 3, count=100)
     assert means.mean[0] > means.mean[1]
-    assert to_settle(means, 0, 1) == Settling()
+    assert needed_to_separate(means, 0, 1) == Needed()
 
 
 def test_more_noise_of_training_asks_for_more() -> None:
@@ -73,8 +73,8 @@ def test_more_noise_of_training_asks_for_more() -> None:
     rows = RowScores.crossed(values)
     means = replace(paired_means(rows.means, rows=rows), mean=np.array([0.2, 0.0]))
     best, other = 0, 1
-    advice = to_settle(means, best, other)
+    advice = needed_to_separate(means, best, other)
     assert (advice.repeats, advice.rows) != (None, None)
     louder = replace(means, run=4 * means.run)
-    more = to_settle(louder, best, other)
+    more = needed_to_separate(louder, best, other)
     assert (more.repeats or 0, more.rows or 0) >= (advice.repeats or 0, 0)

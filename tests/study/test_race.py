@@ -14,31 +14,31 @@ from optuna.trial import TrialState
 from torch import Tensor, nn
 
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.plan import Plan
-from lanewise.parts.rules import SGD, Adam
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine
-from lanewise.ranges import choice, integer, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import from_dict, load, read
-from lanewise.study import traces
-from lanewise.study.comparison import lead_of
-from lanewise.study.folder import RunFolder
+from lanewise.recipe.file import from_dict, load, read
+from lanewise.recipe.ranges import choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.record import traces
+from lanewise.record.folder import RunFolder
+from lanewise.sampling.samplers import quiet
+from lanewise.statistics.differences import lead_of
+from lanewise.statistics.intervals import fraction_interval
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
-from lanewise.study.samplers import quiet
 from lanewise.study.settings import RaceSettings, with_overrides
-from lanewise.study.statistics import fraction_interval
-from lanewise.study.verdict import Verdict
-from lanewise.task import Task
+from lanewise.task.task import Task
+from lanewise.verdict.verdict import Verdict
 
 SPACE = Recipe(
-    rule=SGD(lr=log(1e-2, 1.0) * choice(Constant(), Cosine()), momentum=uniform(0.0, 0.9)),
+    optimizer=SGD(lr=log(1e-2, 1.0) * choice(Constant(), Cosine()), momentum=uniform(0.0, 0.9)),
     dropout=uniform(0.0, 0.3),
     batch_size=16,
     epochs=2,
 )
-SETTINGS = RaceSettings(candidates=6, repeats=2, generations=2, rule="halving", finalists=2, confirm=2, seed=1)
+SETTINGS = RaceSettings(candidates=6, repeats=2, generations=2, pruner="halving", finalists=2, confirm=2, seed=1)
 STEPS = 8
 """Of a run: 72 training rows are 4 batches of 16 an epoch."""
 FILES = [
@@ -226,8 +226,8 @@ def test_a_race_that_measures_says_what_it_chose() -> None:
     assert not plan["compiled"], "too short a race for compiling to pay"
 
 
-def test_without_a_rule_everybody_trains_to_the_end() -> None:
-    finished = study(settings=replace(SETTINGS, rule="none", finalists=3))
+def test_without_a_optimizer_everybody_trains_to_the_end() -> None:
+    finished = study(settings=replace(SETTINGS, pruner="none", finalists=3))
     verdict = finished.run()
     assert all(candidate.left_at is None for candidate in finished.candidates)
     assert all(points[-1][0] == 1.0 for c in finished.candidates for points in c.curves.values())
@@ -247,7 +247,7 @@ def test_the_test_rows_are_used_for_the_winner_and_the_runner_up_alone(monkeypat
         return true_test_rows(cohort, listed)
 
     monkeypatch.setattr(Cohort, "test_rows", heard)
-    finalists = study(settings=replace(SETTINGS, rule="none", finalists=3)).run().finalists
+    finalists = study(settings=replace(SETTINGS, pruner="none", finalists=3)).run().finalists
     assert asked == [[str(finalist.recipe) for finalist in finalists[:2]]]
 
 
@@ -280,25 +280,25 @@ def test_the_test_score_is_that_of_the_winner_in_all_fresh_repeats(monkeypatch: 
 
 
 def test_candidates_that_diverge_are_recorded_and_lose(tmp_path: Path) -> None:
-    space = replace(SPACE, rule=SGD(lr=choice(0.1, 1e38), momentum=uniform(0.0, 0.9)))
+    space = replace(SPACE, optimizer=SGD(lr=choice(0.1, 1e38), momentum=uniform(0.0, 0.9)))
     folder = RunFolder(tmp_path / "run")
-    finished = study(space, replace(SETTINGS, rule="none"), folder=folder)
+    finished = study(space, replace(SETTINGS, pruner="none"), folder=folder)
     verdict = finished.run()
-    bad = [candidate for candidate in finished.candidates if candidate.recipe.rule.lr == 1e38]
+    bad = [candidate for candidate in finished.candidates if candidate.recipe.optimizer.lr == 1e38]
     assert 0 < len(bad) < 6
     assert all(candidate.diverged.keys() == {0, 1} and np.isnan(candidate.loss) for candidate in bad)
     assert not any(candidate.diverged for candidate in finished.candidates if candidate not in bad)
-    assert all(finalist.recipe.rule.lr == 0.1 for finalist in verdict.finalists)
+    assert all(finalist.recipe.optimizer.lr == 0.1 for finalist in verdict.finalists)
     with quiet():
         recorded = optuna.load_study(study_name="race", storage=f"sqlite:///{folder.database}").trials
     assert {trial.number for trial in recorded if trial.user_attrs.get("diverged")} == {each.number for each in bad}
 
 
-@pytest.mark.parametrize("rule", ["halving", "none"])
-def test_a_space_in_which_every_candidate_diverges_is_refused(rule: str, tmp_path: Path) -> None:
-    space = replace(SPACE, rule=SGD(lr=uniform(1e37, 1e38)))
+@pytest.mark.parametrize("pruner", ["halving", "none"])
+def test_a_space_in_which_every_candidate_diverges_is_refused(pruner: str, tmp_path: Path) -> None:
+    space = replace(SPACE, optimizer=SGD(lr=uniform(1e37, 1e38)))
     with pytest.raises(InputError, match=r"every candidate diverged: .* lower its learning rates") as caught:
-        study(space, replace(SETTINGS, rule=rule), folder=RunFolder(tmp_path / "run")).run()
+        study(space, replace(SETTINGS, pruner=pruner), folder=RunFolder(tmp_path / "run")).run()
     assert "\n" not in str(caught.value)
     assert not {"best.yaml", "verdict.json"} & {path.name for path in (tmp_path / "run").iterdir()}
 
@@ -364,11 +364,11 @@ def test_who_watches_is_told_how_it_goes() -> None:
 @pytest.mark.parametrize(
     "space",
     [
-        replace(SPACE, rule=choice(SGD(lr=log(1e-2, 1)), Adam(lr=log(1e-3, 1e-1)))),
+        replace(SPACE, optimizer=choice(SGD(lr=log(1e-2, 1)), Adam(lr=log(1e-3, 1e-1)))),
         replace(SPACE, batch_size=integer(8, 16)),
         replace(SPACE, norm=choice("own", "identity")),
     ],
-    ids=["rules", "batch sizes", "normalisations"],
+    ids=["optimizers", "batch sizes", "normalisations"],
 )
 def test_candidates_of_several_structures_race_together(space: Recipe) -> None:
     verdict = study(space).run()
@@ -388,7 +388,7 @@ def test_candidates_of_several_structures_race_together(space: Recipe) -> None:
         ({"finalists": 1}, r"finalists = 1: must be an integer in \[2, inf\)"),
         ({"confirm": 1}, r"confirm = 1: must be an integer in \[2, inf\)"),
         ({"seed": -1}, r"seed = -1: must be an integer in \[0, inf\)"),
-        ({"rule": "best"}, "rule = 'best': must be one of lanewise, cut, halving, hyperband, median, none"),
+        ({"pruner": "best"}, "pruner = 'best': must be one of lanewise, cut, halving, hyperband, median, none"),
     ],
 )
 def test_settings_out_of_range_are_refused(given: dict[str, Any], message: str) -> None:
@@ -421,7 +421,7 @@ def test_a_mistake_is_found_before_anything_is_written(
 
 def choose_all(space: Recipe) -> Recipe:
     """A recipe of `space`."""
-    return replace(space, rule=SGD(lr=0.1), dropout=0.1)
+    return replace(space, optimizer=SGD(lr=0.1), dropout=0.1)
 
 
 def test_length_and_batch_size_are_replaced_where_they_are_given() -> None:
@@ -433,10 +433,10 @@ def test_length_and_batch_size_are_replaced_where_they_are_given() -> None:
 
 
 def test_a_candidate_that_diverges_gives_up_its_places() -> None:
-    space = replace(SPACE, rule=SGD(lr=choice(0.1, 0.2, 1e20)), dropout=0.0, epochs=4)
-    ran = study(space, replace(SETTINGS, candidates=6, generations=1, rule="none"))
+    space = replace(SPACE, optimizer=SGD(lr=choice(0.1, 0.2, 1e20)), dropout=0.0, epochs=4)
+    ran = study(space, replace(SETTINGS, candidates=6, generations=1, pruner="none"))
     ran.run()
-    lost = [candidate for candidate in ran.candidates if candidate.recipe.rule.lr == 1e20]
+    lost = [candidate for candidate in ran.candidates if candidate.recipe.optimizer.lr == 1e20]
     kept = [candidate for candidate in ran.candidates if candidate not in lost]
     assert lost
     assert kept

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lanewise.study.racing import RULES, halving, kept_share, none, ranked
+from lanewise.racing import PRUNERS, halving, kept_share, none, ranked
 
 rungs = st.lists(st.integers(1, 99), min_size=1, max_size=5, unique=True).map(lambda at: np.array(sorted(at)) / 100)
 
 
-def race(rule: str, candidates: int, progress: np.ndarray, compute: float, seed: int = 0) -> tuple[float, list[int]]:
-    """(cost as a share of training all to the end, how many were live after each rung) of a race by `rule`."""
+def race(pruner: str, candidates: int, progress: np.ndarray, compute: float, seed: int = 0) -> tuple[float, list[int]]:
+    """(cost as a share of training all to the end, how many were live after each rung) of a race by `pruner`."""
     generator = np.random.default_rng(seed)
     live, cost, done, left = np.arange(candidates), 0.0, 0.0, []
     scores = np.full((0, candidates, 3), np.nan)
@@ -20,7 +20,7 @@ def race(rule: str, candidates: int, progress: np.ndarray, compute: float, seed:
         row = np.full((1, candidates, 3), np.nan)
         row[0, live] = generator.random((len(live), 3))
         scores, done = np.concatenate([scores, row]), at
-        live = RULES[rule](scores, progress, live, compute)
+        live = PRUNERS[pruner](scores, progress, live, compute)
         left.append(len(live))
     return (cost + len(live) * (1 - done)) / candidates, left
 
@@ -90,15 +90,15 @@ def test_only_the_live_are_asked() -> None:
     assert none(scores, np.array([0.5]), np.array([7, 2, 5]), 0.6).tolist() == [2, 5, 7]
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_a_rule_leaves_what_it_is_given_as_it_was(rule: str) -> None:
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_a_rule_leaves_what_it_is_given_as_it_was(pruner: str) -> None:
     scores, live = np.random.default_rng(0).random((2, 6, 3)), np.array([5, 1, 3, 0])
     scores[1, 3, 1] = np.nan
     progress = np.array([0.25, 0.5])
     given_before = [array.copy() for array in (scores, progress, live)]
     for array in (scores, progress, live):
         array.flags.writeable = False
-    kept = [RULES[rule](scores, progress, live, 0.5).tolist() for _ in range(2)]
+    kept = [PRUNERS[pruner](scores, progress, live, 0.5).tolist() for _ in range(2)]
     assert kept[0] == kept[1]
     assert all(
         np.array_equal(a, b, equal_nan=True) for a, b in zip((scores, progress, live), given_before, strict=True)

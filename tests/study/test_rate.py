@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from lanewise.lanes.engine import Costs
-from lanewise.lanes.plan import Plan
-from lanewise.report.console import SafeConsole
-from lanewise.report.terminal import PlainDisplay
-from lanewise.study.decisions import Decisions
-from lanewise.study.pace import Pace
+from lanewise.lanes.packs.engine import Costs
+from lanewise.lanes.packs.plan import Plan
+from lanewise.record.decisions import Decisions
+from lanewise.report.terminal.console import SafeConsole
+from lanewise.report.terminal.race import PlainDisplay
+from lanewise.study.budget_planner import BudgetPlanner
 from lanewise.study.progress import Progress
 from lanewise.study.rate import Rate
 from lanewise.study.settings import RaceSettings
@@ -30,24 +30,24 @@ def told(before: float = 0.0, compiling: float = 0.0, slow_start: float = 0.0) -
     engine: Any = SimpleNamespace(costs=Costs(), plans={"all": plan}, threads=2, note=lambda line: None)
     now = [before + compiling]
     engine.costs.compile = compiling
-    pace = Pace(RaceSettings(), engine, lambda: now[0], Decisions(), 20.0, SURVIVORS, lambda: (1.0, 0.0))
+    planner = BudgetPlanner(RaceSettings(), engine, lambda: now[0], Decisions(), 20.0, SURVIVORS, lambda: (1.0, 0.0))
     said: list[tuple[float, float | None]] = []
     finished = 0
-    while size := pace.next_size():
-        live, estimate = size, pace._by_time()
-        pace.left_in_race(live, 0.0, finished)
+    while size := planner.next_size():
+        live, estimate = size, planner._by_time()
+        planner.left_in_race(live, 0.0, finished)
         for at, point in enumerate(POINTS):
             rest = estimate.rest(live, POINTS[at - 1] if at else 0.0)
             now[0] += 0.02 * (rest - estimate.rest(live, point)) + slow_start * (not said)
-            said.append((now[0], pace.left_in_race(live, point, finished)[1]))
+            said.append((now[0], planner.left_in_race(live, point, finished)[1]))
             if point in (0.25, 0.5):
                 live //= 2
         finished += live
-    finalists, repeats = pace.confirmation(finished)
-    pace.left_in_confirmation(finalists, repeats, 0.0)
+    finalists, repeats = planner.confirmation(finished)
+    planner.left_in_confirmation(finalists, repeats, 0.0)
     for point in POINTS:
-        now[0] += 0.02 * pace._by_time().confirmation(finalists, repeats) / len(POINTS)
-        said.append((now[0], pace.left_in_confirmation(finalists, repeats, point)[1]))
+        now[0] += 0.02 * planner._by_time().confirmation(finalists, repeats) / len(POINTS)
+        said.append((now[0], planner.left_in_confirmation(finalists, repeats, point)[1]))
     return [(now[0] - at, left) for at, left in said]
 
 
@@ -63,9 +63,11 @@ def test_what_is_told_comes_true(given: dict[str, float]) -> None:
 
 def test_at_the_end_nothing_is_measured_any_more() -> None:
     engine: Any = SimpleNamespace(costs=Costs(), plans={}, threads=1, note=lambda line: None)
-    pace = Pace(RaceSettings(), engine, lambda: 1.0, Decisions(), 20.0, SURVIVORS, lambda: (1.0, 0.0), finish=2.0)
-    assert pace.left_in_confirmation(2, 2, 0.5)[1] is None
-    assert pace.left_in_confirmation(2, 2, 1.0)[1] == 2.0
+    planner = BudgetPlanner(
+        RaceSettings(), engine, lambda: 1.0, Decisions(), 20.0, SURVIVORS, lambda: (1.0, 0.0), finish=2.0
+    )
+    assert planner.left_in_confirmation(2, 2, 0.5)[1] is None
+    assert planner.left_in_confirmation(2, 2, 1.0)[1] == 2.0
 
 
 def test_what_an_earlier_process_did_says_nothing() -> None:

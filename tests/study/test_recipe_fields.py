@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD, Adam
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Linear, Warmup
-from lanewise.ranges import Variable
-from lanewise.recipe import Recipe, choose, variables
-from lanewise.spaces import classic
-from lanewise.study.recipe_fields import find, places, with_value
+from lanewise.questions.recipe_fields import find, places, with_value
+from lanewise.recipe.ranges import Variable
+from lanewise.recipe.recipe import Recipe, choose, variables
+from lanewise.recipe.spaces import classic
 
-RECIPE = Recipe(rule=SGD(lr=0.1 * Cosine(warmup="5%"), momentum=0.9), l2=1e-4)
+RECIPE = Recipe(optimizer=SGD(lr=0.1 * Cosine(warmup="5%"), momentum=0.9), l2=1e-4)
 
 
 def first(name: str, variable: Variable) -> Any:
@@ -30,9 +30,9 @@ def test_names_are_those_of_the_sampler() -> None:
     "recipe",
     [
         RECIPE,
-        Recipe(rule=SGD(lr=Cosine())),
-        Recipe(rule=Adam(lr=0.1 * (Warmup("5%") >> Linear())), dropout=0.2 * Linear()),
-        Recipe(rule=SGD(lr=0.1 * Linear() * Cosine())),
+        Recipe(optimizer=SGD(lr=Cosine())),
+        Recipe(optimizer=Adam(lr=0.1 * (Warmup("5%") >> Linear())), dropout=0.2 * Linear()),
+        Recipe(optimizer=SGD(lr=0.1 * Linear() * Cosine())),
     ],
 )
 def test_a_value_in_its_own_place_changes_nothing(recipe: Recipe) -> None:
@@ -54,12 +54,12 @@ def test_a_value_in_its_own_place_changes_nothing(recipe: Recipe) -> None:
         ("lr", 0.2 * Linear(), "sgd(lr=0.2 * linear(), momentum=0.9)"),
         ("lr.schedule", Constant(), "sgd(lr=0.1 * constant(), momentum=0.9)"),
         ("lr.cosine.warmup", "10%", "sgd(lr=0.1 * cosine(warmup=10%), momentum=0.9)"),
-        ("rule.momentum", 0.5, "sgd(lr=0.1 * cosine(warmup=5%), momentum=0.5)"),
-        ("rule", Adam(lr=0.01), "adam(lr=0.01)"),
+        ("optimizer.momentum", 0.5, "sgd(lr=0.1 * cosine(warmup=5%), momentum=0.5)"),
+        ("optimizer", Adam(lr=0.01), "adam(lr=0.01)"),
     ],
 )
 def test_a_value_goes_where_it_is_meant(field: str, value: Any, expected: str) -> None:
-    assert str(with_value(RECIPE, find(RECIPE, field), value).rule) == expected
+    assert str(with_value(RECIPE, find(RECIPE, field), value).optimizer) == expected
 
 
 def test_an_unknown_field_is_answered_by_those_there_are() -> None:

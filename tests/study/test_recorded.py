@@ -12,20 +12,20 @@ from typer.testing import CliRunner, Result
 import lanewise as lw
 from lanewise import cli
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Constant, Cosine
-from lanewise.ranges import choice, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.study import traces
-from lanewise.study.folder import LOCK, RunFolder
-from lanewise.study.listing import summary
-from lanewise.study.lock import Lock, is_held
+from lanewise.recipe.ranges import choice, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.record import traces
+from lanewise.record.folder import LOCK, RunFolder
+from lanewise.record.listing import summary
+from lanewise.record.lock import Lock, is_held
 from lanewise.study.progress import Observer, Progress
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import eager_plans, record
 
 SPACE = Recipe(
-    rule=SGD(lr=log(1e-2, 1.0) * choice(Constant(), Cosine()), momentum=uniform(0.0, 0.9)), dropout=0.0, epochs=2
+    optimizer=SGD(lr=log(1e-2, 1.0) * choice(Constant(), Cosine()), momentum=uniform(0.0, 0.9)), dropout=0.0, epochs=2
 )
 
 

@@ -16,15 +16,15 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from torch import Tensor, nn
 
 import lanewise as lw
-from lanewise.lanes.engine import Engine
-from lanewise.report import terminal
-from lanewise.study import references
-from lanewise.study.references import references_of
-from lanewise.study.score_kind import ScoreKind
-from lanewise.study.verdict import Verdict
-from lanewise.study.wording import unbeaten_words
+from lanewise.lanes.packs.engine import Engine
+from lanewise.report.terminal import race as terminal
+from lanewise.statistics.score_kind import ScoreKind
+from lanewise.verdict import references
+from lanewise.verdict.phrases import unbeaten_words
+from lanewise.verdict.references import references_of
+from lanewise.verdict.verdict import Verdict
 
-HOPELESS = lw.Recipe(rule=lw.SGD(lr=lw.choice(1e-6, 1e-7)), batch_size=16, epochs=1)
+HOPELESS = lw.Recipe(optimizer=lw.SGD(lr=lw.choice(1e-6, 1e-7)), batch_size=16, epochs=1)
 SETTINGS: dict[str, Any] = {
     "candidates": 2, "repeats": 2, "generations": 1, "finalists": 2, "confirm": 2, "threads": 1,
 }  # fmt: skip

@@ -9,15 +9,15 @@ from torch import nn
 
 import lanewise as lw
 from lanewise.data import load
-from lanewise.data.partition import validating_rows
+from lanewise.data.splitting.partition import validating_rows
 from lanewise.errors import InputError
-from lanewise.language import parse
-from lanewise.parts.rules import SGD
-from lanewise.ranges import choice, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.study.folder import RunFolder
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.language import parse
+from lanewise.recipe.ranges import choice, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.folder import RunFolder
 from lanewise.study.progress import Observer
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import SPACE, eager_plans, model, rows
 
 SMALL = {"candidates": 2, "repeats": 1, "confirm": 2, "threads": 1}
@@ -66,7 +66,7 @@ def test_more_finalists_than_candidates(given: dict[str, int], tmp_path: Path) -
 
 
 def test_a_race_in_which_all_diverge_names_its_record_and_notes_missing_generations(tmp_path: Path) -> None:
-    space = Recipe(rule=SGD(lr=log(1e10, 1e30)), batch_size=16, epochs=1)
+    space = Recipe(optimizer=SGD(lr=log(1e10, 1e30)), batch_size=16, epochs=1)
     notes = Notes()
     RunFolder(tmp_path / "plans").write_plans(eager_plans(space))
     engine = tmp_path / "plans" / "engine.json"
@@ -87,12 +87,12 @@ def test_a_race_in_which_all_diverge_names_its_record_and_notes_missing_generati
 )
 def test_a_range_of_fractions_where_whole_numbers_are_needed(size: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Recipe(rule=SGD(lr=0.1), batch_size=size)
+        Recipe(optimizer=SGD(lr=0.1), batch_size=size)
 
 
 def test_no_norm_is_called_identity() -> None:
     with pytest.raises(InputError, match=r"Recipe.norm = None: must be one of .* \(identity is what switches it off\)"):
-        Recipe(rule=SGD(lr=0.1), norm=None)
+        Recipe(optimizer=SGD(lr=0.1), norm=None)
 
 
 @pytest.mark.parametrize(

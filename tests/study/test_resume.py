@@ -20,20 +20,21 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import lanewise as lw
-from lanewise import cli, files
+from lanewise import cli
+from lanewise.base import files
 from lanewise.cli.stopping import resumable
 from lanewise.errors import InputError, WriteError
-from lanewise.lanes.cohort import Cohort
-from lanewise.lanes.plan import Plan
-from lanewise.parts.rules import SGD
-from lanewise.ranges import choice
-from lanewise.recipe import Recipe
-from lanewise.study.checkpoint import Checkpoints
-from lanewise.study.folder import LOCK, RunFolder
-from lanewise.study.lock import Lock
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.ranges import choice
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.checkpoint import Checkpoints
+from lanewise.record.folder import LOCK, RunFolder
+from lanewise.record.lock import Lock
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import SETTINGS, SPACE, eager_plans, model, record, rows
 
 RESUMED = 6
@@ -52,7 +53,7 @@ class Drawing(nn.Module):
 
 
 MODELS: dict[str, Callable[[], nn.Module]] = {"packed": model, "looped": Drawing}
-SPACES = {"packed": SPACE, "looped": replace(SPACE, rule=SGD(lr=choice(0.01, 0.03, 0.1, 0.2)))}
+SPACES = {"packed": SPACE, "looped": replace(SPACE, optimizer=SGD(lr=choice(0.01, 0.03, 0.1, 0.2)))}
 
 
 class Listens(Observer):
@@ -223,7 +224,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_a_checkpoint(
 
 
 def test_a_lane_that_diverged_is_still_diverged(tmp_path: Path) -> None:
-    space = Recipe(rule=SGD(lr=choice(0.1, 0.05, 1e38)), batch_size=12, epochs=2)
+    space = Recipe(optimizer=SGD(lr=choice(0.1, 0.05, 1e38)), batch_size=12, epochs=2)
     given: dict[str, Any] = {"space": space, "plans": eager_plans(space)}
     whole = study(RunFolder(tmp_path / "whole"), **given)
     whole.run()
@@ -406,7 +407,7 @@ def test_a_full_disk_names_the_command_that_goes_on(
     def full(*_: Any, **__: Any) -> None:
         raise WriteError("x: cannot be written: No space left on device")
 
-    monkeypatch.setattr("lanewise.api.resume", full)
+    monkeypatch.setattr("lanewise.api.race.resume", full)
     before = signal.getsignal(signal.SIGTERM)
     shown = CliRunner().invoke(cli.app, ["resume", str(run)])
     assert signal.getsignal(signal.SIGTERM) is before
@@ -427,7 +428,7 @@ def test_what_was_killed_before_there_was_a_record_can_be_begun_again(tmp_path: 
 
 
 def test_a_plan_is_on_record_before_the_first_step_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lanewise.lanes.pack import Block
+    from lanewise.lanes.packs.pack import Block
 
     folder = RunFolder(tmp_path / "run")
     known: list[int] = []
@@ -453,13 +454,13 @@ def test_measured_plans_are_not_measured_again(
     def measured(*_: Any) -> Plan:
         raise AssertionError("measured")
 
-    monkeypatch.setattr("lanewise.lanes.engine.choose_plan", measured)
+    monkeypatch.setattr("lanewise.lanes.packs.engine.choose_plan", measured)
     lw.resume(run, Task(model, rows()))
     assert record(run) == record(cut["packed"][-1])
 
 
 def test_a_model_whose_weights_follow_from_no_seed_is_named() -> None:
-    from lanewise.study.identity import model_checksums
+    from lanewise.record.identity import model_checksums
 
     state = torch.Generator().manual_seed(0)
 
@@ -482,7 +483,7 @@ def test_a_verdict_whose_report_has_no_room_is_not_lost(
         raise WriteError("report.html: cannot be written: No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lanewise.report.html.write", full)
+        patch.setattr("lanewise.report.page.race.write", full)
         refused = pytest.raises(
             InputError, match=r"report.html: cannot be written: .*; once that is mended, go on with"
         )

@@ -11,8 +11,8 @@ import safetensors.torch
 from torch import Tensor
 
 import lanewise as lw
-from lanewise.study.checkpoint import META, Checkpoints
-from lanewise.task import Task
+from lanewise.record.checkpoint import META, Checkpoints
+from lanewise.task.task import Task
 from tests.study.records import model, record, rows
 from tests.study.test_resume import Listens, copy_of, cut
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 import lanewise as lw
 from lanewise.cli.stopping import resumable
 from lanewise.errors import InputError
-from lanewise.study.behaviour import behaviour, difference
-from lanewise.study.folder import LOCK, RunFolder
+from lanewise.record.behaviour import behaviour, difference
+from lanewise.record.folder import LOCK, RunFolder
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
-from lanewise.task import Task
+from lanewise.task.task import Task
 from tests.study.records import SETTINGS, SPACE, eager_plans, model, rows
 
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lanewise.report.words import score_words
-from lanewise.study.rounding import beside, fixed, mean_of
-from lanewise.study.score_kind import ScoreKind, plain_numbers
-from lanewise.study.statistics import Interval
-from lanewise.study.wording import MINUS, lead_words
+from lanewise.statistics.intervals import Interval
+from lanewise.statistics.rounding import beside, fixed, mean_of
+from lanewise.statistics.score_kind import ScoreKind, plain_numbers
+from lanewise.verdict.phrases import MINUS, lead_words
 
 KINDS = [ScoreKind(), ScoreKind(fraction=False), ScoreKind(greater_is_better=False, fraction=False)]
 NUMBERS = st.one_of(

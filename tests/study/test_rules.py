@@ -1,4 +1,4 @@
-"""Every rule of the race: budget, order of candidates, missing scores; and what ours is worth on known curves."""
+"""Every pruner of the race: budget, order of candidates, missing scores; and what ours is worth on known curves."""
 
 import re
 from pathlib import Path
@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.rules import by_seed
-from bench.rules import field as field_of
+from bench.pruners import by_seed
+from bench.pruners import field as field_of
 from lanewise.errors import InputError
-from lanewise.study.racing import RULES, compute_for, expected_share, expected_survivors, replay
-from lanewise.study.racing.budget import affordable, spent
-from lanewise.study.racing.evidence import agreement, earlier, outlook, reliability
-from lanewise.study.racing.lanewise_rule import UNKNOWN, exponent
+from lanewise.racing import PRUNERS, compute_for, expected_share, expected_survivors, replay
+from lanewise.racing.budget import affordable, spent
+from lanewise.racing.evidence import agreement, earlier, outlook, reliability
+from lanewise.racing.lanewise_pruner import UNKNOWN, exponent
 from tests.study.curve_families import FAMILIES
 
-DECIDING = [name for name in RULES if name != "none"]
-# Ours and the cut never spend more than they may; halving and its likes round up at each rung, the median rule down.
+DECIDING = [name for name in PRUNERS if name != "none"]
+# Ours and the cut never spend more than they may; halving and its likes round up at each rung, the median pruner down.
 ROUNDS_UP = {"lanewise": 0, "cut": 0, "median": 0, "halving": 1, "hyperband": 1}
 
 plans = st.one_of(
@@ -59,7 +59,7 @@ def test_the_whole_budget_is_spent(name: str, points: list[int], compute: float)
     assert cost == pytest.approx(max(compute, points[0] / 32), abs=0.012 if name != "halving" else 0.03)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", PRUNERS)
 @given(
     st.integers(1, 5), st.integers(1, 12), st.integers(1, 3), st.floats(0.05, 1), st.integers(0, 999), st.floats(0, 0.6)
 )
@@ -72,13 +72,13 @@ def test_some_of_the_live_stay_whatever_is_missing(
     scores[generator.uniform(size=scores.shape) < missing] = np.nan
     live = np.flatnonzero(generator.uniform(size=candidates) < 0.7)
     live = live if len(live) else np.array([candidates - 1])
-    kept = RULES[name](scores, np.arange(1, 8) / 8, live, compute)
+    kept = PRUNERS[name](scores, np.arange(1, 8) / 8, live, compute)
     assert len(kept)
     assert set(kept.tolist()) <= set(live.tolist())
     assert kept.tolist() == sorted(set(kept.tolist()))
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", PRUNERS)
 @given(st.integers(0, 10_000), st.integers(1, 30), st.integers(1, 2), st.sampled_from([1, 2, 5, 50]), st.floats(0, 1))
 @settings(max_examples=15, deadline=None)
 def test_infinite_tied_and_missing_scores_are_borne(
@@ -93,13 +93,13 @@ def test_infinite_tied_and_missing_scores_are_borne(
     progress = np.cumsum(generator.uniform(0.01, 1, rungs + 1))
     live = np.flatnonzero(generator.uniform(size=candidates) < 0.8)
     live = live if len(live) else np.array([0])
-    kept = RULES[name](scores, progress[:-1] / progress[-1], live, max(1e-6, share))
+    kept = PRUNERS[name](scores, progress[:-1] / progress[-1], live, max(1e-6, share))
     assert len(kept)
     assert set(kept.tolist()) <= set(live.tolist())
     assert kept.tolist() == sorted(set(kept.tolist()))
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if name != "hyperband"])
+@pytest.mark.parametrize("name", [name for name in PRUNERS if name != "hyperband"])
 def test_the_order_of_the_candidates_does_not_matter(name: str) -> None:
     curves, generator = field(24, 2, 0, [2, 4, 8, 16]), np.random.default_rng(1)
     for _ in range(5):
@@ -111,10 +111,10 @@ def test_the_order_of_the_candidates_does_not_matter(name: str) -> None:
 
 def test_hyperband_depends_on_the_place_of_a_candidate() -> None:
     scores = np.arange(8.0).reshape(1, 8, 1)
-    assert RULES["hyperband"](scores, np.array([0.1, 0.4]), np.arange(8), 0.5).tolist() == [0, 1, 2, 3, 5, 7]
+    assert PRUNERS["hyperband"](scores, np.array([0.1, 0.4]), np.arange(8), 0.5).tolist() == [0, 1, 2, 3, 5, 7]
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", PRUNERS)
 def test_the_unit_of_the_score_does_not_matter(name: str) -> None:
     curves = field(24, 2, 4, [2, 4, 8, 16])
     one = replay(name, curves, [1 / 16, 1 / 8, 1 / 4, 1 / 2], 0.4)
@@ -128,14 +128,14 @@ def test_with_one_repeat_only_the_ranks_count(name: str) -> None:
     assert replay(name, np.exp(curves / 50), [1 / 16, 1 / 8, 1 / 4, 1 / 2], 0.4) == pytest.approx(one)
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", PRUNERS)
 def test_equal_candidates_are_not_all_dropped(name: str) -> None:
     picked, cost = replay(name, np.ones((4, 10, 3)), [0.1, 0.2, 0.4], 0.4)
     assert 0 <= picked < 10
     assert cost >= 0.3
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", PRUNERS)
 def test_a_single_candidate_runs_to_the_end(name: str) -> None:
     assert replay(name, np.ones((3, 1, 1)), [0.1, 0.2], 0.05) == (0, 1.0)
 
@@ -143,7 +143,7 @@ def test_a_single_candidate_runs_to_the_end(name: str) -> None:
 @pytest.mark.parametrize("name", DECIDING)
 def test_those_without_a_score_leave_before_those_with_one(name: str) -> None:
     scores = np.array([[[1.0], [2.0], [3.0], [4.0]], [[np.nan], [5.0], [np.nan], [9.0]]])
-    kept = RULES[name](scores, np.array([0.1, 0.2]), np.arange(4), 0.6)
+    kept = PRUNERS[name](scores, np.array([0.1, 0.2]), np.arange(4), 0.6)
     assert set(kept.tolist()) <= {1, 3}
 
 
@@ -163,7 +163,7 @@ def test_the_more_rungs_agree_the_more_wait_for_the_next() -> None:
     assert exponent(same, at) == pytest.approx(1.2)
     assert exponent(other, at) == pytest.approx(0.4 + 0.8 * max(0, np.corrcoef(first, stirred)[0, 1]))
     repeated = [scores.repeat(3, axis=2) for scores in (same, other)]
-    kept = [len(RULES["lanewise"](scores, at, np.arange(40), 0.4)) for scores in repeated]
+    kept = [len(PRUNERS["lanewise"](scores, at, np.arange(40), 0.4)) for scores in repeated]
     assert kept[0] > kept[1] > 1
 
 
@@ -183,14 +183,14 @@ def test_who_falls_is_credited_for_it_but_a_spike_that_is_over_counts_little() -
 def test_every_fourth_place_is_for_the_first_rung() -> None:
     first, last = np.arange(16.0), np.arange(16.0)[::-1]
     scores = np.stack([first, last])[:, :, None].repeat(2, axis=2)
-    kept = RULES["lanewise"](scores, np.array([0.25, 0.4]), np.arange(16), 0.55)
+    kept = PRUNERS["lanewise"](scores, np.array([0.25, 0.4]), np.arange(16), 0.55)
     assert len(kept) == 4
     assert kept.tolist() == [0, 13, 14, 15]
 
 
 def test_with_one_repeat_the_best_of_each_rung_stay_in_turn() -> None:
     rungs = np.random.default_rng(3).permuted(np.tile(np.arange(16.0), (3, 1)), axis=1)
-    kept = RULES["lanewise"](rungs[:, :, None], np.array([0.125, 0.25, 0.5]), np.arange(16), 0.7)
+    kept = PRUNERS["lanewise"](rungs[:, :, None], np.array([0.125, 0.25, 0.5]), np.arange(16), 0.7)
     turns: list[int] = []
     for place in range(16):
         turns += [int(np.argsort(rung)[place]) for rung in rungs[::-1]]
@@ -203,14 +203,14 @@ def test_with_one_repeat_nobody_leaves_before_the_rung_of_one_cut_and_few_do_aft
     live, numbers = np.arange(64), []
     for rung in range(4):
         scores[rung, np.setdiff1d(np.arange(64), live)] = np.nan
-        live = RULES["lanewise"](scores[: rung + 1], at, live, 0.4)
+        live = PRUNERS["lanewise"](scores[: rung + 1], at, live, 0.4)
         numbers.append(len(live))
     assert numbers[0] == 64
     # 64 (0.4 - 0.125) / 0.875 = 20 would stay from 0.125 on, if nobody left later.
     assert 20 <= numbers[1] <= 24
     assert numbers[3] >= 16
     # With less to spend, one cut would leave too few, so more wait for the later rungs.
-    assert len(RULES["lanewise"](scores[:1], at, np.arange(64), 0.17)) > 1.3 * 64 * (0.17 - 0.0625) / 0.9375
+    assert len(PRUNERS["lanewise"](scores[:1], at, np.arange(64), 0.17)) > 1.3 * 64 * (0.17 - 0.0625) / 0.9375
 
 
 def test_what_was_spent_is_read_from_what_is_missing() -> None:
@@ -225,18 +225,18 @@ def test_at_least_one_is_afforded_when_nothing_is_left() -> None:
     assert affordable(5, np.array([0.5]), 0.2, np.ones(1)) == 1
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_what_a_race_will_cost_is_known_before(rule: str) -> None:
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_what_a_race_will_cost_is_known_before(pruner: str) -> None:
     rungs = [0.125, 0.25, 0.5]
-    stages = expected_survivors(rungs, rule)
+    stages = expected_survivors(rungs, pruner)
     assert [length for _, length in stages] == [0.125, 0.125, 0.25, 0.5]
     shares = [share for share, _ in stages]
     assert shares[0] == 1
     assert shares == sorted(shares, reverse=True)
     cost = sum(share * length for share, length in stages)
-    # The median rule may leave something unspent.
+    # The median pruner may leave something unspent.
     compute = compute_for(rungs)
-    assert (cost == 1) if rule == "none" else (0.4 if rule == "median" else 0.94) <= cost / compute <= 1.08
+    assert (cost == 1) if pruner == "none" else (0.4 if pruner == "median" else 0.94) <= cost / compute <= 1.08
     assert expected_share(stages) == pytest.approx(cost)
 
 
@@ -247,23 +247,23 @@ def test_what_a_race_will_cost_is_known_before(rule: str) -> None:
         ({"rungs": []}, "rungs = "),
         ({"rungs": [0.5]}, "curves of shape"),
         ({"compute": 0.0}, "compute = 0.0"),
-        ({"rule": "best"}, "rule = 'best': must be one of lanewise, "),
+        ({"pruner": "best"}, "pruner = 'best': must be one of lanewise, "),
         ({"curves": np.full((3, 4, 1), np.nan)}, "every candidate diverged"),
     ],
 )
 def test_replay_refuses_what_it_cannot_use(change: dict[str, object], message: str) -> None:
-    arguments = {"rule": "cut", "curves": np.ones((3, 4, 1)), "rungs": [0.25, 0.5], "compute": 0.5} | change
+    arguments = {"pruner": "cut", "curves": np.ones((3, 4, 1)), "rungs": [0.25, 0.5], "compute": 0.5} | change
     with pytest.raises(InputError, match=message):
         replay(**arguments)  # type: ignore[arg-type]
 
 
-def regret(rule: str, family: str, compute: float, races: int = 50) -> tuple[float, float]:
-    """(mean regret, mean share spent) of a rule over races of 32 with one repeat at 1/16, 1/8, 1/4 and 1/2."""
+def regret(pruner: str, family: str, compute: float, races: int = 50) -> tuple[float, float]:
+    """(mean regret, mean share spent) of a pruner over races of 32 with one repeat at 1/16, 1/8, 1/4 and 1/2."""
     lost, spending = [], []
     for seed in range(races):
         curves, points = FAMILIES[family](32, 1, seed)
         at = [1, 3, 7, 15, 31]
-        picked, cost = replay(rule, curves[at], points[at[:-1]].tolist(), compute)
+        picked, cost = replay(pruner, curves[at], points[at[:-1]].tolist(), compute)
         lost.append(curves[-1, picked, 0] - np.nanmin(curves[-1]))
         spending.append(cost)
     return float(np.mean(lost)), float(np.mean(spending))
@@ -277,14 +277,14 @@ PLANS = ([0.125, 0.25, 0.5], [0.0625, 0.125, 0.25, 0.5])
 def test_with_one_repeat_ours_is_about_the_better_of_halving_and_one_cut_over_all_families(rungs: list[float]) -> None:
     # In units of what keeping a random share loses. Nothing here was chosen on the families alone.
     lost = {
-        rule: np.mean([of_random(rule, family, rungs) for family in FAMILIES])
-        for rule in ("halving", "cut", "lanewise")
+        pruner: np.mean([of_random(pruner, family, rungs) for family in FAMILIES])
+        for pruner in ("halving", "cut", "lanewise")
     }
     assert lost["lanewise"] < min(lost["halving"], lost["cut"]) + 0.05
     assert lost["lanewise"] < 0.8
 
 
-def of_random(rule: str, family: str, rungs: list[float], races: int = 10) -> float:
+def of_random(pruner: str, family: str, rungs: list[float], races: int = 10) -> float:
     """Regret over that of training a random share to the end, both judged by other repeats, at halving's compute."""
     spending, lost, at_random = [], [], []
     at = [round(32 * rung) - 1 for rung in rungs]
@@ -295,7 +295,7 @@ def of_random(rule: str, family: str, rungs: list[float], races: int = 10) -> fl
     for number, curves in enumerate(drawn):
         truth = curves[-1, :, 1:].mean(axis=1)
         truth = np.where(np.isfinite(truth), truth, np.nanmax(truth)) - np.nanmin(truth)
-        lost.append(truth[replay(rule, curves[[*at, 31]][:, :, :1], rungs, compute)[0]])
+        lost.append(truth[replay(pruner, curves[[*at, 31]][:, :, :1], rungs, compute)[0]])
         ends = np.nan_to_num(curves[-1, :, :1].mean(axis=1), nan=np.inf)
         for draw in range(5):
             some = np.random.default_rng([number, draw]).permutation(32)[: round(compute * 32)]
@@ -343,7 +343,7 @@ def test_a_family_is_the_same_every_time_and_as_it_says(family: str) -> None:
 
 def test_the_page_on_the_rules_names_all_and_its_code_runs() -> None:
     text = (Path(__file__).parents[2] / "docs" / "racing.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `([a-z]+)` \|", text, flags=re.MULTILINE)) == set(RULES)
+    assert set(re.findall(r"^\| `([a-z]+)` \|", text, flags=re.MULTILINE)) == set(PRUNERS)
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
     assert blocks
     for block in blocks:

@@ -12,20 +12,21 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import TrialState
 
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Constant, Polynomial
-from lanewise.ranges import choice, integer, log, uniform
-from lanewise.recipe import Recipe
-from lanewise.spaces import classic
-from lanewise.study import samplers
-from lanewise.study.drawing import Drawing
-from lanewise.study.samplers import SAMPLERS, check_sampler, grid, quiet
-from lanewise.study.sampling import OUTSIDE, Sampler, Shared
+from lanewise.recipe.ranges import choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe
+from lanewise.recipe.spaces import classic
+from lanewise.sampling import samplers
+from lanewise.sampling.drawing import Drawing
+from lanewise.sampling.sampler import OUTSIDE, Sampler, Shared
+from lanewise.sampling.samplers import SAMPLERS, check_sampler, grid, quiet
 from tests.study.records import shared_url
 from tests.study.test_sampling import SPACE, trials_of
 
 POINTS = Recipe(
-    rule=SGD(lr=choice(0.01, 0.1) * choice(Constant(), Polynomial(power=choice(1.0, 2.0)))), batch_size=integer(16, 18)
+    optimizer=SGD(lr=choice(0.01, 0.1) * choice(Constant(), Polynomial(power=choice(1.0, 2.0)))),
+    batch_size=integer(16, 18),
 )
 """2 rates times 3 schedules, for the power applies to one of two, times 3 sizes."""
 
@@ -146,8 +147,8 @@ def test_ones_own_object_keeps_its_seed() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-INSIDE = Recipe(rule=SGD(lr=0.1 * Polynomial(power=2.5)), dropout=0.3, batch_size=17)
-OUT = Recipe(rule=SGD(lr=0.1 * Polynomial(power=2.5)), dropout=0.3, batch_size=64)
+INSIDE = Recipe(optimizer=SGD(lr=0.1 * Polynomial(power=2.5)), dropout=0.3, batch_size=17)
+OUT = Recipe(optimizer=SGD(lr=0.1 * Polynomial(power=2.5)), dropout=0.3, batch_size=64)
 
 
 def test_what_is_enqueued_comes_first_with_its_parameters(tmp_path: Path) -> None:
@@ -163,10 +164,10 @@ def test_what_is_enqueued_comes_first_with_its_parameters(tmp_path: Path) -> Non
     assert inside[:3] == (
         TrialState.COMPLETE,
         {
-            "rule": "sgd(lr=log(0.001, 1) * choice(constant(), polynomial(power=uniform(1, 3))))",
-            "rule.sgd.lr": 0.1,
-            "rule.sgd.lr.schedule": "polynomial(power=uniform(1, 3))",
-            "rule.sgd.lr.polynomial.power": 2.5,
+            "optimizer": "sgd(lr=log(0.001, 1) * choice(constant(), polynomial(power=uniform(1, 3))))",
+            "optimizer.sgd.lr": 0.1,
+            "optimizer.sgd.lr.schedule": "polynomial(power=uniform(1, 3))",
+            "optimizer.sgd.lr.polynomial.power": 2.5,
             "dropout": 0.3,
             "batch_size": 17,
         },

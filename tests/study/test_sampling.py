@@ -10,18 +10,20 @@ import pytest
 from optuna.trial import TrialState
 
 from lanewise.errors import InputError, WriteError
+from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.part import Variable
-from lanewise.parts.rules import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Polynomial
-from lanewise.ranges import choice, integer, log, uniform
-from lanewise.recipe import Recipe, variables
-from lanewise.recipe_file import dump, load
-from lanewise.spaces import classic
-from lanewise.study.samplers import STARTUP_TRIALS, quiet
-from lanewise.study.sampling import Sampler, generation_sizes, suggest
+from lanewise.recipe.file import dump, load
+from lanewise.recipe.ranges import choice, integer, log, uniform
+from lanewise.recipe.recipe import Recipe, variables
+from lanewise.recipe.spaces import classic
+from lanewise.sampling.sampler import Sampler, generation_sizes, suggest
+from lanewise.sampling.samplers import STARTUP_TRIALS, quiet
 
 SPACE = Recipe(
-    rule=choice(SGD(lr=log(1e-3, 1) * choice(Constant(), Polynomial(power=uniform(1, 3)))), Adam(lr=log(1e-4, 1e-2))),
+    optimizer=choice(
+        SGD(lr=log(1e-3, 1) * choice(Constant(), Polynomial(power=uniform(1, 3)))), Adam(lr=log(1e-4, 1e-2))
+    ),
     dropout=uniform(0.1, 0.5),
     batch_size=integer(16, 18),
 )
@@ -53,11 +55,11 @@ def test_a_generation_draws_what_it_draws_whatever_came_before() -> None:
 def test_draws_lie_in_the_space_and_are_not_all_alike() -> None:
     (recipes,) = played(0, [40])
     assert not any(recipe.is_space for recipe in recipes)
-    assert {type(recipe.rule) for recipe in recipes} == {SGD, Adam}
+    assert {type(recipe.optimizer) for recipe in recipes} == {SGD, Adam}
     assert {recipe.batch_size for recipe in recipes} == {16, 17, 18}
     assert all(0.1 <= recipe.dropout <= 0.5 for recipe in recipes)
     assert len(set(map(str, recipes))) == 40
-    rates = [recipe.rule.lr for recipe in recipes if isinstance(recipe.rule, Adam)]
+    rates = [recipe.optimizer.lr for recipe in recipes if isinstance(recipe.optimizer, Adam)]
     # On a logarithmic scale a half of the draws lies in the lower of two decades; on a plain one a tenth would.
     assert 0.2 < sum(rate < 1e-3 for rate in rates) / len(rates) < 0.8
 
@@ -177,13 +179,13 @@ def test_only_what_applies_is_drawn() -> None:
     sampler = Sampler(SPACE, 0, None)
     recipes = sampler.ask(12, 0)
     for trial, recipe in zip(sampler.study.trials, recipes, strict=True):
-        given = {"rule", "dropout", "batch_size"}
-        if isinstance(recipe.rule, SGD):
-            given |= {"rule.sgd.lr", "rule.sgd.lr.schedule"}
-            if "polynomial" in str(recipe.rule):
-                given |= {"rule.sgd.lr.polynomial.power"}
+        given = {"optimizer", "dropout", "batch_size"}
+        if isinstance(recipe.optimizer, SGD):
+            given |= {"optimizer.sgd.lr", "optimizer.sgd.lr.schedule"}
+            if "polynomial" in str(recipe.optimizer):
+                given |= {"optimizer.sgd.lr.polynomial.power"}
         else:
-            given |= {"rule.adam.lr"}
+            given |= {"optimizer.adam.lr"}
         assert set(trial.params) == given
 
 
@@ -192,7 +194,7 @@ def test_what_optuna_is_told_is_what_the_recipe_holds() -> None:
     (recipe,) = sampler.ask(1, 0)
     params = sampler.study.trials[0].params
     assert list(params) == ["lr", "lr.schedule", "momentum", "l2", "l1", "dropout", "norm_momentum"]
-    assert str(recipe.rule.lr) == f"{params['lr']} * {params['lr.schedule']}"
+    assert str(recipe.optimizer.lr) == f"{params['lr']} * {params['lr.schedule']}"
     assert (recipe.l2, recipe.dropout) == (params["l2"], params["dropout"])
 
 

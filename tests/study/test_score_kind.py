@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Scores
+from lanewise.lanes.training.cohort import Scores
 from lanewise.metrics import find_metric
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.study.candidate import TIE, Candidate, rung_scores, standing
-from lanewise.study.comparison import lead_of
-from lanewise.study.ranking import filled_below, intervals_on_test_rows, rank_finalists
-from lanewise.study.score_kind import ScoreKind, plain_numbers
-from lanewise.study.statistics import Interval, crossed_interval, fraction_interval, score_interval
-from lanewise.study.verdict import Finalist, Verdict
-from lanewise.study.wording import MINUS, references_words, unbeaten_words
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.candidate import TIE, Candidate, rung_scores, standing
+from lanewise.statistics.differences import lead_of
+from lanewise.statistics.intervals import Interval, crossed_interval, fraction_interval, score_interval
+from lanewise.statistics.score_kind import ScoreKind, plain_numbers
+from lanewise.verdict.phrases import MINUS, references_words, unbeaten_words
+from lanewise.verdict.ranking import filled_below, intervals_on_test_rows, rank_finalists
+from lanewise.verdict.verdict import Finalist, Verdict
 
 ERROR, PLAIN = ScoreKind(greater_is_better=False, fraction=False), ScoreKind(fraction=False)
-RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
+RECIPES = [Recipe(optimizer=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
 ERRORS = np.array([[0.50, 0.52, 0.51, 0.49], [0.21, 0.20, 0.19, 0.20], [0.20, 0.21, 0.22, 0.21]])
 LOSS = np.full((3, 4), 0.1)
 GAP = Interval(0.0123, -0.004, 0.0286, 4)
@@ -78,7 +78,7 @@ def test_the_least_error_wins_and_is_ahead() -> None:
     assert found[0].scores.tolist() == ERRORS[1].tolist()
     leads = [finalist.difference.mean for finalist in found if finalist.difference]
     assert leads == pytest.approx([0.01, 0.305])
-    assert [finalist.told_apart for finalist in found] == [False, False, True]
+    assert [finalist.significant for finalist in found] == [False, False, True]
 
 
 def test_only_shares_are_believed_to_be_rounded_to_whole_rows() -> None:
@@ -109,7 +109,7 @@ def test_fewer_diverged_runs_are_better_than_more() -> None:
     assert [finalist.candidate for finalist in ranked(errors, loss)] == [3, 7, 5]
     whole = ranked(np.array([ERRORS[0], ERRORS[1], [np.nan] * 4]))
     assert whole[2].candidate == 5
-    assert whole[2].told_apart
+    assert whole[2].significant
 
 
 def test_nan_is_filled_even_where_all_else_is_equal() -> None:

@@ -7,9 +7,9 @@ import optuna
 import pytest
 
 from lanewise.errors import InputError
-from lanewise.study import optuna_record
-from lanewise.study.optuna_record import StudyRecord, patiently
-from lanewise.study.samplers import quiet
+from lanewise.sampling import optuna_storage as optuna_record
+from lanewise.sampling.optuna_storage import StudyRecord, patiently
+from lanewise.sampling.samplers import quiet
 
 
 def open_and_write(url: str, name: str) -> None:

@@ -12,25 +12,25 @@ import numpy as np
 import pytest
 
 import lanewise as lw
-from lanewise import files
+from lanewise.api.questions import read_answer
+from lanewise.base import files
 from lanewise.cli.stopping import resumable
-from lanewise.comparing import read_answer
 from lanewise.errors import InputError, WriteError
-from lanewise.lanes.cohort import Cohort
-from lanewise.parts.rules import SGD
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine
-from lanewise.recipe import Recipe
-from lanewise.study.ablation import Ablation
-from lanewise.study.ablation_answer import AblationAnswer
-from lanewise.study.compared import Comparison, ComparisonAnswer
-from lanewise.study.folder import RunFolder
-from lanewise.study.question import Question
+from lanewise.questions.ablation import Ablation
+from lanewise.questions.ablation_answer import AblationAnswer
+from lanewise.questions.comparison import Comparison, ComparisonAnswer
+from lanewise.questions.question import Question
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.folder import RunFolder
 from lanewise.train import train
 from tests.study.side_by_side import RECIPE, on_record, run_of, task
 
-PLAIN = Recipe(rule=SGD(lr=0.1), batch_size=12, epochs=3)
-STUCK = Recipe(rule=SGD(lr=0.0), batch_size=12, epochs=1)
-APART = replace(RECIPE, rule=SGD(lr=0.1 * Cosine(), momentum=0.5), dropout=None)
+PLAIN = Recipe(optimizer=SGD(lr=0.1), batch_size=12, epochs=3)
+STUCK = Recipe(optimizer=SGD(lr=0.0), batch_size=12, epochs=1)
+APART = replace(RECIPE, optimizer=SGD(lr=0.1 * Cosine(), momentum=0.5), dropout=None)
 STRUCTURES = {
     "compare": [RECIPE, PLAIN, STUCK],
     "ablate": [APART, replace(APART, norm="identity"), replace(APART, dropout=0.0),
@@ -98,7 +98,7 @@ def test_an_answer_whose_report_has_no_room_is_not_lost(
         raise WriteError("report.html: cannot be written: No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lanewise.report.answers.write", full)
+        patch.setattr("lanewise.report.page.answers.write", full)
         with pytest.raises(InputError, match=r"report.html: .*; once that is mended"), resumable(run, as_json=True):
             lw.resume(run, task())
     shown = json.loads(capsys.readouterr().out)
@@ -150,7 +150,7 @@ def test_scores_are_those_of_the_recipe_trained_alone() -> None:
     assert mine.losses[0] == pytest.approx(loss, abs=0.1)
     assert mine.scores[0] == pytest.approx(score, abs=0.1)
     assert answer.compared[-1].scored.name == "stuck"
-    assert answer.compared[-1].told_apart
+    assert answer.compared[-1].significant
     assert sum(one.chance for one in answer.compared) == pytest.approx(1)
 
 
@@ -207,7 +207,7 @@ def test_what_cannot_be_compared_is_refused(recipes: Any, message: str, tmp_path
 def test_a_recipe_with_nothing_to_take_away_is_refused() -> None:
     plain = lw.Task(lambda: lw_linear(), (task().source.x, task().source.y))
     with pytest.raises(InputError, match="recipe: there is nothing to take away"):
-        lw.ablate(plain, Recipe(rule=SGD(lr=0.1), batch_size=12))
+        lw.ablate(plain, Recipe(optimizer=SGD(lr=0.1), batch_size=12))
 
 
 def lw_linear() -> Any:
@@ -217,7 +217,7 @@ def lw_linear() -> Any:
 
 
 def test_where_all_diverge_it_is_said() -> None:
-    wild = replace(PLAIN, rule=SGD(lr=1e30))
-    wilder = replace(PLAIN, rule=SGD(lr=1e35))
+    wild = replace(PLAIN, optimizer=SGD(lr=1e30))
+    wilder = replace(PLAIN, optimizer=SGD(lr=1e35))
     with pytest.raises(InputError, match="every recipe diverged in every repeat"):
         run_of(Comparison({"a": wild, "b": wilder}), [wild]).run()

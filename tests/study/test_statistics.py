@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lanewise.study.statistics import Interval, crossed_interval, fraction_interval, resampled_interval
+from lanewise.statistics.intervals import Interval, crossed_interval, fraction_interval, resampled_interval
 
 SIMULATIONS = 2000
 
@@ -74,7 +74,7 @@ def test_an_interval_over_runs_alone_would_not_cover_new_rows() -> None:
 
 
 def test_a_crossed_interval_worked_by_hand() -> None:
-    # Mean 1/4. Runs, rows and rest each have the mean square 1/4, so the variance is 1/4 / 4, with 1 degree of freedom.
+    # Mean 1/4. Runs, rows and rest each have the mean square 1/4, so the variance is 1/4 / 4, with 1 degree of df.
     interval = crossed_interval(np.array([[1.0, 0.0], [0.0, 0.0]]))
     assert interval.mean == 0.25
     assert interval.high - interval.mean == pytest.approx(12.7062 * 0.25, rel=1e-5)
@@ -82,8 +82,8 @@ def test_a_crossed_interval_worked_by_hand() -> None:
     assert interval.repeats == 2
 
 
-def test_a_crossed_interval_with_the_freedom_of_the_rows() -> None:
-    # No difference between runs: MS_runs = MS_rest = 0, MS_rows = 2 * (2 * 1/4) / 3, freedom 3.
+def test_a_crossed_interval_with_the_df_of_the_rows() -> None:
+    # No difference between runs: MS_runs = MS_rest = 0, MS_rows = 2 * (2 * 1/4) / 3, df 3.
     values = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
     half = 3.18245 * math.sqrt(2 / 3 / 8)
     interval = crossed_interval(values)

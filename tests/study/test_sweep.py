@@ -1,4 +1,4 @@
-"""One field at several values: what is taken, what is refused, and which value the rules choose."""
+"""One field at several values: what is taken, what is refused, and which value the optimizers choose."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import pytest
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
+from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Constant, Cosine
-from lanewise.recipe import Recipe
-from lanewise.study.sweep import Sweep, SweepAnswer, largest_within, values_of
+from lanewise.questions.sweep import Sweep, SweepAnswer, largest_within, values_of
+from lanewise.recipe.recipe import Recipe
 from tests.study.side_by_side import RECIPE, run_of, task
 
 
@@ -52,7 +52,7 @@ def test_what_cannot_be_swept_is_refused(field: str, values: Any, points: int | 
 
 def test_a_space_is_refused() -> None:
     with pytest.raises(InputError, match="recipe: has ranges in it, so it is a space"):
-        Sweep(Recipe(rule=SGD(lr=lw.log(0.1, 1))), "l2", "0, 1")
+        Sweep(Recipe(optimizer=SGD(lr=lw.log(0.1, 1))), "l2", "0, 1")
 
 
 def test_a_value_that_cannot_be_trained_is_named() -> None:
@@ -86,7 +86,7 @@ def test_folds_validate_on_every_row_once() -> None:
     assert sorted(rows.row.tolist()) == list(range(len(run.engine.held.pool)))
     # A penalty of 10 leaves nothing to tell classes by.
     assert answer.compared[0].scored.name == "0.0"
-    assert answer.compared[1].told_apart
+    assert answer.compared[1].significant
     assert answer.within == "0.0"
     assert SweepAnswer.from_dict(answer.to_dict(), "here").sentences() == answer.sentences()
 

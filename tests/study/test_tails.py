@@ -2,13 +2,19 @@
 
 import numpy as np
 
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.study.ranking import intervals_on_test_rows, rank_finalists
-from lanewise.study.score_kind import ScoreKind
-from lanewise.study.statistics import crossed_interval
-from lanewise.study.tails import heavy_interval, heavy_tailed, share_of_largest, skew_aware_interval, tails_words
-from lanewise.study.verdict import Verdict
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.statistics.heavy_tails import (
+    heavy_interval,
+    heavy_tailed,
+    share_of_largest,
+    skew_aware_interval,
+    tails_words,
+)
+from lanewise.statistics.intervals import crossed_interval
+from lanewise.statistics.score_kind import ScoreKind
+from lanewise.verdict.ranking import intervals_on_test_rows, rank_finalists
+from lanewise.verdict.verdict import Verdict
 
 PLAIN = ScoreKind(fraction=False)
 
@@ -33,7 +39,7 @@ def test_few_rows_that_decide_are_told() -> None:
 
 
 def test_the_verdict_says_it_everywhere() -> None:
-    recipes = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2)]
+    recipes = [Recipe(optimizer=SGD(lr=rate)) for rate in (0.1, 0.2)]
     scores = np.array([[0.9, 0.91, 0.92, 0.9], [0.5, 0.51, 0.52, 0.5]])
     listed = rank_finalists([3, 5], recipes, scores, np.ones((2, 4)), 1 / 3, kind=PLAIN)
     tested = intervals_on_test_rows({3: 1 - row_errors(3), 5: 1 - row_errors(3) - 0.1}, listed, PLAIN)

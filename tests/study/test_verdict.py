@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from lanewise.errors import InputError
-from lanewise.parts.rules import SGD
-from lanewise.recipe import Recipe
-from lanewise.study.comparison import RowScores, Settling, chances_of_best, lead_of, paired_means, with_best
-from lanewise.study.ranking import intervals_on_test_rows, rank_finalists
-from lanewise.study.score_kind import ScoreKind
-from lanewise.study.statistics import Interval, fraction_interval
-from lanewise.study.verdict import Baseline, Finalist, Verdict, percent, points
-from lanewise.study.wording import MINUS
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.statistics.differences import Needed, RowScores, chances_of_best, lead_of, paired_means, with_best
+from lanewise.statistics.intervals import Interval, fraction_interval
+from lanewise.statistics.score_kind import ScoreKind
+from lanewise.verdict.phrases import MINUS
+from lanewise.verdict.ranking import intervals_on_test_rows, rank_finalists
+from lanewise.verdict.verdict import Baseline, Finalist, Verdict, percent, points
 
-RECIPES = [Recipe(rule=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
+RECIPES = [Recipe(optimizer=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
 METRIC = np.array([[0.80, 0.82, 0.81, 0.79], [0.97, 0.98, 0.96, 0.97], [0.96, 0.97, 0.97, 0.97]])
 LOSS = np.array([[0.5, 0.5, 0.5, 0.5], [0.1, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1]])
 
@@ -54,9 +54,9 @@ def test_each_is_compared_with_the_winner() -> None:
         assert finalist.difference.to_dict() == pytest.approx(expected.to_dict())
     assert behind_5.mean == pytest.approx(0.0025)
     assert behind_7.mean == pytest.approx(0.165)
-    assert [finalist.told_apart for finalist in found] == [False, False, True]
+    assert [finalist.significant for finalist in found] == [False, False, True]
     assert [finalist.chance for finalist in found] == pytest.approx(chances_of_best(means)[[1, 2, 0]].tolist())
-    assert [finalist.settling is None for finalist in found] == [True, False, True]
+    assert [finalist.needed is None for finalist in found] == [True, False, True]
 
 
 def test_equal_metrics_are_ranked_by_loss() -> None:
@@ -96,8 +96,8 @@ def test_single_rows_tell_more_than_the_means_of_repeats() -> None:
     by_rows = rank_finalists([7, 3, 5], RECIPES, metric, loss, 1 / 3, 400, single=single)
     by_means = rank_finalists([7, 3, 5], RECIPES, metric, loss, 1 / 3, 400)
     assert [one.candidate for one in by_rows] == [one.candidate for one in by_means] == [3, 5, 7]
-    assert [one.told_apart for one in by_rows] == [False, True, True]
-    assert not by_means[1].told_apart
+    assert [one.significant for one in by_rows] == [False, True, True]
+    assert not by_means[1].significant
 
 
 def test_a_run_that_diverged_is_right_on_no_row() -> None:
@@ -117,7 +117,7 @@ def test_scores_without_bounds_do_not_hang_on_one_repeat() -> None:
     kind = ScoreKind(greater_is_better=True, fraction=False)
     listed = rank_finalists([7, 3], RECIPES[:2], np.stack([steady, good]), np.ones((2, 8)), 1 / 3, kind=kind)
     assert listed[0].candidate == 3
-    assert listed[1].told_apart
+    assert listed[1].significant
     found = Verdict(listed, Interval(-1.0, -1.2, -0.8, 8), None, "R2", 9, 1, {}, kind=kind)
     assert found.sentences()[-1] == (
         "Single training runs of candidate 3 lie far out (the worst: -1.000e+07): means and comparisons leave out each "
@@ -140,23 +140,23 @@ def test_a_single_finalist_is_compared_with_nobody() -> None:
 
 def test_plain_data_is_json_that_anybody_can_read() -> None:
     data = json.loads(json.dumps(verdict(finalists()).to_dict(), allow_nan=False))
-    assert data["winner"] == {"rule": "sgd(lr=0.2)", "batch_size": 64, "epochs": 20}
+    assert data["winner"] == {"optimizer": "sgd(lr=0.2)", "batch_size": 64, "epochs": 20}
     assert data["winner_candidate"] == 3
-    assert data["runner_up"]["rule"] == "sgd(lr=0.3)"
+    assert data["runner_up"]["optimizer"] == "sgd(lr=0.3)"
     assert data["test"] == {"mean": 0.978, "low": 0.9712, "high": 0.9846, "repeats": 4}
     assert data["difference"] == {"mean": 0.003, "low": -0.002, "high": 0.008, "repeats": 4}
     assert [each["candidate"] for each in data["indistinguishable"]] == [5]
-    assert data["indistinguishable"][0]["recipe"]["rule"] == "sgd(lr=0.3)"
+    assert data["indistinguishable"][0]["recipe"]["optimizer"] == "sgd(lr=0.3)"
     assert data["indistinguishable"][0]["difference"]["mean"] == pytest.approx(0.0025)
-    assert [each.pop("recipe")["rule"] for each in data["finalists"]] == ["sgd(lr=0.2)", "sgd(lr=0.3)", "sgd()"]
+    assert [each.pop("recipe")["optimizer"] for each in data["finalists"]] == ["sgd(lr=0.2)", "sgd(lr=0.3)", "sgd()"]
     leads = [each.pop("difference") for each in data["finalists"]]
     assert (leads[0], [lead["mean"] for lead in leads[1:]]) == (None, pytest.approx([0.0025, 0.165]))
     chances = [each.pop("chance") for each in data["finalists"]]
     assert sum(chances) == pytest.approx(1.0)
     assert data["probability"] == chances[0] > 0.5
-    advice = finalists()[1].settling
+    advice = finalists()[1].needed
     assert advice is not None
-    advised = [each.pop("settling") for each in data["finalists"]]
+    advised = [each.pop("needed") for each in data["finalists"]]
     assert advised == [None, {"repeats": advice.repeats, "rows": advice.rows}, None]
     assert data["baseline"] is None
     assert [each.pop("mean") for each in data["finalists"]] == pytest.approx([0.97, 0.9675, 0.805])
@@ -198,20 +198,20 @@ def test_a_record_older_than_chances_and_baselines_still_loads() -> None:
     for name in ("probability", "baseline"):
         del plain[name]
     for one in plain["finalists"]:
-        del one["chance"], one["settling"]
+        del one["chance"], one["needed"]
     back = Verdict.from_dict(plain, "verdict.json")
-    assert (back.baseline, back.finalists[0].chance, back.finalists[1].settling) == (None, None, None)
+    assert (back.baseline, back.finalists[0].chance, back.finalists[1].needed) == (None, None, None)
     assert len(back.sentences()) == 3
 
 
-def listed(settling: Settling | None = None, chance: float = 0.62) -> tuple[Finalist, ...]:
+def listed(needed: Needed | None = None, chance: float = 0.62) -> tuple[Finalist, ...]:
     """The finalists, of which 5 cannot be told from 3."""
     first, second, third = finalists()
-    return replace(first, chance=chance), replace(second, settling=settling), third
+    return replace(first, chance=chance), replace(second, needed=needed), third
 
 
 def test_the_verdict_in_words() -> None:
-    assert verdict(listed(Settling(repeats=12))).sentences() == [
+    assert verdict(listed(Needed(repeats=12))).sentences() == [
         "Candidate 3 of 48 won: accuracy 97.8% (95% CI 97.1% to 98.5%) on test examples it never saw, from 4 "
         "new training runs.",
         f"On the test examples its lead over the runner-up (candidate 5) is +0.30 points (95% CI {MINUS}0.20 to "
@@ -224,23 +224,23 @@ def test_the_verdict_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settling", "words"),
+    ("needed", "words"),
     [
-        (Settling(repeats=1), "About 1 more training run of each would probably separate candidates 3 and 5, if"),
+        (Needed(repeats=1), "About 1 more training run of each would probably separate candidates 3 and 5, if"),
         (
-            Settling(rows=3456),
+            Needed(rows=3456),
             "More training runs alone would not separate candidates 3 and 5; about 3,500 more examples probably would,",
         ),
         (
-            Settling(repeats=1200, rows=3456),
+            Needed(repeats=1200, rows=3456),
             "To separate candidates 3 and 5 would take both more training runs and more examples: about 1,200 more "
             "training runs of each and about 3,500 more examples probably would, if the lead is as large as it seems.",
         ),
-        (Settling(), "Neither more training runs nor more examples, in reasonable numbers, are known to separate"),
+        (Needed(), "Neither more training runs nor more examples, in reasonable numbers, are known to separate"),
     ],
 )
-def test_what_would_settle_it_in_words(settling: Settling, words: str) -> None:
-    assert words in verdict(listed(settling)).sentences()[-1]
+def test_what_would_settle_it_in_words(needed: Needed, words: str) -> None:
+    assert words in verdict(listed(needed)).sentences()[-1]
 
 
 def test_a_probability_is_never_said_to_be_certain() -> None:

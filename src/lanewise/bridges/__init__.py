@@ -1,0 +1,1 @@
+"""Lanewise's parts in other libraries' loops."""

@@ -5,10 +5,9 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from lanewise.bridges.torch_rules import RuleOptimizer
+from lanewise.bridges.torch_optimizer import TorchOptimizer
 from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, check_number
 from lanewise.parts.penalties import (
@@ -132,7 +131,7 @@ class Penalty:
         self._threshold(self.params.values(), lr)
         self._decayed = False
 
-    def attach(self, optimizer: Optimizer) -> tuple[RemovableHandle, RemovableHandle]:
+    def attach(self, optimizer: torch.optim.Optimizer) -> tuple[RemovableHandle, RemovableHandle]:
         """Let every step of `optimizer` apply the penalty to its parameters, at their group's rate.
 
         A step with a closure computes new gradients inside the step, so it is refused: call `add_gradients()` in the
@@ -143,26 +142,26 @@ class Penalty:
         """
         penalised = {id(param) for param in self.params.values()}
 
-        def rates(chosen: Optimizer) -> Iterable[tuple[nn.Parameter, float]]:
+        def rates(chosen: torch.optim.Optimizer) -> Iterable[tuple[nn.Parameter, float]]:
             for group in chosen.param_groups:
                 for param in group["params"]:
                     if id(param) in penalised:
-                        rate = chosen.applied(param, group).rate if isinstance(chosen, RuleOptimizer) else "lr"
+                        rate = chosen.applied(param, group).rate if isinstance(chosen, TorchOptimizer) else "lr"
                         yield param, group[rate]
 
-        def before(chosen: Optimizer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        def before(chosen: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
             if kwargs.get("closure") is not None or any(value is not None for value in args[1:]):
                 raise InputError(
                     "closure: an attached penalty cannot reach its gradients; use add_gradients() inside it"
                 )
-            if isinstance(chosen, RuleOptimizer):
-                # A rule's memory is of the weights it is given, before the first decay.
+            if isinstance(chosen, TorchOptimizer):
+                # An optimizer's memory is of the weights it is given, before the first decay.
                 chosen.begin()
             for param, lr in rates(chosen):
                 self._add([param])
                 self._decay([param], lr)
 
-        def after(chosen: Optimizer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        def after(chosen: torch.optim.Optimizer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
             for param, lr in rates(chosen):
                 self._threshold([param], lr)
 

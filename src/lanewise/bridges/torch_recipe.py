@@ -4,30 +4,33 @@ from dataclasses import fields
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
+from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
 from lanewise.bridges.torch_penalties import Penalty
-from lanewise.bridges.torch_rules import RuleOptimizer, role_groups
-from lanewise.lanes.real import set_layer_numbers
-from lanewise.parts.rules import SGD, Adam, Rule
+from lanewise.lanes.model.plain_autograd import set_layer_numbers
+from lanewise.parts.optimizers import SGD, Adam, Optimizer
 
 
-def native_optimizer(rule: Rule, model: nn.Module) -> Optimizer:
-    """`torch.optim`'s own optimizer for `rule` where there is one, else the rule as a torch optimizer."""
-    if type(rule) is SGD:
-        return torch.optim.SGD(role_groups(model), lr=0.0, nesterov=rule.nesterov, momentum=0.9 * rule.nesterov)
-    if type(rule) is Adam:
-        return torch.optim.Adam(role_groups(model), lr=0.0, amsgrad=rule.amsgrad)
+def native_optimizer(optimizer: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """`torch.optim`'s own optimizer for `optimizer` where there is one, else the optimizer as a torch optimizer."""
+    if type(optimizer) is SGD:
+        return torch.optim.SGD(
+            role_groups(model), lr=0.0, nesterov=optimizer.nesterov, momentum=0.9 * optimizer.nesterov
+        )
+    if type(optimizer) is Adam:
+        return torch.optim.Adam(role_groups(model), lr=0.0, amsgrad=optimizer.amsgrad)
     # Its numbers are set before every step; those given here only have to be plain.
-    return RuleOptimizer(role_groups(model), type(rule)(**{f: getattr(rule, f) for f in flags(rule)}))
+    return TorchOptimizer(role_groups(model), type(optimizer)(**{f: getattr(optimizer, f) for f in flags(optimizer)}))
 
 
-def flags(rule: Rule) -> list[str]:
-    """The fields of `rule` that are structure."""
-    return [item.name for item in fields(rule) if item.name not in rule.number_names()]
+def flags(optimizer: Optimizer) -> list[str]:
+    """The fields of `optimizer` that are structure."""
+    return [item.name for item in fields(optimizer) if item.name not in optimizer.number_names()]
 
 
-def set_numbers(model: nn.Module, optimizer: Optimizer, penalty: Penalty, numbers: dict[str, float]) -> None:
+def set_numbers(
+    model: nn.Module, optimizer: torch.optim.Optimizer, penalty: Penalty, numbers: dict[str, float]
+) -> None:
     """Write one step's numbers to where torch's own parts read them."""
     for group in optimizer.param_groups:
         for name, value in numbers.items():

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from lanewise.bridges.other_schedulers import Others
 from lanewise.errors import InputError
-from lanewise.parts.schedules import PlateauState, Product, Run, Schedule, feedbacks, tabulate
+from lanewise.parts.schedules import PlateauState, Product, RunLength, Schedule, feedbacks, tabulate
 
 
 class Course:
@@ -24,7 +24,7 @@ class Course:
         run: how long the run is.
     """
 
-    def __init__(self, where: str, value: Any, run: Run) -> None:
+    def __init__(self, where: str, value: Any, run: RunLength) -> None:
         table = tabulate(value, run.total_steps, run.steps_per_epoch, where=where).tolist()
         end = value(run.total_steps, run.total_steps, run.steps_per_epoch) if isinstance(value, Schedule) else value
         self.table: list[float] = [*table, float(end)]
@@ -50,7 +50,7 @@ class Course:
 class Courses:
     """The courses of one parameter group, or of several that share them; betas have a course each."""
 
-    def __init__(self, schedules: Any, run: Run) -> None:
+    def __init__(self, schedules: Any, run: RunLength) -> None:
         named = schedules if isinstance(schedules, Mapping) else {"lr": schedules}
         self.of: dict[str, Course | tuple[Course, ...]] = {
             name: tuple(Course(f"{name}[{index}]", entry, run) for index, entry in enumerate(value))
@@ -140,7 +140,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
     ) -> None:
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        run = Run(total_steps, steps_per_epoch)
+        run = RunLength(total_steps, steps_per_epoch)
         self._run = run
         self.total_steps = run.total_steps
         self.absolute = absolute

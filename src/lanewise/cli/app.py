@@ -8,17 +8,17 @@ from typing import Annotated
 
 import typer
 
-from lanewise.cli.comparing import ablate, compare, sweep
+from lanewise.base.files import reason
 from lanewise.cli.console import stderr
 from lanewise.cli.listing import list_runs
 from lanewise.cli.predicting import predict
+from lanewise.cli.questions import ablate, compare, sweep
 from lanewise.cli.racing import race, resume
 from lanewise.cli.schedules import show
 from lanewise.cli.stopping import STOPPED, leave
 from lanewise.cli.training import train
 from lanewise.cli.wording import in_options, options_of
 from lanewise.errors import InputError
-from lanewise.files import reason
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,

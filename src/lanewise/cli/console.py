@@ -1,6 +1,6 @@
 """Where commands talk to people: what was found on standard output, how it goes on standard error."""
 
-from lanewise.report.console import SafeConsole
+from lanewise.report.terminal.console import SafeConsole
 
 stderr = SafeConsole(stderr=True, soft_wrap=True)
 stdout = SafeConsole(soft_wrap=True)

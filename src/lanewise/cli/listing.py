@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lanewise.printable import printable
-from lanewise.report.console import SafeConsole
-from lanewise.study.listing import DAMAGED, FINISHED, OTHER, RUNNING, Summary, runs_in
-from lanewise.study.score_kind import ScoreKind
+from lanewise.record.listing import DAMAGED, FINISHED, OTHER, RUNNING, Summary, runs_in
+from lanewise.report.terminal.console import SafeConsole
+from lanewise.statistics.score_kind import ScoreKind
 
 WIDE = 100
 """Columns of a terminal from which on it is also shown when a run began."""

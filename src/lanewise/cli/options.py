@@ -11,7 +11,7 @@ import typer
 
 from lanewise.cli.console import stderr
 from lanewise.errors import InputError
-from lanewise.task import Task
+from lanewise.task.task import Task
 
 Device = Annotated[str, typer.Option(help="A torch device.")]
 Precision = Annotated[
@@ -106,7 +106,7 @@ class TaskOptions:
             **{name: getattr(self, name) for name in names},
         )
         if source.schema is not None:
-            from lanewise.report.terminal import print_columns
+            from lanewise.report.terminal.race import print_columns
 
             print_columns(source, stderr)
         model = recorded["model"] if self.model is None else self.model
@@ -167,10 +167,10 @@ def class_weights_of(text: str | None) -> str | list[float] | None:
 
 def recorded_names(space: str) -> dict[str, str]:
     """The built-in data and model that a space's file names; nothing for a built-in space."""
-    from lanewise.api import is_there
-    from lanewise.recipe_file import read
-    from lanewise.spaces import SPACES
-    from lanewise.task import check_recorded
+    from lanewise.api.race import is_there
+    from lanewise.recipe.file import read
+    from lanewise.recipe.spaces import SPACES
+    from lanewise.task.task import check_recorded
 
     recorded = read(space)[1] if space not in SPACES and is_there(Path(space)) else {}
     check_recorded(recorded, space)

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from lanewise.cli.console import results
-from lanewise.study.question import Answer
-from lanewise.study.verdict import Verdict
+from lanewise.questions.question import Answer
+from lanewise.verdict.verdict import Verdict
 
 
 def print_found(found: Verdict | Answer, folder: Path, as_json: bool) -> None:
@@ -17,7 +17,8 @@ def print_found(found: Verdict | Answer, folder: Path, as_json: bool) -> None:
 
 def print_words(found: Verdict | Answer, as_json: bool) -> None:
     """What was found in words, of given recipes as a table too; as JSON too if asked for."""
-    from lanewise.report import answers_in_terminal, terminal
+    from lanewise.report.terminal import answers as answers_in_terminal
+    from lanewise.report.terminal import race as terminal
 
     console = results(as_json)
     if isinstance(found, Verdict):

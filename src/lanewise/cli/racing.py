@@ -21,7 +21,7 @@ from lanewise.cli.options import (
 from lanewise.cli.printing import print_found
 from lanewise.cli.stopping import resumable
 from lanewise.errors import together
-from lanewise.study.racing import DEFAULT, RULES
+from lanewise.racing import DEFAULT, PRUNERS
 
 
 @with_groups
@@ -42,7 +42,7 @@ def race(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     seed: Seed = 0,
-    rule: Annotated[str, typer.Option(help=f"Who leaves early: {', '.join(RULES)} (which keeps all).")] = DEFAULT,
+    pruner: Annotated[str, typer.Option(help=f"Who leaves early: {', '.join(PRUNERS)} (which keeps all).")] = DEFAULT,
     generations: Annotated[int, typer.Option(help="The sampler learns from each for the next.")] = 3,
     finalists: Annotated[int | None, typer.Option(help="How many are confirmed: a quarter, 2 to 6.")] = None,
     confirm: Annotated[
@@ -64,15 +64,15 @@ def race(
 
     A race that is stopped (Ctrl-C) or killed goes on with: lanewise resume FOLDER.
     """
-    from lanewise import api
-    from lanewise.report import terminal
-    from lanewise.runs import check_options
-    from lanewise.study.folder import fresh_path
+    from lanewise.api import race as api
+    from lanewise.api.runs import check_options
+    from lanewise.record.folder import fresh_path
+    from lanewise.report.terminal import race as terminal
 
     # By default they follow from the data.
     given = {name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None}
     settings: dict[str, Any] = {
-        "candidates": candidates, "budget": budget, "generations": generations, "rule": rule, "finalists": finalists,
+        "candidates": candidates, "budget": budget, "generations": generations, "pruner": pruner, "finalists": finalists,
         "seed": seed, **given,
     }  # fmt: skip
     first: dict[str, Any] = {"sampler": sampler, "enqueue": enqueue or [], "storage": storage, "baseline": baseline}
@@ -107,10 +107,10 @@ def resume(
     Its curves and its verdict are, bit for bit, those of a run that was never stopped; only timings differ. Everything
     else that the run was given is on record.
     """
-    from lanewise import api
-    from lanewise.comparing import Result, read_answer
-    from lanewise.report import terminal
-    from lanewise.study.folder import RunFolder
+    from lanewise.api import race as api
+    from lanewise.api.questions import Result, read_answer
+    from lanewise.record.folder import RunFolder
+    from lanewise.report.terminal import race as terminal
 
     folder = RunFolder.reopened(run)
     if folder.finished:

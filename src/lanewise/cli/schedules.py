@@ -18,9 +18,9 @@ def show(
     out: Annotated[Path | None, typer.Option(help="Write a picture here instead: .png or .svg.")] = None,
 ) -> None:
     """Draw a schedule in the terminal, or as PNG or SVG."""
-    from lanewise.language import parse
     from lanewise.parts.schedules import tabulate
-    from lanewise.report import curve
+    from lanewise.recipe.language import parse
+    from lanewise.report.terminal import curve
 
     if not 1 <= steps <= MOST_STEPS:
         raise InputError(f"steps = {steps}: must be an integer in [1, {MOST_STEPS}]")

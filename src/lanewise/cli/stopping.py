@@ -23,7 +23,7 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
 
     What was found, where the disk has no room for it, is printed before that is said.
     """
-    from lanewise.runs import UnrecordedError
+    from lanewise.api.runs import UnrecordedError
 
     # What a background job ignores stays ignored.
     known = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -61,7 +61,7 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
 
 def resume_command(path: Path) -> str:
     """The command that goes on with the run in `path`; empty if there is none to go on with."""
-    from lanewise.study.folder import RunFolder
+    from lanewise.record.folder import RunFolder
 
     with contextlib.suppress(InputError):
         folder = RunFolder.reopened(path)

@@ -14,8 +14,8 @@ from lanewise.cli.options import BatchSize, Device, Epochs, Precision, TaskOptio
 from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
 from lanewise.printable import printable
-from lanewise.recipe import Recipe
-from lanewise.task import Task
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Asked:
 
 def of_file(path: Path, seed: int, given: TaskOptions) -> Asked:
     """The recipe in the file `path`."""
-    from lanewise.recipe_file import read
-    from lanewise.task import check_recorded
+    from lanewise.recipe.file import read
+    from lanewise.task.task import check_recorded
 
     found, recorded = read(path)
     check_recorded(recorded, str(path))
@@ -46,11 +46,11 @@ def of_run(
     Raises:
         InputError: there is no such race or candidate, or the data or the model is no longer what it was.
     """
-    from lanewise.api import recorded_task
-    from lanewise.study.folder import RunFolder
-    from lanewise.study.identity import check_unchanged
-    from lanewise.study.recorded import candidate_of, winner_of
-    from lanewise.study.score_kind import ScoreKind
+    from lanewise.api.race import recorded_task
+    from lanewise.record.folder import RunFolder
+    from lanewise.record.identity import check_unchanged
+    from lanewise.record.reading import candidate_of, winner_of
+    from lanewise.statistics.score_kind import ScoreKind
 
     if settled:
         raise InputError(f"{settled[0]}: is on record in {path}; must not be given with the folder of a race")
@@ -103,12 +103,12 @@ def train(
     """
     import torch
 
-    from lanewise.files import check_writable
-    from lanewise.lanes.engine import check_threads
-    from lanewise.study.score_kind import ScoreKind
+    from lanewise.base.files import check_writable
+    from lanewise.lanes.packs.engine import check_threads
+    from lanewise.statistics.score_kind import ScoreKind
     from lanewise.study.settings import with_overrides
+    from lanewise.task.weights import check_savable
     from lanewise.train import train as train_alone
-    from lanewise.weights import check_savable
 
     check_threads(threads)
     if save:

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset, TensorDataset
 
-from lanewise.data.arrays import as_tensor
-from lanewise.data.dataset_rows import DatasetRows, Reading, as_targets
-from lanewise.data.items import Batch, joined
-from lanewise.data.iterable_rows import IterableRows, same
-from lanewise.data.nested import byte_count, leaves, row_count
-from lanewise.data.padding import Padding, Shapes, learnt_padding, padding_note, row_shapes
-from lanewise.data.rows import EVALUATION_SEED, ChainedRows, Progress, Rows, in_blocks, untold
-from lanewise.data.samplers import Sampled, check_apart, marks, origin, sampled
+from lanewise.data.arrays.checks import as_tensor
+from lanewise.data.arrays.nested import byte_count, leaves, row_count
+from lanewise.data.arrays.targets import ONE_HOT, CheckedTarget, Target, as_target, has_labels, many_hot_note
+from lanewise.data.rows.dataset_rows import DatasetRows, LoaderOptions, as_targets
+from lanewise.data.rows.items import Batch, joined
+from lanewise.data.rows.iterable_rows import IterableRows, same
+from lanewise.data.rows.padding import Padding, Shapes, learnt_padding, padding_note, row_shapes
+from lanewise.data.rows.rows import EVALUATION_SEED, ChainedRows, Progress, Rows, in_blocks, untold
+from lanewise.data.rows.samplers import Sampled, check_apart, marks, origin, sampled
 from lanewise.data.source import Source, from_arrays, test_target
-from lanewise.data.splitter import Splitter
-from lanewise.data.targets import ONE_HOT, CheckedTarget, Target, as_target, has_labels, many_hot_note
+from lanewise.data.splitting.splitter import Splitter
 from lanewise.errors import InputError
 
 CACHE_BYTES = 2**31
@@ -96,7 +96,7 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
     return replace(source, notes=tuple(notes), sampled=keys)
 
 
-def from_parts(pairs: Mapping[str, tuple[Any, Reading]], wishes: Wishes) -> Source:
+def from_parts(pairs: Mapping[str, tuple[Any, LoaderOptions]], wishes: Wishes) -> Source:
     """The source of (dataset, how it is read) of every part."""
     streamed = {part for part, (dataset, _) in pairs.items() if isinstance(dataset, IterableDataset)}
     if "train" in streamed and not {"valid", "test"} <= set(pairs):
@@ -109,9 +109,11 @@ def from_parts(pairs: Mapping[str, tuple[Any, Reading]], wishes: Wishes) -> Sour
     return source_of(rows, wishes)
 
 
-def opened(thing: Any, found: Sampled) -> tuple[Any, Reading]:
+def opened(thing: Any, found: Sampled) -> tuple[Any, LoaderOptions]:
     """(the rows of a dataset that are read, how)."""
-    dataset, reading = (thing.dataset, Reading.of(thing)) if isinstance(thing, DataLoader) else (thing, Reading())
+    dataset, reading = (
+        (thing.dataset, LoaderOptions.of(thing)) if isinstance(thing, DataLoader) else (thing, LoaderOptions())
+    )
     return dataset if found.keys is None else Subset(dataset, found.keys), reading
 
 
@@ -134,7 +136,7 @@ def of_tensors(tensors: tuple[torch.Tensor, ...], target: Target | None) -> Sour
     return from_arrays("dataset", {"x": x, "y": tensors[-1]}, target or kind_of(tensors[-1]), images=False)
 
 
-def reader(part: str, dataset: Any, reading: Reading, wishes: Wishes) -> DatasetRows | IterableRows:
+def reader(part: str, dataset: Any, reading: LoaderOptions, wishes: Wishes) -> DatasetRows | IterableRows:
     """The rows of one part."""
     if isinstance(dataset, IterableDataset):
         return IterableRows(dataset, part, reading, progress=wishes.progress)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from lanewise.data.nested import Inputs, branches, leaves, rebuilt
+from lanewise.data.arrays.nested import Inputs, branches, leaves, rebuilt
 from lanewise.data.standardise import Wanted, features_left, is_tokens, keeps_type
 from lanewise.errors import InputError
 

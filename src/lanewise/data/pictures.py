@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from lanewise.data.dataset_rows import Reading
 from lanewise.data.datasets import Wishes, from_parts
-from lanewise.data.picture_files import (
+from lanewise.data.formats.picture_files import (
     LeftOut,
     Pictures,
     alike_note,
@@ -20,10 +19,11 @@ from lanewise.data.picture_files import (
     listed,
     parts_in,
 )
-from lanewise.data.picture_kinds import BYTES, CHANNELS, kind_of_all, pixels_of
-from lanewise.data.rows import Progress
+from lanewise.data.formats.picture_kinds import BYTES, CHANNELS, kind_of_all, pixels_of
+from lanewise.data.rows.dataset_rows import LoaderOptions
+from lanewise.data.rows.rows import Progress
 from lanewise.data.source import Source, from_arrays
-from lanewise.data.splitter import Splitter
+from lanewise.data.splitting.splitter import Splitter
 from lanewise.errors import InputError, one_line
 
 __all__ = ["PictureDataset", "is_folder_of_pictures", "read"]
@@ -61,7 +61,7 @@ def read(name: str, folder: Path, size: int | tuple[int, int] | None, wishes: Wi
     if total > wishes.cache_bytes:
         workers = min(MOST_WORKERS, os.cpu_count() or 1)
         wishes = replace(wishes, target="class", cache=False)
-        read_later = from_parts({part: (pictures, Reading(workers)) for part, pictures in sets.items()}, wishes)
+        read_later = from_parts({part: (pictures, LoaderOptions(workers)) for part, pictures in sets.items()}, wishes)
         return replace(read_later, name=name, class_names=names, notes=(*read_later.notes, *notes))
     arrays, splitter = {}, Splitter()
     held = {part: everything(where, pictures, wishes.progress) for part, pictures in sets.items()}

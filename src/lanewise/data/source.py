@@ -6,13 +6,9 @@ from typing import Any
 
 import torch
 
-from lanewise.data.arrays import as_inputs, as_tensor, listed
-from lanewise.data.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
-from lanewise.data.rows import Rows, TensorRows
-from lanewise.data.schema import TableSchema
-from lanewise.data.splitter import Splitter
-from lanewise.data.summary import described
-from lanewise.data.targets import (
+from lanewise.data.arrays.checks import as_inputs, as_tensor, listed
+from lanewise.data.arrays.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
+from lanewise.data.arrays.targets import (
     CheckedTarget,
     Target,
     as_labels,
@@ -24,6 +20,10 @@ from lanewise.data.targets import (
     label_names,
     numbered_labels,
 )
+from lanewise.data.encoding.schema import TableSchema
+from lanewise.data.rows.rows import Rows, TensorRows
+from lanewise.data.splitting.splitter import Splitter
+from lanewise.data.summary import described
 from lanewise.errors import InputError
 
 ROLES = ("x", "y", "x_test", "y_test")

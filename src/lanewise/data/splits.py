@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 
-from lanewise.data.class_errors import ClassError
-from lanewise.data.kept import MOST_BYTES, KeptRows
-from lanewise.data.nested import Inputs, Targets, take
-from lanewise.data.partition import Split, divided
-from lanewise.data.rows import Rows, SubsetRows, TensorRows
+from lanewise.data.arrays.class_errors import ClassError
+from lanewise.data.arrays.nested import Inputs, Targets, take
+from lanewise.data.rows.kept import MOST_BYTES, KeptRows
+from lanewise.data.rows.rows import Rows, SubsetRows, TensorRows
 from lanewise.data.source import Source
-from lanewise.data.splitter import Seeds, Splitter
+from lanewise.data.splitting.partition import Split, divided
+from lanewise.data.splitting.splitter import Seeds, Splitter
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Held:
+class Holdout:
     """The pool that every repeat splits, and the test rows, which are used once.
 
     Attributes:
@@ -44,7 +44,7 @@ class Held:
     class_names: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
-        return f"Held({len(self.pool):,} rows to train and validate on, {len(self.test):,} to test on)"
+        return f"Holdout({len(self.pool):,} rows to train and validate on, {len(self.test):,} to test on)"
 
     @property
     def pool(self) -> Rows:
@@ -83,7 +83,7 @@ class Held:
             raise error.named(self.class_names) from None
 
 
-def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Held:
+def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Holdout:
     """Set test rows apart: the source's own test data if it has some, else a `fraction` of its rows, by its splitter.
 
     With test data of its own the source's tensors are passed on without a copy, and `seed` and `fraction` play no part.
@@ -93,7 +93,7 @@ def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Held:
     """
     classes = source.target == "class"
     if source.has_test:
-        return Held(
+        return Holdout(
             source.x,
             source.y,
             source.x_test,
@@ -114,13 +114,13 @@ def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Held:
     y, test_y = take(source.y, train), take(source.y, test)
     if source.reader is not None:
         pool, tested = SubsetRows(source.reader, train), SubsetRows(source.reader, test)
-        return Held(None, y, None, test_y, splitter, classes, pool, tested, source.standardise, source.class_names)
+        return Holdout(None, y, None, test_y, splitter, classes, pool, tested, source.standardise, source.class_names)
     x, test_x = take(source.x, train), take(source.x, test)
     told = {"standardise": source.standardise, "class_names": source.class_names}
-    return Held(x, y, test_x, test_y, splitter, classes, **told)
+    return Holdout(x, y, test_x, test_y, splitter, classes, **told)
 
 
-def split(pool: Held | torch.Tensor, seed: int, fraction: float = 0.25) -> Split:
+def split(pool: Holdout | torch.Tensor, seed: int, fraction: float = 0.25) -> Split:
     """Split rows at random into training and validation rows; those of classes, class by class.
 
     Args:
@@ -132,7 +132,7 @@ def split(pool: Held | torch.Tensor, seed: int, fraction: float = 0.25) -> Split
     Raises:
         InputError: seed or fraction out of range, or a class with too few rows to be in both parts.
     """
-    if isinstance(pool, Held):
+    if isinstance(pool, Holdout):
         return pool.split(0, lambda _: seed, fraction)
     classes = pool.ndim == 1 and not pool.is_floating_point()
     return divided(pool if classes else None, len(pool), seed, fraction)

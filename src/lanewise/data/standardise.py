@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from lanewise.data.arrays import is_mask, row_blocks
-from lanewise.data.nested import Inputs, leaves, mapped, nesting, structure
+from lanewise.data.arrays.checks import is_mask, row_blocks
+from lanewise.data.arrays.nested import Inputs, leaves, mapped, nesting, structure
 from lanewise.errors import InputError
 
 INDICES = (torch.int32, torch.int64)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from lanewise.data.nested import branches, leaves
+from lanewise.data.arrays.nested import branches, leaves
 from lanewise.data.standardise import features_left, is_tokens
 
 SHOWN_NOTES = 8

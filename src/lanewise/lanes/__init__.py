@@ -1,0 +1,1 @@
+"""Lanes: many candidates trained as one program."""

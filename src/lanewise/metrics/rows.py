@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lanewise.data.targets import IGNORED
+from lanewise.data.arrays.targets import IGNORED
 
 
 def cross_entropies(outputs: Tensor, targets: Tensor) -> Tensor:

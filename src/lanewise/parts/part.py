@@ -62,7 +62,7 @@ def word(*options: str, off: str | None = None) -> Any:
 
 
 class Variable:
-    """A value not chosen yet: a range or a choice in a space (see `lanewise.ranges`)."""
+    """A value not chosen yet: a range or a choice in a space (see `lanewise.recipe.ranges`)."""
 
     def extremes(self) -> tuple[Any, ...]:
         """The values that must all be allowed for every draw to be allowed."""
@@ -109,7 +109,7 @@ def holds_default(part: Any, item: "Field[Any]") -> bool:
 
 
 def expression(value: Any) -> str:
-    """`value` in the expression language of recipe files; `lanewise.language.parse` is the inverse."""
+    """`value` in the expression language of recipe files; `lanewise.recipe.language.parse` is the inverse."""
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -58,7 +58,7 @@ def proximal_l1(param: Tensor, threshold: Number) -> Tensor:
 
 
 def decayed(param: Tensor, decay: Number, lr: Number, by: DecayBy) -> Tensor:
-    """Weights after one step of decoupled decay, which no running average of the rule sees.
+    """Weights after one step of decoupled decay, which no running average of the optimizer sees.
 
     `by="rate"`: theta - lr decay theta, as in AdamW: the learning rate's schedule scales the decay too.
     `by="independent"`: theta - decay theta: the decay does not depend on the learning rate; it can have a schedule of

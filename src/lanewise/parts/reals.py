@@ -1,4 +1,4 @@
-"""Complex numbers as two reals: what update rules, penalties and norms compute with, as `torch.optim` does."""
+"""Complex numbers as two reals: what optimizers, penalties and norms compute with, as `torch.optim` does."""
 
 import torch
 from torch import Tensor

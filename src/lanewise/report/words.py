@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.part import Part, expression, holds_default
-from lanewise.parts.rules import Rule
 from lanewise.parts.schedules import (
     Constant,
     Cosine,
@@ -27,11 +27,11 @@ from lanewise.parts.schedules import (
     Staircase,
     StepLinear,
 )
-from lanewise.recipe import Recipe, timed_fields
-from lanewise.study.rounding import mean_of
-from lanewise.study.score_kind import ScoreKind, plain_numbers
-from lanewise.study.statistics import middle_of
-from lanewise.study.wording import MINUS, lead_words, signed
+from lanewise.recipe.recipe import Recipe, timed_fields
+from lanewise.statistics.intervals import middle_of
+from lanewise.statistics.rounding import mean_of
+from lanewise.statistics.score_kind import ScoreKind, plain_numbers
+from lanewise.verdict.phrases import MINUS, lead_words, signed
 
 __all__ = [
     "MINUS",
@@ -43,8 +43,8 @@ __all__ = [
     "lead_unit",
     "lead_words",
     "loss_words",
+    "optimizer_words",
     "peak",
-    "rule_words",
     "score_column",
     "score_words",
     "shape_words",
@@ -90,23 +90,30 @@ FALLING = (
 
 
 def describe(recipe: Recipe) -> str:
-    """The recipe in one line: the rule and its rate, then whatever differs from the default.
+    """The recipe in one line: the optimizer and its rate, then whatever differs from the default.
 
-    >>> from lanewise.parts.rules import SGD
-    >>> describe(Recipe(rule=SGD(lr=0.92 * Cosine(), momentum=0.8123), l2=6.51e-6, dropout=0.01))
+    >>> from lanewise.parts.optimizers import SGD
+    >>> describe(Recipe(optimizer=SGD(lr=0.92 * Cosine(), momentum=0.8123), l2=6.51e-6, dropout=0.01))
     'sgd · cosine from 0.92 · momentum 0.81 · L2 6.5e-06 · dropout 0.01'
     """
     if recipe.is_space:
         return str(recipe)
-    rule = recipe.rule
-    rate = value_words(rule.lr) if isinstance(rule.lr, Schedule) else f"rate {value_words(rule.lr)}"
-    return " · ".join([rule_words(rule), rate, *_given(rule, ("lr", *_kinds(rule))), *_given(recipe, ("rule",))])
+    optimizer = recipe.optimizer
+    rate = value_words(optimizer.lr) if isinstance(optimizer.lr, Schedule) else f"rate {value_words(optimizer.lr)}"
+    return " · ".join(
+        [
+            optimizer_words(optimizer),
+            rate,
+            *_given(optimizer, ("lr", *_kinds(optimizer))),
+            *_given(recipe, ("optimizer",)),
+        ]
+    )
 
 
-def rule_words(rule: Rule) -> str:
-    """The rule's name and what is special about its kind: `sgd nesterov`."""
-    name = rule.name.replace("_", " ")
-    return " ".join([name, *_given(rule, [item.name for item in timed_fields(rule)])])
+def optimizer_words(optimizer: Optimizer) -> str:
+    """The optimizer's name and what is special about its kind: `sgd nesterov`."""
+    name = optimizer.name.replace("_", " ")
+    return " ".join([name, *_given(optimizer, [item.name for item in timed_fields(optimizer)])])
 
 
 def label(name: str) -> str:
@@ -246,10 +253,10 @@ def counted(count: int, singular: str, plural: str = "") -> str:
     return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
-def _kinds(rule: Rule) -> list[str]:
-    """The fields of `rule` that are not numbers: `rule_words` names those."""
-    numbers = {item.name for item in timed_fields(rule)}
-    return [item.name for item in fields(rule) if item.name not in numbers]
+def _kinds(optimizer: Optimizer) -> list[str]:
+    """The fields of `optimizer` that are not numbers: `optimizer_words` names those."""
+    numbers = {item.name for item in timed_fields(optimizer)}
+    return [item.name for item in fields(optimizer) if item.name not in numbers]
 
 
 def _given(part: Part, besides: Any) -> list[str]:

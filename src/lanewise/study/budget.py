@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lanewise.errors import InputError
-from lanewise.lanes.plan import OVERHEAD_LANES, Plan, Survivors
+from lanewise.lanes.packs.plan import OVERHEAD_LANES, Plan, Survivors
 
 ALLOWED = 'epochs of all lanes together ("500ep") or a time ("90s", "10m", "1h30m")'
 SECONDS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
@@ -75,7 +75,7 @@ def on_workers(plan: Plan, overhead: float = OVERHEAD_LANES) -> Load:
     Args:
         overhead: a call costs as much as this many lanes beside its lanes; an eager one of a small model much more.
 
-    >>> from lanewise.lanes.plan import Plan
+    >>> from lanewise.lanes.packs.plan import Plan
     >>> load = on_workers(Plan(packed=True, compiled=True, width=16, workers=2, threads=1))
     >>> load(16, 2), load(17, 2), load(6, 3)
     (17.0, 34.0, 34.0)
@@ -95,7 +95,7 @@ class Estimate:
 
     Attributes:
         repeats: of each candidate in the race. epochs: of a run. survivors: how candidates become fewer, see
-            `lanewise.lanes.plan.Survivors`.
+            `lanewise.lanes.packs.plan.Survivors`.
     """
 
     load: Load
@@ -121,7 +121,7 @@ class Estimate:
             if end < progress - 1e-9:
                 continue
             present = present or share
-            # Rules keep whole candidates.
+            # Optimizers keep whole candidates.
             load = self.load(math.ceil(live * share / present - 1e-9), self.repeats)
             total += load * (end - max(begun, progress))
         return total * self.epochs if live else 0.0

@@ -7,14 +7,14 @@ import numpy as np
 
 from lanewise.data import Split
 from lanewise.errors import InputError
-from lanewise.lanes.engine import Engine
-from lanewise.recipe import Recipe
-from lanewise.study.candidate import Candidate, standing
-from lanewise.study.comparison import RowScores
-from lanewise.study.ranking import intervals_on_test_rows, rank_finalists
-from lanewise.study.score_kind import ScoreKind
+from lanewise.lanes.packs.engine import Engine
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.candidate import Candidate, standing
+from lanewise.statistics.differences import RowScores
+from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.stage import Stage
-from lanewise.study.verdict import Baseline, Verdict
+from lanewise.verdict.ranking import intervals_on_test_rows, rank_finalists
+from lanewise.verdict.verdict import Baseline, Verdict
 
 
 def best_finished(candidates: Iterable[Candidate], most: int, metric: str) -> list[Candidate]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lanewise.errors import InputError
-from lanewise.lanes.engine import Engine
-from lanewise.lanes.numbers import tabulate_recipe
-from lanewise.ranges import Choice, Integer
-from lanewise.recipe import Recipe
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.step.numbers import tabulate_recipe
+from lanewise.recipe.ranges import Choice, Integer
+from lanewise.recipe.recipe import Recipe
 from lanewise.study.budget import LEAST_CANDIDATES
 
 WANTED, FEW = 8, 4
@@ -73,8 +73,8 @@ def fitting_size(whole: Size, step: int, least_epochs: int, cost: Cost, left: fl
 def with_shorter_runs(space: Recipe, epochs: int, longest: int) -> Recipe:
     """`space` with all its lengths brought down alike, so that `longest` becomes `epochs`.
 
-    >>> from lanewise.parts.rules import SGD
-    >>> with_shorter_runs(Recipe(rule=SGD(lr=0.1), epochs=20), 5, 20).epochs
+    >>> from lanewise.parts.optimizers import SGD
+    >>> with_shorter_runs(Recipe(optimizer=SGD(lr=0.1), epochs=20), 5, 20).epochs
     5
     """
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lanewise.errors import InputError
-from lanewise.lanes.cohort import Scores
-from lanewise.lanes.engine import Engine
-from lanewise.study.candidate import Candidate, rung_scores
-from lanewise.study.racing import RULES, compute_for, ranked
-from lanewise.study.sampling import Sampler
-from lanewise.study.score_kind import ScoreKind
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Scores
+from lanewise.racing import PRUNERS, compute_for, ranked
+from lanewise.record.candidate import Candidate, rung_scores
+from lanewise.sampling.sampler import Sampler
+from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.stage import Stage
 
 
@@ -66,22 +66,22 @@ def leave_at_rung(
     stage: Stage,
     progress: float,
     rungs: Sequence[float],
-    rule: str,
+    pruner: str,
     sampler: Sampler,
     kind: ScoreKind,
     least: int = 1,
 ) -> None:
-    """Score the live candidates as if they stopped now, and let go those that `rule` does not keep.
+    """Score the live candidates as if they stopped now, and let go those that `pruner` does not keep.
 
     Args:
-        least: different recipes that stay in any case, the best now beside those that the rule keeps.
+        least: different recipes that stay in any case, the best now beside those that the pruner keeps.
     """
     cohort = stage.cohort
     assert stage.last is not None
     worth = rung_scores(cohort.worth(stage.last), kind.fraction)
     stage.rungs = np.concatenate([stage.rungs, worth[None]])
     live = np.array(cohort.live)
-    kept = at_least(least, RULES[rule](stage.rungs, np.array(rungs), live, compute_for(rungs)), live, stage)
+    kept = at_least(least, PRUNERS[pruner](stage.rungs, np.array(rungs), live, compute_for(rungs)), live, stage)
     for at in live:
         sampler.report(stage.own[at].number, len(stage.rungs), float(worth[at].mean()))
         if at not in kept:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from lanewise.recipe import Recipe
-from lanewise.study.candidate import Candidate, standing
-from lanewise.study.score_kind import ScoreKind
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.candidate import Candidate, standing
+from lanewise.statistics.score_kind import ScoreKind
 
 LEADERS = 8
 

@@ -11,34 +11,39 @@ from typing import Any, Unpack
 import numpy as np
 from torch import Tensor
 
-from lanewise.data.nested import take
+from lanewise.base.plain_data import number
+from lanewise.data.arrays.nested import take
 from lanewise.errors import InputError
-from lanewise.lanes.checkpoint import restore
-from lanewise.lanes.cohort import Cohort, evaluation_points
-from lanewise.lanes.first_steps import SMALL_SECONDS, seconds_by_rows, seconds_of_a_step
-from lanewise.lanes.plan import Survivors
+from lanewise.lanes.packs.first_steps import SMALL_SECONDS, seconds_by_rows, seconds_of_a_step
+from lanewise.lanes.packs.plan import Survivors
+from lanewise.lanes.training.checkpoint import restore
+from lanewise.lanes.training.cohort import Cohort, evaluation_points
 from lanewise.parts.part import Allowed, Variable, check_number
-from lanewise.plain_data import number
-from lanewise.recipe import Recipe
-from lanewise.recipe_file import save
-from lanewise.study import identity, record
+from lanewise.racing import RUNGS, expected_share, expected_survivors
+from lanewise.recipe.file import save
+from lanewise.recipe.recipe import Recipe
+from lanewise.record import identity, results
+from lanewise.record.candidate import Candidate
+from lanewise.record.checkpoint import Snapshot
+from lanewise.record.decisions import Decisions
+from lanewise.record.folder import RunFolder
+from lanewise.sampling.drawing import Drawing
+from lanewise.sampling.importance import importance
+from lanewise.sampling.sampler import Sampler
 from lanewise.study.budget import Budget
-from lanewise.study.by_class import by_class
-from lanewise.study.candidate import Candidate
-from lanewise.study.checkpoint import Snapshot
+from lanewise.study.budget_planner import (
+    FINISH_SECONDS,
+    SIMPLE_SECONDS,
+    BudgetPlanner,
+    about_rounds,
+    allowance,
+    timed_steps,
+)
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
-from lanewise.study.decisions import Decisions
-from lanewise.study.drawing import Drawing
 from lanewise.study.fitting import Size, least_epochs, with_shorter_runs
-from lanewise.study.folder import RunFolder
 from lanewise.study.generation import leave_at_rung, tell, trainable, usable
-from lanewise.study.importance import importance
-from lanewise.study.pace import FINISH_SECONDS, SIMPLE_SECONDS, Pace, about_rounds, allowance, timed_steps
 from lanewise.study.progress import Progress, standings
-from lanewise.study.racing import RUNGS, expected_share, expected_survivors
-from lanewise.study.references import references_of
 from lanewise.study.run import Run, RunOptions
-from lanewise.study.sampling import Sampler
 from lanewise.study.settings import RaceSettings
 from lanewise.study.stage import (
     Stage,
@@ -49,8 +54,10 @@ from lanewise.study.stage import (
     rungs_of,
     snapshot,
 )
-from lanewise.study.verdict import Verdict
-from lanewise.task import Task
+from lanewise.task.task import Task
+from lanewise.verdict.by_class import by_class
+from lanewise.verdict.references import references_of
+from lanewise.verdict.verdict import Verdict
 
 _expected = cache(expected_survivors)
 PILOTS = 8
@@ -109,11 +116,11 @@ class Study(Run[Verdict]):
         self.confirmed: list[Candidate] = []
         self.confirm = settings.confirm
         self.verdict: Verdict
-        self._rungs = RUNGS if settings.rule != "none" else ()
+        self._rungs = RUNGS if settings.pruner != "none" else ()
         epochs = space.epochs.extremes() if isinstance(space.epochs, Variable) else (space.epochs,)
         self._longest = math.ceil(max(epochs))
         self.first_steps = self._first_steps
-        self.pace = Pace(
+        self.planner = BudgetPlanner(
             settings,
             self.engine,
             self.elapsed,
@@ -125,7 +132,7 @@ class Study(Run[Verdict]):
             int(baseline is not None),
             FINISH_SECONDS if folder else SIMPLE_SECONDS,
         )
-        if (budget := self.pace.budget) is not None and budget.timed:
+        if (budget := self.planner.budget) is not None and budget.timed:
             self.engine.allowed = lambda: allowance(budget.amount, self.engine.costs)
         self._phase = ""
         self._done = 0.0
@@ -133,7 +140,7 @@ class Study(Run[Verdict]):
     def _survivors(self, epochs: int) -> Survivors:
         """How candidates become fewer in runs of so many epochs, which are scored less often if they are short."""
         points = evaluation_points(epochs)
-        return _expected(tuple(rung for rung in self._rungs if rung in points), self.settings.rule)
+        return _expected(tuple(rung for rung in self._rungs if rung in points), self.settings.pruner)
 
     def _about(self) -> list[str]:
         held = self.engine.held
@@ -145,7 +152,7 @@ class Study(Run[Verdict]):
         ]
 
     def _write_results(self, folder: RunFolder) -> None:
-        record.write_results(folder, self.task, self.candidates, self.confirmed, self.verdict)
+        results.write_results(folder, self.task, self.candidates, self.confirmed, self.verdict)
 
     def _train(self) -> Verdict:
         """Run all stages: generations of the race, then the confirmation; from the last checkpoint on, if any."""
@@ -160,8 +167,8 @@ class Study(Run[Verdict]):
             if stage is None or stage.generation is not None:
                 if stage:
                     self._race(stage, sampler)
-                while size := self.pace.next_size():
-                    stage = self._generation(sampler, len(self.pace.sizes) - 1, size)
+                while size := self.planner.next_size():
+                    stage = self._generation(sampler, len(self.planner.sizes) - 1, size)
                     if stage:
                         self._race(stage, sampler)
                 stage = self._finalists()
@@ -179,17 +186,17 @@ class Study(Run[Verdict]):
 
         What is written down in the folder beside that decision stays as the user asked for it.
         """
-        if self.pace.budget is None or self.pace.fitted:
+        if self.planner.budget is None or self.planner.fitted:
             return
         whole = Size(self.settings.repeats, self._longest)
-        found = self.pace.fit(self._longest, self._least_epochs, self._survivors, self.first_steps)
-        self.pace.fitted = True
+        found = self.planner.fit(self._longest, self._least_epochs, self._survivors, self.first_steps)
+        self.planner.fitted = True
         if not (less := found.instead_of(whole)):
             return
-        self.observer.note(f"the budget of {self.pace.budget.text} is enough for no more than a small race: {less}")
-        self.settings = self.pace.settings = replace(self.settings, repeats=found.repeats)
-        self.pace.epochs *= found.epochs / self._longest
-        self.pace.survivors = self._survivors(found.epochs)
+        self.observer.note(f"the budget of {self.planner.budget.text} is enough for no more than a small race: {less}")
+        self.settings = self.planner.settings = replace(self.settings, repeats=found.repeats)
+        self.planner.epochs *= found.epochs / self._longest
+        self.planner.survivors = self._survivors(found.epochs)
         shorter = partial(with_shorter_runs, epochs=found.epochs, longest=self._longest)
         self.space = shorter(self.space)
         self.drawing = replace(self.drawing, enqueue=tuple(map(shorter, self.drawing.enqueue)))
@@ -238,7 +245,7 @@ class Study(Run[Verdict]):
         recipe = self._pilot()
         seconds = Budget.of(self.settings.budget).amount - self.elapsed()
         prepared = self.engine.prepare(
-            recipe, 0, PILOTS, self.settings.repeats, 0, self.pace.survivors, max(0.0, seconds)
+            recipe, 0, PILOTS, self.settings.repeats, 0, self.planner.survivors, max(0.0, seconds)
         )
         lane, overhead = timed_steps(prepared)
         return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
@@ -279,12 +286,12 @@ class Study(Run[Verdict]):
 
     def _forget(self) -> None:
         super()._forget()
-        self.candidates, self.confirmed, self.pace.sizes, self._done = [], [], [], 0.0
+        self.candidates, self.confirmed, self.planner.sizes, self._done = [], [], [], 0.0
 
     def _restored_stage(self, tensors: dict[str, Tensor], data: dict[str, Any], sampler: Sampler) -> Stage:
         self.candidates = candidates_of(data, "candidates", sampler.recipes)
         drawn = Counter(candidate.generation for candidate in self.candidates)
-        self.pace.sizes = [drawn[generation] for generation in range(len(drawn))]
+        self.planner.sizes = [drawn[generation] for generation in range(len(drawn))]
         generation, own = data["generation"], own_of(data, self.candidates, self.baseline)
         if generation is None:
             stage = self._confirmation(own)
@@ -309,9 +316,9 @@ class Study(Run[Verdict]):
 
     def _stage_of(self, own: list[Candidate], generation: int) -> Stage:
         """The candidates `own` of a generation at the start of their training."""
-        settings, survivors = self.settings, self.pace.survivors
-        runs = self.pace.candidates_to_come(len(own)) * settings.repeats * expected_share(survivors)
-        runs += self.pace.runs_to_confirm()
+        settings, survivors = self.settings, self.planner.survivors
+        runs = self.planner.candidates_to_come(len(own)) * settings.repeats * expected_share(survivors)
+        runs += self.planner.runs_to_confirm()
         cohort = Cohort(
             self.engine,
             [candidate.recipe for candidate in own],
@@ -320,18 +327,18 @@ class Study(Run[Verdict]):
             survivors,
             self._rungs,
         )
-        self._phase = f"race, generation {generation + 1}{self.pace.of_generations()}"
+        self._phase = f"race, generation {generation + 1}{self.planner.of_generations()}"
         return Stage(generation, own, cohort, np.full((0, len(own), settings.repeats), np.nan))
 
     def _race(self, stage: Stage, sampler: Sampler) -> None:
         """Train a generation to the end; at each rung some leave, and at the end the sampler is told of all."""
-        cohort, rule, rungs = stage.cohort, self.settings.rule, stage.cohort.rungs
+        cohort, pruner, rungs = stage.cohort, self.settings.pruner, stage.cohort.rungs
         for progress in self._evaluations(stage):
             assert stage.last is not None
             # A candidate that diverged in one repeat has no mean, so its lanes give up their places in all.
             cohort.keep([at for at in cohort.live if np.isfinite(stage.last.loss[at]).all()])
             if progress in rungs and progress < 1 and cohort.live:
-                leave_at_rung(stage, progress, rungs, rule, sampler, self.kind, self._least_to_keep(stage))
+                leave_at_rung(stage, progress, rungs, pruner, sampler, self.kind, self._least_to_keep(stage))
         tell(stage.own, sampler, self.kind)
 
     def _least_to_keep(self, stage: Stage) -> int:
@@ -350,12 +357,12 @@ class Study(Run[Verdict]):
     def _finalists(self) -> Stage:
         """The best of those that finished the race, at the start of their confirmation."""
         metric = self.task.objective.metric.name
-        return self._confirmation(best_finished(self.candidates, self.pace.most_finalists(), metric))
+        return self._confirmation(best_finished(self.candidates, self.planner.most_finalists(), metric))
 
     def _confirmation(self, ranked: list[Candidate]) -> Stage:
         """The best of the candidates `ranked` and the baseline on fresh repeats, before the first step."""
         first = self.settings.repeats
-        most, self.confirm = self.pace.confirmation(len(ranked))
+        most, self.confirm = self.planner.confirmation(len(ranked))
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]
         asked = self.settings.finalists or 0
         if most < asked:
@@ -389,11 +396,11 @@ class Study(Run[Verdict]):
         assert self._stage is not None
         cohort = self._stage.cohort
         if self._stage.generation is None:
-            return self.pace.left_in_confirmation(
-                len(self._stage.own) - self.pace.others, self.confirm, cohort.progress
+            return self.planner.left_in_confirmation(
+                len(self._stage.own) - self.planner.others, self.confirm, cohort.progress
             )
         before = [one for one in self.candidates if one.generation < self._stage.generation]
-        return self.pace.left_in_race(len(cohort.live), cohort.progress, sum(one.in_race for one in before))
+        return self.planner.left_in_race(len(cohort.live), cohort.progress, sum(one.in_race for one in before))
 
     def _show(self) -> None:
         done, left = self._time_left()

@@ -10,23 +10,23 @@ from typing import Any, Generic, TypedDict, TypeVar
 
 from torch import Tensor
 
+from lanewise.base.plain_data import checked, number
 from lanewise.errors import InputError, WriteError, one_line
-from lanewise.lanes.engine import Costs, Engine
-from lanewise.lanes.keeper import Keeper
-from lanewise.lanes.plan import Plan
+from lanewise.lanes.packs.engine import Costs, Engine
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.training.checkpointer import Checkpointer
 from lanewise.parts.part import Allowed, check_number
-from lanewise.plain_data import checked, number
-from lanewise.study import identity
-from lanewise.study.checkpoint import EVERY, Keeps, Snapshot
-from lanewise.study.folder import RunFolder, read_plans
+from lanewise.questions.question import Answer
+from lanewise.record import identity
+from lanewise.record.checkpoint import EVERY, Keeps, Snapshot
+from lanewise.record.folder import RunFolder, read_plans
+from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Observer
-from lanewise.study.question import Answer
-from lanewise.study.score_kind import ScoreKind
 from lanewise.study.stage import Stage
-from lanewise.study.verdict import Verdict
-from lanewise.task import Task
+from lanewise.task.task import Task
+from lanewise.verdict.verdict import Verdict
 
-Found = TypeVar("Found", bound=Verdict | Answer)
+ResultT = TypeVar("ResultT", bound=Verdict | Answer)
 Restored = TypeVar("Restored")
 MOST = 1e18
 """Seconds or steps that any run can have taken."""
@@ -45,7 +45,7 @@ class RunOptions(TypedDict, total=False):
     clock: Callable[[], float]
 
 
-class Run(ABC, Generic[Found]):
+class Run(ABC, Generic[ResultT]):
     """Recipes trained stage by stage to find something out, from the first step or from the last checkpoint.
 
     Args:
@@ -57,8 +57,8 @@ class Run(ABC, Generic[Found]):
 
     Attributes:
         engine: trains the lanes. kind: of the metric's scores. begun: when by the clock, the time of all processes
-            counted. keeper: writes the checkpoints. found: None until the end. data_name, model_name: of the task,
-            as the run was given them when it began.
+            counted. checkpointer: writes the checkpoints. found: None until the end. data_name, model_name: of the
+            task, as the run was given them when it began.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Run(ABC, Generic[Found]):
         known = folder.settings() if folder and folder.resumes else {}
         self.data_name = str(known.get("data", task.source.name))
         self.model_name = str(known.get("model", task.model_name))
-        self.keeper = Keeper()
-        self.found: Found | None = None
+        self.checkpointer = Checkpointer()
+        self.found: ResultT | None = None
         self._stage: Stage | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.task!r})"
 
-    def run(self, report: Callable[[Path], object] | None = None) -> Found:
+    def run(self, report: Callable[[Path], object] | None = None) -> ResultT:
         """Train everything and return what was found; the record is complete in the folder afterwards.
 
         Args:
@@ -125,7 +125,7 @@ class Run(ABC, Generic[Found]):
         """What to note before the first step."""
 
     @abstractmethod
-    def _train(self) -> Found:
+    def _train(self) -> ResultT:
         """Train everything, from `_last_checkpoint` on, and say what was found."""
 
     @abstractmethod
@@ -201,7 +201,7 @@ class Run(ABC, Generic[Found]):
     def _keep(self, snapshot: Callable[[], Snapshot]) -> None:
         """Write checkpoints of what `snapshot` returns from now on, where there is a folder for them."""
         if self.folder:
-            self.keeper = Keeps(self.folder.checkpoints, snapshot, self._every)
+            self.checkpointer = Keeps(self.folder.checkpoints, snapshot, self._every)
 
     def _evaluations(self, stage: Stage) -> Iterator[float]:
         """Train `stage` from where it is to the end; yields the progress at which it has just been evaluated.
@@ -209,7 +209,7 @@ class Run(ABC, Generic[Found]):
         A checkpoint, where it is time for one, holds what was made of the evaluation.
         """
         self._stage = stage
-        stage.cohort.keeper = self.keeper
+        stage.cohort.checkpointer = self.checkpointer
         # What comes before the steps is no part of what they take.
         self._time_left()
         for progress in stage.cohort.evaluation_points:
@@ -221,10 +221,10 @@ class Run(ABC, Generic[Found]):
             stage.evaluate()
             self._show()
             yield progress
-            if self.keeper.due():
-                self.keeper.save()
+            if self.checkpointer.due():
+                self.checkpointer.save()
 
-    def _record(self, folder: RunFolder, found: Found, report: Callable[[Path], object] | None) -> None:
+    def _record(self, folder: RunFolder, found: ResultT, report: Callable[[Path], object] | None) -> None:
         """Write what stays of the run, the report too; `verdict.json` comes last and says that it is finished."""
         try:
             self._write_results(folder)
@@ -235,5 +235,5 @@ class Run(ABC, Generic[Found]):
         except WriteError:
             # Who goes on with the run has then nothing left to train; there may be room for this, which is small.
             with contextlib.suppress(WriteError):
-                self.keeper.save()
+                self.checkpointer.save()
             raise

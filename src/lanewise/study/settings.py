@@ -8,9 +8,9 @@ from typing import Any
 
 from lanewise.errors import InputError, together
 from lanewise.parts.part import Allowed, check_number
-from lanewise.recipe import Recipe
+from lanewise.racing import DEFAULT, PRUNERS
+from lanewise.recipe.recipe import Recipe
 from lanewise.study.budget import Budget
-from lanewise.study.racing import DEFAULT, RULES
 
 CANDIDATES = 48
 MOST_FINALISTS = 6
@@ -25,7 +25,7 @@ class RaceSettings:
         candidates: recipes drawn, 48 by default; with a budget as many as it is enough for.
         repeats: of each in the race. generations: the sampler learns from one for the next; with a budget there may be
             more, or fewer where it is small.
-        rule: name in `lanewise.study.racing.RULES`. finalists: how many are confirmed, at most;
+        pruner: name in `lanewise.racing.PRUNERS`. finalists: how many are confirmed, at most;
             by default a quarter of the candidates, but 2 to 6.
         confirm: fresh repeats they are confirmed on; with a budget, at most. seed: of the whole study.
         budget: "500ep", epochs of all lanes together, or a time such as "10m"; see `lanewise.study.budget`.
@@ -34,7 +34,7 @@ class RaceSettings:
     candidates: int | None = None
     repeats: int = 3
     generations: int = 3
-    rule: str = DEFAULT
+    pruner: str = DEFAULT
     finalists: int | None = None
     confirm: int = 8
     seed: int = 0
@@ -46,7 +46,7 @@ class RaceSettings:
             partial(check_number, name, getattr(self, name), Allowed(low, integer=True, optional=name in OPTIONAL))
             for name, low in least.items()
         ]
-        together(self._check_budget, *numbers, self._check_rule)
+        together(self._check_budget, *numbers, self._check_pruner)
         if self.candidates is None and self.budget is None:
             object.__setattr__(self, "candidates", CANDIDATES)
 
@@ -59,9 +59,9 @@ class RaceSettings:
                     "says how many candidates there are"
                 )
 
-    def _check_rule(self) -> None:
-        if not isinstance(self.rule, str) or self.rule not in RULES:
-            raise InputError(f"rule = {self.rule!r}: must be one of {', '.join(RULES)}")
+    def _check_pruner(self) -> None:
+        if not isinstance(self.pruner, str) or self.pruner not in PRUNERS:
+            raise InputError(f"pruner = {self.pruner!r}: must be one of {', '.join(PRUNERS)}")
 
     @property
     def most_finalists(self) -> int:

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.lanes.checkpoint import state_of
-from lanewise.lanes.cohort import Cohort, Scores
-from lanewise.lanes.engine import Costs
-from lanewise.plain_data import several, whole
-from lanewise.recipe import Recipe
-from lanewise.study.candidate import Candidate
-from lanewise.study.checkpoint import Snapshot
-from lanewise.study.sampling import Sampler
+from lanewise.base.plain_data import several, whole
+from lanewise.lanes.packs.engine import Costs
+from lanewise.lanes.training.checkpoint import state_of
+from lanewise.lanes.training.cohort import Cohort, Scores
+from lanewise.recipe.recipe import Recipe
+from lanewise.record.candidate import Candidate
+from lanewise.record.checkpoint import Snapshot
+from lanewise.sampling.sampler import Sampler
 
 
 @dataclass(eq=False)

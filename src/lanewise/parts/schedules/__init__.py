@@ -12,7 +12,7 @@ from lanewise.parts.schedules.basic import (
     Rising,
     StepLinear,
 )
-from lanewise.parts.schedules.duration import Run, duration, durations
+from lanewise.parts.schedules.duration import RunLength, duration, durations
 from lanewise.parts.schedules.plateau import Feedback, Plateau, PlateauState, feedbacks
 from lanewise.parts.schedules.restarts import Restarts
 from lanewise.parts.schedules.schedule import Product, Schedule, Sequence, product, sequence, tabulate
@@ -62,7 +62,7 @@ __all__ = [
     "Product",
     "Restarts",
     "Rising",
-    "Run",
+    "RunLength",
     "Schedule",
     "Sequence",
     "Shape",

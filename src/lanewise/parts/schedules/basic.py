@@ -8,7 +8,7 @@ import array_api_compat
 
 from lanewise.errors import InputError
 from lanewise.parts.part import numeric
-from lanewise.parts.schedules.duration import Run, duration
+from lanewise.parts.schedules.duration import RunLength, duration
 from lanewise.parts.schedules.schedule import Array
 from lanewise.parts.schedules.shape import Shape, between, divided, remaining
 
@@ -23,7 +23,7 @@ class Constant(Shape):
 
     name: ClassVar[str] = "constant"
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         return array_api_compat.array_namespace(step).ones_like(step)
 
 
@@ -41,7 +41,7 @@ class Linear(Shape):
     name: ClassVar[str] = "linear"
     to: Any = numeric(0.0, low=0.0)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         return between(1.0, self.to, remaining(step, steps))
 
 
@@ -61,7 +61,7 @@ class Polynomial(Shape):
     power: Any = numeric(2.0, low=0.0, low_open=True)
     to: Any = numeric(0.0, low=0.0)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         return between(1.0, self.to, raised(remaining(step, steps), self.power))
 
 
@@ -81,7 +81,7 @@ class OneMinusSqrt(Shape):
     name: ClassVar[str] = "one_minus_sqrt"
     to: Any = numeric(0.0, low=0.0)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         root = array_api_compat.array_namespace(step).sqrt(divided(step, steps))
         return between(1.0, self.to, remaining(step, steps) / (1.0 + root))
 
@@ -107,7 +107,7 @@ class Cosine(Shape):
     arc: Any = numeric(math.pi, low=0.0, high=2.0 * math.pi, low_open=True)
     to: Any = numeric(0.0, low=0.0)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         # t is taken from where the cosine is -1, which is at the end for pi: exact there, and nothing that a compiler
         # could fuse and so round otherwise.
         angle = 0.5 * self.arc * divided(steps * (math.pi / self.arc) - step, steps)
@@ -143,7 +143,7 @@ class Exponential(Shape):
                 f"Exponential.gamma = {self.gamma}, Exponential.to = {self.to}: give one of the two, in (0, inf)"
             )
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         if self.gamma is None:
             return power_of(self.to, divided(step, steps))
         return power_of(self.gamma, divided(step, float(run.exact("Exponential.per", self.per))))
@@ -163,7 +163,7 @@ class StepLinear(Shape):
     name: ClassVar[str] = "step_linear"
     step: Any = duration("50%", positive=True)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         length = run.steps("StepLinear.step", self.step)
         xp = array_api_compat.array_namespace(step)
         return xp.where(step < length, remaining(step, length), 0.0)
@@ -185,7 +185,7 @@ class InverseTime(Shape):
     k: Any = numeric(1.0, low=0.0)
     per: Any = duration("1st", positive=True)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         return 1.0 / (1.0 + self.k * divided(step, float(run.exact("InverseTime.per", self.per))))
 
 
@@ -199,7 +199,7 @@ class Rising(Shape):
 
     name: ClassVar[str] = "rising"
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         return step / (step + 1.0)
 
 
@@ -219,7 +219,7 @@ class InverseSqrt(Shape):
     name: ClassVar[str] = "inverse_sqrt"
     timescale: Any = duration("5%", positive=True)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         scaled = 1.0 + divided(step, run.steps("InverseSqrt.timescale", self.timescale))
         return 1.0 / array_api_compat.array_namespace(step).sqrt(scaled)
 

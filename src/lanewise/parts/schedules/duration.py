@@ -17,7 +17,7 @@ PATTERN = re.compile(r"(\d+(?:\.\d+)?)(%|ep|st)")
 
 
 @dataclass(frozen=True)
-class Run:
+class RunLength:
     """How long a run is: what durations are resolved against.
 
     Args:
@@ -38,9 +38,9 @@ class Run:
         Rounded down, so that shares that add up to 100% always fit into the run; but a duration above zero lasts at
         least one step. None lasts no step.
 
-        >>> Run(total_steps=50).steps("warmup", "5%")
+        >>> RunLength(total_steps=50).steps("warmup", "5%")
         2
-        >>> Run(total_steps=50, steps_per_epoch=10).steps("warmup", "1.5ep")
+        >>> RunLength(total_steps=50, steps_per_epoch=10).steps("warmup", "1.5ep")
         15
 
         Raises:
@@ -52,7 +52,7 @@ class Run:
     def exact(self, where: str, text: Any) -> Fraction:
         """The duration `text` in steps, not rounded: what repeats must be counted with, or its rounding adds up.
 
-        >>> Run(total_steps=50).exact("period", "25%")
+        >>> RunLength(total_steps=50).exact("period", "25%")
         Fraction(25, 2)
         """
         if isinstance(text, Variable):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import array_api_compat
 
 from lanewise.parts.part import flag, numeric
-from lanewise.parts.schedules.duration import Run
+from lanewise.parts.schedules.duration import RunLength
 from lanewise.parts.schedules.schedule import Array, Product, Sequence
 from lanewise.parts.schedules.shape import Shape
 
@@ -68,7 +68,7 @@ class Plateau(Shape):
     cooldown: Any = numeric(0, low=0, integer=True)
     floor: Any = numeric(0.0, low=0.0, high=1.0)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         return array_api_compat.array_namespace(step).ones_like(step)
 
     def init(self) -> PlateauState:
@@ -118,11 +118,11 @@ def feedbacks(value: Any, total_steps: int, steps_per_epoch: int = 1) -> tuple[F
     The value at step t is the table's, times `state.factor` of each feedback that is active at t. A measurement taken
     after step t goes to those that are active at t.
     """
-    run = Run(total_steps, steps_per_epoch)
+    run = RunLength(total_steps, steps_per_epoch)
     return tuple(collect(value, 0, run.total_steps, None, run))
 
 
-def collect(value: Any, start: int, steps: int, stop: int | None, run: Run) -> list[Feedback]:
+def collect(value: Any, start: int, steps: int, stop: int | None, run: RunLength) -> list[Feedback]:
     """The plateaus in `value`, which is given `steps` steps from `start` on and counts until `stop`."""
     if isinstance(value, Plateau):
         return [Feedback(value, start, stop)]

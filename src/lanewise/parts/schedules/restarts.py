@@ -9,7 +9,7 @@ import array_api_compat
 
 from lanewise.parts.part import numeric
 from lanewise.parts.schedules.basic import Cosine, power_of
-from lanewise.parts.schedules.duration import Run, duration
+from lanewise.parts.schedules.duration import RunLength, duration
 from lanewise.parts.schedules.schedule import Array, hold
 from lanewise.parts.schedules.shape import Shape, divided, shape
 from lanewise.parts.schedules.steps import repeats_begun
@@ -39,13 +39,13 @@ class Restarts(Shape):
     beta: Any = numeric(1.0, low=0.0, low_open=True)
     shape: Any = shape(Cosine())
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         period = max(run.exact("Restarts.period", self.period), Fraction(1))
         if self.growth == 1:
             return self.equal_cycles(step, steps, period, run)
         return self.growing_cycles(step, steps, period, run)
 
-    def equal_cycles(self, step: Array, steps: int, period: Fraction, run: Run) -> Array:
+    def equal_cycles(self, step: Array, steps: int, period: Fraction, run: RunLength) -> Array:
         """The factor when all cycles are equal: two lengths at most, one step apart."""
         xp = array_api_compat.array_namespace(step)
         # The end of the run belongs to the cycle that ends there.
@@ -58,7 +58,7 @@ class Restarts(Shape):
             value = xp.where(end - start > short, longer, value)
         return value * power_of(self.beta, cycle)
 
-    def growing_cycles(self, step: Array, steps: int, period: Fraction, run: Run) -> Array:
+    def growing_cycles(self, step: Array, steps: int, period: Fraction, run: RunLength) -> Array:
         """The factor when each cycle is longer than the one before, so that there are few."""
         xp = array_api_compat.array_namespace(step)
         growth = int(self.growth) if self.growth == int(self.growth) else self.growth

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, Part, Timed, Variable
-from lanewise.parts.schedules.duration import Run
+from lanewise.parts.schedules.duration import RunLength
 from lanewise.parts.schedules.plot import draw
 
 Array: TypeAlias = Any
@@ -49,7 +49,7 @@ class Schedule(Part, Timed):
             InputError: a step below 0 (where it can be seen without waiting for a device), a total below 1, a
                 duration that does not fit into the run, a variable that has no value yet, a factor that overflows.
         """
-        run = Run(total_steps, steps_per_epoch)
+        run = RunLength(total_steps, steps_per_epoch)
         require_chosen(self)
         if isinstance(step, (bool, str)) or step is None:
             raise InputError(f"step = {step!r}: must be a number or an array in [0, inf)")
@@ -62,7 +62,7 @@ class Schedule(Part, Timed):
 
     def table(self, total_steps: int, steps_per_epoch: int = 1) -> NDArray[np.float64]:
         """The run as a float64 array of shape [total_steps]: the factor at t = 0 .. total_steps - 1."""
-        run = Run(total_steps, steps_per_epoch)
+        run = RunLength(total_steps, steps_per_epoch)
         values: NDArray[np.float64] = self(np.arange(run.total_steps, dtype=np.float64), total_steps, steps_per_epoch)
         return values
 
@@ -70,11 +70,11 @@ class Schedule(Part, Timed):
         """Draw the table with matplotlib, into `axes` if given; returns the axes. Needs the extra `plot`."""
         return draw(self.table(total_steps, steps_per_epoch), str(self), axes)
 
-    def factor(self, step: Array, steps: int, run: Run) -> Array:
+    def factor(self, step: Array, steps: int, run: RunLength) -> Array:
         """The factor at local steps 0 .. `steps`, an array of floats already held inside that interval."""
         raise NotImplementedError
 
-    def length(self, run: Run) -> int | None:
+    def length(self, run: RunLength) -> int | None:
         """Steps the schedule lasts in `run`; None when it fills the steps it is given."""
         return None
 
@@ -130,14 +130,14 @@ class Product(Schedule):
             raise InputError(f"{' * '.join(map(str, numbers))}: is no finite number")
         object.__setattr__(self, "factors", (*first, *others))
 
-    def factor(self, step: Array, steps: int, run: Run) -> Array:
+    def factor(self, step: Array, steps: int, run: RunLength) -> Array:
         """The factors' product."""
         value = part_factor(self.factors[0], step, steps, run)
         for part in self.factors[1:]:
             value = value * part_factor(part, step, steps, run)
         return value
 
-    def length(self, run: Run) -> int | None:
+    def length(self, run: RunLength) -> int | None:
         """The longest factor's length."""
         lengths = (part.length(run) for part in self.factors if isinstance(part, Schedule))
         return max((length for length in lengths if length is not None), default=None)
@@ -179,7 +179,7 @@ class Sequence(Schedule):
                     f'{part} >> ...: must have a duration, such as duration="30%", for another part to follow it'
                 )
 
-    def spans(self, steps: int, run: Run) -> list[tuple[int, int]]:
+    def spans(self, steps: int, run: RunLength) -> list[tuple[int, int]]:
         """First step and number of steps of each part, when the sequence is given `steps` steps.
 
         Raises:
@@ -197,7 +197,7 @@ class Sequence(Schedule):
             start += length
         return spans
 
-    def factor(self, step: Array, steps: int, run: Run) -> Array:
+    def factor(self, step: Array, steps: int, run: RunLength) -> Array:
         """The factor of the part whose turn it is."""
         xp = array_api_compat.array_namespace(step)
         value = None
@@ -206,7 +206,7 @@ class Sequence(Schedule):
             value = here if value is None else xp.where(step < start, value, here)
         return value
 
-    def length(self, run: Run) -> int | None:
+    def length(self, run: RunLength) -> int | None:
         """The parts' lengths together; None when the last fills the rest."""
         lengths = [part.length(run) if isinstance(part, Schedule) else None for part in self.parts]
         known = [length for length in lengths if length is not None]
@@ -250,7 +250,7 @@ def tabulate(
     Raises:
         InputError: the value is no number or schedule, or leaves `allowed` at some step.
     """
-    run = Run(total_steps, steps_per_epoch)
+    run = RunLength(total_steps, steps_per_epoch)
     if isinstance(value, Schedule):
         table = value.table(total_steps, steps_per_epoch)
     elif isinstance(value, (int, float)) and is_operand(value):
@@ -280,7 +280,7 @@ def is_timeless(value: Any) -> bool:
     return value.timeless() if isinstance(value, Schedule) else True
 
 
-def part_factor(part: Any, step: Array, steps: int, run: Run) -> Array:
+def part_factor(part: Any, step: Array, steps: int, run: RunLength) -> Array:
     """The factor of a schedule or of a plain number."""
     if isinstance(part, Schedule):
         return part.factor(step, steps, run)
@@ -301,7 +301,7 @@ def floating(step: Array) -> Array:
     return step * 1.0 if array_api_compat.is_jax_array(step) else xp.astype(step, xp.float64)
 
 
-def factor_in_numpy(schedule: Schedule, step: Array, run: Run) -> Array:
+def factor_in_numpy(schedule: Schedule, step: Array, run: RunLength) -> Array:
     """The factor for a NumPy array, with the checks that need its values."""
     if not np.all(step >= 0):
         raise InputError(f"step = {np.min(step)}: must be in [0, inf)")

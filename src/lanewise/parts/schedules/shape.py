@@ -7,7 +7,7 @@ import array_api_compat
 
 from lanewise.errors import InputError
 from lanewise.parts.part import Variable
-from lanewise.parts.schedules.duration import Run, duration
+from lanewise.parts.schedules.duration import RunLength, duration
 from lanewise.parts.schedules.schedule import Array, Schedule, hold
 
 
@@ -25,11 +25,11 @@ class Shape(Schedule):
     warmup: Any = duration(None, optional=True, kw_only=True)
     duration: Any = duration(None, optional=True, positive=True, kw_only=True)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         """The factor after the warm-up, at the curve's own step, held inside 0 .. `steps` (at least 1)."""
         raise NotImplementedError
 
-    def factor(self, step: Array, steps: int, run: Run) -> Array:
+    def factor(self, step: Array, steps: int, run: RunLength) -> Array:
         """(t + 1)/w in the warm-up, the curve after it."""
         xp = array_api_compat.array_namespace(step)
         total = self.length(run)
@@ -48,7 +48,7 @@ class Shape(Schedule):
         after = self.curve(hold(step - warm, rest), max(rest, 1), run)
         return xp.where(step < warm, divided(step + 1.0, warm), after) if warm else after
 
-    def length(self, run: Run) -> int | None:
+    def length(self, run: RunLength) -> int | None:
         """The duration in steps, if it has one."""
         return None if self.duration is None else run.steps(f"{type(self).__name__}.duration", self.duration)
 

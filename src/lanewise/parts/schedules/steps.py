@@ -9,7 +9,7 @@ import array_api_compat
 from lanewise.errors import InputError
 from lanewise.parts.part import numeric
 from lanewise.parts.schedules.basic import power_of
-from lanewise.parts.schedules.duration import Run, duration, durations
+from lanewise.parts.schedules.duration import RunLength, duration, durations
 from lanewise.parts.schedules.schedule import Array
 from lanewise.parts.schedules.shape import Shape, divided
 
@@ -30,7 +30,7 @@ class Staircase(Shape):
     beta: Any = numeric(0.1, low=0.0, low_open=True)
     period: Any = duration("30%", positive=True)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         period = max(run.exact("Staircase.period", self.period), Fraction(1))
         return power_of(self.beta, repeats_begun(step, period))
 
@@ -53,7 +53,7 @@ class Milestones(Shape):
     at: Any = durations(("50%", "75%"))
     beta: Any = numeric(0.1, low=0.0, low_open=True)
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         xp = array_api_compat.array_namespace(step)
         reached = xp.zeros_like(step)
         for moment in moments("Milestones.at", self.at, steps, run):
@@ -71,7 +71,7 @@ def repeats_begun(step: Array, period: Fraction) -> Array:
     return xp.ceil(divided(begun, float(period.numerator))) - 1.0
 
 
-def moments(where: str, at: tuple[Any, ...], steps: int, run: Run) -> list[int]:
+def moments(where: str, at: tuple[Any, ...], steps: int, run: RunLength) -> list[int]:
     """The steps of the durations `at`; `InputError` unless they are in order and inside the `steps` there are."""
     resolved = [run.steps(f"{where}[{index}]", entry) for index, entry in enumerate(at)]
     if sorted(resolved) != resolved or resolved[-1] > steps:

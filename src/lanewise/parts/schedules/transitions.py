@@ -8,13 +8,13 @@ import array_api_compat
 from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, check_number, numeric
 from lanewise.parts.schedules.basic import Cosine, Linear
-from lanewise.parts.schedules.duration import Run, duration, durations, tuple_of
+from lanewise.parts.schedules.duration import RunLength, duration, durations, tuple_of
 from lanewise.parts.schedules.schedule import Array, Schedule, hold
 from lanewise.parts.schedules.shape import Shape, between, check_shape, shape
 from lanewise.parts.schedules.steps import moments
 
 
-def transition(start: float, end: float, form: Schedule, step: Array, steps: int, run: Run) -> Array:
+def transition(start: float, end: float, form: Schedule, step: Array, steps: int, run: RunLength) -> Array:
     """From `start` to `end` over `steps`: `form` on the way down, `form` played backwards on the way up."""
     if end <= start:
         return between(start, end, form.factor(step, steps, run))
@@ -62,7 +62,7 @@ class Piecewise(Shape):
                 f"must have one more than `at`, which has {len(self.at)}"
             )
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         xp = array_api_compat.array_namespace(step)
         ends = moments("Piecewise.at", self.at, steps, run)
         value = xp.full_like(step, float(self.values[-1]))
@@ -101,7 +101,7 @@ class OneCycle(Shape):
     end: Any = numeric(4e-6, low=0.0, high=1.0)
     shape: Any = shape(Cosine())
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         rise = fitting("OneCycle.rise", self.rise, steps, run)
         fall = steps - rise
         value = transition(1.0, self.end, self.shape, hold(step - rise, fall), max(fall, 1), run)
@@ -132,14 +132,14 @@ class WarmupStableDecay(Shape):
     to: Any = numeric(0.0, low=0.0, high=1.0)
     shape: Any = shape(Linear())
 
-    def curve(self, step: Array, steps: int, run: Run) -> Array:
+    def curve(self, step: Array, steps: int, run: RunLength) -> Array:
         decay = fitting("WarmupStableDecay.decay", self.decay, steps, run)
         if not decay:
             return array_api_compat.array_namespace(step).ones_like(step)
         return transition(1.0, self.to, self.shape, hold(step - (steps - decay), decay), decay, run)
 
 
-def fitting(where: str, text: Any, steps: int, run: Run) -> int:
+def fitting(where: str, text: Any, steps: int, run: RunLength) -> int:
     """The duration `text` in steps; `InputError` when it is longer than the `steps` there are."""
     length = run.steps(where, text)
     if length > steps:

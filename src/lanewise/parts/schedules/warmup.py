@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from lanewise.errors import InputError
 from lanewise.parts.schedules.basic import Linear
-from lanewise.parts.schedules.duration import Run, duration
+from lanewise.parts.schedules.duration import RunLength, duration
 from lanewise.parts.schedules.schedule import Array, Schedule, hold
 from lanewise.parts.schedules.shape import shape
 
@@ -29,7 +29,7 @@ class Warmup(Schedule):
     duration: Any = duration("5%", positive=True)
     shape: Any = shape(Linear())
 
-    def factor(self, step: Array, steps: int, run: Run) -> Array:
+    def factor(self, step: Array, steps: int, run: RunLength) -> Array:
         warm = self.length(run)
         if warm > steps:
             raise InputError(f"Warmup.duration = {self.duration!r}: lasts {warm} steps; must fit into {steps}")
@@ -40,7 +40,7 @@ class Warmup(Schedule):
         """A warm-up leads up to what follows."""
         return True
 
-    def length(self, run: Run) -> int:
+    def length(self, run: RunLength) -> int:
         return run.steps("Warmup.duration", self.duration)
 
     def timeless(self) -> bool:

@@ -1,0 +1,1 @@
+"""Each job in one call, for Python."""

@@ -1,0 +1,1 @@
+"""Arrays, checked: inputs, targets and classes."""

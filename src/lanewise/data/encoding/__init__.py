@@ -1,0 +1,1 @@
+"""Values of a table as numbers, and the schema that does the same with new rows."""

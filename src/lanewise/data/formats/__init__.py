@@ -1,0 +1,1 @@
+"""Files and built-in data sets that hold arrays or pictures."""

@@ -1,0 +1,1 @@
+"""Rows, wherever they come from: memory, a Dataset, a stream."""

@@ -1,0 +1,156 @@
+"""Rows, wherever they come from: in memory, read from a Dataset by workers, or streamed."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from lanewise.data.arrays.nested import Inputs, Targets, byte_count, row_count, take
+from lanewise.data.rows.items import Batch, joined
+from lanewise.errors import InputError
+
+EVALUATION_SEED = 0
+"""The epoch seed under which rows are read to be evaluated, measured or kept: the same every time."""
+
+Progress = Callable[[int, int], None]
+"""Told (rows done, rows in all)."""
+
+
+def untold(done: int, total: int) -> None:
+    """Progress that nobody follows."""
+
+
+class Rows(Protocol):
+    """Rows of data with their targets, as stored, on the CPU.
+
+    Attributes:
+        replayable: whether the same rows under the same epoch seed are known to be the same values every time.
+    """
+
+    @property
+    def replayable(self) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: torch.Tensor) -> Batch:
+        """(x, y) of the rows `index` (int64), in this order, as one batch; read under `EVALUATION_SEED`."""
+        ...
+
+    def batches(self, indices: Sequence[torch.Tensor], epoch_seed: int, *, start: int = 0) -> Iterator[Batch]:
+        """(x, y) of every one of `indices` in order.
+
+        Args:
+            indices: the rows of each batch, int64.
+            epoch_seed: what augmentation draws follows from it and from the row, and from nothing else.
+            start: how many rows the epoch has given before; only rows that are read in order need it.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the workers, if there are any; reading again starts new ones."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TensorRows:
+    """Rows held in memory.
+
+    >>> rows = TensorRows(torch.tensor([10.0, 20.0, 30.0]), torch.tensor([0, 1, 1]))
+    >>> rows.take(torch.tensor([2, 0]))
+    (tensor([30., 10.]), tensor([1, 0]))
+    """
+
+    x: Inputs
+    y: Targets
+    replayable: bool = True
+
+    def __len__(self) -> int:
+        return row_count(self.x)
+
+    def take(self, index: torch.Tensor) -> Batch:
+        return take(self.x, index), take(self.y, index)
+
+    def batches(self, indices: Sequence[torch.Tensor], epoch_seed: int, *, start: int = 0) -> Iterator[Batch]:
+        return (self.take(index) for index in indices)
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetRows:
+    """Some rows of others, numbered anew from 0."""
+
+    rows: Rows
+    index: torch.Tensor
+
+    @property
+    def replayable(self) -> bool:
+        return self.rows.replayable
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def take(self, index: torch.Tensor) -> Batch:
+        return self.rows.take(self.index[index])
+
+    def batches(self, indices: Sequence[torch.Tensor], epoch_seed: int, *, start: int = 0) -> Iterator[Batch]:
+        return self.rows.batches([self.index[index] for index in indices], epoch_seed, start=start)
+
+    def close(self) -> None:
+        self.rows.close()
+
+
+@dataclass(frozen=True, eq=False)
+class ChainedRows:
+    """The rows of one source, then those of another: training rows and the validation rows given with them."""
+
+    first: Rows
+    second: Rows
+
+    @property
+    def replayable(self) -> bool:
+        return self.first.replayable and self.second.replayable
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def take(self, index: torch.Tensor) -> Batch:
+        """(x, y) of the rows `index`, which may be of both."""
+        early = index < len(self.first)
+        parts = [(self.first, index[early]), (self.second, index[~early] - len(self.first))]
+        x, y = joined([rows.take(of_part) for rows, of_part in parts if len(of_part)])
+        places = torch.cat([early.nonzero(), (~early).nonzero()]).flatten().argsort()
+        return take(x, places), take(y, places)
+
+    def batches(self, indices: Sequence[torch.Tensor], epoch_seed: int, *, start: int = 0) -> Iterator[Batch]:
+        """(x, y) of every one of `indices`, each of which must be of one of the two."""
+        for late, group in itertools.groupby(indices, key=lambda index: bool(index[0] >= len(self.first))):
+            rows, offset = (self.second, len(self.first)) if late else (self.first, 0)
+            lists = list(group)
+            if any(bool(((index >= len(self.first)) != late).any()) for index in lists):
+                raise InputError("a batch mixes training and validation rows, which were given apart")
+            yield from rows.batches([index - offset for index in lists], epoch_seed, start=start)
+
+    def close(self) -> None:
+        self.first.close()
+        self.second.close()
+
+
+def in_blocks(index: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """`index` cut into pieces of `size` rows; the last may be shorter."""
+    return list(torch.split(index, size)) if len(index) else []
+
+
+def sample(rows: Rows, index: torch.Tensor, most_bytes: int = 2**28, block: int = 64) -> Batch:
+    """Evenly spaced rows of `index` that take at most `most_bytes`: all of them if they fit.
+
+    For statistics of rows that are read from elsewhere, such as those of `Standardise`.
+    """
+    x, y = rows.take(index[:1])
+    fitting = max(1, most_bytes // max(1, byte_count(x) + byte_count(y)))
+    if fitting < len(index):
+        index = index[torch.arange(fitting) * len(index) // fitting]
+    return joined(list(rows.batches(in_blocks(index, block), EVALUATION_SEED)))

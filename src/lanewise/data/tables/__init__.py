@@ -1,0 +1,1 @@
+"""Tables: files and DataFrames, read, encoded and applied to new rows."""

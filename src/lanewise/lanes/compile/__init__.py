@@ -1,0 +1,1 @@
+"""Compiled programs: the only place that touches torch's private parts."""

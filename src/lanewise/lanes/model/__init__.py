@@ -1,0 +1,1 @@
+"""The user's model in a form that lanes can train."""

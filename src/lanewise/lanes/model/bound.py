@@ -1,0 +1,52 @@
+"""A model and its objective in one module, for `torch.func.functional_call`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._pytree import tree_map
+
+from lanewise.lanes.compile.dynamo import leave_out_dynamo
+from lanewise.lanes.model.lane_layers import LaneBatchNorm
+from lanewise.lanes.model.precision import autocast, widen_outputs, widened
+from lanewise.task.objectives import Objective
+
+leave_out_dynamo()
+
+
+class Bound(nn.Module):
+    """A model with its objective, so that whatever the objective calls of the model finds the lane's tensors."""
+
+    def __init__(self, model: nn.Module, objective: Objective, precision: str, device: torch.device) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+        self._precision, self._device = precision, device
+        self._native = False
+        if precision != "float32":
+            widen_outputs(model)
+            for layer in model.modules():
+                if isinstance(layer, nn.LayerNorm):
+                    layer.register_forward_pre_hook(self._for_layer_norm)
+        self._norms = [layer for layer in model.modules() if isinstance(layer, LaneBatchNorm)]
+
+    def take_native(self, native: bool) -> None:
+        """Use torch's own batch norm, for one lane by itself and eagerly, or ours, which can be packed and fused."""
+        self._native = native
+        for norm in self._norms:
+            norm.native = native
+
+    def _for_layer_norm(self, layer: nn.Module, inputs: Any) -> Any:
+        """What layer norm is given: packed, torch cannot differentiate it for inputs in less than its own precision."""
+        return inputs if self._native else tree_map(widened, inputs)
+
+    def forward(self, what: str, *arguments: Any) -> Any:
+        """What the objective's method `what` makes of the model and `arguments`."""
+        with autocast(self._precision, self._device):
+            return tree_map(widened, getattr(self.objective, what)(self.model, *arguments))
+
+    def run(self, tensors: dict[str, Tensor], what: str, *arguments: Any) -> tuple[Any, dict[str, Tensor]]:
+        """(result, the tensors afterwards): a buffer that the model assigns anew is found there."""
+        given = {f"model.{name}": tensor for name, tensor in tensors.items()}
+        result = functional_call(self, given, (what, *arguments))
+        return result, {name: given[f"model.{name}"] for name in tensors}

@@ -1,0 +1,418 @@
+"""How lanes of a model can be trained: found by a few passes of it, packed functions against the module itself.
+
+`torch.func.functional_call` hands a lane's tensors to a copy of the model. A layer that is reached in another way (by a
+closure over the module that was copied, say) would go on with weights of its own, unseen; so would what a forward pass
+writes into a plain attribute. Therefore gradients, buffers and scores are compared with those of a real module.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lanewise.data.arrays.nested import mapped
+from lanewise.errors import InputError, one_line
+from lanewise.lanes.model.attributes import Attributes, Plain, same
+from lanewise.lanes.model.bound import Bound
+from lanewise.lanes.model.lane_layers import LaneDropout
+from lanewise.lanes.model.plain_autograd import Batch, Real, set_layer_numbers
+from lanewise.lanes.model.reads import Reads
+from lanewise.task.models import seeded
+from lanewise.task.objectives import Objective
+
+MOST_ROWS = 64
+"""Rows of the passes: how a model behaves shows in a few."""
+TOLERANCE = 1e-3
+"""Of rounding in float32, beside the largest gradient of all; a layer that is not reached is off by its whole size."""
+CAPTURED = "would mutate a captured Tensor"
+"""What torch.func says of a layer that is not the copy's own; plain autograd then tells which."""
+MOST_NAMED = 4
+NO_MASKS = {"dropout": 0.0, "stochastic_depth": 0.0}
+"""Numbers of the passes: masks are drawn otherwise in lane_layers than by the layers themselves."""
+NEUTRAL = {**NO_MASKS, "norm_momentum": 0.1, "label_smoothing": 0.0}
+
+
+@dataclass(frozen=True)
+class ModelTraits:
+    """How a model's lanes can be trained.
+
+    Attributes:
+        real: why they must run in a real module by plain autograd, or nothing where functions will do.
+        stateful: whether a forward pass changes attributes that count, which must go with each lane.
+        varies: whether a pass looks at values or draws, so that other steps may use other parameters.
+        unused: parameters that had no gradient; in every step if nothing varies. notes: to be told.
+    """
+
+    real: str = ""
+    stateful: bool = False
+    varies: bool = False
+    unused: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def apart(self) -> str:
+        """Why lanes cannot be packed though `torch.vmap` may take them, or nothing."""
+        if self.real or not (self.varies and self.unused):
+            return self.real
+        return (
+            f"which parameters a step uses depends on values or draws ({named(self.unused)} had no gradient), and "
+            "those without a gradient are left alone, as torch.optim does"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """What a training pass gave. `gradients` of the parameters that have one."""
+
+    loss: Tensor
+    gradients: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+class Functions:
+    """A model as functions of a lane's tensors, with the numbers `NEUTRAL`.
+
+    Args:
+        gradients: `LaneStep.gradients`. train, evaluated: copies of the lane_layer model, this object's own. params:
+        names
+            of the parameters that train. draws: names of the draws of dropout layers.
+    """
+
+    def __init__(
+        self, gradients: Callable[..., Any], train: Bound, evaluated: Bound, params: Collection[str], draws: Any
+    ) -> None:
+        self._gradients, self._train, self._evaluated = gradients, train, evaluated
+        self._params, self._draws = params, draws
+        for layer in train.model.modules():
+            if isinstance(layer, LaneDropout):
+                layer.own_rate = 0.0
+
+    def passed(self, tensors: dict[str, Tensor], batch: Batch, by_leaves: bool) -> Passed:
+        """A training pass, by plain autograd on leaves or by `torch.func.grad`."""
+        params = {name: tensor for name, tensor in tensors.items() if name in self._params}
+        buffers = {name: tensor for name, tensor in tensors.items() if name not in self._params}
+        like = next(iter(params.values())).detach()
+        like = like.real if like.is_complex() else like
+        numbers = {name: like.new_tensor(value) for name, value in NEUTRAL.items()}
+        drawn = {name: like.new_zeros(()) for name in self._draws}
+        gradients, loss, buffers = self._gradients(self._train, params, buffers, numbers, batch, drawn, by_leaves)
+        return Passed(loss, gradients, buffers)
+
+    def scored(self, tensors: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Losses in evaluation mode."""
+        with torch.no_grad():
+            (losses, _), _ = self._evaluated.run(dict(tensors), "scores", *batch)
+        found: Tensor = losses
+        return found
+
+    def failing_layer(self, tensors: dict[str, Tensor], batch: Batch) -> str:
+        """The innermost layer in which a training pass raises an error, or nothing."""
+        with watched(self._train.model) as inside, contextlib.suppress(Exception):
+            self.passed(tensors, batch, by_leaves=False)
+        return inside[-1] if inside else ""
+
+
+@contextlib.contextmanager
+def watched(model: nn.Module) -> Iterator[list[str]]:
+    """The layers that `model` is in, outermost first: what is left of them after an error did not come back."""
+    inside: list[str] = []
+    hooks: list[Any] = []
+    for name, layer in model.named_modules():
+        told = f"{type(layer).__name__} {name}".strip()
+        hooks.append(layer.register_forward_pre_hook(lambda *_, told=told: inside.append(told)))
+        hooks.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
+    try:
+        yield inside
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def named(names: Any) -> str:
+    """Some names, for a message."""
+    every = sorted(names)
+    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
+    return ", ".join(every[:MOST_NAMED]) + more
+
+
+class Examination:
+    """The passes of one model.
+
+    Args:
+        new: the model as a factory makes it for a repeat, adapted to the recipe. origin: that repeat.
+        batch: of a training step. draws: whether the functions were seen to draw from a global generator.
+        momentum: whether a recipe gives batch norm its momentum.
+    """
+
+    def __init__(
+        self,
+        new: Callable[[int], nn.Module],
+        origin: int,
+        objective: Objective,
+        batch: Batch,
+        *,
+        draws: bool = False,
+        momentum: bool = False,
+    ) -> None:
+        self._objective = objective
+        self._real = Real(new(origin), objective, "float32", torch.device("cpu"))
+        # The other repeat's comes second: a model that reaches the layers of the latest one is to be found out.
+        self._other = new(origin + 1)
+        self._model, self._draws = self._real.model, draws
+        for model in (self._model, self._other):
+            set_layer_numbers(model, NEUTRAL if momentum else NO_MASKS)
+        self._attributes = Attributes(self._model)
+        self._batch = batch
+        every = [*self._model.named_parameters(), *self._model.named_buffers()]
+        self._trained = {name for name, param in self._model.named_parameters() if param.requires_grad}
+        self._start = {name: tensor.detach().clone() for name, tensor in every}
+        self._start |= {name: shaken(param.detach()) for name, param in self._model.named_parameters()}
+
+    def passed(self, batch: Batch | None = None, attributes: dict[str, Plain] | None = None) -> Passed:
+        """A training pass of the real module."""
+        self._attributes.put(attributes or {})
+        self._real.load(self._start)
+        with seeded(0):
+            gradients, loss = self._real.gradients([batch or self._batch], NEUTRAL["label_smoothing"], [None])
+        return Passed(loss, gradients, self._real.buffers())
+
+    def verdict(self, functions: Functions | None, failed: str) -> ModelTraits:
+        """What the passes show.
+
+        Args:
+            functions: the model as functions, or None where they could not be made. failed: why not.
+        """
+        reads = Reads()
+        try:
+            with reads:
+                first = self.passed()
+        # What is compiled or scripted may refuse to be watched.
+        except Exception:
+            reads.found = True
+            first = self.passed()
+        changed = self._attributes.changed()
+        self._check_kept()
+        moved = self._moved()
+        notes = self._reached_beside()
+        stateful = self._counts(first, changed)
+        cached = () if stateful else self._counts_in_evaluation()
+        varies = reads.found or self._draws
+        unused = self._unused(first, varies)
+        why = ""
+        if stateful:
+            why = f"a forward pass changes {named(self._changing(changed))}, which goes with each lane"
+        elif cached:
+            why = f"in evaluation it changes {named(cached)}, which must go with each lane"
+        elif moved:
+            why = f"a forward pass changes the parameters {named(moved)} themselves"
+        elif different := self._different(first):
+            why = f"{named(different)} differs from repeat to repeat, and is neither a parameter nor a buffer"
+        elif functions is None:
+            why = failed
+        else:
+            why = self._compared(functions, first)
+        self._attributes.put({})
+        return ModelTraits(why, stateful or bool(cached), varies, unused, notes)
+
+    def _check_kept(self) -> None:
+        if iterators := self._attributes.iterators:
+            raise InputError(
+                f"model: {named(iterators)} is an iterator; what a forward pass takes from it cannot be kept for each "
+                "lane: must be a list, or a number that counts"
+            )
+        if lost := self._attributes.lost():
+            raise InputError(
+                f"model: a forward pass changes {named(lost)} to something that cannot be kept for each lane: must be "
+                "numbers, text, tensors, or lists and dicts of them"
+            )
+
+    def _moved(self) -> list[str]:
+        now = self._model.named_parameters()
+        return [name for name, param in now if not same(param.detach(), self._start[name])]
+
+    def _reached_beside(self) -> tuple[str, ...]:
+        """What is to be said of tensors that are not the model's parameters and have a gradient all the same.
+
+        Raises:
+            InputError: they are those of another model of the same factory.
+        """
+        self._attributes.put({})
+        self._real.load(self._start)
+        with seeded(0), torch.enable_grad():
+            loss = self._objective.training_loss(self._model, *self._batch, NEUTRAL["label_smoothing"], None)
+        reached = {id(leaf) for leaf in leaves_of(loss)}
+        if others := [name for name, param in self._other.named_parameters() if id(param) in reached]:
+            raise InputError(
+                f"model: its forward pass uses {named(others)} of another model that the same function made (by a "
+                "global or a closure?): must use its own layers, by self"
+            )
+        idle = [path for path, tensor in self._attributes.unregistered.items() if id(tensor) in reached]
+        if not idle:
+            return ()
+        return (
+            f"{named(idle)} of the model: never trained, by lanes or by any optimizer, for they stand in plain lists "
+            "or attributes; put layers into an nn.ModuleList, tensors into an nn.Parameter",
+        )
+
+    def _counts(self, first: Passed, changed: dict[str, Plain]) -> bool:
+        """Whether what a pass changes counts: it changes again in an equal pass, or makes another one different."""
+        again = self.passed()
+        if not alike(first, again):
+            raise InputError(
+                "model: two passes over the same rows, from the same weights, attributes and seeds, give different "
+                "results, so that lanes would see each other: it must keep what it changes in its own attributes or "
+                "buffers, and draw from the global generators of torch, NumPy or Python"
+            )
+        if not changed:
+            return False
+        self.passed(attributes=changed)
+        if not same_values(self._attributes.changed(), changed):
+            return True
+        other = self._another
+        return not alike(self.passed(other), self.passed(other, changed))
+
+    def _counts_in_evaluation(self) -> list[str]:
+        """What an evaluation changes and another, of other weights and rows, then goes by."""
+        self._scored(self._start, self._batch)
+        changed = self._attributes.changed()
+        if not changed:
+            return []
+        weights = {n: shaken(tensor, 0.5) if n in self._trained else tensor for n, tensor in self._start.items()}
+        other = self._another
+        same_scores = close(self._scored(weights, other), self._scored(weights, other, changed))
+        return [] if same_scores else list(changed)
+
+    def _scored(self, tensors: dict[str, Tensor], batch: Batch, attributes: dict[str, Plain] | None = None) -> Tensor:
+        """Losses of the real module in evaluation mode."""
+        self._attributes.put(attributes or {})
+        self._real.load(tensors)
+        with seeded(0), torch.no_grad():
+            return self._real.scores(batch)[0]
+
+    def _changing(self, changed: dict[str, Plain]) -> list[str]:
+        self.passed(attributes=changed)
+        now = self._attributes.changed()
+        again = [path for path in now if path not in changed or not same(now[path], changed[path])]
+        return again or list(changed)
+
+    @cached_property
+    def _another(self) -> Batch:
+        """Another batch: the rows backwards, and of the other sign where the model takes that."""
+        x, y = self._batch
+        y = None if y is None else y.flip(0)
+        backwards = mapped(lambda leaf: leaf.flip(0), x), y
+        negated = mapped(lambda leaf: -leaf if leaf.is_floating_point() else leaf, backwards[0]), y
+        try:
+            self.passed(negated)
+        except Exception:
+            return backwards
+        return negated
+
+    def _unused(self, first: Passed, varies: bool) -> frozenset[str]:
+        """Parameters without a gradient, of several passes where they may differ."""
+        passes = [first] + ([self.passed(self._another)] if varies else [])
+        return frozenset().union(*(self._trained - one.gradients.keys() for one in passes))
+
+    def _different(self, first: Passed) -> list[str]:
+        """Attributes that another repeat's model has otherwise, and that make its results others."""
+        mine, others = self._attributes.first, Attributes(self._other).first
+        found = {
+            path: others[path]
+            for path, value in mine.items()
+            if holds_numbers(value) and path in others and not same(value, others[path])
+        }
+        return [] if not found or alike(first, self.passed(attributes=found)) else list(found)
+
+    def _compared(self, functions: Functions, first: Passed) -> str:
+        """Why functions of the model will not do, or nothing."""
+        beyond = "in a way that a copy of the model does not follow (a closure over self, a list, a hook?)"
+        refused = ""
+        try:
+            with seeded(0):
+                packable = functions.passed(self._start, self._batch, by_leaves=False)
+        except Exception as error:
+            where = functions.failing_layer(self._start, self._batch)
+            refused = f"torch.func cannot take {where or 'the model'}: {one_line(error).split('. ')[0][:200]}"
+            if CAPTURED not in refused:
+                return refused
+        try:
+            with seeded(0):
+                mine = functions.passed(self._start, self._batch, by_leaves=True)
+        except Exception as error:
+            return refused or f"plain autograd cannot take a copy of the model: {one_line(error)[:200]}"
+        if names := unreached(first, mine):
+            return f"it reaches {named(names)} {beyond}"
+        if refused:
+            return refused
+        if sparse := [name for name, found in packable.gradients.items() if found.layout != torch.strided]:
+            return f"the gradients of {named(sparse)} are sparse"
+        if not close(first.loss, mine.loss):
+            return f"it reaches other layers or tensors {beyond}"
+        if names := [name for name, buffer in first.buffers.items() if not close(buffer, mine.buffers[name])]:
+            return f"it changes {named(names)} {beyond}"
+        with seeded(0):
+            theirs = functions.scored(self._start, self._batch)
+        fits = close(self._scored(self._start, self._batch), theirs)
+        return "" if fits else f"in evaluation it reaches other layers or tensors {beyond}"
+
+
+def shaken(param: Tensor, share: float = 0.1) -> Tensor:
+    """Other weights of the same signs: what is compared must depend on the weights that are handed in."""
+    if not param.is_floating_point():
+        return param.clone()
+    noise = torch.rand(param.shape, generator=torch.Generator().manual_seed(0)).to(param)
+    return param * (1 + share * noise) + 1e-3 * noise * (param == 0)
+
+
+def leaves_of(loss: Tensor) -> list[Tensor]:
+    """The leaves that `loss` has a gradient for."""
+    found, seen, stack = [], set(), [loss.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        stack.extend(after for after, _ in node.next_functions)
+    return found
+
+
+def close(one: Tensor, other: Tensor, scale: float | None = None) -> bool:
+    """Whether two tensors agree but for rounding, beside `scale` or the size of the first, or that is not finite."""
+    if one.shape != other.shape:
+        return False
+    one, other = (torch.view_as_real(t) if t.is_complex() else t.double() for t in (one.detach(), other.detach()))
+    if not one.numel() or not one.isfinite().all():
+        return True
+    size = max(float(one.abs().max()), scale or 0.0)
+    return bool((one - other).abs().max() <= TOLERANCE * size + 1e-12)
+
+
+def unreached(real: Passed, functional: Passed) -> list[str]:
+    """Parameters that one of the two has no gradient for; else those whose gradients differ by more than rounding."""
+    scale = max((float(gradient.abs().max()) for gradient in real.gradients.values() if gradient.numel()), default=0.0)
+    missing = real.gradients.keys() ^ functional.gradients.keys()
+    both = real.gradients.keys() & functional.gradients.keys()
+    return sorted(missing or {n for n in both if not close(real.gradients[n], functional.gradients[n], scale)})
+
+
+def alike(one: Passed, other: Passed) -> bool:
+    """Whether two passes of one module gave the same but for rounding."""
+    return close(one.loss, other.loss) and not unreached(one, other)
+
+
+def same_values(one: dict[str, Plain], other: dict[str, Plain]) -> bool:
+    """Whether two sets of attributes are the same."""
+    return one.keys() == other.keys() and all(same(value, other[path]) for path, value in one.items())
+
+
+def holds_numbers(value: Plain) -> bool:
+    """Whether plain data has numbers or tensors in it, not text alone."""
+    if isinstance(value, tuple):
+        return any(holds_numbers(part) for part in value[1:])
+    return isinstance(value, (int, float, complex, Tensor)) and not isinstance(value, bool)

@@ -1,0 +1,260 @@
+"""The forms of a model in which lanes run: functions of copies of it, or the module itself, as its verdict says."""
+
+import contextlib
+import copy
+import threading
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad_and_value
+
+from lanewise.data.arrays.nested import Inputs, leaves, mapped, row_count, shapes, take
+from lanewise.errors import InputError, one_line
+from lanewise.lanes.model.adapt import adapted
+from lanewise.lanes.model.attributes import Attributes
+from lanewise.lanes.model.bound import Bound
+from lanewise.lanes.model.examination import MOST_ROWS, Examination, Functions, ModelTraits, watched
+from lanewise.lanes.model.lane_layers import (
+    MIXUP_PARTNERS,
+    MIXUP_WEIGHT,
+    draw_shapes,
+    draws_itself,
+    lane_buffers,
+    start_calls,
+    with_lane_layers,
+)
+from lanewise.lanes.model.listening import heard, listen, listening
+from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, layer_numbers
+from lanewise.parts.mixup import mixing_weight
+from lanewise.parts.reals import real_type
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.objectives import Objective
+
+
+class Forms:
+    """The models that lanes of one structure run with.
+
+    Args:
+        batch: inputs and targets of one of the batches that a step accumulates; for all else see `LaneStep`.
+
+    Attributes:
+        verdict: whether lanes run as functions, which can be packed, or one by one in a real module, and why.
+        reference: a model whose layers and parameters are those that lanes have.
+        example: two rows of inputs, on the CPU.
+        draws: name -> shape of the draws of dropout layers, whose names are `masks`.
+        lane_buffers: buffers that hold a number of the lane -> the recipe's name of that number.
+        normed: the batch norm layers whose statistics can be taken anew.
+        draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
+    """
+
+    draws: dict[str, tuple[int, ...]]
+    masks: tuple[str, ...]
+    draws_itself: bool
+    lane_buffers: dict[str, str]
+    normed: tuple[str, ...]
+    _layer_numbers: set[str]
+    _models: dict[str, nn.Module]
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        objective: Objective,
+        batch: Batch,
+        precision: str,
+        new: Callable[[int], nn.Module] | None,
+        origin: int,
+        verdicts: dict[str, ModelTraits] | None,
+    ) -> None:
+        self.recipe, self.objective, self._precision = recipe, objective, precision
+        self.example = mapped(lambda leaf: leaf[:2].cpu(), batch[0])
+        self._device = leaves(batch[0])[0].device
+        self._new = new or (lambda _: copied(model))
+        self._of_thread = threading.local()
+        # The passes of trials must leave no trace in what the model shares with others: closures, globals, classes.
+        before = Attributes(model)
+        lane_layer, failed = self._as_functions(model, batch)
+        self.verdict = self._examined(lane_layer, failed, batch, origin, verdicts)
+        if lane_layer is None or self.verdict.real:
+            lane_layer = self._as_it_is(batch, origin)
+        self.reference = lane_layer
+        before.put({})
+
+    def _as_functions(self, model: nn.Module, batch: Batch) -> tuple[nn.Module | None, str]:
+        """Make functions of a lane's tensors of copies of `model`: (the lane_layer, "") or (None, why that fails)."""
+
+        def one_pass(tried: nn.Module) -> None:
+            self.objective.one_pass(tried, *batch)
+
+        try:
+            lane_layer = with_lane_layers(adapted(model, self.recipe, self.example), self.recipe).to(self._device)
+            if {id(param) for param in lane_layer.parameters()} & {id(param) for param in model.parameters()}:
+                raise TypeError("a copy of the model by copy.deepcopy holds the same parameters")
+            for layer in lane_layer.modules():
+                if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+                    # Packed, a sparse gradient has no form; dense, it is the same numbers.
+                    layer.sparse = False
+            dtype = real_type(next(lane_layer.parameters()).dtype)
+            self.draws = draw_shapes(lane_layer, one_pass, dtype, self._device)
+            self.draws_itself = draws_itself(lane_layer, one_pass, self._device)
+            self._models = {
+                "train": copy.deepcopy(lane_layer).train(),
+                "eval": lane_layer.eval(),
+                "listen": listening(lane_layer),
+            }
+            self.normed = normed(copy.deepcopy(self._models["listen"]), one_pass)
+        except InputError:
+            raise
+        except Exception as error:
+            return None, f"torch.func cannot take a copy of the model: {one_line(error)[:200]}"
+        self.masks = tuple(self.draws)
+        self.lane_buffers = lane_buffers(lane_layer)
+        self._layer_numbers = set(self.lane_buffers.values())
+        return lane_layer, ""
+
+    def _examined(
+        self,
+        lane_layer: nn.Module | None,
+        failed: str,
+        batch: Batch,
+        origin: int,
+        verdicts: dict[str, ModelTraits] | None,
+    ) -> ModelTraits:
+        if verdicts is None and lane_layer is not None:
+            return ModelTraits()
+        recipe = self.recipe
+        given = [recipe.norm_momentum is not None, recipe.dropout is not None, recipe.stochastic_depth is not None]
+        key = str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, *given))
+        known = {} if verdicts is None else verdicts
+        if key not in known:
+            known[key] = self._tried(lane_layer, failed, batch, origin)
+        return known[key]
+
+    def _tried(self, lane_layer: nn.Module | None, failed: str, batch: Batch, origin: int) -> ModelTraits:
+        rows = row_count(batch[0])
+        # How a model behaves shows in a few rows; ghost batch norm, and some objectives, want whole batches.
+        counts = [rows] if self.recipe.ghost or rows <= MOST_ROWS else [MOST_ROWS, rows]
+        for count in counts:
+            try:
+                return self._examination(
+                    lane_layer, failed, (take(batch[0], slice(count)), take(batch[1], slice(count))), origin
+                )
+            except InputError:
+                raise
+            except Exception as error:
+                if count < rows:
+                    continue
+                if lane_layer is None:
+                    text = f"model fails on a training batch of shape {shapes(batch[0])}: {one_line(error)}"
+                    raise InputError(text) from error
+                # What is wrong with a training step is told when lanes are to be trained.
+                note = (
+                    f"the model could not be examined, so lanes are trained as functions of it: {one_line(error)[:200]}"
+                )
+                return ModelTraits(notes=(note,))
+        raise AssertionError("a batch has rows")
+
+    def _examination(self, lane_layer: nn.Module | None, failed: str, batch: Batch, origin: int) -> ModelTraits:
+        draws, momentum = lane_layer is not None and self.draws_itself, self.recipe.norm_momentum is not None
+        examination = Examination(self.real_model, origin, self.objective, batch, draws=draws, momentum=momentum)
+        if lane_layer is None:
+            return examination.verdict(None, failed)
+        params = {name for name, param in lane_layer.named_parameters() if param.requires_grad}
+        train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
+        return examination.verdict(Functions(self.gradients, train, scored, params, self.masks), "")
+
+    def real_model(self, origin: int) -> nn.Module:
+        """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""
+        return adapted(self._new(origin), self.recipe, self.example).to(self._device)
+
+    def _as_it_is(self, batch: Batch, origin: int) -> nn.Module:
+        self.draws, self.masks, self.draws_itself, self.lane_buffers = {}, (), True, {}
+        model = listen(self.real_model(origin))
+        self._layer_numbers = layer_numbers(model)
+        self.normed = normed(model, lambda tried: self.objective.one_pass(tried, *batch))
+        return model
+
+    def model(self, mode: str) -> Bound:
+        """The lane_layer model in mode `train`, `eval` or `listen`, one a thread: `functional_call` swaps its tensors."""
+        if not hasattr(self._of_thread, mode):
+            setattr(self._of_thread, mode, self.new_bound(mode, self._precision))
+        found: Bound = getattr(self._of_thread, mode)
+        return found
+
+    def new_bound(self, mode: str, precision: str) -> Bound:
+        """A new copy of the lane_layer model in one of the modes."""
+        return Bound(copy.deepcopy(self._models[mode]), self.objective, precision, self._device)
+
+    @staticmethod
+    def blend(numbers: dict[str, Tensor], drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+        """Mixup's partners and weight, where a recipe has it."""
+        if "mixup" not in numbers:
+            return None
+        weight = mixing_weight(numbers["mixup"], *drawn[MIXUP_WEIGHT].unbind())
+        return drawn[MIXUP_PARTNERS].argsort(), weight
+
+    def gradients(
+        self,
+        bound: Bound,
+        params: dict[str, Tensor],
+        buffers: dict[str, Tensor],
+        numbers: dict[str, Tensor],
+        batch: tuple[Inputs, Tensor | None],
+        drawn: dict[str, Tensor],
+        by_leaves: bool = False,
+    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        """(gradients, loss, new buffers) of one batch; `by_leaves` those of the parameters that were used alone."""
+        given = {name: drawn[name] for name in self.masks}
+        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
+        blend = self.blend(numbers, drawn)
+
+        def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            fresh = {name: buffer.clone() for name, buffer in buffers.items()}
+            start_calls(bound)
+            tensors = {**params, **fresh, **given}
+            loss, after = bound.run(tensors, "training_loss", *batch, numbers["label_smoothing"], blend)
+            return loss, {name: after[name] for name in fresh}
+
+        if by_leaves:
+            leaf = {name: param.detach().requires_grad_() for name, param in params.items()}
+            with torch.enable_grad():
+                loss, buffers = loss_of(leaf)
+                found = torch.autograd.grad(loss, list(leaf.values()), allow_unused=True)
+            gradients = {name: one.detach() for name, one in zip(leaf, found, strict=True) if one is not None}
+            return gradients, loss.detach(), {name: buffer.detach() for name, buffer in buffers.items()}
+        gradients, (loss, buffers) = grad_and_value(loss_of, has_aux=True)(params)
+        return gradients, loss, buffers
+
+    @contextlib.contextmanager
+    def watched(self, mode: str) -> Iterator[list[str]]:
+        """The layers that the model is in, outermost first: what is left of them after an error did not come back."""
+        with watched(self.model(mode).model) as inside:
+            yield inside
+
+    def _real(self, tensors: dict[str, Tensor], listens: bool = False) -> Real:
+        """The real module of a lane, one a thread and repeat, with its `tensors` loaded."""
+        origin = int(tensors[ORIGIN])
+        reals: dict[tuple[int, bool], Real] = self._of_thread.__dict__.setdefault("reals", {})
+        if (origin, listens) not in reals:
+            model = self.real_model(origin)
+            given = self.objective, self._precision, self._device, self.verdict.stateful
+            reals[origin, listens] = Real(listen(model) if listens else model, *given)
+        found = reals[origin, listens]
+        found.load(tensors, training=not listens)
+        return found
+
+
+def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
+    """The batch norm layers of a model that is listening whose statistics can be taken anew."""
+    with torch.no_grad():
+        one_pass(listener)
+    return tuple(heard(listener))
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A copy of `model`, or itself where there can be none."""
+    try:
+        return copy.deepcopy(model)
+    except Exception:
+        return model

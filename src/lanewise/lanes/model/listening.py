@@ -1,0 +1,51 @@
+"""A model whose batch norms tell the statistics of what they are given, as `parts/norm/reestimate.py` listens."""
+
+import copy
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lanewise.lanes.model.lane_layers import LaneBatchNorm
+from lanewise.parts.norm import Frozen, Statistics, merged
+from lanewise.parts.norm.statistics import of_channels
+
+
+def listening(model: nn.Module) -> nn.Module:
+    """A copy of `model`, lane_layers in it or not, that listens."""
+    return listen(copy.deepcopy(model))
+
+
+def listen(model: nn.Module) -> nn.Module:
+    """`model` in evaluation mode but for its batch norms, which normalise by batch and tell what they are given.
+
+    Frozen ones, and those without running statistics, are left as they are.
+    """
+    model.eval()
+    for layer in model.modules():
+        norm = isinstance(layer, (LaneBatchNorm, _BatchNorm)) and not isinstance(layer, Frozen)
+        if norm and layer.running_mean is not None:
+            layer.train()
+            if not isinstance(layer, LaneBatchNorm):
+                # What it writes is not looked at, and none would ask how many batches there were.
+                layer.momentum = 1.0  # type: ignore[assignment]  # of a batch norm
+            layer.heard = []  # type: ignore[assignment]
+            layer.register_forward_pre_hook(take_down)
+    return model
+
+
+def take_down(layer: Any, given: tuple[Tensor, ...]) -> None:
+    """Keep the statistics of what a batch norm is given."""
+    x = given[0]
+    layer.heard.append(of_channels(x.reshape(-1, x.shape[-1]) if getattr(layer, "last", False) else x))
+
+
+def heard(model: nn.Module) -> dict[str, Statistics]:
+    """What each layer of a model that is `listening` was given since the last call, by its name."""
+    found: dict[str, Statistics] = {}
+    for name, layer in model.named_modules():
+        given: list[Statistics] = getattr(layer, "heard", [])
+        for statistics in given:
+            found[name] = merged(found[name], statistics) if name in found else statistics
+        given.clear()
+    return found

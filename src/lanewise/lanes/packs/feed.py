@@ -1,0 +1,307 @@
+"""What all lanes of a repeat are given at a step: the batch and the random draws, made once and shared."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lanewise.data import Holdout, Split, Standardise, TargetScale, sample
+from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, take
+from lanewise.data.rows.items import Batch, joined
+from lanewise.errors import InputError
+from lanewise.lanes.machine.streams import stream, stream_seed
+from lanewise.lanes.step.batch import batch_leaves
+from lanewise.lanes.step.channels_last import channels_last
+from lanewise.metrics import Unit
+from lanewise.parts.part import Variable
+from lanewise.recipe.recipe import Recipe
+
+CHUNK_BYTES = 16 * 2**20
+LONGEST_CHUNK = 16
+KEPT_SPANS = 3
+"""Stretches of steps of a repeat that are kept: the present one, the next, and one for whoever is late."""
+
+
+@dataclass(frozen=True, eq=False)
+class Repeat:
+    """One split of the pool with the statistics of its training rows, and the seed of its streams.
+
+    Attributes:
+        index: names the repeat's random streams; repeats of the race count from 0, fresh ones go on from there.
+        target_scale: of numeric targets, or None.
+    """
+
+    index: int
+    study_seed: int
+    held: Holdout
+    split: Split
+    scale: Standardise
+    target_scale: TargetScale | None = None
+
+    @classmethod
+    def draw(cls, held: Holdout, study_seed: int, index: int) -> "Repeat":
+        """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
+        rows = split_of(held, study_seed, index)
+        return cls(index, study_seed, held, rows, *scales(held, rows.train))
+
+    def rows(self, index: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
+        """(inputs, targets) of the rows `index` of the pool, standardised."""
+        return self.scaled(self.held.pool.take(index), dtype, device)
+
+    def evaluated(
+        self, parts: Sequence[Tensor], dtype: torch.dtype, device: torch.device, test: bool = False
+    ) -> Iterator[tuple[Inputs, Targets]]:
+        """(inputs, targets) of each of `parts` of the pool's rows, or of the test rows', standardised."""
+        rows = self.held.kept_test if test else self.held.kept_pool
+        return (self.scaled(batch, dtype, device) for batch in rows.batches(parts))
+
+    def scaled(self, batch: Batch, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
+        """Rows as they are stored, as lanes are given them."""
+        x, y = batch
+        moved = mapped(lambda leaf: leaf.to(device), self.scale.apply(x, dtype))
+        if self.target_scale is not None and y is not None:
+            y = self.target_scale.apply(y, dtype)
+        return moved, None if y is None else y.to(device)
+
+    def targets(self, rows: Tensor, test: bool = False) -> Targets:
+        """The targets of `rows` of the pool, or of the test rows, as they are stored."""
+        held = self.held
+        y, everything = (held.test_y, held.test) if test else (held.pool_y, held.pool)
+        return everything.take(rows)[1] if y is None else take(y, rows)
+
+    @property
+    def unit(self) -> Unit | None:
+        """The unit that numeric targets are trained on, or None."""
+        scale = self.target_scale
+        return None if scale is None else Unit(scale.mean.numpy(), scale.std.numpy())
+
+    @property
+    def weight_seed(self) -> int:
+        """The seed of the initial weights, the same for all candidates."""
+        return stream_seed(self.study_seed, self.index, "weights")
+
+    @property
+    def evaluation_seed(self) -> int:
+        """The seed of what a model draws itself when it is evaluated."""
+        return stream_seed(self.study_seed, self.index, "evaluation")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some consecutive steps.
+
+    Attributes:
+        x: inputs, each tensor [steps, rows, ...]. y: targets [steps, rows, ...], or None. draws: [steps, ...] each.
+        seeds: for a model that draws from torch's global generator itself, the seed of every step.
+    """
+
+    x: Inputs
+    y: Targets
+    draws: tuple[Tensor, ...]
+    seeds: tuple[int, ...] = ()
+
+    @cached_property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """All tensors of the steps' batches, then the draws: what a program is given beside state and numbers."""
+        return (*batch_leaves(self.x, self.y), *self.draws)
+
+    def __len__(self) -> int:
+        return len(self.leaves[0])
+
+    def step(self, number: int) -> list[Tensor]:
+        """The batch and draws of one of the steps."""
+        return [leaf[number] for leaf in self.leaves]
+
+    def channels_last(self) -> "Chunk":
+        """The same with the channels of images, and of draws for them, innermost in memory."""
+        y = None if self.y is None else mapped(channels_last, self.y)
+        return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
+
+
+def split_of(held: Holdout, study_seed: int, index: int) -> Split:
+    """Which rows train and which validate in the repeat `index` of a study."""
+    return held.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
+
+
+def scales(held: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
+    """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
+
+    Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
+    """
+    y = held.pool_y
+    if held.pool_reader is None:
+        scale = Standardise.fit(held.pool_x, rows, held.standardise)
+    else:
+        scale = Standardise.fit(sample(held.pool, rows)[0], None, held.standardise)
+    return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
+
+
+def rows_per_step(recipe: Recipe, rows: int) -> int:
+    """Rows of all batches that a step accumulates; of `rows` training rows, all for an optimizer that wants the whole set."""
+    count = recipe.accumulate
+    whole = not isinstance(recipe.optimizer, Variable) and recipe.optimizer.whole_set
+    return rows // count * count if whole else recipe.batch_size * count
+
+
+class BatchReader:
+    """The rows of one repeat in batches of one size, read once for all lanes, whatever their structure.
+
+    The stretches last asked for are kept until `release`, so that several feeds which train side by side share them.
+    """
+
+    def __init__(self, repeat: Repeat, batch_size: int, dtype: torch.dtype, device: torch.device) -> None:
+        self.repeat, self.batch_size, self.dtype, self.device = repeat, batch_size, dtype, device
+        self.steps_per_epoch = len(repeat.split.train) // batch_size
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[int, int], tuple[Inputs, Targets]] = OrderedDict()
+        self._order: tuple[int, Tensor] | None = None
+        self._ahead: tuple[int, Iterator[Batch]] | None = None
+
+    def steps(self, start: int, stop: int) -> tuple[Inputs, Targets]:
+        """(inputs, targets) of the steps `start` to `stop` of one epoch, each tensor [steps, rows, ...]."""
+        with self._lock:
+            if (start, stop) not in self._kept:
+                read = self.repeat.scaled(self._read(start, stop), self.dtype, self.device)
+                x, y = (at_steps(nested, stop - start) for nested in read)
+                self._kept[start, stop] = x, y
+                while len(self._kept) > KEPT_SPANS:
+                    self._kept.popitem(last=False)
+            return self._kept[start, stop]
+
+    def release(self) -> None:
+        """Let go of what is kept."""
+        with self._lock:
+            self._kept.clear()
+
+    def order(self, epoch: int) -> Tensor:
+        """The training rows in the order of an epoch; where rows have weights, as many draws by these."""
+        if self._order is None or self._order[0] != epoch:
+            train, weights = self.repeat.split.train, self.repeat.held.splitter.weights
+            shuffle = stream(self.repeat.study_seed, self.repeat.index, "order", epoch)
+            self._order = (epoch, train[order_of(len(train), shuffle, None if weights is None else weights[train])])
+        return self._order[1]
+
+    def _read(self, start: int, stop: int) -> Batch:
+        """The rows of the steps `start` to `stop` as they are stored; read in order, they are read ahead."""
+        epoch, first = divmod(start, self.steps_per_epoch)
+        held, order, size = self.repeat.held, self.order(epoch), self.batch_size
+        if held.pool_reader is None:
+            return held.pool.take(order[first * size : (first + stop - start) * size])
+        if self._ahead is None or self._ahead[0] != start:
+            self._ahead = None  # what was read ahead ends before anything else is begun
+            lists = torch.split(order[first * size : self.steps_per_epoch * size], size)
+            seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", epoch)
+            self._ahead = (start, held.pool.batches(lists, seed, start=first * size))
+        _, batches = self._ahead
+        found = [next(batches) for _ in range(stop - start)]
+        self._ahead = (stop, batches) if stop % self.steps_per_epoch else None
+        return joined(found)
+
+
+def order_of(rows: int, generator: torch.Generator, weights: Tensor | None) -> Tensor:
+    """The order of an epoch, int64 [rows]: every row once, or as many draws, with replacement, by the `weights`."""
+    if weights is None:
+        return torch.randperm(rows, generator=generator)
+    # Not torch.multinomial, which takes 2^24 rows at most.
+    upto = weights.to(torch.float64).cumsum(0)
+    drawn = torch.rand(rows, generator=generator, dtype=torch.float64) * upto[-1]
+    return torch.searchsorted(upto, drawn, right=True).clamp(max=rows - 1)
+
+
+def at_steps(nested: Any, steps: int) -> Any:
+    """Every tensor [rows, ...] as [steps, rows of a step, ...]."""
+    return None if nested is None else mapped(lambda leaf: leaf.view(steps, -1, *leaf.shape[1:]), nested)
+
+
+class Feed:
+    """The batches and draws of one repeat at one batch size, at any step.
+
+    Rows are shuffled anew each epoch; the last rows that do not fill a batch are left out in that epoch. A `reading`
+    may be shared with feeds of other structures; by default a feed has its own.
+
+    Attributes:
+        channels_last: whether chunks are made with the channels of images innermost in memory.
+
+    Raises:
+        InputError: a larger batch than training rows.
+    """
+
+    def __init__(
+        self,
+        repeat: Repeat,
+        batch_size: int,
+        draws: dict[str, tuple[int, ...]],
+        dtype: torch.dtype,
+        device: torch.device,
+        seeded: bool = False,
+        reading: BatchReader | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        rows = len(repeat.split.train)
+        if batch_size > rows:
+            raise InputError(
+                f"batch_size = {batch_size}: there are {rows} training rows; must be in [1, {rows}], all batches that "
+                "a step accumulates counted"
+            )
+        self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
+        self.dtype, self.device, self.seeded, self.channels_last = dtype, device, seeded, channels_last
+        self.steps_per_epoch = rows // batch_size
+        one, _ = repeat.held.pool.take(repeat.split.train[:1])
+        row_bytes = sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
+        # The length depends on the data alone, never on the lanes, because draws are seeded by chunk.
+        self.length = max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (row_bytes * batch_size)))
+        self.reading = BatchReader(repeat, batch_size, dtype, device) if reading is None else reading
+
+    def spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Consecutive (first, end) steps from `start` to `stop`, none across a chunk's or an epoch's boundary."""
+        while start < stop:
+            in_epoch = start % self.steps_per_epoch
+            end_of_chunk = start - in_epoch % self.length + self.length
+            end_of_epoch = start - in_epoch + self.steps_per_epoch
+            end = min(stop, end_of_chunk, end_of_epoch)
+            yield start, end
+            start = end
+
+    def chunk(self, start: int, stop: int) -> Chunk:
+        """The steps `start` to `stop`, which must be one of `spans`."""
+        epoch, first = divmod(start, self.steps_per_epoch)
+        steps = stop - start
+        x, y = self.reading.steps(start, stop)
+        chunk = Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        return chunk.channels_last() if self.channels_last else chunk
+
+    def example(self, steps: int = 1) -> Chunk:
+        """As many of the first steps as there are in an epoch, to try things out: no worker reads ahead for them."""
+        steps = min(steps, self.steps_per_epoch)
+        x, y = self.repeat.rows(self.reading.order(0)[: steps * self.batch_size], self.dtype, self.device)
+        x, y = (at_steps(nested, steps) for nested in (x, y))
+        return Chunk(x, y, self._draws(0, 0, steps), self._seeds(0, steps))
+
+    def first_rows(self, size: int, rows: int, together: int) -> Iterator[tuple[Inputs, Targets]]:
+        """The first batches of `size` rows of the first epoch: at least one, and as many as hold `rows` if there are.
+
+        `together` of them come as one. Rows that are read from elsewhere are augmented as in that epoch.
+        """
+        order = self.reading.order(0)
+        count = max(1, min(len(order) // size, -(-rows // size)))
+        seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
+        batches = self.repeat.held.pool.batches(torch.split(order[: count * size], together * size), seed)
+        return (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
+
+    def _seeds(self, start: int, stop: int) -> tuple[int, ...]:
+        study, repeat = self.repeat.study_seed, self.repeat.index
+        return tuple(stream_seed(study, repeat, "model", step) for step in range(start, stop)) if self.seeded else ()
+
+    def _draws(self, epoch: int, first: int, steps: int) -> tuple[Tensor, ...]:
+        number, skipped = divmod(first, self.length)
+        source = stream(self.repeat.study_seed, self.repeat.index, "masks", epoch, number)
+        made = []
+        for shape in self.draw_shapes.values():
+            drawn = torch.rand((self.length, *shape), generator=source, dtype=self.dtype)
+            made.append(drawn[skipped : skipped + steps].to(self.device))
+        return tuple(made)

@@ -1,0 +1,1 @@
+"""One step of one lane, and the program for a block of lanes."""

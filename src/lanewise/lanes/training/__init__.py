@@ -1,0 +1,1 @@
+"""Training cohorts of lanes: scores, checkpoints, early stopping."""

@@ -1,0 +1,69 @@
+"""Plateaus: what a lane's measurements change in its table of numbers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lanewise.parts.schedules import Feedback, Plateau, PlateauState, feedbacks
+from lanewise.recipe.recipe import Recipe
+
+
+@dataclass
+class Listening:
+    """One plateau of one number of one lane, with what it remembers."""
+
+    column: int
+    feedback: Feedback
+    state: PlateauState = field(default_factory=PlateauState)
+
+
+@dataclass
+class Plateaus:
+    """All plateaus of one lane."""
+
+    listening: list[Listening]
+
+    @classmethod
+    def of(cls, recipe: Recipe, total_steps: int, steps_per_epoch: int) -> "Plateaus":
+        """The plateaus in the numbers of `recipe`; most recipes have none."""
+        return cls(
+            [
+                Listening(column, feedback, feedback.plateau.init())
+                for column, value in enumerate(recipe.numbers().values())
+                for feedback in feedbacks(value, total_steps, steps_per_epoch)
+            ]
+        )
+
+    def idle(self, measured: Iterable[int], total_steps: int) -> list[Plateau]:
+        """The plateaus that cannot change anything when told after each of the steps `measured`.
+
+        The first measurement is the best so far; one more than `patience` after it reduces, if steps follow.
+        """
+        within = [step for step in measured if step < total_steps]
+        return [
+            one.feedback.plateau
+            for one in self.listening
+            if sum(one.feedback.active(step - 1) for step in within) < one.feedback.plateau.patience + 2
+        ]
+
+    def observe(self, step: int, loss: float, metric: float, table: np.ndarray) -> np.ndarray:
+        """The table after a measurement taken when `step` steps were done: rows from `step` on may be scaled.
+
+        A plateau that maximises is told the metric, any other the validation loss; both NaN where the lane diverged,
+        which is no improvement.
+
+        Returns:
+            `table` itself if nothing changed, else a changed copy.
+        """
+        changed = table
+        for one in self.listening:
+            if not one.feedback.active(step - 1):
+                continue
+            plateau = one.feedback.plateau
+            new = plateau.update(one.state, metric if plateau.maximize else loss)
+            if new.factor != one.state.factor:
+                changed = changed.copy() if changed is table else changed
+                changed[step : one.feedback.stop, one.column] *= new.factor / one.state.factor
+            one.state = new
+        return changed

@@ -1,0 +1,182 @@
+"""What can be asked of recipes trained side by side, and the common ground of all answers."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lanewise.errors import InputError
+from lanewise.lanes.packs.engine import Engine
+from lanewise.printable import printable
+from lanewise.questions.phase import Entry, Phase, PhaseResult
+from lanewise.recipe.file import from_dict, to_dict
+from lanewise.recipe.recipe import Recipe
+from lanewise.statistics.score_kind import ScoreKind
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A recipe with its scores.
+
+    Attributes:
+        scores: the metric in its own direction on the validation rows of each repeat [repeats], NaN where the run
+            diverged. losses: of the same. zeros: share of the penalised weights that are exactly zero.
+    """
+
+    name: str
+    recipe: Recipe
+    scores: np.ndarray
+    losses: np.ndarray
+    zeros: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, which knows no NaN."""
+        return {
+            "name": self.name,
+            "recipe": to_dict(self.recipe),
+            "validation": _numbers(self.scores),
+            "validation_loss": _numbers(self.losses),
+            "zeros": self.zeros,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str) -> "Scored":
+        """What `to_dict` gave."""
+        scores, losses = (np.array(data[key], dtype=np.float64) for key in ("validation", "validation_loss"))
+        return cls(data["name"], from_dict(data["recipe"], where), scores, losses, data["zeros"])
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What was measured, on what, and what it cost.
+
+    Attributes:
+        model, data: their names. repeats: how many runs of each recipe; `folds` of them validate on all rows once.
+        rows: of a repeat, (training, validation). lane_steps, seconds, engine: as a verdict has them. bounds: of the
+            metric, beyond which no interval of a score goes; not on record, since the intervals are.
+    """
+
+    model: str
+    data: str
+    metric: str
+    kind: ScoreKind
+    repeats: int
+    folds: int | None
+    rows: tuple[int, int]
+    lane_steps: int
+    seconds: dict[str, float]
+    engine: dict[str, Any] = field(default_factory=dict)
+    bounds: tuple[float, float] = field(default=(-math.inf, math.inf), compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "model": self.model,
+            "data": self.data,
+            "metric": self.metric,
+            "greater_is_better": self.kind.greater_is_better,
+            "fraction": self.kind.fraction,
+            "repeats": self.repeats,
+            "folds": self.folds,
+            "training_rows": self.rows[0],
+            "validation_rows": self.rows[1],
+            "lane_steps": self.lane_steps,
+            "seconds": self.seconds,
+            "engine": self.engine,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Ground":
+        """What `to_dict` gave; `data` may hold more."""
+        kind = ScoreKind(data["greater_is_better"], data["fraction"])
+        names = ("repeats", "folds", "lane_steps", "seconds", "engine")
+        rows = (data["training_rows"], data["validation_rows"])
+        known = {name: data[name] for name in names}
+        return cls(data["model"], data["data"], data["metric"], kind, rows=rows, **known)
+
+
+class Answer(ABC):
+    """What was found; `ground` is what it stands on, and `best` the recipe to go on with."""
+
+    asked: ClassVar[str]
+    ground: Ground
+
+    @property
+    @abstractmethod
+    def best(self) -> Recipe:
+        """The recipe that goes into `best.yaml`."""
+
+    @abstractmethod
+    def sentences(self) -> list[str]:
+        """The answer in words."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for `verdict.json` and `--json`."""
+
+    def __str__(self) -> str:
+        return printable("\n".join(self.sentences()))
+
+
+class Question(ABC):
+    """Something asked of recipes: which of them are to be trained in which phases, and what follows from their scores.
+
+    Attributes:
+        asked: names the command, the folder and the record. base: a recipe of the question, whose batch size and length
+            stand for it in messages.
+    """
+
+    asked: ClassVar[str]
+    place: ClassVar[int]
+    """See `repeats_of`."""
+    base: Recipe
+
+    @abstractmethod
+    def prepare(self, engine: Engine, repeats: tuple[int, ...]) -> list[str]:
+        """Settle what is to be trained, and check that it can be; returns lines to tell the user.
+
+        Raises:
+            InputError: it cannot.
+        """
+
+    @abstractmethod
+    def phase(self, done: Sequence[PhaseResult]) -> Phase | None:
+        """What to train after the phases `done`, or None where all is known."""
+
+    @abstractmethod
+    def expected(self) -> list[tuple[Recipe, int]]:
+        """Every recipe of all phases, with the number of its repeats, as far as is known before the first."""
+
+    @abstractmethod
+    def answer(self, done: Sequence[PhaseResult], ground: Ground) -> Answer:
+        """What follows from the scores."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """The question as plain data for `run.json`."""
+
+
+def scored(trained: PhaseResult, kind: ScoreKind) -> tuple[Scored, ...]:
+    """The entries of a phase with their scores."""
+    return tuple(
+        Scored(entry.name, entry.recipe, kind.turned(metric), loss, zeros)
+        for entry, metric, loss, zeros in zip(
+            trained.phase.entries, trained.scores.metric, trained.scores.loss, trained.zeros, strict=True
+        )
+    )
+
+
+def check_trainable(entries: Sequence[Entry], engine: Engine) -> None:
+    """Raise `InputError`, which names the entry, unless all of them can be trained."""
+    for entry in entries:
+        try:
+            engine.check(entry.recipe)
+        except InputError as error:
+            raise InputError(f"{entry.name}: {error}") from None

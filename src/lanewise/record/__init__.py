@@ -1,0 +1,1 @@
+"""The record of a run: its folder, lock, checkpoints, decisions and traces."""

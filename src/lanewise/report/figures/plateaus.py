@@ -1,0 +1,58 @@
+"""What the plateaus of a run did: replayed from its learning curve, which is all that they were told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lanewise.lanes.training.cohort import evaluation_points
+from lanewise.lanes.training.feedback import Plateaus
+from lanewise.parts.schedules import feedbacks, tabulate
+from lanewise.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A plateau multiplied the number called `name` by `factor` at `progress`, a share of the run."""
+
+    progress: float
+    name: str
+    factor: float
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A run with its plateaus: `tables` holds each number at every step [steps], as it came out."""
+
+    tables: dict[str, np.ndarray]
+    reductions: list[Reduction]
+
+
+def listens(recipe: Recipe, total_steps: int, steps_per_epoch: int) -> bool:
+    """Whether any number of `recipe` has a plateau in it."""
+    return any(feedbacks(value, total_steps, steps_per_epoch) for value in recipe.numbers().values())
+
+
+def replayed(
+    recipe: Recipe, total_steps: int, steps_per_epoch: int, points: Sequence[tuple[float, float, float, float]]
+) -> Heard:
+    """The numbers of `recipe` over a run whose learning curve is `points`, and what its plateaus took off.
+
+    Args:
+        points: (progress, training loss, validation loss, metric) of one repeat.
+    """
+    numbers = recipe.numbers()
+    table = np.stack([tabulate(value, total_steps, steps_per_epoch) for value in numbers.values()], axis=1)
+    plateaus = Plateaus.of(recipe, total_steps, steps_per_epoch)
+    names, measured = list(numbers), evaluation_points(recipe.epochs)
+    reductions = []
+    for progress, _, loss, metric in points:
+        if progress in measured:
+            before = [one.state.factor for one in plateaus.listening]
+            table = plateaus.observe(round(progress * total_steps), loss, metric, table)
+            reductions += [
+                Reduction(progress, names[one.column], one.state.factor / factor)
+                for one, factor in zip(plateaus.listening, before, strict=True)
+                if one.state.factor != factor
+            ]
+    return Heard(dict(zip(names, table.T, strict=True)), reductions)

@@ -1,0 +1,106 @@
+"""The commands that repeat a race and train its winner."""
+
+import shlex
+from dataclasses import fields
+
+from lanewise.metrics import METRICS
+from lanewise.recipe.spaces import SPACES
+from lanewise.study.race import Study
+from lanewise.study.settings import RaceSettings, with_overrides
+from lanewise.task.task import Task
+
+
+def task_options(task: Task) -> list[str] | None:
+    """`--data` and `--model` as words of a command; None where only Python has what makes the task."""
+    words: list[str] = []
+    for option, named in _names(task).items():
+        if named is None:
+            return None
+        words += [f"--{option}", named]
+    how, aims = data_options(task), aim_options(task)
+    return None if how is None or aims is None else [*words, *how, *aims]
+
+
+def train_command(task: Task) -> str:
+    """Trains the winner alone; what the recipe file records need not be said again."""
+    words = ["lanewise", "train", "best.yaml"]
+    for option, named in _names(task).items():
+        if option not in task.names:
+            words += [f"--{option}", named or option.upper()]
+    return shlex.join([*words, *(data_options(task) or []), *(aim_options(task) or [])])
+
+
+def aim_options(task: Task) -> list[str] | None:
+    """Metric and class weights as words of a command, if they are not the usual; None for functions of one's own."""
+    aims = task.aims
+    if aims["objective"] not in METRICS or aims["function"] is not None:
+        return None
+    usual = aims["metric"] == METRICS[aims["objective"]][0].name
+    words = [] if usual else ["--metric", aims["metric"]]
+    weights = ",".join(repr(weight) for weight in aims["class_weights"] or ())
+    return [*words, "--class-weights", weights] if weights else words
+
+
+def data_options(task: Task) -> list[str] | None:
+    """How the data is read and split, as words of a command; None where the command line has no words for it."""
+    words: list[str] = []
+    for name, value in (task.source.asked if task.source.asked is not None else {"rows": None}).items():
+        if name == "standardise" and value is False:
+            words.append("--no-standardise")
+            continue
+        option = {"target_column": "target"}.get(name, name)
+        if name == "drop" and isinstance(value, list):
+            words += [word for heading in value for word in ("--drop", str(heading))]
+            continue
+        if name == "drop_missing_target":
+            words += ["--drop-missing-target"]
+            continue
+        if option not in ("target", "split", "groups", "time", "folds", "encoding") or f"--{option}" in words:
+            return None
+        words += [f"--{option}", str(value)]
+    return words
+
+
+def _names(task: Task) -> dict[str, str | None]:
+    """What the command line calls the data and the model; None for what only Python has."""
+    model = task.model_name if "model" in task.names or ":" in task.model_name else None
+    return {"data": None if task.source.name == "arrays" else task.source.name, "model": model}
+
+
+def race_command(study: Study) -> str | None:
+    """Runs the same race again; None where only Python can."""
+    options = task_options(study.task)
+    space = _space_options(study)
+    if options is None or space is None:
+        return None
+    words = ["lanewise", "race", *options, *space]
+    usual = RaceSettings()
+    for item in fields(RaceSettings):
+        value = getattr(study.settings, item.name)
+        if value is not None and (item.name in ("candidates", "repeats", "seed") or value != getattr(usual, item.name)):
+            words += [f"--{item.name}", str(value)]
+    if study.baseline is not None:
+        if study.folder is None:
+            return None
+        words += ["--baseline", str(study.folder.baseline)]
+    if str(study.engine.device) != "cpu":
+        words += ["--device", str(study.engine.device)]
+    return shlex.join(words)
+
+
+def _space_options(study: Study) -> list[str] | None:
+    space = study.space
+    for name, make in SPACES.items():
+        built_in = make()
+        if space == built_in:
+            return ["--space", name]
+        if isinstance(space.epochs, int) and isinstance(space.batch_size, int):
+            epochs = None if space.epochs == built_in.epochs else space.epochs
+            batch_size = None if space.batch_size == built_in.batch_size else space.batch_size
+            if with_overrides(built_in, epochs, batch_size) == space:
+                options = {"--epochs": epochs, "--batch-size": batch_size}
+                given = [
+                    word for option, value in options.items() if value is not None for word in (option, str(value))
+                ]
+                return ["--space", name, *given]
+    return ["--space", str(study.folder.space)] if study.folder else None

@@ -1,0 +1,1 @@
+"""Drawing candidates, with Optuna, and recording what became of them."""

@@ -1,0 +1,1 @@
+"""Statistics, as pure numbers: intervals, paired means, critical values, power."""

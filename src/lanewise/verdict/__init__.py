@@ -1,0 +1,1 @@
+"""The verdict: its data, the ranking behind it, and its sentences."""
