@@ -12,7 +12,7 @@ CAPABILITY ?= $(shell grep -qw avx512f /proc/cpuinfo 2>/dev/null && echo avx2 ||
 BIN := .venv/bin
 PARALLEL = -n $(WORKERS) --dist loadfile
 EXACTNESS := $(addprefix tests/, lanes/test_exactness.py lanes/test_isolation.py lanes/test_places.py \
-  parts/test_table_lanes.py parts/test_table_resume.py parts/test_table_timed.py study/test_verdict.py)
+  parts/test_table_lanes.py parts/test_table_resume.py parts/test_table_timed.py verdict/test_verdict.py)
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 # An activated environment, PYTHONPATH or a personal `pip --user` setting must not reach into .venv.

@@ -22,7 +22,7 @@ from bench.rounds import machine, revision
 from lanewise.recipe.spaces import classic
 from lanewise.sampling.importance import importance, place
 from lanewise.sampling.samplers import quiet
-from tests.study.importance_races import MATTERS, race
+from tests.sampling.importance_races import MATTERS, race
 
 Finder = Callable[[Sequence[FrozenTrial], Sequence[int], int], set[str]]
 """(trials, the generation of each, seed) -> the settings said to matter."""

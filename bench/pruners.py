@@ -40,7 +40,7 @@ from lanewise.racing import PRUNERS, Pruner, replay
 from lanewise.racing.budget import affordable, spent
 from lanewise.racing.fixed import best
 from lanewise.record import traces
-from tests.study.curve_families import FAMILIES
+from tests.racing.curve_families import FAMILIES
 
 BASIS = "halving"
 OTHERS = 8
@@ -223,9 +223,7 @@ def main(options: Sequence[str] = ()) -> None:
     shown = ", ".join(f"{one:.3g}" for one in rungs) or "at every point"
     print(f"{machine()}; {revision()}; {shape[0]} fields of {shape[1]} candidates, {shape[2]} repeat(s)")
     print(f"rungs {shown}; compute {compute:.3f} to {BASIS}, its spending to the others")
-    print(
-        f"{'curves':30s} {'pruner':10s} {'spent':>6s}  {'regret, 95% interval':>16s}  {'ratio':>6s}  of random  best kept"
-    )
+    print(f"{'curves':30s} {'pruner':10s} {'spent':>6s}  {'regret, 95% CI':>16s}  {'ratio':>6s}  of random  best kept")
     for path in asked.curves:
         for name, curves, points in recorded(path):
             judge(name, list(fields(curves, *shape)), points, rungs or points[:-1].tolist(), compute)

@@ -110,7 +110,7 @@ class PlainRun:
                 group["betas"], group["eps"] = (values["beta1"], values["beta2"]), values["eps"]
 
     def set_state(self, weights: dict[str, Tensor], optimizer_state: dict[str, dict[str, Tensor]], step: int) -> None:
-        """Continue before step `step`, from a lane's weights and buffers by name and its optimizer's memory by parameter."""
+        """Continue before `step`, from a lane's weights and buffers by name and its optimizer's state by parameter."""
         with torch.no_grad():
             self.model.load_state_dict(weights)
         for name, param in self.model.named_parameters():

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.parts.table_optimizers import RULE_ROWS
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -21,6 +20,7 @@ from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.optimizers import OPTIMIZERS, Optimizer
 from lanewise.recipe.recipe import Recipe
 from tests.lanes.cases import plan
+from tests.parts.table_optimizers import RULE_ROWS
 
 SIZES = (2, 7, 8, 9, 15, 16, 17, 33)
 """Around the 4, 8 and 16 values that processors take at a time."""

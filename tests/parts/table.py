@@ -7,11 +7,10 @@ A new part gets a row, and its ranges a line in `table_limits.py`; `test_table_c
 from dataclasses import replace
 from typing import Any
 
-from tests.parts.table_optimizers import RULE_ROWS
-
 from lanewise.parts.optimizers import SGD, Muon, ScheduleFreeAdamW, ScheduleFreeSGD
 from lanewise.parts.schedules import Cosine, Exponential, Linear, Polynomial
 from lanewise.recipe.recipe import Recipe
+from tests.parts.table_optimizers import RULE_ROWS
 from tests.parts.table_row import BATCH, EPOCHS, LIVELY, Row, halved, recipe
 from tests.parts.table_schedules import SCHEDULE_ROWS
 

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
 from lanewise.parts.optimizers import Optimizer
@@ -25,7 +24,7 @@ OWN_NUMBERS = (
     "l2", "l1", "decay", "dropout", "stochastic_depth", "norm_momentum", "mixup", "label_smoothing", "clip", "ema",
 )  # fmt: skip
 LAYERS: dict[type, str] = {nn.Dropout: "dropout", nn.Dropout2d: "dropout", StochasticDepth: "stochastic_depth"}
-TORCH: dict[str, Callable[[Any, Any], Optimizer]] = {
+TORCH: dict[str, Callable[[Any, Any], torch.optim.Optimizer]] = {
     "gradient_descent": lambda params, optimizer: torch.optim.SGD(params, lr=0.0),
     "sgd": lambda params, optimizer: torch.optim.SGD(params, lr=0.0, momentum=0.5, nesterov=optimizer.nesterov),
     "adam": lambda params, optimizer: torch.optim.Adam(params, lr=0.0, amsgrad=optimizer.amsgrad),
@@ -175,7 +174,7 @@ def is_penalised(recipe: Any, model: nn.Module, name: str) -> bool:
     return own == "weight" and isinstance(model.get_submodule(layer), (nn.Linear, nn.Conv2d))
 
 
-def optimizer_for(optimizer: Optimizer, model: nn.Module) -> Optimizer:
+def optimizer_for(optimizer: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
     """torch's own optimizer where it has the optimizer; its numbers are set before each step."""
     if optimizer.name in TORCH:
         return TORCH[optimizer.name](model.parameters(), optimizer)
@@ -183,7 +182,7 @@ def optimizer_for(optimizer: Optimizer, model: nn.Module) -> Optimizer:
     return TorchOptimizer(role_groups(model), type(optimizer)(**{name: getattr(optimizer, name) for name in flags}))
 
 
-def set_optimizer(optimizer: Optimizer, values: dict[str, float]) -> None:
+def set_optimizer(optimizer: torch.optim.Optimizer, values: dict[str, float]) -> None:
     """Write the optimizer's numbers into the optimizer's groups."""
     for group in optimizer.param_groups:
         group.update({name: value for name, value in values.items() if name in group})

@@ -1,4 +1,4 @@
-"""Plateaus inside lanes: each lane hears its own measurements, and is what a plain loop is with the optimizer by hand."""
+"""Plateaus inside lanes: each lane hears its own measurements, and is what a plain loop with torch is."""
 
 import copy
 from collections.abc import Callable

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.parts.table_optimizers import RULE_ROWS
 
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.optimizers import OPTIMIZERS, SGD
 from lanewise.parts.schedules import Piecewise
 from lanewise.recipe.recipe import Recipe, timed_fields
+from tests.parts.table_optimizers import RULE_ROWS
 from tests.parts.table_row import recipe
 from tests.parts.table_runs import new_engine, same_bits
 

@@ -23,8 +23,8 @@ from lanewise.record.folder import RunFolder
 from lanewise.report.figures.answers import positions
 from lanewise.report.page import answers
 from lanewise.report.terminal.answers import print_answer
-from tests.study.side_by_side import RECIPE, run_of
-from tests.study.test_side_by_side import APART, PLAIN, STRUCTURES
+from tests.questions.side_by_side import RECIPE, run_of
+from tests.questions.test_side_by_side import APART, PLAIN, STRUCTURES
 
 ODD = "<b>&50%"
 

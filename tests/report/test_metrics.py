@@ -32,9 +32,9 @@ from lanewise.study.progress import Progress
 from lanewise.task.task import Task
 from lanewise.train import train
 from lanewise.verdict.verdict import Verdict, chance_words
+from tests.record.records import eager_plans
 from tests.report.studies import Recorder
 from tests.report.test_html import Page
-from tests.study.records import eager_plans
 
 SPACE = lw.Recipe(optimizer=lw.SGD(lr=lw.log(1e-4, 0.3), momentum=lw.uniform(0.0, 0.9)), batch_size=16, epochs=4)
 SETTINGS: dict[str, Any] = {

@@ -15,7 +15,7 @@ from lanewise.recipe.recipe import Recipe
 from lanewise.record.folder import RunFolder
 from lanewise.study.progress import Observer, Progress
 from lanewise.task.task import Task
-from tests.study.records import SPACE, eager_plans, model, record, rows
+from tests.record.records import SPACE, eager_plans, model, record, rows
 
 BAD = Recipe(optimizer=SGD(lr=1e-6), batch_size=20, epochs=2)
 """It learns next to nothing, in batches of its own."""

@@ -25,7 +25,7 @@ from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
 from lanewise.task.task import Task
-from tests.study.records import SETTINGS, SPACE, eager_plans, model, record, rows
+from tests.record.records import SETTINGS, SPACE, eager_plans, model, record, rows
 
 BY_TIME = replace(SETTINGS, candidates=None, finalists=None, confirm=2, budget="12s")
 SECONDS_OF_A_LANE_EPOCH = 0.25

@@ -19,8 +19,8 @@ from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
 from lanewise.task.task import Task
 from lanewise.verdict.verdict import Verdict
+from tests.record.records import eager_plans
 from tests.report.studies import DIVERGING, TOO_HIGH, Recorder, model, source
-from tests.study.records import eager_plans
 
 EPOCHS = 8
 MANY = replace(

@@ -21,7 +21,7 @@ from lanewise.record.identity import data_checksums
 from lanewise.report.page.commands import data_options
 from lanewise.study.progress import Observer, Progress
 from lanewise.task.task import Task
-from tests.study.records import SPACE, eager_plans, record
+from tests.record.records import SPACE, eager_plans, record
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from lanewise.study.fitting import Size, with_shorter_runs
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings
 from lanewise.task.task import Task
-from tests.study.records import SPACE, model, record, rows
+from tests.record.records import SPACE, model, record, rows
 from tests.study.test_budget import Watch
 
 EAGER = Plan(packed=True, compiled=False, width=4, workers=1, threads=1, why="given")

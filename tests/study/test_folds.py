@@ -16,7 +16,7 @@ from lanewise.lanes.training.cohort import Cohort
 from lanewise.study.confirmation import overlap_of
 from lanewise.study.settings import RaceSettings
 from lanewise.task.task import Task
-from tests.study.records import SPACE, model, rows
+from tests.record.records import SPACE, model, rows
 from tests.study.test_race import study
 
 

@@ -18,7 +18,7 @@ from lanewise.recipe.recipe import Recipe
 from lanewise.record.folder import RunFolder
 from lanewise.study.progress import Observer
 from lanewise.task.task import Task
-from tests.study.records import SPACE, eager_plans, model, rows
+from tests.record.records import SPACE, eager_plans, model, rows
 
 SMALL = {"candidates": 2, "repeats": 1, "confirm": 2, "threads": 1}
 SHARED = nn.Linear(6, 3)

@@ -11,7 +11,7 @@ from lanewise.errors import InputError, together
 from lanewise.questions.ablation import Ablation
 from lanewise.questions.ablation_answer import AblationAnswer
 from lanewise.questions.comparison import Comparison, ComparisonAnswer
-from lanewise.questions.question import Answer, Question
+from lanewise.questions.question import Question
 from lanewise.questions.side_by_side import SideBySide, SideBySideSettings
 from lanewise.questions.sweep import Sweep, SweepAnswer
 from lanewise.recipe.file import read
@@ -21,6 +21,7 @@ from lanewise.record.folder import RunFolder, read_json
 from lanewise.study.progress import Observer
 from lanewise.study.settings import with_overrides
 from lanewise.task.task import Task
+from lanewise.verdict.answer import Answer
 
 QUESTIONS: dict[str, Any] = {question.asked: question for question in (Comparison, Ablation, Sweep)}
 ANSWERS: dict[str, Any] = {answer.asked: answer for answer in (ComparisonAnswer, AblationAnswer, SweepAnswer)}

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from lanewise.cli.console import results
-from lanewise.questions.question import Answer
+from lanewise.verdict.answer import Answer
 from lanewise.verdict.verdict import Verdict
 
 

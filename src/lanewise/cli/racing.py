@@ -72,8 +72,8 @@ def race(
     # By default they follow from the data.
     given = {name: n for name, n in (("repeats", repeats), ("confirm", confirm)) if n is not None}
     settings: dict[str, Any] = {
-        "candidates": candidates, "budget": budget, "generations": generations, "pruner": pruner, "finalists": finalists,
-        "seed": seed, **given,
+        "candidates": candidates, "budget": budget, "generations": generations, "pruner": pruner,
+        "finalists": finalists, "seed": seed, **given,
     }  # fmt: skip
     first: dict[str, Any] = {"sampler": sampler, "enqueue": enqueue or [], "storage": storage, "baseline": baseline}
     folder = out or fresh_path()

@@ -5,11 +5,11 @@ from lanewise.data.loading import BUILT_IN, load
 from lanewise.data.rows.dataset_rows import DatasetRows
 from lanewise.data.rows.iterable_rows import IterableRows
 from lanewise.data.rows.rows import EVALUATION_SEED, Rows, TensorRows, sample
-from lanewise.data.source import Source
-from lanewise.data.splits import Holdout, hold_out, split
+from lanewise.data.source.source import Source
+from lanewise.data.source.splits import Holdout, hold_out, split
+from lanewise.data.source.standardise import Standardise
 from lanewise.data.splitting.partition import Split
 from lanewise.data.splitting.splitter import Splitter
-from lanewise.data.standardise import Standardise
 
 __all__ = [
     "BUILT_IN",

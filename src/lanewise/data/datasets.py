@@ -18,7 +18,7 @@ from lanewise.data.rows.iterable_rows import IterableRows, same
 from lanewise.data.rows.padding import Padding, Shapes, learnt_padding, padding_note, row_shapes
 from lanewise.data.rows.rows import EVALUATION_SEED, ChainedRows, Progress, Rows, in_blocks, untold
 from lanewise.data.rows.samplers import Sampled, check_apart, marks, origin, sampled
-from lanewise.data.source import Source, from_arrays, test_target
+from lanewise.data.source.source import Source, from_arrays, test_target
 from lanewise.data.splitting.splitter import Splitter
 from lanewise.errors import InputError
 

@@ -12,9 +12,9 @@ from lanewise.data import pictures
 from lanewise.data.arrays.targets import TARGETS, Target
 from lanewise.data.datasets import CACHE_BYTES, Wishes, from_datasets, is_dataset
 from lanewise.data.formats import digits, idx, npz
-from lanewise.data.measured import Given, as_wanted, input_notes
 from lanewise.data.rows.rows import Progress, untold
-from lanewise.data.source import ROLES, Source, from_arrays
+from lanewise.data.source.measured import Given, as_wanted, input_notes
+from lanewise.data.source.source import ROLES, Source, from_arrays
 from lanewise.data.splitting.splitter import Splitter, chosen_by
 from lanewise.data.tables import openml, tables
 from lanewise.data.tables.columns import Table

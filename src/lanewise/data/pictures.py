@@ -22,7 +22,7 @@ from lanewise.data.formats.picture_files import (
 from lanewise.data.formats.picture_kinds import BYTES, CHANNELS, kind_of_all, pixels_of
 from lanewise.data.rows.dataset_rows import LoaderOptions
 from lanewise.data.rows.rows import Progress
-from lanewise.data.source import Source, from_arrays
+from lanewise.data.source.source import Source, from_arrays
 from lanewise.data.splitting.splitter import Splitter
 from lanewise.errors import InputError, one_line
 

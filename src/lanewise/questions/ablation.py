@@ -13,10 +13,11 @@ from lanewise.questions.ablation_answer import AblationAnswer, Interaction, Trie
 from lanewise.questions.comparison import listed
 from lanewise.questions.paired_scores import Sample, expected, lost_without, score_intervals
 from lanewise.questions.phase import Entry, Phase, PhaseResult, check_recipe, repeats_of
-from lanewise.questions.question import Ground, Question, Scored, scored
+from lanewise.questions.question import Question, scored
 from lanewise.questions.techniques import Technique, scaled_rate, techniques
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.recipe import Recipe
+from lanewise.verdict.answer import Ground, Scored
 
 WHOLE = "the recipe"
 RATES_PLACE = 3

@@ -8,9 +8,9 @@ import numpy as np
 
 from lanewise.errors import InputError, one_line
 from lanewise.questions.comparison import difference_words, listed, score_words
-from lanewise.questions.question import Answer, Ground, Scored
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.intervals import Interval
+from lanewise.verdict.answer import Answer, Ground, Scored
 
 MOST_TOLD = 4
 """Pairs that are told in words; the table has all."""

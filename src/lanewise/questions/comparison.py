@@ -8,12 +8,13 @@ from lanewise.errors import InputError, one_line
 from lanewise.lanes.packs.engine import Engine
 from lanewise.questions.paired_scores import Sample, score_intervals
 from lanewise.questions.phase import Entry, Phase, PhaseResult, check_names, check_recipe
-from lanewise.questions.question import Answer, Ground, Question, Scored, check_trainable, scored
+from lanewise.questions.question import Question, check_trainable, scored
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.differences import Needed
 from lanewise.statistics.intervals import Interval
 from lanewise.verdict import phrases
+from lanewise.verdict.answer import Answer, Ground, Scored
 from lanewise.verdict.phrases import chance_words, clear_but_not_sure, compared_words, listed, sure_but_not_clear
 from lanewise.verdict.ranking import rank_finalists
 from lanewise.verdict.verdict import Finalist

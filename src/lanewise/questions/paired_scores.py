@@ -7,10 +7,10 @@ import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.questions.phase import PhaseResult
-from lanewise.questions.question import Ground
 from lanewise.statistics import critical_values
 from lanewise.statistics.differences import PairedMeans, RowScores, paired_means, with_reference
 from lanewise.statistics.intervals import Interval
+from lanewise.verdict.answer import Ground
 from lanewise.verdict.ranking import filled_below
 
 ROUNDING = 1e-12

@@ -11,7 +11,7 @@ from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.part import Allowed, check_number
 from lanewise.questions.phase import Phase, PhaseResult, candidates_from, candidates_of, repeats_of
-from lanewise.questions.question import Answer, Ground, Question
+from lanewise.questions.question import Question
 from lanewise.recipe.file import save
 from lanewise.record import identity, traces
 from lanewise.record.checkpoint import Snapshot
@@ -22,6 +22,7 @@ from lanewise.study.rate import Rate
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.stage import Stage, last_scores_of
 from lanewise.task.task import Task
+from lanewise.verdict.answer import Answer, Ground
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from lanewise.parts.part import Allowed, Variable, check_number, expression
 from lanewise.questions.comparison import ComparedRecipe, compared_with_best, listed, score_words
 from lanewise.questions.paired_scores import Sample
 from lanewise.questions.phase import Entry, Phase, PhaseResult, check_recipe
-from lanewise.questions.question import Answer, Ground, Question, check_trainable
+from lanewise.questions.question import Question, check_trainable
 from lanewise.questions.recipe_fields import SHRINKING, find, with_value
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.language import parse
 from lanewise.recipe.ranges import Choice, Integer, Log, NumberRange
 from lanewise.recipe.recipe import Recipe
+from lanewise.verdict.answer import Answer, Ground
 
 POINTS = 9
 """Of a range, by default."""

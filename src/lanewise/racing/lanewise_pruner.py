@@ -1,4 +1,4 @@
-"""The pruner of Lanewise: fewer stay the later it is; how much fewer, and who, depends on what repeats tell of noise."""
+"""Lanewise's own pruner: fewer stay the later it is; how many, and who, depends on how noisy the scores are."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ rungs mislead 0 is better than 0.1, elsewhere more is; 0.1 comes near the better
 six groups of curves (docs/racing.md)."""
 THIN = 0.2
 SPARED = 3
-"""For so many places given by what candidates projected_score now, one is given by the first rung."""
+"""For so many places given by what candidates projected score now, one is given by the first rung."""
 
 
 def lanewise(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: float) -> np.ndarray:
@@ -36,7 +36,7 @@ def lanewise(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute
     With several repeats q = LEAST + RANGE r, with r the rank correlation between now and half the progress, freed of
     the noise that paired repeats show, see `evidence.agreement`: where rungs agree, the next is worth waiting for;
     where they do not, no later rung can be trusted much more than this one. Three of four places go to those whose
-    score and its fall of late projected_score most, see `evidence.outlook`; the fourth to the best at the first rung,
+    score and its fall of late projected score most, see `evidence.outlook`; the fourth to the best at the first rung,
     since the middle of a run may mislead about what decay is still to bring.
 
     The plan is made anew at every rung, so budget that divergence or rounding left over is spent.

@@ -24,7 +24,7 @@ OWN_DECAY = "weight_decay"
 ROUNDING = 1e-9
 """Relative error up to which a product or ratio counts as the one that was drawn."""
 PLACES = (
-    "must stand where a pair does: coupled(product=..., ratio=...) for the learning rate of the optimizer, coupled() for "
+    "must stand where a pair does: coupled(product=..., ratio=...) for the learning rate, coupled() for "
     "l2, decay or weight_decay; both alone or times schedules, outside of choices"
 )
 

@@ -134,7 +134,7 @@ class Recipe(Part):
         return any(True for _ in variables(self))
 
     def numbers(self) -> dict[str, Value]:
-        """The numbers that may differ by lane and change with the step, by name: the optimizer's, then the recipe's own."""
+        """Numbers that may differ by lane and change with the step, by name: the optimizer's, then the recipe's own."""
         optimizer = {item.name: getattr(self.optimizer, item.name) for item in timed_fields(self.optimizer)}
         own = {item.name: getattr(self, item.name) for item in timed_fields(self)}
         return optimizer | {name: value for name, value in own.items() if value is not None}

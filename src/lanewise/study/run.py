@@ -16,7 +16,6 @@ from lanewise.lanes.packs.engine import Costs, Engine
 from lanewise.lanes.packs.plan import Plan
 from lanewise.lanes.training.checkpointer import Checkpointer
 from lanewise.parts.part import Allowed, check_number
-from lanewise.questions.question import Answer
 from lanewise.record import identity
 from lanewise.record.checkpoint import EVERY, Keeps, Snapshot
 from lanewise.record.folder import RunFolder, read_plans
@@ -24,6 +23,7 @@ from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Observer
 from lanewise.study.stage import Stage
 from lanewise.task.task import Task
+from lanewise.verdict.answer import Answer
 from lanewise.verdict.verdict import Verdict
 
 ResultT = TypeVar("ResultT", bound=Verdict | Answer)

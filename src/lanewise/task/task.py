@@ -11,8 +11,8 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 from lanewise.data import BUILT_IN, Source, balanced_weights, load
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, shapes
-from lanewise.data.measured import input_notes
-from lanewise.data.standardise import as_given, is_tokens
+from lanewise.data.source.measured import input_notes
+from lanewise.data.source.standardise import as_given, is_tokens
 from lanewise.errors import InputError, one_line
 from lanewise.metrics import METRICS, Metric, find_metric, for_classes, is_known, metric_names
 from lanewise.recipe.recipe import Recipe

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lanewise.data.standardise import is_tokens
+from lanewise.data.source.standardise import is_tokens
 from lanewise.errors import one_line
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.feed import Repeat

@@ -11,7 +11,7 @@ import torch
 from lanewise.data.arrays.nested import Inputs
 from lanewise.data.arrays.targets import CheckedTarget, Target, as_target, check_varies, likely
 from lanewise.data.encoding.schema import EXACT, SAME, Column, ColumnSchema, TableSchema, plain
-from lanewise.data.source import Source, inputs
+from lanewise.data.source.source import Source, inputs
 from lanewise.errors import InputError
 
 __all__ = ["Column", "Table", "check_headings", "encoded", "learnt", "plain", "refuse_columns"]

@@ -19,9 +19,9 @@ from torch.fx import GraphModule
 from lanewise.lanes.compile import feature_major
 from lanewise.lanes.compile.native import Library, cache_folder, compiler, keep
 from lanewise.lanes.compile.operations import operations
+from lanewise.lanes.compile.program import Program
 from lanewise.lanes.compile.program_cache import DamagedError, is_whole, say
 from lanewise.lanes.compile.torch_cache import fresh_folder, kept_folder
-from lanewise.lanes.step.program import Program
 
 POOLS = (torch.ops.aten.max_pool2d_with_indices.default, torch.ops.aten.max_pool2d_with_indices_backward.default)
 """On the CPU Inductor scatters the gradient of a pool value by value, in a layout of its own, which takes as long as

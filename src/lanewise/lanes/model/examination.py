@@ -32,7 +32,7 @@ CAPTURED = "would mutate a captured Tensor"
 """What torch.func says of a layer that is not the copy's own; plain autograd then tells which."""
 MOST_NAMED = 4
 NO_MASKS = {"dropout": 0.0, "stochastic_depth": 0.0}
-"""Numbers of the passes: masks are drawn otherwise in lane_layers than by the layers themselves."""
+"""Numbers of the passes: masks are drawn otherwise in lane layers than by the layers themselves."""
 NEUTRAL = {**NO_MASKS, "norm_momentum": 0.1, "label_smoothing": 0.0}
 
 
@@ -77,7 +77,7 @@ class Functions:
     """A model as functions of a lane's tensors, with the numbers `NEUTRAL`.
 
     Args:
-        gradients: `LaneStep.gradients`. train, evaluated: copies of the lane_layer model, this object's own. params:
+        gradients: `LaneStep.gradients`. train, evaluated: copies of the lane layer model, this object's own. params:
         names
             of the parameters that train. draws: names of the draws of dropout layers.
     """

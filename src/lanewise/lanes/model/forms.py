@@ -82,7 +82,7 @@ class Forms:
         before.put({})
 
     def _as_functions(self, model: nn.Module, batch: Batch) -> tuple[nn.Module | None, str]:
-        """Make functions of a lane's tensors of copies of `model`: (the lane_layer, "") or (None, why that fails)."""
+        """Make functions of a lane's tensors of copies of `model`: (the lane layer, "") or (None, why that fails)."""
 
         def one_pass(tried: nn.Module) -> None:
             self.objective.one_pass(tried, *batch)
@@ -176,14 +176,14 @@ class Forms:
         return model
 
     def model(self, mode: str) -> Bound:
-        """The lane_layer model in mode `train`, `eval` or `listen`, one a thread: `functional_call` swaps its tensors."""
+        """The model with lane layers in mode `train`, `eval` or `listen`, one a thread, as its tensors are swapped."""
         if not hasattr(self._of_thread, mode):
             setattr(self._of_thread, mode, self.new_bound(mode, self._precision))
         found: Bound = getattr(self._of_thread, mode)
         return found
 
     def new_bound(self, mode: str, precision: str) -> Bound:
-        """A new copy of the lane_layer model in one of the modes."""
+        """A new copy of the lane layer model in one of the modes."""
         return Bound(copy.deepcopy(self._models[mode]), self.objective, precision, self._device)
 
     @staticmethod

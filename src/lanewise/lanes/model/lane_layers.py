@@ -1,10 +1,10 @@
-"""Layers whose numbers differ by lane, swapped for lane_layers that read them from buffers.
+"""Layers whose numbers differ by lane, swapped for lane layers that read them from buffers.
 
 `nn.BatchNorm2d` takes its momentum, and `nn.Dropout` its rate, as a Python float, the same for every lane of a pack,
-and dropout draws from a global generator. A lane_layer computes the same, but momentum, rate and uniform draws are
+and dropout draws from a global generator. A lane layer computes the same, but momentum, rate and uniform draws are
 buffers whose names start with `lane_`: the step function hands them in, one value or one shared draw at a time.
 
-A lane_layer is of its layer's own type too, with all the attributes that torch documents, so that whatever a model asks
+A lane layer is of its layer's own type too, with all the attributes that torch documents, so that whatever a model asks
 of the layer (`isinstance`, `self.drop.p`) is answered with the lane's numbers.
 """
 
@@ -47,7 +47,7 @@ def lane_layer_of(lane_layer: Any, layer: Any, *arguments: Any) -> nn.Module:
 
 
 class LaneBatchNorm(nn.Module):
-    """The lane_layer of a batch norm layer, ghost ones included, with the same parameter and buffer names."""
+    """The lane layer of a batch norm layer, ghost ones included, with the same parameter and buffer names."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -115,7 +115,7 @@ class LaneBatchNorm(nn.Module):
 
 
 class LaneDropout(nn.Module):
-    """The lane_layer of a dropout layer: one shared draw a call, compared with the lane's own rate.
+    """The lane layer of a dropout layer: one shared draw a call, compared with the lane's own rate.
 
     `number` is the recipe's number that gives the rate, or None where the layer keeps its own.
     """

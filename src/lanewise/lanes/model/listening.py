@@ -12,7 +12,7 @@ from lanewise.parts.norm.statistics import of_channels
 
 
 def listening(model: nn.Module) -> nn.Module:
-    """A copy of `model`, lane_layers in it or not, that listens."""
+    """A copy of `model`, lane layers in it or not, that listens."""
     return listen(copy.deepcopy(model))
 
 

@@ -13,6 +13,7 @@ from lanewise.data import hold_out
 from lanewise.data.arrays.nested import Inputs, Targets, take
 from lanewise.errors import InputError
 from lanewise.lanes.compile import program_cache
+from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.lanes.model.examination import ModelTraits
 from lanewise.lanes.model.precision import check_precision
@@ -31,7 +32,7 @@ from lanewise.lanes.packs.plan import (
 )
 from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.numbers import stack_tables, tabulate_recipe
-from lanewise.lanes.step.program import Program, evaluate_program, lane_after_lane, statistics_program
+from lanewise.lanes.step.program import evaluate_program, lane_after_lane, statistics_program
 from lanewise.lanes.step.step import LaneStep
 from lanewise.metrics import PREDICTED
 from lanewise.parts.part import Allowed, check_number

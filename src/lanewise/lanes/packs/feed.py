@@ -142,7 +142,7 @@ def scales(held: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | None
 
 
 def rows_per_step(recipe: Recipe, rows: int) -> int:
-    """Rows of all batches that a step accumulates; of `rows` training rows, all for an optimizer that wants the whole set."""
+    """Rows of all batches that a step accumulates; all of the training rows where the optimizer wants the whole set."""
     count = recipe.accumulate
     whole = not isinstance(recipe.optimizer, Variable) and recipe.optimizer.whole_set
     return rows // count * count if whole else recipe.batch_size * count

@@ -9,10 +9,11 @@ from torch import nn
 
 from lanewise.data.arrays.nested import Inputs, leaves, row_count, take
 from lanewise.errors import InputError, one_line
+from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.workers import Workers
 from lanewise.lanes.packs.pack import advance
 from lanewise.lanes.packs.plan import Trial, synchronise
-from lanewise.lanes.step.program import Program, train_program
+from lanewise.lanes.step.program import train_program
 from lanewise.task.task import Task
 
 Clock: TypeAlias = Callable[[], float]

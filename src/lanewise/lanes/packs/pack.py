@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lanewise.lanes.compile.compiled import Compiled
+from lanewise.lanes.compile.program import Program
 from lanewise.lanes.packs.feed import Chunk, Feed
 from lanewise.lanes.step.numbers import stack_tables
-from lanewise.lanes.step.program import Program
 from lanewise.parts.reals import has_mean
 from lanewise.task.models import seeded
 

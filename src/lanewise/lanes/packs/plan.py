@@ -15,12 +15,13 @@ from torch import Tensor
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.compile.compiled import Uncompiled
 from lanewise.lanes.compile.native import compiler
+from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.memory import USABLE, available_bytes, peak_bytes
 from lanewise.lanes.machine.workers import Workers, available_threads
 from lanewise.lanes.packs.feed import Chunk
 from lanewise.lanes.packs.pack import advance
 from lanewise.lanes.step.channels_last import channels_last
-from lanewise.lanes.step.program import Program, train_program
+from lanewise.lanes.step.program import train_program
 from lanewise.lanes.step.step import LaneStep
 
 EAGER_WIDTH = 32

@@ -1,19 +1,17 @@
 """A lane's step made into a program for a block of lanes: packed by `vmap` or looped, eager or compiled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
+from lanewise.lanes.compile.program import Program
 from lanewise.lanes.compile.whole_vectors import in_whole_vectors
 from lanewise.lanes.step.channels_last import channels_last
 from lanewise.lanes.step.step import LaneStep
-
-Program: TypeAlias = Callable[..., Sequence[Tensor]]
-"""(*state [lanes, ...], numbers [count, lanes], *batch, *draws) -> (*new state, loss [lanes])."""
 
 
 def train_program(step: LaneStep, packed: bool, native: bool = False, images_last: bool = False) -> Program:

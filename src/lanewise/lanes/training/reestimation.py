@@ -10,10 +10,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.workers import Workers
 from lanewise.lanes.packs.feed import Feed
 from lanewise.lanes.step.batch import batch_leaves
-from lanewise.lanes.step.program import Program
 from lanewise.lanes.step.step import LaneStep
 from lanewise.lanes.training.early_stopping import Lanes
 from lanewise.task.models import seeded

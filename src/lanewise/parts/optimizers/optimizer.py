@@ -73,7 +73,7 @@ class Optimizer(Part):
         return param
 
     def for_role(self, role: Role, param: Tensor) -> "Optimizer":
-        """The optimizer that treats `param`, whose role in the model is `role`; its `update` takes the numbers of `self`."""
+        """The optimizer for `param`, whose role in the model is `role`; its `update` takes the numbers of `self`."""
         return self
 
 

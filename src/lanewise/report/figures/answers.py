@@ -7,11 +7,11 @@ import numpy as np
 
 from lanewise.questions.ablation_answer import AblationAnswer
 from lanewise.questions.comparison import ComparedRecipe, ComparisonAnswer
-from lanewise.questions.question import Ground
 from lanewise.questions.sweep import SweepAnswer
 from lanewise.report.figures.plots import Figure, Json, above, axis, finite, layout, log_ticks, plain
 from lanewise.report.words import counted, describe, lead_words
 from lanewise.statistics.intervals import Interval
+from lanewise.verdict.answer import Ground
 
 ROW_PIXELS = 44
 MOST_PAIRS = 20

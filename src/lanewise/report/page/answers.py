@@ -10,7 +10,6 @@ from lanewise.base.files import write_whole
 from lanewise.questions.ablation import Ablation
 from lanewise.questions.ablation_answer import AblationAnswer, Tried
 from lanewise.questions.comparison import ComparedRecipe, ComparisonAnswer
-from lanewise.questions.question import Answer, Ground
 from lanewise.questions.side_by_side import SideBySide
 from lanewise.questions.sweep import Sweep, SweepAnswer
 from lanewise.recipe.file import dump
@@ -24,6 +23,7 @@ from lanewise.report.page.race import page
 from lanewise.report.words import TIMES, counted, describe, lead_unit, lead_words, score_words, short, time_words
 from lanewise.statistics.intervals import Interval
 from lanewise.task.task import Task
+from lanewise.verdict.answer import Answer, Ground
 from lanewise.verdict.phrases import means_words
 
 WORDS = {"compare": "compared", "ablate": "taken apart", "sweep": "swept"}

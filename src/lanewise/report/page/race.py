@@ -52,7 +52,7 @@ def render(study: Study) -> str:
 
 def page(title: str, body: Sequence[str], drawn: Sequence[Figure]) -> str:
     """A whole HTML page of the parts `body`, in which the figures `drawn` have their places."""
-    folder = files("lanewise.report")
+    folder = files("lanewise.report.page")
     return Template(folder.joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         css=folder.joinpath("page.css").read_text(encoding="utf-8"),

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from lanewise.questions.ablation_answer import AblationAnswer
 from lanewise.questions.comparison import ComparedRecipe, ComparisonAnswer
-from lanewise.questions.question import Answer, Ground
 from lanewise.questions.sweep import SweepAnswer
 from lanewise.recipe.file import dump
 from lanewise.report.figures.answers import positions
@@ -19,6 +18,7 @@ from lanewise.report.terminal.curve import NARROWEST
 from lanewise.report.terminal.race import NARROW, WIDE, wrapped
 from lanewise.report.words import describe, lead_unit, lead_words, score_column, score_words
 from lanewise.statistics.intervals import Interval
+from lanewise.verdict.answer import Answer, Ground
 from lanewise.verdict.phrases import means_words
 
 MOST_PAIRS = 10

@@ -1,0 +1,1 @@
+"""Checked data, standardised, and split into the parts that train, validate and test."""
