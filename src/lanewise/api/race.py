@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from lanewise.api.questions import Result, read_answer, recorded_question
+from lanewise.api.register import adopted
 from lanewise.api.runs import FinishedRun, UnrecordedError, begin, check_options, check_task, finished, recorded_options
 from lanewise.base.plain_data import undamaged
+from lanewise.base.registry import check_origins
 from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.tables.openml import PREFIX
 from lanewise.errors import InputError, one_line, together
 from lanewise.questions.side_by_side import SideBySide
+from lanewise.racing import Pruner
+from lanewise.racing.own_pruner import OWN
 from lanewise.recipe.file import load, read
 from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import SPACES
@@ -105,9 +109,8 @@ def race(
         baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
             compared with the winner.
         **settings: fields of `lanewise.study.settings.RaceSettings`: candidates or budget, repeats, generations,
-        pruner,
-            finalists, confirm, seed. Where the data is split into folds, repeats is their number by default, and
-            confirm the least multiple of it from 8 up.
+            pruner (a name, or a function as `lanewise.Pruner` describes it), finalists, confirm, seed. Where the data
+            is split into folds, repeats is their number by default, and confirm the least multiple of it from 8 up.
 
     Raises:
         InputError: anything that cannot be raced; nothing has been written then.
@@ -150,6 +153,7 @@ def race_of(
     Raises:
         InputError: some are wrong; all of them are named.
     """
+    settings = {**settings, "pruner": adopted(settings["pruner"])} if "pruner" in settings else settings
     fields = RaceSettings.__dataclass_fields__
     unknown = sorted(set(settings) - set(fields))
 
@@ -177,6 +181,7 @@ def resume(
     progress: bool | None = None,
     sampler: OwnSampler | None = None,
     storage: str | None = None,
+    pruner: Pruner | None = None,
 ) -> Race | Result:
     """Go on with a run that was stopped or killed: its traces and its verdict are those of one that never was.
 
@@ -185,6 +190,7 @@ def resume(
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
         observer, progress: as for `race`.
         sampler: the one of your own that the race began with, as it was then.
+        pruner: the function that the race was given as its pruner, unless it is registered by a name.
         storage: the URL of the shared database that its record is in, or where that stands, as for `race`; to be given
             if it has one, for no record says what is opened.
 
@@ -202,6 +208,8 @@ def resume(
         raise InputError(f"resume {folder}: is finished: {' '.join(told.sentences())}")
     recorded = reopened.settings()
     where = f"resume {folder}"
+    check_origins(recorded.get("imports", {}), where)
+    check_pruner(recorded["settings"].get("pruner"), pruner, where)
     task = task or recorded_task(recorded, where)
     check_unchanged(recorded, task, where)
     with undamaged(f"{where}: run.json"):
@@ -213,7 +221,7 @@ def resume(
             baseline = None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0]
             drawing = Drawing.recorded(recorded.get("drawing", {}), where, sampler, storage)
     if asked != "race":
-        for name, given in (("sampler", sampler), ("storage", storage)):
+        for name, given in (("sampler", sampler), ("storage", storage), ("pruner", pruner)):
             if given is not None:
                 raise InputError(f"{where}: {name}: goes with a race; this run is of lanewise {asked}, which has none")
     with watching(observer, progress) as options["observer"]:
@@ -228,6 +236,7 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
     Raises:
         InputError: the model or the data is neither given nor built in; files name no code to import.
     """
+    check_origins(recorded.get("imports", {}), where)
     if model is None:
         if not recorded.get("model_built_in"):
             raise InputError(
@@ -259,6 +268,18 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
         raise InputError(f"{where}: run.json is damaged: data_options: {one_line(error)}") from None
     known = {name: recorded.get(name) for name in ("objective", "metric", "class_weights")}
     return Task(str(model), source, **known)
+
+
+def check_pruner(recorded: Any, given: Pruner | None, where: str) -> None:
+    """Raise `InputError` unless the pruner on record can go on: by its name, or by the function `given`."""
+    own = str(recorded).startswith(OWN)
+    if own and given is None:
+        raise InputError(
+            f"{where}: its pruner, {str(recorded).removeprefix(OWN)}, is your own, and a record names no code to "
+            "import; resume(folder, task, pruner=...) in Python, with the function as it was when the race began"
+        )
+    if given is not None and recorded is not None and (name := adopted(given)) != recorded:
+        raise InputError(f"{where}: pruner was {recorded} when the race began, and is {name}")
 
 
 def read_verdict(folder: RunFolder) -> Verdict:

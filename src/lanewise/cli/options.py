@@ -1,18 +1,27 @@
-"""Options that several commands share, alone or in groups, and the task that they name."""
+"""Options that several commands share, alone or in groups."""
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lanewise.cli.console import stderr
-from lanewise.errors import InputError
-from lanewise.task.task import Task
+from lanewise.cli.imports import import_modules
 
+Imports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        callback=import_modules,
+        is_eager=True,
+        help="A Python module, in the current folder or installed, that registers schedules, optimizers, pruners or "
+        "metrics of your own (@lanewise.register); may be given several times.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="A torch device.")]
 Precision = Annotated[
     str, typer.Option(help="Of the forward pass: float32, or bfloat16 on hardware that is faster in it.")
@@ -88,31 +97,6 @@ class TaskOptions:
         typer.Option(help="Of each class in the loss: balanced, or one number > 0 for each, such as 1,2,0.5."),
     ] = None
 
-    def task(self, recorded: Mapping[str, str], where: object = "") -> Task:
-        """The task they name; `recorded`, from the recipe file `where`, names the data and the model not given."""
-        from lanewise.data import load
-
-        for name in ("data", "model"):
-            if getattr(self, name) is None and name not in recorded:
-                raise InputError(
-                    f"{where}: names no {name} (a recipe file names no code to import); give it with --{name}"
-                )
-        names = ("target", "split", "groups", "time", "folds", "encoding")
-        source = load(
-            recorded["data"] if self.data is None else self.data,
-            drop=self.drop or (),
-            drop_missing_target=bool(self.drop_missing_target),
-            standardise=self.standardise is not False,
-            **{name: getattr(self, name) for name in names},
-        )
-        if source.schema is not None:
-            from lanewise.report.terminal.race import print_columns
-
-            print_columns(source, stderr)
-        model = recorded["model"] if self.model is None else self.model
-        weights = class_weights_of(self.class_weights)
-        return Task(model, source, self.objective, metric=self.metric, class_weights=weights)
-
 
 @dataclass(frozen=True)
 class EngineOptions:
@@ -151,27 +135,3 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     called.__signature__ = signature.replace(parameters=spread)  # type: ignore[attr-defined]
     return called
-
-
-def class_weights_of(text: str | None) -> str | list[float] | None:
-    """What `--class-weights` says: a word, or numbers with commas between them."""
-    if text is None or "," not in text:
-        return text
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--class-weights {text!r}: must be balanced or one number > 0 for each class, such as 1,2,0.5"
-        ) from None
-
-
-def recorded_names(space: str) -> dict[str, str]:
-    """The built-in data and model that a space's file names; nothing for a built-in space."""
-    from lanewise.api.race import is_there
-    from lanewise.recipe.file import read
-    from lanewise.recipe.spaces import SPACES
-    from lanewise.task.task import check_recorded
-
-    recorded = read(space)[1] if space not in SPACES and is_there(Path(space)) else {}
-    check_recorded(recorded, space)
-    return recorded

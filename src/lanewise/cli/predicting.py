@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lanewise.cli.console import stderr
+from lanewise.cli.options import Imports
 from lanewise.errors import InputError
 from lanewise.printable import printable
 
@@ -19,6 +20,7 @@ def predict(
     model: Annotated[
         str | None, typer.Option(help="Where that is your own: package.module:factory, as given to the race.")
     ] = None,
+    imports: Imports = None,
 ) -> None:
     """Predict the rows of a new table; prints CSV, one line for each row, on standard output.
 

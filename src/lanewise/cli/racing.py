@@ -12,13 +12,12 @@ from lanewise.cli.options import (
     BatchSize,
     EngineOptions,
     Epochs,
+    Imports,
     Seed,
     Storage,
     TaskOptions,
-    recorded_names,
     with_groups,
 )  # fmt: skip
-from lanewise.cli.printing import print_found
 from lanewise.cli.stopping import resumable
 from lanewise.errors import together
 from lanewise.racing import DEFAULT, PRUNERS
@@ -58,6 +57,7 @@ def race(
         list[Path] | None, typer.Option(help="A recipe's YAML file, to be raced first; may be given several times.")
     ] = None,
     storage: Storage = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
     """Race recipes on your model and data, and say which is best and how sure that is.
@@ -66,6 +66,8 @@ def race(
     """
     from lanewise.api import race as api
     from lanewise.api.runs import check_options
+    from lanewise.cli.named import recorded_names, task_of
+    from lanewise.cli.printing import print_found
     from lanewise.record.folder import fresh_path
     from lanewise.report.terminal import race as terminal
 
@@ -79,7 +81,7 @@ def race(
     folder = out or fresh_path()
     # What is wrong is said before the data is read, and all at once.
     on, *_ = together(
-        lambda: task.task({"model": "mlp", "data": "digits"} | recorded_names(space)),
+        lambda: task_of(task, {"model": "mlp", "data": "digits"} | recorded_names(space)),
         lambda: api.race_of(None, space, epochs, batch_size, folder, settings=settings, **first),
         lambda: check_options(**{name: getattr(how, name) for name in HOW}),
     )
@@ -100,6 +102,7 @@ def resume(
         str | None, typer.Option(help="Its model, where that is your own: package.module:factory.")
     ] = None,
     storage: Storage = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a race, a comparison, an ablation or a sweep that was stopped or killed, from its last checkpoint.
@@ -109,6 +112,7 @@ def resume(
     """
     from lanewise.api import race as api
     from lanewise.api.questions import Result, read_answer
+    from lanewise.cli.printing import print_found
     from lanewise.record.folder import RunFolder
     from lanewise.report.terminal import race as terminal
 

@@ -13,6 +13,7 @@ import optuna
 import torch
 
 from lanewise.base.plain_data import undamaged
+from lanewise.base.registry import origins
 from lanewise.data import BUILT_IN, Source
 from lanewise.data.arrays.nested import branches, leaves
 from lanewise.data.fingerprint import fingerprint
@@ -62,6 +63,11 @@ def described(
         "settings": {item.name: getattr(settings, item.name) for item in fields(settings)},
         "space": dump(space, task.names),
         "baseline": None if baseline is None else dump(baseline),
+        "imports": origins(
+            [dump(space), "" if baseline is None else dump(baseline)],
+            pruner=getattr(settings, "pruner", ""),
+            metric=task.objective.metric.name,
+        ),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(engine.device),
         "precision": engine.precision,

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from lanewise.base.plain_data import number
+from lanewise.base.registry import origins
 from lanewise.data.arrays.nested import take
 from lanewise.errors import InputError
 from lanewise.lanes.packs.first_steps import SMALL_SECONDS, seconds_by_rows, seconds_of_a_step
@@ -19,8 +20,8 @@ from lanewise.lanes.packs.plan import Survivors
 from lanewise.lanes.training.checkpoint import restore
 from lanewise.lanes.training.cohort import Cohort, evaluation_points
 from lanewise.parts.part import Allowed, Variable, check_number
-from lanewise.racing import RUNGS, expected_share, expected_survivors
-from lanewise.recipe.file import save
+from lanewise.racing import PRUNERS, RUNGS, expected_share, expected_survivors
+from lanewise.recipe.file import dump, save
 from lanewise.recipe.recipe import Recipe
 from lanewise.record import identity, results
 from lanewise.record.candidate import Candidate
@@ -140,7 +141,7 @@ class Study(Run[Verdict]):
     def _survivors(self, epochs: int) -> Survivors:
         """How candidates become fewer in runs of so many epochs, which are scored less often if they are short."""
         points = evaluation_points(epochs)
-        return _expected(tuple(rung for rung in self._rungs if rung in points), self.settings.pruner)
+        return _expected(tuple(rung for rung in self._rungs if rung in points), PRUNERS[self.settings.pruner])
 
     def _about(self) -> list[str]:
         held = self.engine.held
@@ -159,7 +160,7 @@ class Study(Run[Verdict]):
         folder, resumed = self.folder, self._resumed(self._restored)
         if resumed is None:
             self._fit()
-        if folder and folder.resumes and not folder.write_space(self._asked, self.task.names):
+        if folder and folder.resumes and not folder.write_space(dump(self._asked, self.task.names)):
             self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
         sampler, stage = resumed or (self._sampler(None), None)
         try:
@@ -255,7 +256,8 @@ class Study(Run[Verdict]):
             self.task, self.space, self.settings, self.engine, self._plans, self._every, self.baseline
         )
         about["drawing"] = self.drawing.to_dict()
-        folder.write_settings(about, self.space, self.task.names)
+        about["imports"] |= origins(about["drawing"]["enqueue"])
+        folder.write_settings(about, dump(self.space, self.task.names))
         if self.baseline is not None:
             save(self.baseline, folder.baseline)
         return about
