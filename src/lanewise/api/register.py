@@ -116,8 +116,9 @@ def register(
     elif found == "pruner":
         PRUNERS[called] = kept = OwnPruner(called, part)
     else:
-        options = {"greater_is_better": greater_is_better is not False, "fraction": bool(fraction)}
-        kept = part if isinstance(part, Metric) else Metric(called, part, **options)
+        kept = (
+            part if isinstance(part, Metric) else Metric(called, part, greater_is_better is not False, bool(fraction))
+        )
         if kept.name != called:
             raise InputError(f"register: name = {called!r}: must be {kept.name!r}, the name of the metric itself")
         register_metric(kept)
@@ -184,7 +185,7 @@ def check_name(kind: str, name: Any, code: Any) -> None:
     else:
         taken = name in (PRUNERS if kind == "pruner" else WORDS.keys() | CONSTANTS.keys())
     if taken:
-        raise InputError(f"register: name = {name!r}: is taken; must be another name than those of all known parts")
+        raise InputError(f"register: name = {name!r}: is taken; give another one with name=...")
 
 
 def check_class(part: type[Part]) -> None:
