@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from lanewise.api.race import recorded_task
 from lanewise.cli import app
-from lanewise.cli.options import class_weights_of
+from lanewise.cli.named import class_weights_of
 from lanewise.errors import InputError
 from lanewise.report.page.commands import aim_options, task_options, train_command
 from lanewise.task.task import Task
@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> str:
 
 def test_a_race_takes_and_records_them_and_its_winner_is_trained_by_them(data: str, tmp_path: Path) -> None:
     run, space = tmp_path / "run", tmp_path / "space.yaml"
-    space.write_text("lanewise: 1\nrule: sgd(lr=log(0.01, 0.1))\nbatch_size: 16\nepochs: 1\n")
+    space.write_text("lanewise: 1\noptimizer: sgd(lr=log(0.01, 0.1))\nbatch_size: 16\nepochs: 1\n")
     where = ["--data", data, "--model", "mlp:4"]
     done = CliRunner().invoke(
         app, ["race", *where, *AIMS, "--objective", "classification", "--space", str(space), *FEW, "--out", str(run)]

@@ -32,7 +32,7 @@ def test_a_new_folder_is_made_and_written_to(name: str, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / name)
     folder.write_settings({"seed": 3, "what": "é"}, dump(SPACE, {"data": "digits"}))
     folder.write_json("verdict.json", {"a": [1, None, 0.1]})
-    assert read(tmp_path / name / "space.yaml") == (dump(SPACE, {"data": "digits"}))
+    assert read(folder.space) == (SPACE, {"data": "digits"})
     assert json.loads((tmp_path / name / "run.json").read_text()) == {"seed": 3, "what": "é"}
     assert json.loads((tmp_path / name / "verdict.json").read_text()) == {"a": [1, None, 0.1]}
     assert sorted(path.name for path in folder.path.iterdir()) == [

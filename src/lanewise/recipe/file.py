@@ -9,8 +9,8 @@ task: {data: digits, model: mlp}
 ```
 
 A value is a number, true, false, null or an expression (`lanewise.recipe.language`). A file names no code to import:
-`task` holds built-in data and model names only. `imports: {my_schedule: my_parts}` says which module registers a part of
-a user's own; it must be imported before the file is read.
+`task` holds built-in data and model names only. `imports: {my_schedule: my_parts}` says which module registers a part
+of a user's own; it must be imported before the file is read.
 """
 
 import os
