@@ -14,6 +14,7 @@ from lanewise.report.escape import escape
 from lanewise.report.html import page
 from lanewise.report.markup import Cell, chips, code_block, figure_block, quiet, section, table, tiles
 from lanewise.report.plots import Figure
+from lanewise.report.sections import simple_models_beside
 from lanewise.report.words import TIMES, counted, describe, lead_unit, lead_words, score_words, short, time_words
 from lanewise.study.ablation import Ablation
 from lanewise.study.ablation_answer import AblationAnswer, Tried
@@ -52,6 +53,7 @@ def render(run: SideBySide) -> str:
     parts = [
         opening(answer, title),
         *body,
+        simple_models(answer),
         best_recipe(answer, run.task),
         others,
         costs.costs_of(run.engine, run.model_description, ground.seconds, ground.lane_steps, ground.engine),
@@ -264,6 +266,15 @@ def _on_what(answer: Answer) -> str:
         "one split, one set of initial weights and one order, shared by all. No race with this seed uses these "
         "repeats, and no test row was touched."
     ) + f" {means_words(ground.repeats, ground.kind, worths=isinstance(answer, AblationAnswer))}"
+
+
+def simple_models(answer: Answer) -> str:
+    """The best recipe, or the one that was taken apart, beside simple models."""
+    ground = answer.ground
+    name = "the recipe" if isinstance(answer, AblationAnswer) else "the best recipe"
+    score = answer.score if isinstance(answer, AblationAnswer) else answer.compared[0].score
+    of = f"validation {ground.metric}", "validation examples"
+    return simple_models_beside(name, score.mean, ground.references, ground.reference_notes, ground.kind, *of)
 
 
 def best_recipe(answer: Answer, task: Task) -> str:

@@ -1,6 +1,6 @@
 """What the report says about recipes: each function takes a finished study and gives a part of the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lanewise.recipe_file import dump
 from lanewise.report import curves, figures
@@ -31,6 +31,7 @@ from lanewise.report.words import (
     time_words,
 )
 from lanewise.study.race import Study
+from lanewise.study.score_kind import ScoreKind
 from lanewise.study.verdict import Finalist, Verdict, chance_words, place_words
 from lanewise.study.wording import REFERENCES, listed, means_words, unbeaten
 
@@ -155,19 +156,35 @@ def _finalist(one: Finalist, verdict: Verdict, dot: str, score: str) -> list[Cel
 def simple_models(study: Study) -> str:
     """The winner beside simple models, on the same test rows."""
     verdict = study.verdict
-    if not verdict.references:
-        return section("Beside simple models", *map(quiet, verdict.reference_notes))
-    known = {"the winner": verdict.test.mean, **verdict.references}
-    words = verdict.kind.interval_words(list(known.values()))
+    of = f"test {verdict.metric}", "test examples"
+    return simple_models_beside(
+        "the winner", verdict.test.mean, verdict.references, verdict.reference_notes, verdict.kind, *of
+    )
+
+
+def simple_models_beside(
+    name: str,
+    score: float,
+    references: Mapping[str, float],
+    notes: Sequence[str],
+    kind: ScoreKind,
+    metric: str,
+    examples: str,
+) -> str:
+    """A `score`, of what is called `name`, beside those of simple models; why there are none where there are none."""
+    if not references:
+        return section("Beside simple models", *map(quiet, notes)) if notes else ""
+    known = {name: score, **references}
+    words = kind.interval_words(list(known.values()))
     rows = [
         ("winner" if at == 0 else "", [Cell(REFERENCES.get(name, name)), Cell(word, score)])
         for at, ((name, score), word) in enumerate(zip(known.items(), words, strict=True))
     ]
     return section(
         "Beside simple models",
-        table([("model", False), (f"test {verdict.metric}", True)], rows),
-        *map(quiet, verdict.reference_notes),
-        intro="The same metric on the same test examples; the simple models learn from the same training examples.",
+        table([("model", False), (metric, True)], rows),
+        *map(quiet, notes),
+        intro=f"The same metric on the same {examples}; the simple models learn from the same training examples.",
     )
 
 

@@ -199,15 +199,15 @@ REFERENCES = {
 """Simple models by name, in a sentence."""
 
 
-def references_words(references: Mapping[str, float], kind: ScoreKind) -> list[str]:
-    """What simple models score, in a sentence; none where there are none.
+def references_words(references: Mapping[str, float], kind: ScoreKind, on: str = "test") -> list[str]:
+    """What simple models score on the test or validation examples, in a sentence; none where there are none.
 
     >>> references_words({"majority class": 0.343, "linear model": 0.52}, FRACTION)
     ['For reference, on the same test examples: always guessing the majority class 34.3%, a linear model 52.0%.']
     """
     words = printed(kind.interval_words(list(references.values())))
     told = [f"{REFERENCES.get(name, name)} {word}" for name, word in zip(references, words, strict=True)]
-    return [f"For reference, on the same test examples: {', '.join(told)}."] if told else []
+    return [f"For reference, on the same {on} examples: {', '.join(told)}."] if told else []
 
 
 def unbeaten(score: float, references: Mapping[str, float], kind: ScoreKind) -> dict[str, float]:
