@@ -172,7 +172,7 @@ def test_lead_is_marked_by_whether_it_is_told_apart(study: Study) -> None:
     unsure = replace(other, difference=replace(other.difference, mean=-0.00001, low=-0.01, high=0.01))
     table = terminal.finalists_table(replace(verdict, finalists=(verdict.finalists[0], sure, unsure)), 120)
     assert list(table.columns[2].cells) == ["", "+2.00 (+1.00 to +3.00)", f"{MINUS}0.001 ({MINUS}1.000 to +1.000)"]
-    assert list(table.columns[3].cells) == ["winner", "worse", "as good?"]
+    assert list(table.columns[3].cells) == ["winner", "worse", "too close to call"]
 
 
 def test_no_line_in_a_file_ends_in_spaces(study: Study) -> None:

@@ -23,7 +23,7 @@ from lanewise.study.question import Answer, Ground
 from lanewise.study.side_by_side import SideBySide
 from lanewise.study.statistics import Interval
 from lanewise.study.sweep import Sweep, SweepAnswer
-from lanewise.study.wording import means_words
+from lanewise.study.wording import TOO_CLOSE, means_words
 from lanewise.task import Task
 
 WORDS = {"compare": "compared", "ablate": "taken apart", "sweep": "swept"}
@@ -234,7 +234,7 @@ def _compared_cells(one: Compared, ground: Ground) -> list[Cell]:
     kind = ground.kind
     _, low, high = kind.interval_words([one.score.mean, one.score.low, one.score.high], 2)
     lead = [Cell(""), Cell("")] if one.difference is None else _interval_cells(one.difference, ground)
-    verdict = "best" if one.difference is None else "worse" if one.told_apart else "as good?"
+    verdict = "best" if one.difference is None else "worse" if one.told_apart else TOO_CLOSE
     return [
         Cell(one.scored.name),
         Cell(score_words(one.scored.scores, kind, one.score.mean)),

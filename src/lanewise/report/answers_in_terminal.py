@@ -19,7 +19,7 @@ from lanewise.study.compared import Compared, ComparisonAnswer
 from lanewise.study.question import Answer, Ground
 from lanewise.study.statistics import Interval
 from lanewise.study.sweep import SweepAnswer
-from lanewise.study.wording import means_words
+from lanewise.study.wording import TOO_CLOSE, means_words
 
 MOST_PAIRS = 10
 """Shown in a terminal; the report has all."""
@@ -61,14 +61,14 @@ def compared_table(compared: Sequence[Compared], first: str, ground: Ground, wid
     table.add_column(first, no_wrap=True, max_width=max(12, width // 3))
     table.add_column(ground.metric, justify="right", no_wrap=True)
     table.add_column(f"lead{lead}" if width < WIDE else f"best's lead{lead}", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     with_recipe = recipes and width >= WIDE
     if with_recipe:
         table.add_column("")
     column = score_column([(one.scored.scores, one.score.mean) for one in compared], ground.kind)
     for one, score in zip(compared, column, strict=True):
         lead_cell = "" if one.difference is None else interval_words(one.difference, ground, width)
-        verdict = "best" if one.difference is None else "worse" if one.told_apart else "as good?"
+        verdict = "best" if one.difference is None else "worse" if one.told_apart else TOO_CLOSE
         cells: list[str | Text] = [
             _line(one.scored.name),
             score,

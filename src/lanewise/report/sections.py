@@ -118,7 +118,7 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         (f"validation {verdict.metric}", True),
         (f"winner's lead{lead_unit(verdict.kind)}", True),
         ("95% interval", True),
-        ("best?", True),
+        ("P(best)", True),
         ("recipe", False),
     ]
     column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)

@@ -211,9 +211,9 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column(verdict.metric, justify="right", no_wrap=True)
     table.add_column(f"lead{lead}" if width < WIDE else f"winner's lead{lead}", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     if width >= WIDE:
-        table.add_column("best?", justify="right", no_wrap=True)
+        table.add_column("P(best)", justify="right", no_wrap=True)
         table.add_column("recipe")
     column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
     for finalist, score in zip(verdict.finalists, column, strict=True):

@@ -124,9 +124,10 @@ class AblationAnswer(Answer):
 
     def sentences(self) -> list[str]:
         ground = self.ground
+        direction = "" if ground.kind.greater_is_better else "; less is better"
         lines = [
             f"The recipe reaches {ground.metric} {score_words(self.score, ground)} on validation examples, over "
-            f"{ground.repeats} repeats{ground.unbeaten_words(self.score.mean)}{'' if ground.kind.greater_is_better else '; less is better'}."
+            f"{ground.repeats} repeats{ground.unbeaten_words(self.score.mean)}{direction}."
         ]
         for words, verdict in (("Worth having: ", "helps"), ("Better left out: ", "hurts")):
             told = [f"{one.name}, {difference_words(one.difference, ground)}" for one in self._with(verdict)]

@@ -1,4 +1,4 @@
-"""What simple models score on the rows that recipes are compared by: a constant guess, a linear model, gradient-boosted trees."""
+"""What simple models score on the same rows as recipes: a constant guess, a linear model, gradient-boosted trees."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -205,7 +205,7 @@ def rows_to_fit(run: Repeat, classes: int | None) -> tuple[int, int]:
 def fit_score(
     run: Repeat, objective: Objective, classes: int | None, fit: Callable[..., Guess], test: bool = True
 ) -> float:
-    """The score on the test or the validation rows of a model fitted on the training rows, or on as many evenly spaced ones."""
+    """The score of a model fitted on the training rows, or on as many evenly spaced ones; `test`: see `scored_rows`."""
     rows, of = rows_to_fit(run, classes)
     cpu = torch.device("cpu")
     at = run.split.train[torch.linspace(0, of - 1, rows, dtype=torch.float64).round().long()]

@@ -338,8 +338,8 @@ class Verdict:
 
 
 def place_words(finalist: Finalist, verdict: Verdict) -> str:
-    """A finalist in a cell of a table: `winner`, `worse` or `as good?`, and whether it is the baseline."""
-    place = "winner" if finalist.difference is None else "worse" if finalist.told_apart else "as good?"
+    """A finalist in a cell of a table: `winner`, `worse` or `too close to call`, and whether it is the baseline."""
+    place = "winner" if finalist.difference is None else "worse" if finalist.told_apart else wording.TOO_CLOSE
     given = verdict.baseline is not None and verdict.baseline.candidate == finalist.candidate
     return f"{place}, baseline" if given else place
 

@@ -14,6 +14,8 @@ from lanewise.study.statistics import Interval, middle_of
 
 MINUS = "\N{MINUS SIGN}"
 LEVEL = 0.95
+TOO_CLOSE = "too close to call"
+"""Of two whose comparison does not say which is better; in a cell of a table and in a sentence."""
 FRACTION, PLAIN = ScoreKind(), ScoreKind(fraction=False)
 
 
@@ -80,7 +82,7 @@ def compared_words(lead: Interval, other: str) -> str:
     """
     if lead.excludes_zero:
         return "significantly better" if lead.mean > 0 else f"there {other} is significantly better"
-    return "too close to call" if lead.mean >= 0 else f"there {other} is ahead, but it is too close to call"
+    return TOO_CLOSE if lead.mean >= 0 else f"there {other} is ahead, but it is {TOO_CLOSE}"
 
 
 def chance_words(chance: float) -> str:
