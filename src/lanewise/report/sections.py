@@ -43,11 +43,15 @@ def headline(verdict: Verdict) -> str:
     """Who won and how sure that is, in one line."""
     winner, same = verdict.finalists[0].candidate, len(verdict.indistinguishable)
     if len(verdict.finalists) == 1:
-        return f"Candidate {winner} is the only finalist{_beaten(verdict)}"
+        lost = verdict.others_diverged
+        why = f": {counted(lost, 'other')} diverged" if lost else ""
+        return f"Candidate {winner} is the only finalist{why}{_beaten(verdict)}"
     # The winner is chosen by validation data alone; where test data say otherwise, so does the headline.
     behind = verdict.difference is not None and verdict.difference.mean < 0
     won = f"Candidate {winner} wins{' on validation data, but is behind on test data' if behind else ''}"
     won += _beaten(verdict)
+    if verdict.others_diverged:
+        return f"{won}: {'the other finalist' if len(verdict.finalists) == 2 else 'all other finalists'} diverged"
     return f"{won}; {counted(same, 'other finalist')} {'is' if same == 1 else 'are'} too close to call" if same else won
 
 
