@@ -8,6 +8,7 @@ from lanewise.comparing import ablate, compare, sweep
 from lanewise.coupling import coupled
 from lanewise.data import load
 from lanewise.errors import InputError
+from lanewise.metrics import Metric
 from lanewise.parts.dropout import Dropout
 from lanewise.parts.norm import (
     AveragedWeights,
@@ -78,6 +79,7 @@ __all__ = [
     "LRScheduler",
     "Linear",
     "Lion",
+    "Metric",
     "Milestones",
     "Muon",
     "OneCycle",

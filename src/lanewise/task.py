@@ -52,8 +52,9 @@ class Task:
             dataclass gives its `logits`, or the first tensor in it; data without targets whose inputs include `labels`
             is trained for the `loss` that the model returns.
         metric: what recipes are compared by: a name of `lanewise.metrics.METRICS`, a name among those that your
-            objective returns, or a function (outputs, targets) -> one score a row, or one for the batch. By default
-            the first for the objective; with `class_weights="balanced"` it is balanced accuracy.
+            objective returns, or a function (outputs, targets) -> one score a row, or one for the batch; as
+            `lanewise.Metric(name, function, bounds=(0, 1))` no interval goes beyond the bounds. By default the first
+            for the objective; with `class_weights="balanced"` it is balanced accuracy.
         greater_is_better: the direction of a metric of your own; by default it is, but for a loss.
         class_weights: weight of each class in the loss, or `balanced`: rows / (classes * rows of the class).
 
@@ -243,6 +244,10 @@ class Task:
                 f"metric {metric.name!r} returns a tensor of shape {shape} for {len(targets)} rows: must be 0-d or "
                 f"[{len(targets)}], one score a row"
             )
+        least, most = metric.bounds
+        found = float(score.double().mean()) if metric.of_set is None else least
+        if found < least or found > most:
+            raise InputError(f"metric {metric.name!r} returns {found:g}: must be in its bounds {least:g} to {most:g}")
         self.objective = replace(objective, by_row=bool(shape))
 
     def check_recipe(self, recipe: Recipe) -> None:
@@ -282,6 +287,10 @@ def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:
     """The metric called `metric`, or one made of the user's function."""
     if metric is None:
         return METRICS[objective][0]
+    if isinstance(metric, Metric):
+        if greater is not None and greater != metric.greater_is_better:
+            raise InputError(f"greater_is_better = {greater}: must be {metric.greater_is_better} as in {metric.name!r}")
+        return metric
     if callable(metric):
         return Metric(getattr(metric, "__name__", "metric"), metric, True if greater is None else greater)
     if not isinstance(metric, str):

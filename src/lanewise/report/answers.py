@@ -272,7 +272,11 @@ def simple_models(answer: Answer) -> str:
     """The best recipe, or the one that was taken apart, beside simple models."""
     ground = answer.ground
     name = "the recipe" if isinstance(answer, AblationAnswer) else "the best recipe"
-    score = answer.score if isinstance(answer, AblationAnswer) else answer.compared[0].score
+    if isinstance(answer, AblationAnswer):
+        score = answer.score
+    else:
+        assert isinstance(answer, (ComparisonAnswer, SweepAnswer))
+        score = answer.compared[0].score
     of = f"validation {ground.metric}", "validation examples"
     return simple_models_beside(name, score.mean, ground.references, ground.reference_notes, ground.kind, *of)
 
