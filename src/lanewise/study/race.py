@@ -142,6 +142,7 @@ class Study(Run[Verdict]):
             f"{self.model_name} on {self.data_name}: {rows}",
             f"model: {self.model_description}",
             *about_rounds(self.settings, self.task.source.splitter.folds),
+            *self.pace.about_finish(),
         ]
 
     def _write_results(self, folder: RunFolder) -> None:
