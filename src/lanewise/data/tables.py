@@ -15,6 +15,7 @@ from lanewise.data.columns import Table, check_headings, refuse_columns
 from lanewise.data.numerals import is_money
 from lanewise.data.reading import (
     ColumnError,
+    NoText,
     as_text,
     categorical,
     distinct,
@@ -237,7 +238,11 @@ def read(
 
 def target_of(heading: str, values: Any, column_of: Any) -> Column:
     """The column to be learnt; 007 and 7 are two names, and so are 4wd and 2wd."""
-    column: Column = column_of(heading)
+    try:
+        column: Column = column_of(heading)
+    except NoText:
+        # Labels that are bytes are told apart all the same, as those of arrays are.
+        return categorical(heading, values)
     if column.names is None and column.whole and is_text(values.type):
         text = as_text(values)
         if column.kind == "number" and has_leading_zeros(text):
@@ -292,7 +297,7 @@ def as_key(values: Any, where: str = "", heading: str = "") -> "np.ndarray[Any, 
         return as_key(undictionaried(values), where, heading)
     try:
         if is_text(kind):
-            return text_key(heading, as_text(values))
+            return text_key(heading, as_text(values, escaped=True))
         if types.is_time(kind) or types.is_decimal(kind):
             column = read_column(heading, values, False, None)
             return column.values if column.exact is None else column.exact
