@@ -32,7 +32,7 @@ class ColumnError(Exception):
     """A column cannot be used; the text goes after its name."""
 
 
-class NoText(ColumnError):
+class NotTextError(ColumnError):
     """It holds bytes that are no UTF-8."""
 
 
@@ -63,7 +63,7 @@ def as_text(values: Any, escaped: bool = False) -> Any:
             return compute.utf8_trim_whitespace(escaped_text(values))
         row, value = next((row, one) for row, one in enumerate(values.to_pylist()) if not is_utf8(one))
         shown = cut(repr(value), 40)
-        raise NoText(
+        raise NotTextError(
             f"is {values.type} that is no UTF-8 text, first in row {row} ({shown}): must be text, numbers, or named in"
             " categories=, which takes such bytes for names"
         ) from None
