@@ -294,7 +294,9 @@ def divided_as(source: Source, *, split: str | None, test: Any, folds: int | Non
     elif split != "time" and split is not None and by["time"] is not None:
         raise InputError(f"split = {split!r} and time: must be one of them")
     splitter = Splitter.checked(len(source), test=test, folds=folds, stratify=split != "random", **by)
-    return replace(source, splitter=replace(splitter, weights=source.splitter.weights))
+    splitter = replace(splitter, weights=source.splitter.weights)
+    copies = source.splitter.copies
+    return replace(source, splitter=splitter if copies is None else splitter.with_copies(copies))
 
 
 def standardised_as(source: Source, given: Given) -> Source:
