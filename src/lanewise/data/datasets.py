@@ -82,7 +82,7 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
     source = from_parts(pairs, wishes)
     notes = [*(note for one in found.values() for note in one.notes), *source.notes]
     if (copies := copies_in(pairs["train"][0])) is not None and not {"valid", "test"} <= set(pairs):
-        twice = len(copies) - len(copies.unique())
+        twice = len(copies) - len(torch.unique(copies))
         notes.append(
             f"data train: {twice} rows of the {type(pairs['train'][0]).__name__} come again: all copies of a row are in"
             " the same part of a split, and each counts as a row"

@@ -146,7 +146,7 @@ class Splitter:
             return Split(train, valid)
         if self.copies is not None:
             once, labels_once, copy_of = self._once(labels)
-            found = once.split(labels_once, len(copy_of.unique()), repeat, seeds, fraction)
+            found = once.split(labels_once, len(torch.unique(copy_of)), repeat, seeds, fraction)
             return parts_of(torch.isin(copy_of, found.valid))
         if self.folds is None:
             return self._divided(labels, rows, seeds(repeat), fraction)
@@ -171,7 +171,7 @@ class Splitter:
         check_seed(seed)
         if self.copies is not None:
             once, labels_once, copy_of = self._once(labels)
-            found = once._divided(labels_once, len(copy_of.unique()), seed, fraction)
+            found = once._divided(labels_once, len(torch.unique(copy_of)), seed, fraction)
             return parts_of(torch.isin(copy_of, found.valid))
         if self.groups is not None:
             return divided_by_group(self.groups, labels, seed, fraction)
@@ -204,12 +204,12 @@ class Splitter:
         for number, (train, valid) in enumerate(self.splits):
             shared(
                 f"splits[{number}]: training and validation rows, with rows that come again,",
-                *(copy_of[part].unique() for part in (train, valid)),
+                *(torch.unique(copy_of[part]) for part in (train, valid)),
             )
         if self.test is not None:
             mask = torch.ones(len(copies), dtype=torch.bool)
             mask[self.test] = False
-            shared("test and other rows, with rows that come again,", copy_of[self.test].unique(), copy_of[mask])
+            shared("test and other rows, with rows that come again,", torch.unique(copy_of[self.test]), copy_of[mask])
         return replace(self, copies=copies)
 
 
