@@ -14,7 +14,7 @@ from lanewise.data import BUILT_IN, Source, balanced_weights, load
 from lanewise.data.measured import input_notes
 from lanewise.data.nested import Inputs, Targets, leaves, mapped, shapes
 from lanewise.data.standardise import as_given, is_tokens
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, one_line, together
 from lanewise.metrics import METRICS, Metric, find_metric, for_classes, is_known, metric_names
 from lanewise.objectives import (
     Classification,
@@ -72,21 +72,15 @@ class Task:
         greater_is_better: bool | None = None,
         class_weights: Any = None,
     ) -> None:
-        self.source: Source = load(data)
-        if isinstance(model, nn.Module):
-            raise InputError(
-                "model: is a module already; give a function that returns a new one, so that every repeat "
-                "can start from weights of its own"
-            )
+        found, _ = together(lambda: load(data), lambda: check_model_kind(model))
+        self.source: Source = found
         if isinstance(model, str):
             if model.partition(":")[0] in models.BUILT_IN:
                 self.source = with_features(self.source)
             self.factory = models.build(model, *self._shapes(model))
-        elif callable(model):
+        else:
             name = getattr(model, "__name__", type(model).__name__)
             self.factory = partial(models.call, name, model)
-        else:
-            raise InputError(f"model: {model!r} is neither a name nor a function that returns a torch.nn.Module")
         built_in = isinstance(model, str) and model.partition(":")[0] in models.BUILT_IN
         self.model_name = model if isinstance(model, str) else getattr(model, "__name__", type(model).__name__)
         self.names = {"data": self.source.name} if self.source.name in BUILT_IN else {}
@@ -264,6 +258,20 @@ class Task:
                 f"mixup = {recipe.mixup}: must be none, since inputs that are no numbers, and objectives of one's own, "
                 "cannot be blended"
             )
+
+
+def check_model_kind(model: Any) -> None:
+    """Raise `InputError` for what is no model whatever the data."""
+    if isinstance(model, nn.Module):
+        raise InputError(
+            "model: is a module already; give a function that returns a new one, so that every repeat "
+            "can start from weights of its own"
+        )
+    if isinstance(model, str):
+        if model.partition(":")[0] not in models.BUILT_IN:
+            models.build(model, (), 0)
+    elif not callable(model):
+        raise InputError(f"model: {model!r} is neither a name nor a function that returns a torch.nn.Module")
 
 
 def with_features(source: Source) -> Source:
