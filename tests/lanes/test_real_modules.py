@@ -567,6 +567,21 @@ def test_what_does_no_harm_is_packed(model: Callable[[], nn.Module]) -> None:
     run.close()
 
 
+@pytest.mark.parametrize("norm", [torch.nn.utils.spectral_norm, torch.nn.utils.parametrizations.spectral_norm])
+def test_a_packed_plan_of_a_model_that_cannot_be_packed_is_looped(norm: Callable[[nn.Module], nn.Module]) -> None:
+    def model() -> nn.Module:
+        return nn.Sequential(norm(nn.Linear(12, 9)), nn.Tanh(), nn.Linear(9, 4))
+
+    notes: list[str] = []
+    recipes = [recipe_of(rate=0.1), recipe_of(rate=0.05)]
+    run = engine(model, plan("packed"), recipes[0], notes)
+    assert losses_of(run, recipes) == pytest.approx(alone(model, recipes), rel=1e-9)
+    (chosen,) = run.plans.values()
+    assert (chosen.packed, chosen.compiled) == (False, False)
+    assert any("does not fit" in note and "cannot be packed" in note for note in notes)
+    run.close()
+
+
 class Stretching(Pair):
     """Drops out once or three times, by the rows that it is given."""
 

@@ -12,7 +12,8 @@ LOOKS = {
     getattr(Tensor, name)
     for name in (
         "item", "tolist", "numpy", "__array__", "__bool__", "__float__", "__int__", "__index__", "__contains__",
-        "__complex__", "__dlpack__", "__repr__", "__format__", "__reduce_ex__", "data_ptr", "storage", "untyped_storage",
+        "__complex__", "__dlpack__", "__repr__", "__format__", "__reduce_ex__", "data_ptr", "storage",
+        "untyped_storage",
     )
 } | {torch.equal, Tensor.equal, torch.allclose, Tensor.allclose, torch.is_nonzero, Tensor.is_nonzero}  # fmt: skip
 LOOKING = {
@@ -23,7 +24,7 @@ LOOKING = {
 }
 SHAPED = torch.Tag.dynamic_output_shape
 """Of operations such as `nonzero`: values decide the shape of what they give, which Python code may go by."""
-CHECKING = {torch._C._nn.one_hot}  # type: ignore[attr-defined]
+CHECKING = {torch._C._nn.one_hot}
 """Functions that look at values in order to refuse some, and at nothing else."""
 
 
