@@ -60,8 +60,8 @@ class Verdict:
             return self.real
         seen = f" ({named(self.unused)} had no gradient)" if self.unused else ""
         return (
-            f"which parameters a step uses may depend on values or draws{seen}, and those without a gradient are left "
-            "alone, as torch.optim does"
+            f"the model looks at values (.item(), or an if over them) or draws, so that steps may use other "
+            f"parameters{seen}, and those without a gradient are left alone, as torch.optim does"
         )
 
 
