@@ -45,6 +45,7 @@ class Verdict:
         stateful: whether a forward pass changes attributes that count, which must go with each lane.
         varies: whether a pass looks at values or draws, so that other steps may use other parameters.
         unused: parameters that had no gradient; in every step if nothing varies. notes: to be told.
+        looks: whether a pass looks at values, so that steps not seen yet may go other ways.
     """
 
     real: str = ""
@@ -52,11 +53,12 @@ class Verdict:
     varies: bool = False
     unused: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    looks: bool = False
 
     @property
     def apart(self) -> str:
         """Why lanes cannot be packed though `torch.vmap` may take them, or nothing."""
-        if self.real or not self.varies:
+        if self.real or not (self.looks or (self.varies and self.unused)):
             return self.real
         seen = f" ({named(self.unused)} had no gradient)" if self.unused else ""
         return (
@@ -231,7 +233,7 @@ class Examination:
         else:
             why = self._compared(functions, first)
         self._attributes.put({})
-        return Verdict(why, stateful or bool(cached), varies, unused, notes)
+        return Verdict(why, stateful or bool(cached), varies, unused, notes, reads.found)
 
     def _moved(self) -> list[str]:
         now = self._model.named_parameters()
