@@ -11,7 +11,7 @@ import torch
 
 from lanewise.data import hold_out
 from lanewise.data.nested import Inputs, Targets, take
-from lanewise.errors import InputError
+from lanewise.errors import InputError, one_line
 from lanewise.lanes import program_cache
 from lanewise.lanes.batch import batch_leaves
 from lanewise.lanes.feed import Feed, Reading, Repeat, rows_per_step, split_of
@@ -26,10 +26,11 @@ from lanewise.lanes.plan import (
     check_draws,
     choose_plan,
     fitted,
+    layer_that_fails,
     program_of,
 )
 from lanewise.lanes.precision import check_precision
-from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, statistics_program
+from lanewise.lanes.program import Program, evaluate_program, lane_after_lane, statistics_program, train_program
 from lanewise.lanes.step import LaneStep
 from lanewise.lanes.verdict import Verdict
 from lanewise.lanes.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
@@ -285,7 +286,16 @@ class Engine:
                 program, compiling = program_of(plan, trial)
                 program(*trial.laid_for(plan).examples(max(plan.width, plan.least_width)))
             except Exception as error:
-                raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
+                if not plan.packed:
+                    raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
+                where = layer_that_fails(trial, train_program(step, packed=True)) or "the model"
+                plan = Plan(False, False, 1, plan.workers, plan.threads, f"{where} cannot be packed: {brief(error)}")
+                self.note_once(f"the engine plan given ({given}) does not fit, so it is {plan}: {plan.why}")
+                program, compiling = program_of(plan, trial)
+                try:
+                    program(*trial.examples(1))
+                except Exception as failed:
+                    raise InputError(f"model fails in a training step: {one_line(failed)}") from failed
             choice = Choice(plan, program, compiling, time.perf_counter() - begun - compiling)
         elif self._given_plans:
             raise InputError(f"the engine plan given knows no lanes of this structure: {key}")
