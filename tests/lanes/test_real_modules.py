@@ -339,59 +339,6 @@ def test_parameters_without_a_gradient_are_left_alone(model: Callable[[], nn.Mod
     run.close()
 
 
-RARE: dict[str, Callable[[Tensor], bool]] = {
-    "if": lambda x: bool(x.sum() > 22),
-    "nonzero": lambda x: len(torch.nonzero(x > 2.9)) > 0,
-    "masked": lambda x: x[x > 2.9].numel() > 0,
-    "where": lambda x: torch.where(x > 2.9)[0].shape[0] > 0,
-    "unique": lambda x: torch.unique(x.sum(1) > 10).numel() > 1,
-    "repeated": lambda x: torch.repeat_interleave((x > 2.9).any(1).int()).numel() > 0,
-    "dlpack": lambda x: bool(np.from_dlpack(x.detach()).sum() > 22),
-    "text": lambda x: f"{x.detach().sum():09.3f}" > "00022.000",
-    "asserted": lambda x: raises(lambda: torch._assert_async(x.sum() <= 22)),  # type: ignore[no-untyped-call]
-}
-"""Looks at values that go one way in nearly all batches."""
-
-
-def raises(function: Callable[[], object]) -> bool:
-    try:
-        function()
-    except RuntimeError:
-        return True
-    return False
-
-
-@pytest.mark.parametrize("skips", [False, True])
-@pytest.mark.parametrize("name", RARE)
-def test_a_rare_branch_uses_its_own_parameters(name: str, skips: bool) -> None:
-    ways: set[bool] = set()
-
-    class Rare(Branching):
-        def forward(self, x: Tensor) -> Tensor:
-            hidden = torch.tanh(self.first(x))
-            if self.training and not ways:
-                # As the passes of trials see it: every batch goes the usual way.
-                return self._of(hidden, RARE[name](x) and False)
-            return self._of(hidden, RARE[name](x))
-
-        def _of(self, hidden: Tensor, rare: bool) -> Tensor:
-            if skips:
-                found: Tensor = self.last(hidden) + (0.0 if rare else self.other(hidden))
-            else:
-                found = self.other(hidden) if rare else self.last(hidden)
-            return found
-
-    recipes = [recipe_of(rate=0.1), recipe_of(rate=0.05)]
-    run = engine(Rare, plan("packed"), recipes[0])
-    cohort = Cohort(run, recipes, [0, 1])
-    (chosen,) = run.plans.values()
-    assert not chosen.packed
-    ways.add(True)
-    cohort.advance(1.0)
-    assert cohort.evaluate().loss == pytest.approx(alone(Rare, recipes), rel=1e-9)
-    run.close()
-
-
 class Encoding(Pair):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + F.one_hot(x.argmax(1) % 4, 4)
@@ -407,69 +354,6 @@ def test_what_a_recipe_asks_for_holds_in_a_real_module(more: dict[str, Any]) -> 
     run = engine(Closures, None, recipes[0])
     assert losses_of(run, recipes) == pytest.approx(alone(Closures, recipes), rel=1e-9)
     run.close()
-
-
-class Running(Pair):
-    """Evaluates by a tensor, a number and a list that training moves, and that evaluation moves too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.running, self.scale, self.seen = torch.zeros(4, dtype=torch.float64), 1.0, [0.0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = super().forward(x)
-        self.running = 0.9 * self.running + 0.1 * out.detach().mean(0)
-        self.scale *= 1.01 if self.training else 1.1
-        self.seen.append(float(out.detach().mean()))
-        return self.scale * out - self.running - sum(self.seen[-3:])
-
-
-@pytest.mark.parametrize("model", [Running, Averaging, Counting, HookCounting, GlobalCounting, Remembering])
-@pytest.mark.parametrize(
-    "more",
-    [{"early_stopping": "1ep"}, {"ema": 0.9}, {"average_from": 0.5, "early_stopping": "1ep"}],
-    ids=str,
-)
-def test_weights_are_evaluated_with_the_attributes_of_their_step(
-    model: Callable[[], nn.Module], more: dict[str, Any]
-) -> None:
-    # With a rate at which the best evaluation is not the last.
-    recipes = [replace(recipe_of("sgd", 2.0, **more), epochs=3)]
-    run = engine(model, None, recipes[0])
-    cohort = Cohort(run, recipes, [0, 1])
-    for point in cohort.evaluation_points:
-        cohort.advance(point)
-        lanes = cohort.evaluate().loss
-    assert lanes == pytest.approx(alone(model, recipes), rel=1e-9)
-    run.close()
-
-
-def test_a_trained_model_has_the_attributes_of_its_best_step() -> None:
-    recipe = replace(recipe_of("sgd", 2.0, early_stopping="1ep"), epochs=8)
-    trained = train(Task(Running, rows("mlp")), recipe, seed=3, dtype=torch.float64)
-    assert isinstance(trained.model, Running)
-    # One more for each step; the pass that checks the task's model, and evaluations, leave none.
-    assert len(trained.model.seen) == 1 + trained.weights_of
-    assert trained.model.scale == pytest.approx(1.01**trained.weights_of)
-
-
-class Caching(Pair):
-    """Makes an object while it runs, which cannot be put back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cache: Any = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.cache = self.cache or object()
-        return super().forward(x)
-
-
-def test_attributes_that_cannot_be_put_back_are_refused_where_they_must_be() -> None:
-    task = Task(Caching, rows("mlp"))
-    assert train(task, recipe_of(), dtype=torch.float64).validation is not None
-    with pytest.raises(InputError, match=r"^model: a forward pass changes cache to something that cannot be kept"):
-        train(task, recipe_of(early_stopping="1ep"), dtype=torch.float64)
 
 
 def test_the_points_of_schedule_free_optimizers_hold_in_a_real_module() -> None:
@@ -566,21 +450,6 @@ def test_what_does_no_harm_is_packed(model: Callable[[], nn.Module]) -> None:
     assert losses_of(run, recipes) == pytest.approx(alone(model, recipes), rel=1e-9)
     (chosen,) = run.plans.values()
     assert chosen == plan("packed")
-    run.close()
-
-
-@pytest.mark.parametrize("norm", [torch.nn.utils.spectral_norm, torch.nn.utils.parametrizations.spectral_norm])
-def test_a_packed_plan_of_a_model_that_cannot_be_packed_is_looped(norm: Callable[[nn.Module], nn.Module]) -> None:
-    def model() -> nn.Module:
-        return nn.Sequential(norm(nn.Linear(12, 9)), nn.Tanh(), nn.Linear(9, 4))
-
-    notes: list[str] = []
-    recipes = [recipe_of(rate=0.1), recipe_of(rate=0.05)]
-    run = engine(model, plan("packed"), recipes[0], notes)
-    assert losses_of(run, recipes) == pytest.approx(alone(model, recipes), rel=1e-9)
-    (chosen,) = run.plans.values()
-    assert (chosen.packed, chosen.compiled) == (False, False)
-    assert any("does not fit" in note and "cannot be packed" in note for note in notes)
     run.close()
 
 
