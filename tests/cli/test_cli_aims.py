@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> str:
 
 def test_a_race_takes_and_records_them_and_its_winner_is_trained_by_them(data: str, tmp_path: Path) -> None:
     run, space = tmp_path / "run", tmp_path / "space.yaml"
-    space.write_text("lanewise: 1\nrule: sgd(lr=log(0.01, 0.1))\nbatch_size: 16\nepochs: 1\n")
+    space.write_text("lanewise: 1\noptimizer: sgd(lr=log(0.01, 0.1))\nbatch_size: 16\nepochs: 1\n")
     where = ["--data", data, "--model", "mlp:4"]
     done = CliRunner().invoke(
         app, ["race", *where, *AIMS, "--objective", "classification", "--space", str(space), *FEW, "--out", str(run)]

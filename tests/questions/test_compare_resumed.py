@@ -15,7 +15,7 @@ from lanewise.recipe.file import read
 from lanewise.record.checkpoint import Keeps
 from lanewise.verdict.references import References
 
-RECIPE = "lanewise: 1\nrule: sgd(lr={rate})\nbatch_size: 16\nepochs: 1\n"
+RECIPE = "lanewise: 1\noptimizer: sgd(lr={rate})\nbatch_size: 16\nepochs: 1\n"
 EAGER = Plan(packed=True, compiled=False, width=4, workers=1, threads=1, why="given")
 
 
