@@ -192,7 +192,8 @@ def resume(
         sampler: the one of your own that the race began with, as it was then.
         pruner: the function that the race was given as its pruner, unless it is registered by a name.
         storage: the URL of the shared database that its record is in, or where that stands, as for `race`; to be given
-            if it has one, for no record says what is opened.
+            if it has one, for no record says what is opened. A relative path of an SQLite file means the file that it
+            meant when the race began.
 
     Raises:
         InputError: the folder holds no run that can go on with this task: none at all, one of another version, one

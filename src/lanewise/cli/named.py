@@ -4,7 +4,7 @@ Commands import this when they run, for it imports torch.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from lanewise.api.race import is_there, recorded_task
 from lanewise.cli.console import stderr
 from lanewise.cli.options import TaskOptions
 from lanewise.data import load
-from lanewise.errors import InputError
+from lanewise.data.loading import SPLITS
+from lanewise.errors import InputError, together
+from lanewise.metrics import METRICS, find_metric, metric_names
 from lanewise.recipe.file import read
 from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import SPACES
@@ -21,6 +23,7 @@ from lanewise.record.identity import check_unchanged
 from lanewise.record.reading import candidate_of, winner_of
 from lanewise.report.terminal.race import print_columns
 from lanewise.statistics.score_kind import ScoreKind
+from lanewise.task import models
 from lanewise.task.task import Task, check_recorded
 
 
@@ -29,6 +32,22 @@ def task_of(given: TaskOptions, recorded: Mapping[str, str], where: object = "")
     for name in ("data", "model"):
         if getattr(given, name) is None and name not in recorded:
             raise InputError(f"{where}: names no {name} (a recipe file names no code to import); give it with --{name}")
+    model = recorded["model"] if given.model is None else given.model
+    try:
+        return _task(given, recorded, model)
+    except InputError as error:
+        # Checks that need no data are made all the same.
+        first = error
+
+        def refused() -> None:
+            raise first
+
+        field = str(first).replace("=", " ").split()[0]
+        together(refused, *(check for name, check in _without_data(given, model) if name != field))
+        raise
+
+
+def _task(given: TaskOptions, recorded: Mapping[str, str], model: str) -> Task:
     names = ("target", "split", "groups", "time", "folds", "encoding")
     source = load(
         recorded["data"] if given.data is None else given.data,
@@ -39,9 +58,35 @@ def task_of(given: TaskOptions, recorded: Mapping[str, str], where: object = "")
     )
     if source.schema is not None:
         print_columns(source, stderr)
-    model = recorded["model"] if given.model is None else given.model
     weights = class_weights_of(given.class_weights)
     return Task(model, source, given.objective, metric=given.metric, class_weights=weights)
+
+
+def _without_data(given: TaskOptions, model: str) -> list[tuple[str, Callable[[], object]]]:
+    """(option, what raises `InputError` where its value suits no data) of some options."""
+
+    def check_name(name: str, value: str | None, allowed: Iterable[str]) -> None:
+        if value is not None and value not in allowed:
+            raise InputError(f"{name} = {value!r}: must be {', '.join(allowed)}")
+
+    def check_metric() -> None:
+        wrong = []
+        for objective in METRICS if given.metric is not None else ():
+            try:
+                find_metric(objective, str(given.metric))
+            except InputError as error:
+                wrong.append(error)
+        if len(wrong) == len(METRICS):
+            known = dict.fromkeys(name for objective in METRICS for name in metric_names(objective))
+            raise InputError(f"metric = {given.metric!r}: must be one of {', '.join(known)}")
+
+    return [
+        # Of a picture that is large enough for every number of layers.
+        ("model", lambda: models.build(model, (1, 1 << 20, 1 << 20), 2)),
+        ("objective", lambda: check_name("objective", given.objective, METRICS)),
+        ("metric", check_metric),
+        ("split", lambda: check_name("split", given.split, SPLITS)),
+    ]
 
 
 def class_weights_of(text: str | None) -> str | list[float] | None:

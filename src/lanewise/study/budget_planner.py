@@ -311,6 +311,16 @@ class BudgetPlanner:
         assert self.budget is not None
         return min(self.finish, self.budget.amount / 4) if self.budget.timed else 0.0
 
+    def about_finish(self) -> list[str]:
+        """That a budget in time is too short for what follows the last step, where it is."""
+        if self.budget is None or not self.budget.timed or self._finish() >= self.finish:
+            return []
+        most = self.budget.words(4 * self.finish)
+        return [
+            f"budget = {self.budget.text!r}: may be exceeded, since simple models, verdict and report take up to "
+            f"{self.finish:g} s after the last step; {most} or more leaves enough time for them"
+        ]
+
     def _left(self) -> float:
         """What is left of the budget for training."""
         assert self.budget is not None

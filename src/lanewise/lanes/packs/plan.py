@@ -215,8 +215,6 @@ def fitted(plan: Plan, step: LaneStep) -> Plan:
         return replace(plan, real=False, why="the model needs no real module here")
     if verdict.apart and (plan.packed or plan.compiled):
         return Plan(False, False, 1, 1 if step.draws_itself else plan.workers, plan.threads, verdict.apart)
-    if plan.compiled and verdict.varies and not step.draws_itself:
-        return replace(plan, compiled=False, why="the model looks at values, and a program would always go one way")
     return plan
 
 
