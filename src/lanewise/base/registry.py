@@ -119,10 +119,9 @@ def _check_there(recorded: Mapping[str, Mapping[str, str]], where: str) -> None:
     if missing:
         parts = " and ".join(f"{name} of {module}" for name, module in missing.items())
         modules = list(dict.fromkeys(missing.values()))
-        options = " ".join(f"--import {module}" for module in modules)
         raise InputError(
-            f"{where}: uses {parts}, which {'is' if len(missing) == 1 else 'are'} not registered; give {options}, or "
-            f"import {' and '.join(modules)} first in Python"
+            f"{where}: uses {parts}, which {'is' if len(missing) == 1 else 'are'} not registered; "
+            f"import {' and '.join(modules)} first"
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.errors import InputError, one_line
+from lanewise.printable import cut
 from lanewise.racing.pruner import Pruner
 
 OWN = "own: "
@@ -31,7 +32,7 @@ class OwnPruner:
         whole = kept.ndim == 1 and np.issubdtype(kept.dtype, np.integer)
         if not whole or not len(kept) or not np.isin(kept, live).all() or len(np.unique(kept)) < len(kept):
             raise InputError(
-                f"{where}: returned {one_line(ValueError(repr(kept.tolist())))}: must be an array of candidates out of "
-                f"live, each once and at least one"
+                f"{where}: returned {cut(repr(kept.tolist()), 200)}: must be an array of candidates out of "
+                "live, each once and at least one"
             )
         return np.sort(kept)

@@ -17,7 +17,7 @@ from lanewise.report.escape import escape
 from lanewise.report.figures import answers as answer_figures
 from lanewise.report.figures.plots import Figure
 from lanewise.report.page import costs
-from lanewise.report.page.commands import task_options, train_command
+from lanewise.report.page.commands import import_options, task_options, train_command
 from lanewise.report.page.markup import Cell, chips, code_block, figure_block, quiet, section, table, tiles
 from lanewise.report.page.race import page
 from lanewise.report.page.sections import simple_models_beside
@@ -293,7 +293,7 @@ def best_recipe(answer: Answer, task: Task) -> str:
         chips([*phrases, *(phrase for phrase in length if phrase not in phrases)]),
         code_block(dump(recipe, task.names)),
         quiet("Saved as best.yaml. To train it alone, in plain PyTorch:"),
-        code_block(train_command(task)),
+        code_block(train_command(task, answer.best)),
     )
 
 
@@ -313,7 +313,8 @@ def command(run: SideBySide) -> Sequence[str] | None:
     question, options = run.question, task_options(run.task)
     if run.folder is None or options is None or not isinstance(question, (Ablation, Sweep)):
         return None
-    words = ["lanewise", question.asked, str(run.folder.best)]
+    imports = import_options(str(question.base), metric=run.task.objective.metric.name)
+    words = ["lanewise", question.asked, str(run.folder.best), *imports]
     if isinstance(question, Sweep):
         words += ["--field", question.field, "--values", ",".join(entry.name for entry in question.entries)]
     elif not question.pairs:

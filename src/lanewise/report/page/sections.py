@@ -103,7 +103,7 @@ def winner(study: Study) -> str:
         chips([*phrases, *(phrase for phrase in length if phrase not in phrases)]),
         code_block(dump(recipe, study.task.names)),
         quiet("Saved as best.yaml. To train it alone, in plain PyTorch:"),
-        code_block(train_command(study.task)),
+        code_block(train_command(study.task, study.verdict.winner)),
     )
 
 
