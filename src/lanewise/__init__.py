@@ -8,14 +8,15 @@ Type checkers and editors read the same names in `__init__.pyi`; `tests/test_pub
 from importlib import import_module
 from typing import Any
 
-from lanewise.base.process import before_torch
+from lanewise.base.process import before_torch, collector_paused
 
 __version__ = "0.1.0"
 
 NAMES = {
     "api.questions": "ablate compare sweep",
-    "api.race": "Race race resume",
+    "api.race": "Race race",
     "api.register": "register",
+    "api.resume": "resume",
     "bridges.torch_optimizer": "TorchOptimizer role_groups",
     "bridges.torch_penalties": "Penalty",
     "bridges.torch_schedule": "LRScheduler",
@@ -58,7 +59,9 @@ def __getattr__(name: str) -> Any:
     """Import a public name at its first use (PEP 562); from then on it is an ordinary attribute."""
     if name not in _MODULES:
         raise AttributeError(f"module 'lanewise' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"lanewise.{_MODULES[name]}"), name)
+    with collector_paused():
+        module = import_module(f"lanewise.{_MODULES[name]}")
+    value = globals()[name] = getattr(module, name)
     return value
 
 

@@ -1,8 +1,9 @@
 """The public names, as type checkers and editors see them; at run time `__init__.py` imports each at its first use."""
 
 from lanewise.api.questions import ablate, compare, sweep
-from lanewise.api.race import Race, race, resume
+from lanewise.api.race import Race, race
 from lanewise.api.register import register
+from lanewise.api.resume import resume
 from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_schedule import LRScheduler

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lanewise.api.race import recorded_task
+from lanewise.api.resume import recorded_task
 from lanewise.cli import app
 from lanewise.cli.named import class_weights_of
 from lanewise.errors import InputError

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lanewise.api.race import is_there, recorded_task
+from lanewise.api.race import is_there
+from lanewise.api.resume import recorded_task
 from lanewise.cli.console import stderr
 from lanewise.cli.options import TaskOptions
 from lanewise.data import load

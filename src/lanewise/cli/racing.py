@@ -110,7 +110,7 @@ def resume(
     Its curves and its verdict are, bit for bit, those of a run that was never stopped; only timings differ. Everything
     else that the run was given is on record.
     """
-    from lanewise.api import race as api
+    from lanewise.api import resume as api
     from lanewise.api.questions import Result, read_answer
     from lanewise.cli.printing import print_found
     from lanewise.record.folder import RunFolder
