@@ -73,7 +73,7 @@ def room(module: str) -> str:
 MODULES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 STUB = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
-"""What the public front imports, each name at its first use; `tests/test_public_names.py` holds the two together."""
+"""What the public front imports, each name at its first use."""
 
 
 def imported(module: str) -> Iterator[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""The public names, as type checkers and editors see them; at run time `__init__.py` imports each at its first use."""
+"""The public names, each imported at its first use (see `__init__.py`), as type checkers and editors read them."""
 
 from lanewise.api.questions import ablate, compare, sweep
 from lanewise.api.race import Race, race

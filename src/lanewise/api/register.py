@@ -81,15 +81,15 @@ def register(
     Raises:
         InputError: a name that is taken or no identifier, or a part that cannot be used.
 
-    >>> from dataclasses import dataclass
-    >>> @register
-    ... @dataclass(frozen=True)
-    ... class HalfSine(Schedule):
-    ...     def factor(self, step, steps, run):
-    ...         return step / steps
-    >>> from lanewise.recipe.language import parse
-    >>> parse("0.1 * half_sine()").table(4).tolist()
-    [0.0, 0.025, 0.05, 0.07500000000000001]
+    For example, in `my_parts.py`; `0.1 * ramp(floor=0.2)` is then a learning rate::
+
+        @lanewise.register
+        @dataclass(frozen=True)
+        class Ramp(lanewise.Schedule):
+            floor: float = lanewise.numeric(0.1, low=0.0, high=1.0)
+
+            def factor(self, step, steps, run):
+                return self.floor + (1 - self.floor) * step / steps
     """
     if part is None:
         return lambda given: register(
