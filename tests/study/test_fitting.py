@@ -25,6 +25,7 @@ from lanewise.recipe.ranges import choice, integer, log
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.decisions import Decisions
 from lanewise.record.folder import RunFolder
+from lanewise.sampling.drawing import Drawing
 from lanewise.study.budget_planner import BudgetPlanner
 from lanewise.study.fitting import Size, with_shorter_runs
 from lanewise.study.race import Study
@@ -152,7 +153,7 @@ def small(folder: RunFolder | None, **given: Any) -> Study:
     settings = RaceSettings(repeats=2, generations=2, confirm=2, seed=5, budget="4s")
     space = replace(SPACE, epochs=4)
     enqueue = replace(space, optimizer=SGD(lr=0.1), dropout=0.1, early_stopping="100%")
-    drawing = lw.api.Drawing(enqueue=(enqueue,))
+    drawing = Drawing(enqueue=(enqueue,))
     made = Study(
         Task(model, rows()), space, settings, drawing=drawing, baseline=enqueue,
         folder=folder, threads=1, every=0, clock=watch, **given,
