@@ -55,10 +55,6 @@ def text_of(kind: Any, name: str, value: str) -> str:
     call = f"{kind.name}({name}={value})"
     own = issubclass(kind, Optimizer)
     return "lanewise: 1\noptimizer: " + (call if own else f"sgd(lr=0.1 * {call})")
-        f"lanewise: 1\noptimizer: {call}"
-        if issubclass(kind, Optimizer)
-        else f"lanewise: 1\noptimizer: sgd(lr=0.1 * {call})"
-    )
 
 
 def refused(limit: Limit, value: Any) -> str:
