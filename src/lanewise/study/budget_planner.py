@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lanewise.errors import InputError
+from lanewise.lanes.packs.choosing import MOST_COMPILING, OVERHEAD_LANES
 from lanewise.lanes.packs.engine import Costs, Engine, Prepared
-from lanewise.lanes.packs.plan import MOST_COMPILING, OVERHEAD_LANES, Plan, Survivors
+from lanewise.lanes.packs.plan import Plan, Survivors
 from lanewise.record.decisions import Decision, Decisions
 from lanewise.sampling.sampler import generation_sizes
 from lanewise.study.budget import (

@@ -17,20 +17,10 @@ from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.lanes.model.examination import ModelTraits
 from lanewise.lanes.model.precision import check_precision
+from lanewise.lanes.packs.choosing import ChosenPlan, choose_plan
 from lanewise.lanes.packs.feed import BatchReader, Feed, Repeat, rows_per_step, split_of
-from lanewise.lanes.packs.plan import (
-    NARROWEST_PACK,
-    ChosenPlan,
-    Plan,
-    Survivors,
-    Trial,
-    brief,
-    check_draws,
-    choose_plan,
-    fitted,
-    layer_that_fails,
-    program_of,
-)
+from lanewise.lanes.packs.plan import NARROWEST_PACK, Plan, Survivors, check_draws, fitted
+from lanewise.lanes.packs.trials import Trial, brief, layer_that_fails, program_of
 from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.step.program import evaluate_program, lane_after_lane, statistics_program, train_program
