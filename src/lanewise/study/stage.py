@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.base.plain_data import several, whole
-from lanewise.lanes.packs.engine import Costs
+from lanewise.lanes.packs.prepared import Costs
 from lanewise.lanes.training.checkpoint import state_of
 from lanewise.lanes.training.cohort import Cohort, Scores
 from lanewise.recipe.recipe import Recipe

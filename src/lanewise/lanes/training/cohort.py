@@ -13,10 +13,11 @@ from torch import Tensor
 
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.machine.memory import is_out_of_memory
-from lanewise.lanes.packs.engine import Engine, Prepared
+from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.feed import Chunk
 from lanewise.lanes.packs.pack import Block, Pack, advance
 from lanewise.lanes.packs.plan import Survivors
+from lanewise.lanes.packs.prepared import Prepared
 from lanewise.lanes.packs.trials import synchronise
 from lanewise.lanes.step.numbers import cooled, tabulate_recipe
 from lanewise.lanes.training.averaging import RUNG_ROWS, averaged_steps, cut, share_to_fall
