@@ -33,9 +33,9 @@ from lanewise.lanes.packs.engine import TEST_SEED
 from lanewise.lanes.packs.feed import Feed, Repeat, rows_per_step, scales
 from lanewise.lanes.step.numbers import AVERAGING, tabulate_recipe
 from lanewise.lanes.step.step import LaneStep
-from lanewise.lanes.training.cohort import evaluation_points
 from lanewise.lanes.training.early_stopping import patience_of
 from lanewise.lanes.training.feedback import Plateaus
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.lanes.training.reestimation import PASSED_BATCHES, rows_to_take
 from lanewise.lanes.training.scoring import contributions, evaluated_parts
 from lanewise.parts.early_stopping import StoppingState, early_stopping

@@ -12,7 +12,6 @@ from lanewise.data.rows.iterable_rows import IterableRows
 from lanewise.data.rows.rows import EVALUATION_SEED, Progress, Rows, in_blocks
 from lanewise.errors import InputError
 
-
 BLOCK = 256
 """Rows that are read at once when all are."""
 PROBED = 8

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
 FAR_OUT = 100.0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from lanewise.data import Split
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.training.cohort import evaluation_points
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.candidate import Candidate, standing
 from lanewise.statistics.row_scores import RowScores

@@ -6,7 +6,7 @@ import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.training.cohort import Scores
+from lanewise.lanes.training.groups import Scores
 from lanewise.racing import PRUNERS, compute_for, ranked
 from lanewise.record.candidate import Candidate, rung_scores
 from lanewise.sampling.sampler import Sampler

@@ -13,7 +13,8 @@ from lanewise.base.plain_data import number
 from lanewise.errors import InputError
 from lanewise.lanes.packs.plan import Survivors
 from lanewise.lanes.training.checkpoint import restore
-from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.parts.part import Allowed, check_number, extremes
 from lanewise.racing import RUNGS, expected_share, expected_survivors
 from lanewise.recipe.file import save

@@ -8,7 +8,6 @@ from lanewise.data.arrays.labels import decoded
 from lanewise.errors import InputError
 from lanewise.printable import cut
 
-
 SHOWN = 3
 DIGITS = 15
 """Decimal numbers of so many digits are different in float64 if they are different."""
