@@ -143,7 +143,7 @@ def test_a_key_may_be_anything():
 def epoch_of(source, epoch=0):
     """The rows of an epoch's batches."""
     engine = Engine(Task(lambda: torch.nn.Linear(2, 2), source), 0, threads=1)
-    feed = engine.feed(Recipe(rule=SGD(lr=0.1), batch_size=10, epochs=4), 0)
+    feed = engine.feed(Recipe(optimizer=SGD(lr=0.1), batch_size=10, epochs=4), 0)
     order = feed.reading.order(epoch)
     return engine, order, engine.held.pool.take(order)[0][:, 0].long()
 

@@ -12,7 +12,7 @@ import lanewise as lw
 from lanewise.errors import InputError
 from lanewise.questions.comparison import Comparison, ComparisonAnswer
 from lanewise.questions.paired_scores import Sample, expected, lost_without, score_intervals
-from lanewise.statistics.differences import RowScores
+from lanewise.statistics.row_scores import RowScores
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict.answer import Ground
 from tests.questions.side_by_side import run_of

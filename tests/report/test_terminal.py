@@ -13,9 +13,9 @@ from lanewise.recipe.file import dump, load
 from lanewise.recipe.recipe import Recipe
 from lanewise.report.terminal import race as terminal
 from lanewise.report.terminal.race import LiveDisplay, PlainDisplay
-from lanewise.report.words import MINUS
 from lanewise.study.progress import Progress, Standing
 from lanewise.study.race import Study
+from lanewise.verdict.phrases import MINUS
 from tests.report.studies import Recorder
 
 MARKUP = "a [bold]name[/bold] with [red and [/] in it"

@@ -11,12 +11,15 @@ from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD
 from lanewise.recipe.recipe import Recipe
 from lanewise.report.page.sections import headline
-from lanewise.statistics.differences import Needed, RowScores, chances_of_best, lead_of, paired_means, with_best
+from lanewise.statistics.differences import chances_of_best, lead_of, with_best
 from lanewise.statistics.intervals import Interval, fraction_interval
+from lanewise.statistics.paired_means import paired_means
+from lanewise.statistics.power import Needed
+from lanewise.statistics.row_scores import RowScores
 from lanewise.statistics.score_kind import ScoreKind
-from lanewise.verdict.phrases import MINUS
+from lanewise.verdict.phrases import MINUS, percent, points
 from lanewise.verdict.ranking import intervals_on_test_rows, rank_finalists
-from lanewise.verdict.verdict import Baseline, Finalist, Verdict, percent, points
+from lanewise.verdict.verdict import Baseline, Finalist, Verdict
 
 RECIPES = [Recipe(optimizer=SGD(lr=rate)) for rate in (0.1, 0.2, 0.3)]
 METRIC = np.array([[0.80, 0.82, 0.81, 0.79], [0.97, 0.98, 0.96, 0.97], [0.96, 0.97, 0.97, 0.97]])

@@ -25,7 +25,8 @@ from lanewise.record.reading import candidate_of, winner_of
 from lanewise.report.terminal.race import print_columns
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.task import models
-from lanewise.task.task import Task, check_recorded
+from lanewise.task.checks import check_recorded
+from lanewise.task.task import Task
 
 
 def task_of(given: TaskOptions, recorded: Mapping[str, str], where: object = "") -> Task:

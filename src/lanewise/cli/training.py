@@ -44,7 +44,7 @@ def train(
 
     from lanewise.base.files import check_writable
     from lanewise.cli.named import of_file, of_run
-    from lanewise.lanes.packs.engine import check_threads
+    from lanewise.lanes.machine.devices import check_threads
     from lanewise.statistics.score_kind import ScoreKind
     from lanewise.study.settings import with_overrides
     from lanewise.task.weights import check_savable

@@ -11,8 +11,8 @@ from lanewise.questions.phase import Entry, Phase, PhaseResult, check_names, che
 from lanewise.questions.question import Question, check_trainable, scored
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.recipe import Recipe
-from lanewise.statistics.differences import Needed
 from lanewise.statistics.intervals import Interval
+from lanewise.statistics.power import Needed
 from lanewise.verdict import phrases
 from lanewise.verdict.answer import Answer, Ground, Scored
 from lanewise.verdict.phrases import chance_words, clear_but_not_sure, compared_words, listed, sure_but_not_clear

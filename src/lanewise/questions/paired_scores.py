@@ -8,8 +8,10 @@ import numpy as np
 from lanewise.errors import InputError
 from lanewise.questions.phase import PhaseResult
 from lanewise.statistics import critical_values
-from lanewise.statistics.differences import PairedMeans, RowScores, paired_means, with_reference
+from lanewise.statistics.differences import with_reference
 from lanewise.statistics.intervals import Interval
+from lanewise.statistics.paired_means import PairedMeans, paired_means
+from lanewise.statistics.row_scores import RowScores
 from lanewise.verdict.answer import Ground
 from lanewise.verdict.ranking import filled_below
 

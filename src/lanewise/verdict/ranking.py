@@ -6,19 +6,13 @@ import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.recipe.recipe import Recipe
-from lanewise.statistics.differences import (
-    Needed,
-    PairedMeans,
-    RowScores,
-    chances_of_best,
-    lead_of,
-    needed_to_separate,
-    paired_means,
-    with_best,
-)
+from lanewise.statistics.differences import chances_of_best, lead_of, with_best
 from lanewise.statistics.heavy_tails import skew_aware_interval, tails_words
 from lanewise.statistics.intervals import Interval, middle_of, score_interval
+from lanewise.statistics.paired_means import PairedMeans, paired_means
+from lanewise.statistics.power import Needed, needed_to_separate
 from lanewise.statistics.rounding import CERTAIN, mean_of
+from lanewise.statistics.row_scores import RowScores
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict.verdict import Finalist
 

@@ -10,8 +10,8 @@ from lanewise.printable import printable
 from lanewise.recipe.file import from_dict, to_dict
 from lanewise.recipe.recipe import Recipe
 from lanewise.sampling.importance import Importance
-from lanewise.statistics.differences import Needed
 from lanewise.statistics.intervals import Interval
+from lanewise.statistics.power import Needed
 from lanewise.statistics.score_kind import ScoreKind, plain_numbers
 from lanewise.verdict import phrases
 from lanewise.verdict.by_class import OfClass

@@ -9,9 +9,10 @@ from lanewise.questions.ablation_answer import AblationAnswer
 from lanewise.questions.comparison import ComparedRecipe, ComparisonAnswer
 from lanewise.questions.sweep import SweepAnswer
 from lanewise.report.figures.plots import Figure, Json, above, axis, finite, layout, log_ticks, plain
-from lanewise.report.words import counted, describe, lead_words
+from lanewise.report.words import counted, describe
 from lanewise.statistics.intervals import Interval
 from lanewise.verdict.answer import Ground
+from lanewise.verdict.phrases import lead_words
 
 ROW_PIXELS = 44
 MOST_PAIRS = 20

@@ -30,8 +30,9 @@ from lanewise.report.figures.plots import (
     log_ticks,
     plain,
 )
-from lanewise.report.words import counted, label, lead_words, shape_words
+from lanewise.report.words import counted, label, shape_words
 from lanewise.study.race import Study
+from lanewise.verdict.phrases import lead_words
 from lanewise.verdict.verdict import Verdict
 
 ROW_PIXELS, LEAST_ROW_PIXELS, TALLEST = 9, 2, 900

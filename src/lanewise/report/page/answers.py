@@ -21,11 +21,11 @@ from lanewise.report.page.commands import import_options, task_options, train_co
 from lanewise.report.page.markup import Cell, chips, code_block, figure_block, quiet, section, table, tiles
 from lanewise.report.page.race import page
 from lanewise.report.page.sections import simple_models_beside
-from lanewise.report.words import TIMES, counted, describe, lead_unit, lead_words, score_words, short, time_words
+from lanewise.report.words import TIMES, counted, describe, lead_unit, score_words, short, time_words
 from lanewise.statistics.intervals import Interval
 from lanewise.task.task import Task
 from lanewise.verdict.answer import Answer, Ground
-from lanewise.verdict.phrases import TOO_CLOSE, means_words
+from lanewise.verdict.phrases import TOO_CLOSE, lead_words, means_words
 
 WORDS = {"compare": "compared", "ablate": "taken apart", "sweep": "swept"}
 

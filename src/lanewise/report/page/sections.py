@@ -21,20 +21,11 @@ from lanewise.report.page.markup import (
     table,
     tiles,
 )
-from lanewise.report.words import (
-    NOTHING,
-    counted,
-    describe,
-    lead_unit,
-    lead_words,
-    loss_words,
-    score_column,
-    time_words,
-)
+from lanewise.report.words import NOTHING, counted, describe, lead_unit, loss_words, score_column, time_words
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.race import Study
-from lanewise.verdict.phrases import REFERENCES, listed, means_words, unbeaten
-from lanewise.verdict.verdict import Finalist, Verdict, chance_words, place_words
+from lanewise.verdict.phrases import REFERENCES, chance_words, lead_words, listed, means_words, unbeaten
+from lanewise.verdict.verdict import Finalist, Verdict, place_words
 
 SHORT_TABLE = 15
 """Rows of the leaderboard that are shown at first; `page.css` hides the rest."""

@@ -16,10 +16,10 @@ from lanewise.recipe.file import dump
 from lanewise.report.figures.answers import positions
 from lanewise.report.terminal.curve import NARROWEST
 from lanewise.report.terminal.race import NARROW, WIDE, wrapped
-from lanewise.report.words import describe, lead_unit, lead_words, score_column, score_words
+from lanewise.report.words import describe, lead_unit, score_column, score_words
 from lanewise.statistics.intervals import Interval
 from lanewise.verdict.answer import Answer, Ground
-from lanewise.verdict.phrases import TOO_CLOSE, means_words
+from lanewise.verdict.phrases import TOO_CLOSE, lead_words, means_words
 
 MOST_PAIRS = 10
 """Shown in a terminal; the report has all."""

@@ -15,11 +15,11 @@ from rich.text import Text
 from lanewise.data import Source
 from lanewise.recipe.file import dump
 from lanewise.report.terminal.console import SafeConsole
-from lanewise.report.words import counted, describe, lead_unit, lead_words, loss_words, score_column, time_words
+from lanewise.report.words import counted, describe, lead_unit, loss_words, score_column, time_words
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Observer, Progress, Standing
-from lanewise.verdict.phrases import means_words
-from lanewise.verdict.verdict import Finalist, Verdict, chance_words, place_words
+from lanewise.verdict.phrases import chance_words, lead_words, means_words
+from lanewise.verdict.verdict import Finalist, Verdict, place_words
 
 REFRESHES = 4
 """Per second: enough for a clock that runs, and too few to be felt beside the training."""
