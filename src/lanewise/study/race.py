@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from lanewise.base.plain_data import number
-from lanewise.base.registry import origins
 from lanewise.errors import InputError
 from lanewise.lanes.packs.plan import Survivors
 from lanewise.lanes.training.checkpoint import restore
@@ -216,11 +215,8 @@ class Study(Run[Verdict]):
         return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
 
     def _write_settings(self, folder: RunFolder) -> dict[str, Any]:
-        about = identity.described(
-            self.task, self.space, self.settings, self.engine, self._plans, self._every, self.baseline
-        )
-        about["drawing"] = self.drawing.to_dict()
-        about["imports"] |= origins(about["drawing"]["enqueue"])
+        asked, drawing = (self.task, self.space, self.settings), self.drawing.to_dict()
+        about = identity.described(*asked, self.engine, self._plans, self._every, self.baseline, drawing)
         folder.write_settings(about, dump(self.space, self.task.names))
         if self.baseline is not None:
             save(self.baseline, folder.baseline)
