@@ -87,6 +87,13 @@ def test_help_ends_with_an_example_whose_options_there_are(name: str) -> None:
     assert {word for word in words if word.startswith("--")} <= known
 
 
+def test_every_command_is_described_in_a_line_that_fits() -> None:
+    table = help_of().partition("Commands:")[2]
+    shown = {line.split()[0]: line.strip() for line in table.splitlines() if line[:2] == "  " and line[2:3].isalpha()}
+    assert set(shown) >= set(NAMES)
+    assert all(shown[name].endswith(".") and not shown[name].endswith("...") for name in NAMES)
+
+
 def test_the_first_help_ends_with_an_example() -> None:
     *_, title, example = help_of().rstrip().splitlines()
     assert title.strip() == "Example:"

@@ -51,7 +51,8 @@ def example(words: str) -> str:
 
 app = typer.Typer(
     invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Find the training recipe that suits a model and its data.", epilog=example(COMMANDS[race]),
+    help="Find the training recipe that suits your model and data, and say how sure that is.",
+    epilog=example(COMMANDS[race]),
 )  # fmt: skip
 for command, words in COMMANDS.items():
     app.command(command.__name__.removesuffix("_runs"), epilog=example(words))(command)

@@ -11,12 +11,13 @@ from lanewise.report.terminal.console import SafeConsole
 
 
 def list_runs(
-    folder: Annotated[
-        Path | None, typer.Argument(help="A folder with runs in it, or one run; runs by default.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of runs, or one run; runs if not given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the runs of a folder: their state, what was trained, and the best recipe found with its score."""
+    """List runs: their state, data, model, and best recipe.
+
+    The score is that of the best recipe found.
+    """
     from lanewise.record.listing import runs_in
     from lanewise.report.terminal.runs import print_runs
 

@@ -24,17 +24,21 @@ Imports = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="A torch device.")]
 Precision = Annotated[
-    str, typer.Option(help="Of the forward pass: float32, or bfloat16 on hardware that is faster in it.")
+    str,
+    typer.Option(help="Number format of the forward pass: float32, or bfloat16 where the hardware is faster in it."),
 ]
-Seed = Annotated[int, typer.Option(help="Every split, weight, order and mask follows from it.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, instead of the recipe's own.")]
-BatchSize = Annotated[int | None, typer.Option(help="Rows per step, instead of the recipe's own.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
+Seed = Annotated[int, typer.Option(help="Seed of every split, initial weight, batch order and dropout mask.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training examples; replaces the recipe's own.")]
+BatchSize = Annotated[int | None, typer.Option(help="Examples per step; replaces the recipe's own.")]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print the verdict as JSON on standard output, and everything else on standard error."),
+]
 Storage = Annotated[
     str | None,
     typer.Option(
-        help="postgresql://user@host/name: a database for Optuna's record, shared with others. env:NAME or file:PATH "
-        "takes the URL from an environment variable or a file, so that no password is seen among the processes."
+        help="Keep the Optuna study in a shared database: postgresql://user@host/name. env:NAME or file:PATH reads the "
+        "URL from an environment variable or a file, so that the list of processes shows no password."
     ),
 ]
 
@@ -46,55 +50,72 @@ class TaskOptions:
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits (race: the default), a table, a folder of IDX files or pictures, an .npz file with x and y, "
-            "or openml:NAME."
+            help="Data to learn from: digits (the default of race), a table, a folder of IDX files or pictures, an "
+            ".npz file with x and y, or openml:NAME."
         ),
     ] = None
-    target: Annotated[str | None, typer.Option(help="A table's column to learn, or class, number, tokens or none.")] = (
-        None
-    )
+    target: Annotated[
+        str | None,
+        typer.Option(help="Column of a table to predict; or what the targets are: class, number, tokens or none."),
+    ] = None
     drop: Annotated[
-        list[str] | None, typer.Option(help="A table's column to leave out; may be given several times.")
+        list[str] | None, typer.Option(help="Column of a table to leave out; may be given several times.")
     ] = None
     drop_missing_target: Annotated[
-        bool | None, typer.Option("--drop-missing-target", help="Leave out a table's rows that have no target.")
+        bool | None, typer.Option("--drop-missing-target", help="Leave out the rows of a table that have no target.")
     ] = None
     encoding: Annotated[
-        str | None, typer.Option(help="Of a table that is text, such as latin-1; by default UTF-8, or what is found.")
+        str | None, typer.Option(help="Text encoding of a table, such as latin-1; found by itself if not given.")
     ] = None
-    split: Annotated[str | None, typer.Option(help="class, random or time; by class where there are classes.")] = None
-    groups: Annotated[str | None, typer.Option(help="A table's column; rows with one value in it stay together.")] = (
-        None
-    )
-    time: Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")] = None
-    folds: Annotated[int | None, typer.Option(help="K folds: every K repeats validate on all rows once.")] = None
+    split: Annotated[
+        str | None,
+        typer.Option(help="How to split the data: class (the default where there are classes), random or time."),
+    ] = None
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Column of a table; rows that share its value stay in the same part of every split."),
+    ] = None
+    time: Annotated[
+        str | None, typer.Option(help="Column of a table; later rows validate, and the latest rows test.")
+    ] = None
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validate with this many folds: so many repeats validate on every example once."),
+    ] = None
     standardise: Annotated[
         bool | None,
         typer.Option(
             "--standardise/--no-standardise",
-            help="Bring inputs that are measurements to mean 0 and standard deviation 1, by the training rows: done "
-            "unless you say --no-standardise.",
+            help="Scale inputs that are measurements to mean 0 and standard deviation 1 on the training examples; "
+            "on by default.",
         ),
     ] = None
     model: Annotated[
         str | None,
-        typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),
+        typer.Option(
+            help="Model to train: mlp (the default of race), mlp:256,256, cnn, cnn:16,32, or your own as "
+            "package.module:function."
+        ),
     ] = None
     objective: Annotated[
         str | None,
-        typer.Option(help="classification, regression or next token: what the targets suggest, unless they do not."),
+        typer.Option(
+            help="What to train for: classification, regression or next token; chosen by the targets if not given."
+        ),
     ] = None
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What recipes are compared by. Classes: accuracy, balanced accuracy (the default with --class-weights "
+            help="Score that compares recipes. Classes: accuracy, balanced accuracy (the default with --class-weights "
             "balanced), F1 (macro), AUC, top-5 accuracy, log loss. Numbers: R2, RMSE, MAE, squared error, MAPE, "
             "'quantile 0.9'. Tokens: token accuracy, cross entropy."
         ),
     ] = None
     class_weights: Annotated[
         str | None,
-        typer.Option(help="Of each class in the loss: balanced, or one number > 0 for each, such as 1,2,0.5."),
+        typer.Option(
+            help="Weight of each class in the loss: balanced, or one number > 0 for each class, such as 1,2,0.5."
+        ),
     ] = None
 
 
@@ -104,10 +125,14 @@ class EngineOptions:
 
     device: Device = "cpu"
     precision: Precision = "float32"
-    threads: Annotated[int | None, typer.Option(help="Processors to use; all by default.")] = None
-    engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None
+    threads: Annotated[int | None, typer.Option(help="Processors to use; all if not given.")] = None
+    engine: Annotated[
+        Path | None,
+        typer.Option(help="The engine.json of an earlier run, to run lanes as it did instead of measuring."),
+    ] = None
     checkpoint_every: Annotated[
-        float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
+        float,
+        typer.Option(help="Least number of seconds between checkpoints; `lanewise resume` goes on from the last one."),
     ] = 5.0
 
 

@@ -12,20 +12,18 @@ from lanewise.cli.options import HOW, AsJson, BatchSize, EngineOptions, Epochs, 
 from lanewise.cli.stopping import resumable
 from lanewise.errors import together
 
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe file, such as the best.yaml of a race.")]
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe file, such as the best.yaml of a race.")]
 
 
 @dataclass(frozen=True)
 class QuestionOptions:
     """The options of all questions: on how many repeats, and where that is recorded."""
 
-    repeats: Annotated[
-        int | None, typer.Option(help="Runs of each recipe; 8, or as many as there are folds, by default.")
-    ] = None
+    repeats: Annotated[int | None, typer.Option(help="Training runs of each recipe; 8, or the number of folds.")] = None
     epochs: Epochs = None
     batch_size: BatchSize = None
     seed: Seed = 0
-    out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/COMMAND-NNN by default.")] = None
+    out: Annotated[Path | None, typer.Option(help="New folder for the record; runs/COMMAND-NNN if not given.")] = None
 
 
 @with_groups
@@ -38,9 +36,10 @@ def compare(
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which of the given recipes is best, and which others are too close to call.
+    """Find out which of your recipes is best.
 
-    All are trained to the end on the same repeats, which no race with this seed has used; test rows stay untouched.
+    It also says which are too close to call. All are trained to the end on the same repeats, which no race with
+    this seed has used. Test examples stay untouched.
     """
     _ask("compare", recipes, task, asked, how, as_json)
 
@@ -49,18 +48,18 @@ def compare(
 def ablate(
     *,
     recipe: RecipeFile,
-    pairs: Annotated[bool, typer.Option(help="Take pairs of techniques away, too.")] = True,
+    pairs: Annotated[bool, typer.Option(help="Remove pairs of techniques too.")] = True,
     task: TaskOptions,
     asked: QuestionOptions,
     how: EngineOptions,
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a recipe apart: what is each of its techniques worth, alone and in pairs?
+    """Measure what each technique of a recipe contributes.
 
-    It is trained without its schedule, warm-up, normalisation, momentum, penalties, dropout and whatever else it has,
-    beside the whole recipe and on the same repeats, which no race with this seed has used. Where the learning rate has
-    much to do with what is gone, better rates are looked for on repeats of their own.
+    The recipe is trained without its schedule, warm-up, normalisation, momentum, penalties, dropout and so on, alone
+    and in pairs, beside the whole recipe and on the same repeats, which no race with this seed has used. Where the
+    best learning rate depends on what is removed, it is tuned again on separate repeats.
     """
     _ask("ablate", [recipe], task, asked, how, as_json, pairs=pairs)
 
@@ -69,18 +68,19 @@ def ablate(
 def sweep(
     *,
     recipe: RecipeFile,
-    field: Annotated[str, typer.Option(help="l2, momentum, lr, lr.schedule, dropout, batch_size, ...")],
-    values: Annotated[str, typer.Option(help='0,1e-5,1e-4,1e-3, or a range: "log(1e-6, 1e-1)".')],
-    points: Annotated[int | None, typer.Option(help="Values taken of a range; 9 by default.")] = None,
+    field: Annotated[str, typer.Option(help="Field to vary: l2, momentum, lr, lr.schedule, dropout, batch_size, ...")],
+    values: Annotated[str, typer.Option(help='Its values: 0,1e-5,1e-4,1e-3, or a range: "log(1e-6, 1e-1)".')],
+    points: Annotated[int | None, typer.Option(help="How many values to take from a range; 9 if not given.")] = None,
     task: TaskOptions,
     asked: QuestionOptions,
     how: EngineOptions,
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a recipe at several values of one field, and say which is best: grid search by repeats or folds.
+    """Find the best value of one field of a recipe.
 
-    With --folds 5 the repeats are the folds of a cross-validation; --repeats 10 then draws the folds twice.
+    The recipe is trained at each value, on the same repeats. With --folds 5 the repeats are the folds of a
+    cross-validation; --repeats 10 then draws the folds twice.
     """
     _ask("sweep", [recipe], task, asked, how, as_json, field=field, values=values, points=points)
 

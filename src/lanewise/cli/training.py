@@ -18,27 +18,31 @@ from lanewise.printable import printable
 @with_groups
 def train(
     recipe: Annotated[
-        Path, typer.Argument(help="A recipe file, such as the best.yaml of a race; or the folder of a race.")
+        Path, typer.Argument(help="Recipe file, such as the best.yaml of a race; or the folder of a race.")
     ],
     given: TaskOptions,
-    save: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
+    save: Annotated[Path | None, typer.Option(help="File to write the trained model to, as safetensors.")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
-    seed: Annotated[int | None, typer.Option(help="Every split, weight, order and mask follows from it; 0.")] = None,
-    candidate: Annotated[
-        int | None, typer.Option(help="Which candidate of the race in that folder to train; the winner by default.")
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of every split, initial weight, batch order and dropout mask; 0 if not given."),
     ] = None,
-    repeat: Annotated[int, typer.Option(help="Whose split, weights and order to take.")] = 0,
-    all_rows: Annotated[bool, typer.Option(help="Train on the validation rows too.")] = False,
+    candidate: Annotated[
+        int | None,
+        typer.Option(help="Number of the candidate to train, of the race in that folder; the winner if not given."),
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Repeat whose split, initial weights and batch order to take.")] = 0,
+    all_rows: Annotated[bool, typer.Option(help="Train on the validation examples too.")] = False,
     device: Device = "cpu",
     precision: Precision = "float32",
-    threads: Annotated[int, typer.Option(help="torch threads; one is fastest for small models.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of torch; one is fastest for small models.")] = 1,
     imports: Imports = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
 ) -> None:
-    """Train one recipe alone, in plain PyTorch, and print its test score.
+    """Train one recipe in plain PyTorch, and print its test score.
 
-    A candidate of a race is trained on the data, the model and the seed of the race, finished or not.
+    A candidate of a race is trained on the data, the model and the seed of that race, finished or not.
     """
     import torch
 
