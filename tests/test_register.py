@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import lanewise as lw
+import lanewise.study.race
 from lanewise.base import registry
 from lanewise.metrics.names import REGISTERED
 from lanewise.parts.optimizers.optimizer import Numbers, State
@@ -140,6 +141,47 @@ def test_a_pruner_is_taken_by_name_and_as_a_function() -> None:
         assert sum(at is None for at in left) == 2
         assert {at for at in left if at is not None} == {0.125}
     assert plain.verdict.to_dict()["finalists"] == named.verdict.to_dict()["finalists"]
+
+
+def test_a_race_by_a_function_goes_on_with_the_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = lw.Recipe(optimizer=lw.SGD(lr=lw.log(0.01, 0.5)), batch_size=128, epochs=8)
+    keep = lanewise.study.race.leave_at_rung
+
+    def stopped(*given: Any) -> None:
+        keep(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lanewise.study.race, "leave_at_rung", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            small_race(digits(), space, pruner=keep_one, out=tmp_path / "cut", checkpoint_every=0)
+    with pytest.raises(
+        lw.InputError, match=r"its pruner, keep_one, is your own.*pruner=\.\.\.\)"
+    ):
+        lw.resume(tmp_path / "cut", progress=False)
+
+    def keep_all(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: float) -> np.ndarray:
+        return live
+
+    with pytest.raises(lw.InputError, match=r"pruner was own: keep_one when the race began, and is own: keep_all"):
+        lw.resume(tmp_path / "cut", pruner=keep_all, progress=False)
+    again = lw.resume(tmp_path / "cut", pruner=keep_one, progress=False)
+    whole = small_race(digits(), space, pruner=keep_one)
+    assert isinstance(again, lw.Race)
+    assert again.verdict.to_dict()["finalists"] == whole.verdict.to_dict()["finalists"]
+
+
+@pytest.mark.parametrize(
+    ("imports", "why"),
+    [
+        ([1], r"imports = \[1\]: must name parts"),
+        ({"x": {"kind": ["a"], "module": "m", "digest": ""}}, "must name parts with their kind, module and digest"),
+        ({"x": {"kind": "pruner", "module": "m", "digest": ""}}, "run: uses x of m, which is not registered; import m"),
+    ],
+)
+def test_damaged_origins_are_refused(imports: Any, why: str) -> None:
+    with pytest.raises(lw.InputError, match=why):
+        registry.check_origins(imports, "run")
 
 
 @pytest.mark.parametrize(

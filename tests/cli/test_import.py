@@ -122,6 +122,15 @@ def test_a_stopped_race_goes_on_with_the_import_only(raced: Path, tmp_path: Path
     assert found["finalists"] == whole["finalists"]
 
 
+def test_an_unknown_word_leads_to_the_option(tmp_path: Path) -> None:
+    status, _, error = run(tmp_path, "show", "my_own()")
+    assert status == 2
+    assert error.rstrip().endswith("warmup, wsd, and what the modules given with --import register")
+    status, _, error = run(tmp_path, "race", "--pruner", "my_own")
+    assert status == 2
+    assert error.rstrip().endswith("--pruner 'my_own': must be one of lanewise, cut, halving, hyperband, median, none")
+
+
 @pytest.mark.parametrize(
     ("module", "text", "why"),
     [

@@ -101,7 +101,8 @@ def check_origins(recorded: Any, where: str) -> None:
     Nothing is imported for that: a record must not name code to run.
     """
     if not isinstance(recorded, Mapping) or not all(
-        isinstance(one, Mapping) and {"kind", "module", "digest"} <= set(one) for one in recorded.values()
+        isinstance(one, Mapping) and all(isinstance(one.get(key), str) for key in ("kind", "module", "digest"))
+        for one in recorded.values()
     ):
         raise InputError(f"{where}: imports = {recorded!r}: must name parts with their kind, module and digest")
     _check_there(recorded, where)

@@ -184,7 +184,9 @@ class RunFolder:
         for name in ("model", "data"):
             if not known.get(f"{name}_built_in"):
                 words += [f"--{name}", str(known[f"{name}_given"])]
-        modules = {str(one.get("module")) for one in (known.get("imports") or {}).values()}
+        imports = known.get("imports")
+        origins = imports.values() if isinstance(imports, dict) else ()
+        modules = {str(one.get("module")) for one in origins if isinstance(one, dict)}
         words += [word for module in sorted(modules) for word in ("--import", module)]
         drawing = known.get("drawing") or {}
         if drawing.get("storage") and not drawing.get("password"):
