@@ -13,7 +13,7 @@ from lanewise.lanes.packs.plan import Plan
 from lanewise.recipe.file import read
 from lanewise.record.checkpoint import Keeps
 
-RECIPE = "lanewise: 1\nrule: sgd(lr={rate})\nbatch_size: 16\nepochs: 2\n"
+RECIPE = "lanewise: 1\noptimizer: sgd(lr={rate})\nbatch_size: 16\nepochs: 2\n"
 EAGER = Plan(packed=True, compiled=False, width=4, workers=1, threads=1, why="given")
 
 

@@ -113,7 +113,7 @@ def test_the_verdict_says_what_was_found(run: tuple[Study, RunFolder]) -> None:
         "winner",
         "test",
         "difference",
-        "indistinguishable",
+        "tied",
         "candidates",
         "lane_steps",
         "seconds",
@@ -130,7 +130,7 @@ def test_the_verdict_says_what_was_found(run: tuple[Study, RunFolder]) -> None:
     means = [float(finalist.scores.mean()) for finalist in found.finalists]
     assert means == sorted(means, reverse=True)
     assert all(len(finalist.scores) == SETTINGS.confirm for finalist in found.finalists)
-    assert {each["candidate"] for each in data["indistinguishable"]} <= {f.candidate for f in found.finalists[1:]}
+    assert set(data["tied"]) <= {f.candidate for f in found.finalists[1:]}
 
 
 def test_the_files_hold_what_was_found(run: tuple[Study, RunFolder]) -> None:

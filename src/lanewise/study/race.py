@@ -144,7 +144,7 @@ class Study(Run[Verdict]):
 
     def _about(self) -> list[str]:
         held = self.engine.held
-        rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
+        rows = f"{len(held.pool):,} examples to train and validate on, {len(held.test):,} to test on"
         return [
             f"{self.model_name} on {self.data_name}: {rows}",
             f"model: {self.model_description}",
@@ -160,7 +160,7 @@ class Study(Run[Verdict]):
         if resumed is None:
             self._fit()
         if folder and folder.resumes and not folder.write_space(self._asked, self.task.names):
-            self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
+            self.observer.note(f"{folder.space.name} has changed since the race began; the recorded space is used")
         sampler, stage = resumed or (self._sampler(None), None)
         try:
             self._keep(lambda: self._snapshot(sampler))
@@ -193,7 +193,7 @@ class Study(Run[Verdict]):
         self.planner.fitted = True
         if not (less := found.instead_of(whole)):
             return
-        self.observer.note(f"the budget of {self.planner.budget.text} is enough for no more than a small race: {less}")
+        self.observer.note(f"the budget of {self.planner.budget.text} allows only a small race: {less}")
         self.settings = self.planner.settings = replace(self.settings, repeats=found.repeats)
         self.planner.epochs *= found.epochs / self._longest
         self.planner.survivors = self._survivors(found.epochs)
@@ -303,7 +303,7 @@ class Study(Run[Verdict]):
             stage = self._stage_of(own, generation)
         restore(stage.cohort, tensors, data["cohort"])
         stage.rungs, stage.last = rungs_of(data, stage.cohort), last_scores_of(data, stage.cohort)
-        self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {self._phase}")
+        self.observer.note(f"resuming {self._phase}, {stage.cohort.progress:.0%} done")
         return stage
 
     def _generation(self, sampler: Sampler, generation: int, size: int) -> Stage | None:
@@ -366,8 +366,8 @@ class Study(Run[Verdict]):
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]
         asked = self.settings.finalists or 0
         if most < asked:
-            why = "different recipes finished the race" if len(ranked) < asked else "fit into the budget"
-            self.observer.note(f"finalists = {asked}: only {most} can be confirmed, as no more {why}")
+            why = "finished the race with different recipes" if len(ranked) < asked else "fit into the budget"
+            self.observer.note(f"finalists = {asked}: only {most} can be confirmed, because no more {why}")
         self._phase = phase_of_confirmation(len(self.confirmed), self.confirm, self.baseline)
         if self.baseline is not None:
             self.confirmed.append(Candidate(len(self.candidates), self.baseline, 0))
