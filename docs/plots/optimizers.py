@@ -11,7 +11,7 @@ import lanewise as lw
 from docs.plots.style import GREY, Axes, Plot
 from lanewise.parts.clipping import clipped
 from lanewise.parts.early_stopping import StoppingState
-from lanewise.parts.early_stopping import early_stopping as heard_of
+from lanewise.parts.early_stopping import early_stopping as updated_stopping
 from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.optimizers.muon import orthogonalised
 from lanewise.parts.schedules import tabulate
@@ -187,11 +187,11 @@ def early_stopping(axes: Axes) -> None:
     axes.plot(steps, loss, color=GREY, linestyle=":", label="validation loss")
     for patience in (5, 15, 30):
         state = StoppingState()
-        for step, heard in zip(steps.tolist(), loss.tolist(), strict=True):
-            state = heard_of(state, step, heard, patience)
+        for step, measured in zip(steps.tolist(), loss.tolist(), strict=True):
+            state = updated_stopping(state, step, measured, patience)
             if state.stopped:
                 break
-        ends = ([state.step, step], [state.loss, heard])
+        ends = ([state.step, step], [state.loss, measured])
         axes.plot(*ends, marker="o", label=f"{patience}st: ends at {step}, keeps {state.step}")
     name_axes(axes)
 
