@@ -149,7 +149,7 @@ def test_only_the_last_plain_line_says_100_percent_and_how_long_it_took(left: fl
         now[0] += 6.0
     *lines, last = sent(console).splitlines()
     assert not any("100%" in line for line in lines)
-    assert last.startswith("race: 100%, took 4 min 10 s, 3 of 5 recipes still in, ahead: 0")
+    assert last.startswith("race: 100%, took 4 min 10 s, 3 of 5 recipes still training, leading: candidate 0")
     # A run that fails or is stopped did not come so far, nor does one that showed nothing.
     console = pipe()
     with contextlib.suppress(KeyboardInterrupt), PlainDisplay(console) as display:

@@ -364,7 +364,7 @@ def test_who_watches_is_told_how_it_goes() -> None:
     assert phases == [
         "race, generation 1 of 2",
         "race, generation 2 of 2",
-        "confirming 2 finalists on 2 fresh repeats",
+        "confirming 2 finalists in 2 new training runs",
     ]
     shares = [progress.done for progress in observer.shown]
     assert all(0 < share <= 1 for share in shares)

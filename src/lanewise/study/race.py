@@ -75,8 +75,8 @@ class Study(Run[Verdict]):
         task, **options: see `Run`; a budget in time is decided by its clock.
 
     Attributes:
-        candidates: all that were drawn, in order. confirmed: the finalists on fresh repeats, and the baseline.
-        confirm: how many fresh repeats that are. verdict: what was found.
+        candidates: all that were drawn, in order. confirmed: the finalists in new training runs, and the baseline.
+        confirm: how many runs that are of each. verdict: what was found.
     """
 
     settings: RaceSettings
@@ -361,7 +361,7 @@ class Study(Run[Verdict]):
         return self._confirmation(best_finished(self.candidates, self.planner.most_finalists(), metric))
 
     def _confirmation(self, ranked: list[Candidate]) -> Stage:
-        """The best of the candidates `ranked` and the baseline on fresh repeats, before the first step."""
+        """The best of the candidates `ranked` and the baseline in new training runs, before the first step."""
         first = self.settings.repeats
         most, self.confirm = self.planner.confirmation(len(ranked))
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]

@@ -131,8 +131,8 @@ def swept(answer: SweepAnswer, drawn: list[Figure]) -> Section | None:
     rule = (
         "The one-standard-error rule: of the values whose mean score is within one standard error of the best, take "
         "the one that regularises most (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, "
-        "1984, section 3.4.3). It is a rule of thumb for those who prefer simpler models; the intervals above say what the "
-        "data can show."
+        "1984, section 3.4.3). It is a rule of thumb for those who prefer simpler models; the intervals above say what "
+        "the data can show."
     )
     return section(
         f"{answer.field} against {metric_words(answer.ground.metric)}",
