@@ -12,7 +12,7 @@ import lanewise as lw
 from lanewise.errors import InputError
 from lanewise.questions.comparison import Comparison
 from lanewise.questions.paired_scores import expected, lost_without, score_intervals
-from lanewise.statistics.differences import RowScores
+from lanewise.statistics.row_scores import RowScores
 from lanewise.statistics.sample import Sample
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict.comparison import ComparisonAnswer

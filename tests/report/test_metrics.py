@@ -31,7 +31,8 @@ from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Progress
 from lanewise.task.task import Task
 from lanewise.train import train
-from lanewise.verdict.verdict import Verdict, chance_words
+from lanewise.verdict.phrases import chance_words
+from lanewise.verdict.verdict import Verdict
 from tests.record.records import eager_plans
 from tests.report.studies import Recorder
 from tests.report.test_html import Page

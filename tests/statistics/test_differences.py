@@ -7,17 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lanewise.statistics.differences import (
-    Needed,
-    PairedMeans,
-    RowScores,
-    chances_of_best,
-    lead_of,
-    needed_to_separate,
-    paired_means,
-    with_best,
-    with_reference,
-)
+from lanewise.statistics.differences import chances_of_best, lead_of, with_best, with_reference
+from lanewise.statistics.paired_means import PairedMeans, paired_means
+from lanewise.statistics.power import Needed, needed_to_separate
+from lanewise.statistics.row_scores import RowScores
 
 STUDIES = 400
 MOST_WRONG = 0.05 + 2 * math.sqrt(0.05 * 0.95 / STUDIES)

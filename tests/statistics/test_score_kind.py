@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lanewise.errors import InputError
-from lanewise.lanes.training.cohort import Scores
+from lanewise.lanes.training.groups import Scores
 from lanewise.metrics import find_metric
 from lanewise.parts.optimizers import SGD
 from lanewise.recipe.recipe import Recipe

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lanewise.lanes.packs.engine import Costs
 from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.prepared import Costs
 from lanewise.record.decisions import Decisions
 from lanewise.report.terminal.console import SafeConsole
 from lanewise.report.terminal.race import PlainDisplay

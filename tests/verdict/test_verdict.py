@@ -10,8 +10,10 @@ import pytest
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD
 from lanewise.recipe.recipe import Recipe
-from lanewise.statistics.differences import RowScores, chances_of_best, lead_of, paired_means, with_best
+from lanewise.statistics.differences import chances_of_best, lead_of, with_best
 from lanewise.statistics.intervals import Interval, fraction_interval
+from lanewise.statistics.paired_means import paired_means
+from lanewise.statistics.row_scores import RowScores
 from lanewise.statistics.sample import Sample
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict.phrases import difference_words, score_words

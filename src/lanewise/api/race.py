@@ -25,7 +25,8 @@ from lanewise.sampling.samplers import OwnSampler
 from lanewise.study.progress import Observer
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, check_overrides, with_overrides
-from lanewise.task.task import Task, check_recorded
+from lanewise.task.checks import check_recorded
+from lanewise.task.task import Task
 from lanewise.verdict.verdict import Verdict
 
 __all__ = ["Race", "UnrecordedError", "race", "resume"]

@@ -213,7 +213,7 @@ def recorded_names(space: str) -> dict[str, str]:
     from lanewise.api.race import is_there
     from lanewise.recipe.file import read
     from lanewise.recipe.spaces import SPACES
-    from lanewise.task.task import check_recorded
+    from lanewise.task.checks import check_recorded
 
     recorded = read(space)[1] if space not in SPACES and is_there(Path(space)) else {}
     check_recorded(recorded, space)

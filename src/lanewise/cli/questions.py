@@ -124,7 +124,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[tuple[str, Recipe]], dict[str, st
         InputError: a file given twice, or files that name different data or models.
     """
     from lanewise.recipe.file import read
-    from lanewise.task.task import check_recorded
+    from lanewise.task.checks import check_recorded
 
     recipes: list[tuple[str, Recipe]] = []
     recorded: dict[str, str] = {}

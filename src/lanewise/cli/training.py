@@ -31,7 +31,7 @@ class Asked:
 def of_file(path: Path, seed: int, given: TaskOptions) -> Asked:
     """The recipe in the file `path`."""
     from lanewise.recipe.file import read
-    from lanewise.task.task import check_recorded
+    from lanewise.task.checks import check_recorded
 
     found, recorded = read(path)
     check_recorded(recorded, str(path))
@@ -104,7 +104,7 @@ def train(
     import torch
 
     from lanewise.base.files import check_writable
-    from lanewise.lanes.packs.engine import check_threads
+    from lanewise.lanes.machine.devices import check_threads
     from lanewise.statistics.score_kind import ScoreKind
     from lanewise.study.settings import with_overrides
     from lanewise.task.weights import check_savable

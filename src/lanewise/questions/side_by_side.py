@@ -16,7 +16,7 @@ from lanewise.recipe.file import save
 from lanewise.record import identity, traces
 from lanewise.record.checkpoint import Snapshot
 from lanewise.record.folder import RunFolder
-from lanewise.statistics.differences import RowScores
+from lanewise.statistics.row_scores import RowScores
 from lanewise.study.progress import Progress, standings
 from lanewise.study.rate import Rate
 from lanewise.study.run import Run, RunOptions

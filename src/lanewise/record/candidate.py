@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lanewise.base.plain_data import checked
-from lanewise.lanes.training.cohort import Scores
+from lanewise.lanes.training.groups import Scores
 from lanewise.recipe.recipe import Recipe
 
 TIE = 0.01

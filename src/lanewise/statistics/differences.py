@@ -5,8 +5,10 @@ import scipy
 
 from lanewise.statistics import critical_values
 from lanewise.statistics.intervals import Interval
-from lanewise.statistics.paired_means import PairedMeans, RowNoise, RowScores, means_of, paired_means, row_noise
+from lanewise.statistics.paired_means import PairedMeans, means_of, paired_means
 from lanewise.statistics.power import Needed, needed_to_separate
+from lanewise.statistics.row_noise import RowNoise, row_noise
+from lanewise.statistics.row_scores import RowScores
 
 __all__ = [
     "Needed",

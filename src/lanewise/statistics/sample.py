@@ -8,8 +8,9 @@ import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.statistics.intervals import Interval, middle_of
-from lanewise.statistics.paired_means import PairedMeans, RowScores, paired_means
+from lanewise.statistics.paired_means import PairedMeans, paired_means
 from lanewise.statistics.rounding import mean_of
+from lanewise.statistics.row_scores import RowScores
 from lanewise.statistics.score_kind import ScoreKind
 
 ROUNDING = 1e-12

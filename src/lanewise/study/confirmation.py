@@ -8,13 +8,16 @@ import numpy as np
 from lanewise.data import Split
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.candidate import Candidate, standing
-from lanewise.statistics.differences import RowScores
+from lanewise.statistics.row_scores import RowScores
 from lanewise.statistics.sample import Sample
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.stage import Stage
+from lanewise.verdict.by_class import by_class
 from lanewise.verdict.ranking import intervals_on_test_rows, rank_finalists
+from lanewise.verdict.references import references_of
 from lanewise.verdict.verdict import Baseline, Verdict
 
 
@@ -64,15 +67,49 @@ def overlap_of(splits: Sequence[Split]) -> tuple[float, int]:
     return float(np.mean(shares)), round(float(np.mean([len(split.valid) for split in splits])))
 
 
+def diverged_late(candidate: Candidate, rungs: Sequence[float], engine: Engine) -> bool:
+    """Whether `candidate` passed every rung of the race and then diverged."""
+    if not candidate.diverged or candidate.left_at is not None:
+        return False
+    epochs = candidate.recipe.epochs
+    last = max((rung for rung in rungs if rung < 1 and rung in evaluation_points(epochs)), default=0.0)
+    steps = epochs * engine.feed(candidate.recipe, 0).steps_per_epoch
+    return min(candidate.diverged.values()) >= last * steps
+
+
 def reach_verdict(
-    stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float, baseline: int | None = None
+    stage: Stage,
+    engine: Engine,
+    kind: ScoreKind,
+    candidates: Sequence[Candidate],
+    seconds: float,
+    given: Recipe | None,
+    rungs: Sequence[float],
 ) -> Verdict:
     """The verdict on a confirmation that has come to its end.
 
     Args:
-        candidates: how many were drawn. seconds: that the study has taken. baseline: which of those confirmed is the
-            recipe that the user gave, by its number.
+        candidates: all that were drawn. seconds: that the study has taken. given: the baseline, which is confirmed as
+            the candidate after those drawn. rungs: of the race.
     """
+    baseline = None if given is None else len(candidates)
+    recipes = {str(candidate.recipe) for candidate in candidates}
+    found = _compared(stage, engine, kind, len(candidates), seconds, baseline)
+    simple = references_of(engine, list(stage.cohort.repeats))
+    return replace(
+        found,
+        diverged=sum(bool(candidate.diverged) for candidate in candidates),
+        diverged_late=sum(diverged_late(candidate, rungs, engine) for candidate in candidates),
+        duplicates=len(candidates) - len(recipes),
+        references=dict(simple.scores),
+        reference_notes=simple.notes,
+        classes=by_class(stage.cohort, [one.number for one in stage.own].index(found.finalists[0].candidate)),
+    )
+
+
+def _compared(
+    stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float, baseline: int | None
+) -> Verdict:
     cohort, scores = stage.cohort, stage.last
     assert scores is not None
     overlap, valid = overlap_of([engine.repeat(index).split for index in cohort.repeats])

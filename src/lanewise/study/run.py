@@ -12,8 +12,9 @@ from torch import Tensor
 
 from lanewise.base.plain_data import checked, number
 from lanewise.errors import InputError, WriteError, one_line
-from lanewise.lanes.packs.engine import Costs, Engine
+from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.prepared import Costs
 from lanewise.lanes.training.checkpointer import Checkpointer
 from lanewise.parts.part import Allowed, check_number
 from lanewise.record import identity

@@ -11,8 +11,8 @@ import numpy as np
 from lanewise.printable import printable
 from lanewise.recipe.file import from_dict, to_dict
 from lanewise.recipe.recipe import Recipe
-from lanewise.statistics.differences import Needed
 from lanewise.statistics.intervals import Interval
+from lanewise.statistics.power import Needed
 from lanewise.statistics.score_kind import ScoreKind
 
 

@@ -9,9 +9,9 @@ from lanewise.errors import InputError, one_line
 from lanewise.recipe.file import from_dict, to_dict
 from lanewise.recipe.recipe import Recipe
 from lanewise.sampling.importance import Importance
-from lanewise.statistics.differences import Needed
 from lanewise.statistics.heavy_tails import HeavyTails
 from lanewise.statistics.intervals import Interval
+from lanewise.statistics.power import Needed
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict.by_class import OfClass
 

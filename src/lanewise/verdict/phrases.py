@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lanewise.statistics.differences import Needed
 from lanewise.statistics.intervals import Interval, middle_of
+from lanewise.statistics.power import Needed
 from lanewise.statistics.score_kind import ScoreKind
 
 LEVEL = 0.95

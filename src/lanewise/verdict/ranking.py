@@ -7,9 +7,10 @@ import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.recipe.recipe import Recipe
-from lanewise.statistics.differences import Needed, chances_of_best, lead_of, needed_to_separate, with_best
+from lanewise.statistics.differences import chances_of_best, lead_of, with_best
 from lanewise.statistics.heavy_tails import HeavyTails, skew_aware_interval, tails_of
 from lanewise.statistics.intervals import Interval, score_interval
+from lanewise.statistics.power import Needed, needed_to_separate
 from lanewise.statistics.rounding import CERTAIN, mean_of
 from lanewise.statistics.sample import Sample
 from lanewise.statistics.score_kind import ScoreKind
