@@ -12,7 +12,7 @@ from lanewise.recipe.recipe import Recipe
 TIE = 0.01
 """Weight of the loss beside the error, a fraction, where candidates are ranked during the race."""
 EXACT_TIE = 1e-9
-"""The same beside other scores, as a share of the score: their unit is arbitrary, so the loss breaks exact ties only."""
+"""The same beside other scores, as a share of the score: their unit is arbitrary, so it only breaks exact ties."""
 
 
 @dataclass
