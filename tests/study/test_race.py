@@ -28,6 +28,7 @@ from lanewise.sampling.sampler import Sampler
 from lanewise.sampling.samplers import quiet
 from lanewise.statistics.differences import lead_of
 from lanewise.statistics.intervals import fraction_interval
+from lanewise.study.confirmation import diverged_late
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, with_overrides
@@ -259,7 +260,7 @@ def test_nothing_is_chosen_by_the_test_rows() -> None:
     wrong = study(data=(*rows(), -x, y.flip(0))).run()
     data, other = without_times(right), without_times(wrong)
     assert data["test"]["mean"] > other["test"]["mean"] + 0.2
-    for name in ("test", "difference", "references", "classes"):
+    for name in ("test", "difference", "references", "classes", "headline", "sentences"):
         del data[name], other[name]
     assert data == other
 
@@ -303,8 +304,8 @@ def test_divergence_after_the_last_rung_is_told_from_one_before_it() -> None:
     steps = 4 * finished.engine.feed(finished.space, 0).steps_per_epoch
     one = Candidate(0, Sampler(finished.space, 0, None).ask(1, 0)[0], 0)
     for at, left, late in ((steps // 2 - 1, None, False), (steps // 2, None, True), (steps // 2, 0.5, False)):
-        assert finished._diverged_late(replace(one, diverged={1: at}, left_at=left)) is late
-    assert finished._diverged_late(one) is False
+        assert diverged_late(replace(one, diverged={1: at}, left_at=left), finished._rungs, finished.engine) is late
+    assert diverged_late(one, finished._rungs, finished.engine) is False
 
 
 @pytest.mark.parametrize("pruner", ["halving", "none"])
@@ -356,7 +357,7 @@ class Listens(Observer):
 def test_who_watches_is_told_how_it_goes() -> None:
     observer = Listens()
     study(observer=observer).run()
-    assert "tiny on arrays: 96 rows to train and validate on, 24 to test on" in observer.notes
+    assert "tiny on arrays: 96 examples to train and validate on, 24 to test on" in observer.notes
     assert any(line.startswith("model: Linear 6-8") for line in observer.notes)
     assert any(line.startswith("engine: ") for line in observer.notes)
     assert not any("\n" in line for line in observer.notes)
