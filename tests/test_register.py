@@ -155,9 +155,7 @@ def test_a_race_by_a_function_goes_on_with_the_function(tmp_path: Path, monkeypa
         patched.setattr(lanewise.study.race, "leave_at_rung", stopped)
         with pytest.raises(KeyboardInterrupt):
             small_race(digits(), space, pruner=keep_one, out=tmp_path / "cut", checkpoint_every=0)
-    with pytest.raises(
-        lw.InputError, match=r"its pruner, keep_one, is your own.*pruner=\.\.\.\)"
-    ):
+    with pytest.raises(lw.InputError, match=r"its pruner, keep_one, is your own.*pruner=\.\.\.\)"):
         lw.resume(tmp_path / "cut", progress=False)
 
     def keep_all(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute: float) -> np.ndarray:

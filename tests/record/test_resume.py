@@ -179,7 +179,7 @@ def test_where_all_checkpoints_are_damaged_the_race_starts_again(cut: dict[str, 
     observer = Listens()
     lw.resume(run, Task(model, rows()), observer=observer)
     assert sum("damaged" in note for note in observer.notes) >= 2
-    assert "resuming from the start: there is no whole checkpoint" in observer.notes
+    assert "resuming from the start: there is no complete checkpoint" in observer.notes
     assert record(run) == record(cut["packed"][-1])
 
 

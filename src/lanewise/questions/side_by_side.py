@@ -76,7 +76,7 @@ class SideBySide(Run[Answer]):
         self._expected = self._lane_steps()
 
     def _about(self) -> list[str]:
-        rows = f"{self.model_name} on {self.data_name}: {len(self.engine.held.pool):,} rows"
+        rows = f"{self.model_name} on {self.data_name}: {len(self.engine.held.pool):,} examples"
         return [rows, f"model: {self.model_description}", *self._notes]
 
     def _train(self) -> Answer:
@@ -157,13 +157,13 @@ class SideBySide(Run[Answer]):
             self.done.append(PhaseResult.from_dict(one, tensors, f"done.{number}", phase))
         phase = self.question.phase(self.done)
         if phase is None:
-            self.observer.note("resuming: everything is trained; what is missing is the record")
+            self.observer.note("resuming: all training is done; only the record is missing")
         if phase is None or data["cohort"] is None:
             return None
         stage = self._begun(phase)
         restore(stage.cohort, dict(tensors), data["cohort"])
         stage.own, stage.last = list(candidates_from(data["own"], phase)), last_scores_of(data, stage.cohort)
-        self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {phase.title}")
+        self.observer.note(f"resuming {phase.title}, {stage.cohort.progress:.0%} done")
         return stage
 
     @property

@@ -28,7 +28,7 @@ class RaceSettings:
             more, or fewer where it is small.
         pruner: name in `lanewise.racing.PRUNERS`. finalists: how many are confirmed, at most;
             by default a quarter of the candidates, but 2 to 6.
-        confirm: fresh repeats they are confirmed on; with a budget, at most. seed: of the whole study.
+        confirm: new training runs in which they are confirmed; with a budget, at most. seed: of the whole study.
         budget: "500ep", epochs of all lanes together, or a time such as "10m"; see `lanewise.study.budget`.
     """
 
