@@ -191,7 +191,7 @@ def early_stopping(axes: Axes) -> None:
             state = updated_stopping(state, step, measured, patience)
             if state.stopped:
                 break
-        ends = ([state.step, step], [state.loss, heard])
+        ends = ([state.step, step], [state.loss, measured])
         axes.plot(*ends, marker="o", label=f"{patience}st: ends at {step}, keeps {state.step}")
     name_axes(axes)
 
