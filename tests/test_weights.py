@@ -140,7 +140,7 @@ def test_what_no_file_holds_is_refused(model: Any, tmp_path: Path) -> None:
 def test_the_command_refuses_before_it_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("own_models.py").write_text("from tests.test_weights import Sets\n")
-    Path("r.yaml").write_text("lanewise: 1\nrule: sgd(lr=0.1)\nepochs: 1\n")
+    Path("r.yaml").write_text("lanewise: 1\noptimizer: sgd(lr=0.1)\nepochs: 1\n")
     given = ["train", "r.yaml", "--data", "digits", "--model", "own_models:Sets", "--save"]
     for path, message in (("m.safetensors", "get_extra_state"), ("nowhere/m.safetensors", "cannot be written")):
         done = CliRunner().invoke(app, [*given, path])

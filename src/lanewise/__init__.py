@@ -7,6 +7,7 @@ from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_schedule import LRScheduler
 from lanewise.data import load
 from lanewise.errors import InputError
+from lanewise.metrics import Metric
 from lanewise.parts.dropout import Dropout
 from lanewise.parts.norm import (
     AveragedWeights,
@@ -78,6 +79,7 @@ __all__ = [
     "LRScheduler",
     "Linear",
     "Lion",
+    "Metric",
     "Milestones",
     "Muon",
     "OneCycle",

@@ -25,6 +25,8 @@ from lanewise.data.encoding.schema import TableSchema
 from lanewise.errors import InputError
 from lanewise.lanes.machine.streams import stream_seed
 from lanewise.lanes.model.adapt import adapted
+from lanewise.lanes.model.attributes import Attributes
+from lanewise.lanes.model.carried import Carried
 from lanewise.lanes.model.precision import autocast, check_precision, widen_outputs
 from lanewise.lanes.packs.engine import TEST_SEED, usable_device
 from lanewise.lanes.packs.feed import Feed, Repeat, rows_per_step, scales
@@ -157,8 +159,9 @@ def train(
             raise InputError(f"all_rows: {who} needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
     waiting = StoppingState()
-    best: tuple[dict[str, Any], dict[str, Tensor]] = {}, {}
+    best: tuple[Any, ...] = ()
     evaluated = model if average is None else average
+    carried = Carried(model, evaluated, restored=average is not None or patience is not None)
 
     with seeded(stream_seed(seed, repeat, "masks")):
         for done, batch in enumerate(batches(feed, steps), start=1):
@@ -173,14 +176,15 @@ def train(
                 with evaluated_weights(optimizer):
                     average_in(average, model, numbers[AVERAGING])
             if done in measured and (plateaus.listening or patience):
+                carried.take()
                 if average is not None:
-                    take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast)
+                    take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast, carried)
                 with evaluated_weights(optimizer):
-                    heard = mean_scores(evaluated, task, feed, valid, cast, size=size)
+                    heard = mean_scores(evaluated, task, feed, valid, cast, size=size, carried=carried)
                     if patience:
                         waiting = early_stopping(waiting, done, heard[0], patience)
                     if patience and waiting.best and waiting.step == done:
-                        best = kept(evaluated)
+                        best = kept(evaluated), carried.values
                 table = plateaus.observe(done, *heard, table)
             if done % feed.steps_per_epoch == 0 or waiting.stopped:
                 show(done, steps, loss)
@@ -188,20 +192,22 @@ def train(
                 break
     if isinstance(optimizer, TorchOptimizer):
         optimizer.eval()
-    final = evaluated.eval()
+    carried.take()
+    final = evaluated
     if waiting.best:
-        put_back(final, best)
-
-    if average is not None and not waiting.best:
-        take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast)
+        state, carried.values = best
+        put_back(final, state)
+    elif average is not None:
+        take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast, carried)
     zeros = Penalty(final, select=chosen or None).zeros()
 
     def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
-        loss, metric = mean_scores(final, task, feed, of, cast, tested, size)
+        loss, metric = mean_scores(final, task, feed, of, cast, tested, size, carried)
         return loss, ScoreKind.of(task.objective.metric).turned(metric)
 
     validation = given(valid) if len(valid) else None
     test = given(torch.arange(len(rows.held.test)), tested=True)
+    final.eval()
     for hook in hooks:
         hook.remove()
     scales_of = (rows.scale, rows.target_scale)
@@ -286,17 +292,28 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
             kept.copy_(now[name])
 
 
-def take_statistics(average: nn.Module, task: Task, feed: Feed, size: int, epochs: int, cast: Cast) -> None:
+def take_statistics(
+    average: nn.Module, task: Task, feed: Feed, size: int, epochs: int, cast: Cast, carried: Carried
+) -> None:
     """Give averaged weights the batch norm statistics that they have on training rows, as a lane does."""
     rows = rows_to_take(epochs, len(feed.repeat.split.train), len(evaluation_points(epochs)))
 
+    before: list[Attributes] = []
+
     def forward(model: nn.Module, batch: tuple[Inputs, Targets]) -> None:
+        # Not by `carried`: the layers listen meanwhile, and what they do so by is among these.
+        if before:
+            before[0].put({})
+        else:
+            before.append(Attributes(model))
         with cast():
             task.objective.one_pass(model, *batch)
 
+    carried.put()
     # Weights that diverged have none that are finite, and the scores will show it.
     with contextlib.suppress(InputError):
         reestimate(average, feed.first_rows(size, rows, PASSED_BATCHES), forward)
+    carried.put()
 
 
 def mean_scores(
@@ -307,19 +324,26 @@ def mean_scores(
     cast: Cast,
     test: bool = False,
     size: int = EVALUATED_ROWS,
+    carried: Carried | None = None,
 ) -> tuple[float, float]:
     """(mean loss, metric) of `model` on `rows` of the pool, or of the test data, in parts of about `size`.
+
+    Each part is scored with the attributes `carried`, and the model has these afterwards.
 
     The metric is turned so that greater is better: plateaus are told these, as in a lane.
     """
     found: list[Any] = []
     was_training = model.training
-    model.eval()
     parts = evaluated_parts(rows, size, task.objective.by_row)
     for batch in feed.repeat.evaluated(parts, feed.dtype, feed.device, test):
+        if carried is not None:
+            carried.put()
+        model.eval()
         with torch.no_grad(), cast():
             scores = task.objective.scores(model, *batch)
         found.append([score.double().cpu().numpy() for score in scores])
+    if carried is not None:
+        carried.put()
     model.train(was_training)
     losses, metrics = (np.concatenate(column) for column in zip(*found, strict=True))
     metrics = contributions(task.objective.metric, feed.repeat, rows, test, losses, metrics)

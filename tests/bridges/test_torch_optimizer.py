@@ -76,9 +76,9 @@ def test_under_torchs_scheduler_it_is_torchs_optimizer(
 ) -> None:
     ours, theirs = network(), network()
     mine, torchs = TorchOptimizer(ours.parameters(), optimizer), kind(theirs.parameters(), **settings)
-    for model, optimizer in [(ours, mine), (theirs, torchs)]:
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)
-        train(model, optimizer, 100, scheduler.step)
+    for model, stepping in [(ours, mine), (theirs, torchs)]:
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(stepping, 100)
+        train(model, stepping, 100, scheduler.step)
     assert_same(ours, theirs)
     with pytest.raises(AssertionError):
         assert_same(ours, network(), 1e-3)
@@ -146,18 +146,18 @@ def test_a_copy_goes_on_like_the_original(copied: Callable[[Any], Any]) -> None:
 def test_evaluating_leaves_the_training_bit_for_bit(optimizer: Optimizer) -> None:
     quiet, watched = network(), network()
     train(quiet, optimizer_of(quiet, optimizer), 20)
-    optimizer = optimizer_of(watched, optimizer)
+    ours = optimizer_of(watched, optimizer)
     moved = []
 
     def look() -> None:
         before = watched[0].weight.detach().clone()
-        optimizer.eval()
-        optimizer.eval()
+        ours.eval()
+        ours.eval()
         moved.append(not before.equal(watched[0].weight))
-        optimizer.train()
-        optimizer.train()
+        ours.train()
+        ours.train()
 
-    train(watched, optimizer, 20, look)
+    train(watched, ours, 20, look)
     assert_same(quiet, watched, 0)
     assert any(moved) == isinstance(optimizer, ScheduleFreeSGD | ScheduleFreeAdamW)
 

@@ -87,7 +87,7 @@ def test_all_that_is_wrong_is_said_at_once_and_of_options(
         "data 'nowhere.csv'",
         "candidates 1",
         "confirm 1",
-        "optimizer 'luck'",
+        "pruner 'luck'",
         "precision 'float8'",
         "threads 0",
     )

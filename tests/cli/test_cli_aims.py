@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> str:
 
 def test_a_race_takes_and_records_them_and_its_winner_is_trained_by_them(data: str, tmp_path: Path) -> None:
     run, space = tmp_path / "run", tmp_path / "space.yaml"
-    space.write_text("lanewise: 1\nrule: sgd(lr=log(0.01, 0.1))\nbatch_size: 16\nepochs: 1\n")
+    space.write_text("lanewise: 1\noptimizer: sgd(lr=log(0.01, 0.1))\nbatch_size: 16\nepochs: 1\n")
     where = ["--data", data, "--model", "mlp:4"]
     done = CliRunner().invoke(
         app, ["race", *where, *AIMS, "--objective", "classification", "--space", str(space), *FEW, "--out", str(run)]
@@ -81,3 +81,21 @@ def test_balanced_weights_come_back_from_the_command_as_they_were(data: str) -> 
     assert words is not None
     assert words[:2] == ["--metric", "balanced accuracy"]
     assert class_weights_of(words[3]) == task.aims["class_weights"]
+
+
+def test_what_needs_no_data_is_told_beside_data_that_is_wrong() -> None:
+    words = ["race", "--data", "nosuch", "--model", "nosuch", "--metric", "nosuch", "--objective", "nosuch"]
+    words += ["--split", "nosuch", "--candidates", "0", "--repeats", "-1"]
+    told = str(CliRunner().invoke(app, words).exception)
+    for start in (
+        "data 'nosuch'",
+        "model 'nosuch'",
+        "metric = ",
+        "objective = ",
+        "split = ",
+        "candidates = ",
+        "repeats = ",
+    ):
+        assert start in told
+    told = str(CliRunner().invoke(app, ["race", "--model", "nosuch", "--metric", "nosuch"]).exception)
+    assert told.count("nosuch") == 2

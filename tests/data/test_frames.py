@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 import pyarrow
 import pytest
+import torch
 
 import lanewise as lw
 from lanewise import data
@@ -117,6 +118,85 @@ def test_frames_that_are_no_table_are_named_on_one_line(given: object, match: st
         data.load(given, target="y")
 
 
-def test_a_frame_of_text_without_its_target_is_pointed_to_the_way_of_tables() -> None:
-    with pytest.raises(InputError, match="x is a DataFrame with columns that are no numbers: give one DataFrame"):
-        data.load((pandas.DataFrame({"a": ["r", "g"] * 4}), [0, 1] * 4))
+def beside(rows: int = 60) -> pandas.DataFrame:
+    random = np.random.default_rng(1)
+    return pandas.DataFrame(
+        {
+            "size": random.normal(size=rows),
+            "town": ["Rome", "Oslo", "Bonn"] * (rows // 3),
+            "price": random.normal(size=rows),
+            "stars": [1, 2, 4] * (rows // 3),
+            "kind": ["flat", "house"] * (rows // 2),
+        },
+        index=random.permutation(rows),
+    )
+
+
+@pytest.mark.parametrize("target", ["price", "stars", "kind"])
+@pytest.mark.parametrize("how", ["series", "array", "list", "frame", "arrow", "mapping"])
+def test_a_frame_beside_its_targets_is_read_as_one_that_holds_them(target, how):
+    both = beside()[["size", "town", target]]
+    x, y = both.drop(columns=target), both[target]
+    given = {
+        "series": (x, y),
+        "array": (x, y.to_numpy()),
+        "list": (x, y.tolist()),
+        "frame": (x, both[[target]]),
+        "arrow": (pyarrow.Table.from_pandas(x), pyarrow.chunked_array([y.tolist()])),
+        "mapping": {"x": x, "y": y},
+    }[how]
+    found, wanted = lw.load(given), lw.load(both, target=target)
+    assert torch.equal(found.x, wanted.x)
+    assert torch.equal(found.y, wanted.y)
+    assert found.schema.columns == wanted.schema.columns
+    assert (found.target, found.class_names) == (wanted.target, wanted.class_names)
+    assert found.feature_names == ("size", "town=Bonn", "town=Oslo", "town=Rome")
+    if how in ("series", "frame", "mapping"):
+        assert found.schema == wanted.schema
+
+
+def test_test_rows_of_frames_are_read_as_training_rows_were():
+    table = beside()
+    x, y = table[["size", "town"]], table["stars"]
+    late = x[30:].assign(town=["Bonn", "Rome", "Turin"] * 10)
+    for given in ((x[:30], y[:30], late, y[30:]), ((x[:30], y[:30]), (late, y[30:]))):
+        source = lw.load(given)
+        assert source.x_test[:3, 1:].tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+        assert source.y_test.tolist() == [0, 1, 2] * 10
+        assert any("10 values that training had not, such as 'Turin'" in note for note in source.notes)
+    with pytest.raises(InputError, match="y_test has labels that y has not: 9; must be 1, 2, 4"):
+        lw.load((x[:30], y[:30], late, [9] * 30))
+    with pytest.raises(InputError, match="has no column 'town'"):
+        lw.load((x[:30], y[:30], late[["size"]], y[30:]))
+    numbers = lw.load((x[:30], table["price"][:30], x[30:], table["price"][30:]))
+    assert numbers.y_test.tolist() == table["price"][30:].tolist()
+
+
+def test_what_a_frame_and_its_targets_must_be():
+    table = beside()
+    with pytest.raises(InputError, match="y is column 'price' of x, too: must not be both"):
+        lw.load((table, table["price"]))
+    with pytest.raises(InputError, match="x has 60 rows and y 40 labels"):
+        lw.load((table[["size"]], table["price"][:40]))
+    with pytest.raises(InputError, match="only one of x_test and y_test"):
+        lw.load({"x": table[["size"]], "y": table["price"], "x_test": table[["size"]]})
+    with pytest.raises(InputError, match="target_column = 'size': y is given"):
+        lw.load((table[["size", "town"]], table["price"]), target_column="size")
+
+
+def test_many_labels_and_several_targets_beside_a_frame():
+    x = beside()[["size", "town"]]
+    assert lw.load((x, pandas.Series([*range(30), *range(30)]))).classes == 30
+    several = lw.load((x, beside()[["price", "stars"]]))
+    assert (several.target, list(several.y.shape), several.feature_names[0]) == ("number", [60, 2], "size")
+    assert lw.load({"x": x}, target="none").feature_names[0] == "size"
+
+
+def test_structured_arrays_are_tables():
+    table = beside()[["size", "town", "price"]]
+    array = np.array(list(table.itertuples(index=False)), dtype=[("size", ">f8"), ("town", "U5"), ("price", "f8")])
+    wanted = lw.load(table, target="price")
+    for source in (lw.load(array, target="price"), lw.load((array[["size", "town"]], array["price"]))):
+        assert torch.equal(source.x, wanted.x)
+        assert torch.equal(source.y, wanted.y)
+        assert source.feature_names == wanted.feature_names

@@ -76,7 +76,7 @@ def test_every_batch_has_the_longest_rows_length():
 
 def test_padded_rows_train_in_lanes_and_alone():
     task = Task(Mean, DataLoader(Rows(), collate_fn=pad))
-    recipe = Recipe(rule=SGD(lr=0.1), batch_size=8, epochs=1)
+    recipe = Recipe(optimizer=SGD(lr=0.1), batch_size=8, epochs=1)
     plans = {str(recipe.structure()): plan("packed")}
     cohort = Cohort(Engine(task, 0, threads=1, plans=plans), [recipe, recipe], (0,))
     cohort.advance(1.0)

@@ -143,7 +143,7 @@ def test_a_key_may_be_anything():
 def epoch_of(source, epoch=0):
     """The rows of an epoch's batches."""
     engine = Engine(Task(lambda: torch.nn.Linear(2, 2), source), 0, threads=1)
-    feed = engine.feed(Recipe(rule=SGD(lr=0.1), batch_size=10, epochs=4), 0)
+    feed = engine.feed(Recipe(optimizer=SGD(lr=0.1), batch_size=10, epochs=4), 0)
     order = feed.reading.order(epoch)
     return engine, order, engine.held.pool.take(order)[0][:, 0].long()
 
@@ -277,3 +277,73 @@ def test_rows_counted_from_the_end_are_the_same_rows():
     rows = Rows()
     with pytest.raises(InputError, match="data test: 1 of its 1 rows are rows of train too"):
         data.load({"train": Subset(rows, range(len(rows))), "test": Subset(rows, [-1])})
+
+
+def of_datasets(source: data.Source, split: object, keys: list[int]) -> list[set[int]]:
+    """The rows of the dataset in the parts of a split."""
+    return [{keys[row] for row in part.tolist()} for part in (split.train, split.valid)]  # type: ignore[attr-defined]
+
+
+def plain_rows(rows: int = 24) -> TensorDataset:
+    return TensorDataset(torch.arange(2.0 * rows).reshape(rows, 2), torch.arange(rows) % 2)
+
+
+KEYS = [*range(24), *range(12), 3, 3, 20, *range(24)]
+
+
+@pytest.mark.parametrize("how", ["tensors", "subset of a subset", "items", "concatenated", "loader"])
+@pytest.mark.parametrize("asked", [{}, {"split": "random"}, {"folds": 3}, {"groups": [key // 2 for key in KEYS]}])
+def test_copies_of_a_row_are_in_one_part_of_every_split(how, asked):
+    tensors = plain_rows()
+    items = Subset(Rows(), range(24))
+    dataset = {
+        "tensors": lambda: Subset(tensors, KEYS),
+        "subset of a subset": lambda: Subset(
+            Subset(tensors, [*range(24), *KEYS]), [row + 24 for row in range(len(KEYS))]
+        ),
+        "items": lambda: Subset(items, KEYS),
+        "concatenated": lambda: ConcatDataset([items, Subset(items, KEYS[24:])]),
+        "loader": lambda: DataLoader(Subset(tensors, KEYS), batch_size=4),
+    }[how]()
+    source = data.load(dataset, **asked)
+    (note,) = [note for note in source.notes if "come again" in note]
+    assert note.startswith(f"data train: {len(KEYS) - 24} rows of the ")
+    parts = source.splitter.hold_out(source.y, len(source), 1, 0.25)
+    pool, test = of_datasets(source, parts, KEYS)
+    assert pool
+    assert test
+    assert not pool & test
+    held = data.hold_out(source, 1, 0.25)
+    kept = [KEYS[row] for row in parts.train.tolist()]
+    for repeat in range(3):
+        split = held.split(repeat, lambda repeat: repeat)
+        train, valid = of_datasets(source, split, kept)
+        assert not train & valid
+        assert train | valid == pool
+        assert len(split.train) + len(split.valid) == len(kept), "copies are kept"
+
+
+def test_copies_in_the_training_part_are_not_tested_on():
+    dataset = plain_rows(40)
+    parts = {"train": Subset(dataset, [*range(20)] * 3), "valid": Subset(dataset, range(20, 40))}
+    source = data.load(parts)
+    found = source.splitter.hold_out(source.y, len(source), 0, 0.2)
+    keys = [*range(20)] * 3 + [*range(20, 40)]
+    pool, test = of_datasets(source, found, keys)
+    assert test
+    assert not pool & test
+    assert any("40 rows of the Subset come again" in note for note in source.notes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "match"),
+    [
+        ({"split": "time"}, "time: row 24 is row 0 of the dataset again and has another time"),
+        ({"groups": range(len(KEYS))}, "groups: row 24 is row 0 of the dataset again and has another group"),
+        ({"test": [0, 1]}, r"test and other rows, with rows that come again, share 2 rows"),
+        ({"splits": [(range(20), range(24, 40))]}, r"splits\[0\]: .* with rows that come again, share 12 rows"),
+    ],
+)
+def test_copies_that_would_be_in_two_parts_are_refused(asked, match):
+    with pytest.raises(InputError, match=match):
+        data.load(Subset(plain_rows(), KEYS), **asked)

@@ -6,10 +6,12 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow
+import pyarrow.csv
 import pytest
 from pyarrow import parquet
 
 from lanewise import data
+from lanewise.data.tables.new_rows import encode
 from lanewise.errors import InputError
 
 ROWS = 40
@@ -411,3 +413,66 @@ def test_what_columns_were_taken_for_is_held(tmp_path):
         ("size", "number, decimal comma", ""),
         ("empty", "left out: no values", ""),
     )
+
+
+def test_large_numbers_with_a_point_stay_apart(tmp_path):
+    """float64 holds 9007199254740992 and not its neighbour."""
+    path = write(
+        tmp_path / "a.csv", "a,b,y\n" + "".join(f"{BIG + row % 2}.0,{row % 3},{row % 2}\n" for row in range(ROWS))
+    )
+    source = data.load(path, target="y", categories=["a"], drop=["b"])
+    assert source.feature_names == (f"a={BIG}", f"a={BIG + 1}")
+    assert source.x.tolist() == [[1.0, 0.0], [0.0, 1.0]] * 20
+    found = encode(source.schema, {"a": [f"{BIG + 1}.0", f"{BIG + 1}"]})
+    assert found.x.tolist() == [[0.0, 1.0], [0.0, 1.0]]
+    assert data.load(path, target_column="a", target="class").class_names == (str(BIG), str(BIG + 1))
+
+
+def test_large_decimals_stay_apart(tmp_path):
+    numbers = [Decimal(f"{BIG + row % 2}.0") for row in range(ROWS)]
+    path = write_parquet(tmp_path / "a.parquet", a=numbers, y=[0, 1] * 20)
+    assert data.load(path, target="y", categories=["a"]).feature_names == (f"a={BIG}", f"a={BIG + 1}")
+
+
+@pytest.mark.parametrize("word", ["1.2345678901234567", "1e400", "12345678901234567.25", "nan", "1e-400"])
+def test_names_that_float64_does_not_hold_stay_as_they_are(tmp_path, word):
+    path = one_column(tmp_path / "a.csv", lambda row: [f'"{word}"', "2.50"][row % 2])
+    frame = pyarrow.csv.read_csv(
+        path, convert_options=pyarrow.csv.ConvertOptions(column_types={"a": "string"}, strings_can_be_null=False)
+    )
+    names = data.load(frame, target="y", categories=["a"]).feature_names
+    assert set(names) == {f"a={word}", "a=2.5"}
+
+
+def test_bytes_that_are_no_text_are_categories_if_asked(tmp_path):
+    path = write_parquet(tmp_path / "a.parquet", a=[b"\xe9", b"\xe8"] * 20, b=[1.5, 2.5, 3.5, 4.5] * 10, y=[0, 1] * 20)
+    with pytest.raises(InputError, match=r"'a' is binary that is no UTF-8 text, first in row 0 .*categories=.*drop="):
+        data.load(path, target="y")
+    source = data.load(path, target="y", categories=["a"])
+    assert source.feature_names == ("a=\\xe8", "a=\\xe9", "b")
+    assert encode(source.schema, {"a": [b"\xe8", b"?"], "b": [0.0, 0.0]}).x.tolist() == [[1.0, 0, 0], [0.0, 0, 0]]
+    assert data.load(path, target="a").class_names == ("\\xe8", "\\xe9")
+    groups = data.load(path, target="y", groups="a").splitter.groups
+    assert groups is not None
+    assert groups.tolist() == [1, 0] * 20
+
+
+def test_digits_grouped_as_in_india_are_numbers(tmp_path):
+    source = data.load(one_column(tmp_path / "a.csv", lambda row: f'"{row + 1},34,567.5"'), target="y")
+    assert source.x[:, 0].tolist() == [(row + 1) * 100_000 + 34_567.5 for row in range(ROWS)]
+    assert said(source, "'1,34,567.5' as 134567.5")
+    assert encode(source.schema, {"a": ["1,00,000", "7"]}).x.tolist() == [[100_000.0], [7.0]]
+
+
+def test_marks_that_do_not_fit_are_named(tmp_path):
+    path = one_column(tmp_path / "a.csv", lambda row: ['"12,34,567"', '"1,2,3"', '"1,2,4"'][row % 3])
+    source = data.load(path, target="y")
+    assert said(source, "'a' is read as text, though 14 of 40 values are numbers: '1,2,3', '1,2,4' are not")
+
+
+def test_a_decimal_comma_in_new_rows_alone_is_refused(tmp_path):
+    source = data.load(one_column(tmp_path / "a.csv", lambda row: f"{row}.5"), target="y")
+    with pytest.raises(
+        InputError, match=r"'a' has '1,5': must be .* in training \(number, decimal point\); first in row 1"
+    ):
+        encode(source.schema, {"a": ["1.5", "1,5"]})

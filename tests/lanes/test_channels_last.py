@@ -11,7 +11,8 @@ from torch import Tensor, nn
 import lanewise as lw
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.packs.plan import Plan, Trial
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.trials import Trial
 from lanewise.lanes.step.channels_last import channels_last
 from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort

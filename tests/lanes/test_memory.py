@@ -10,8 +10,10 @@ from torch import nn
 from lanewise.errors import InputError
 from lanewise.lanes.machine.memory import available_bytes, is_out_of_memory, peak_bytes
 from lanewise.lanes.packs import plan as plans
+from lanewise.lanes.packs.choosing import fitting_width
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.packs.plan import Plan, Trial, fitting_width
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.trials import Trial
 from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.task.task import Task

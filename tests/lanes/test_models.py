@@ -229,7 +229,7 @@ def test_a_model_that_cannot_be_packed_runs_one_lane_after_another(model: Callab
     assert (chosen.packed, chosen.width) == (False, 1)
     why = [note for note in notes if "one after another" in note]
     assert len(why) == 1
-    assert re.search(r"because (Branching|BatchNorm1d 1) cannot be packed: ", why[0])
+    assert re.search(r"because BatchNorm1d 1 cannot be packed: |the model looks at values", why[0])
     assert ".item()" in why[0]
     assert len(why[0]) < 300
     measuring.close()
@@ -239,10 +239,16 @@ def test_a_model_that_cannot_be_packed_runs_one_lane_after_another(model: Callab
     looped.close()
 
 
-def test_a_plan_that_a_model_cannot_follow_is_refused() -> None:
-    run = engine(Branching, "packed", OWN)
-    with pytest.raises(InputError, match=r"the engine plan given \(eager packs .*\) does not work here: it looks"):
-        Cohort(run, [OWN], (0,))
+@pytest.mark.parametrize("model", [Branching, cumulative])
+def test_a_packed_plan_that_a_model_cannot_follow_becomes_a_loop(model: Callable[[], nn.Module]) -> None:
+    notes: list[str] = []
+    run = engine(model, "packed", OWN)
+    run.note = notes.append
+    Cohort(run, [OWN], (0,))
+    (chosen,) = run.plans.values()
+    assert (chosen.packed, chosen.width) == (False, 1)
+    assert sum("the engine plan given (eager packs" in note and "does not fit" in note for note in notes) == 1
+    run.close()
 
 
 def test_a_model_that_packs_in_training_only_is_evaluated_one_lane_after_another() -> None:

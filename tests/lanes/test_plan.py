@@ -13,8 +13,10 @@ from lanewise.lanes.compile.compiled import Uncompiled
 from lanewise.lanes.compile.program_cache import keep
 from lanewise.lanes.machine.workers import Workers
 from lanewise.lanes.packs import plan as plan_module
+from lanewise.lanes.packs.choosing import ChosenPlan, block_width, choose_plan
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.packs.plan import ChosenPlan, Plan, Trial, block_width, choose_plan
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.trials import Trial
 from lanewise.lanes.step.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.step.step import LaneStep
 from lanewise.task.task import Task

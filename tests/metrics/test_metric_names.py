@@ -178,3 +178,8 @@ def test_every_metric_of_the_table_scores_rows_or_sets() -> None:
         assert len({metric.name for metric in known}) == len(known)
         assert all(metric.of_set is None or callable(metric.of_set) for metric in known)
     assert math.isnan(float(find_metric("classification", "AUC").contributions(np.ones(2), np.ones(2), None)[0]))
+
+
+def test_faults_of_data_and_of_model_are_said_at_once():
+    with pytest.raises(InputError, match=r"no-such\.csv.*; model 'nothing' is unknown"):
+        lw.Task("nothing", "no-such.csv")

@@ -153,8 +153,8 @@ def test_adam_and_adamw_are_torchs(optimizer: Adam) -> None:
         n = changing(optimizer, t)
         return {"betas": (n.pop("beta1"), n.pop("beta2")), **n}
 
-    optimizer = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
-    assert_same(run(optimizer)[0], run_torch(optimizer, groups, amsgrad=optimizer.amsgrad))
+    theirs = torch.optim.AdamW if isinstance(optimizer, AdamW) else torch.optim.Adam
+    assert_same(run(optimizer)[0], run_torch(theirs, groups, amsgrad=optimizer.amsgrad))
 
 
 @pytest.mark.parametrize("numbers", [changing, sometimes_zero])

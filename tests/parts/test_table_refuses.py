@@ -53,7 +53,8 @@ def text_of(kind: Any, name: str, value: str) -> str:
     if kind is Recipe:
         return f"lanewise: 1\n{name}: {value}"
     call = f"{kind.name}({name}={value})"
-    return f"lanewise: 1\nrule: {call}" if issubclass(kind, Optimizer) else f"lanewise: 1\nrule: sgd(lr=0.1 * {call})"
+    own = issubclass(kind, Optimizer)
+    return "lanewise: 1\noptimizer: " + (call if own else f"sgd(lr=0.1 * {call})")
 
 
 def refused(limit: Limit, value: Any) -> str:

@@ -1,14 +1,21 @@
 """Intervals for scores, worths and interactions: how often they hold what is true, and what they make of nothing."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+import lanewise as lw
+from lanewise.errors import InputError
+from lanewise.questions.comparison import Comparison, ComparisonAnswer
 from lanewise.questions.paired_scores import Sample, expected, lost_without, score_intervals
 from lanewise.statistics.differences import RowScores
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict.answer import Ground
+from tests.questions.side_by_side import run_of
 
 POOL, VALID, REPEATS, STUDIES = 240, 60, 6, 80
 GROUND = Ground("m", "d", "accuracy", ScoreKind(), REPEATS, None, (POOL - VALID, VALID), 0, {})
@@ -79,3 +86,38 @@ def test_no_interval_of_a_score_goes_beyond_what_the_metric_can_be() -> None:
     )
     assert free.low < 0 == bound.low
     assert bound.high == free.high
+
+
+def steady(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A score of a batch that is 1 at most, and nearly that."""
+    return 1 - 0.1 * outputs.mean().abs().clamp(max=1)
+
+
+def test_no_interval_of_a_metric_of_ones_own_goes_beyond_its_bounds() -> None:
+    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.1), batch_size=8, epochs=1)
+    other = lw.Recipe(optimizer=lw.SGD(lr=0.2), batch_size=8, epochs=1)
+    found = []
+    for metric in (steady, lw.Metric("steady", steady, bounds=(0, 1))):
+        task = lw.Task(lambda: nn.Linear(4, 1), (x, x.sum(1)), metric=metric)
+        answer = run_of(Comparison({"a": recipe, "b": other}), [recipe], task=task).run()
+        assert isinstance(answer, ComparisonAnswer)
+        found.append(answer.compared[0].score)
+    free, bound = found
+    assert free.high > 1
+    assert (bound.mean, bound.low, bound.high) == (free.mean, free.low, 1.0)
+
+
+@pytest.mark.parametrize("bounds", [(1, 0), (0.5, 0.5), (0,), 1, (0, float("nan")), ("a", "b"), None])
+def test_bounds_that_are_none_are_refused(bounds: Any) -> None:
+    with pytest.raises(InputError, match=r"metric 'steady': bounds = .*: must be the least and the greatest score"):
+        lw.Metric("steady", steady, bounds=bounds)
+
+
+def test_a_score_beyond_its_bounds_and_a_direction_said_twice_are_refused() -> None:
+    x = torch.ones(40, 4)
+    given: dict[str, Any] = {"model": lambda: nn.Linear(4, 1), "data": (x, torch.arange(40.0))}
+    with pytest.raises(InputError, match=r"metric 'steady' returns .*: must be in its bounds 2 to 3"):
+        lw.Task(**given, metric=lw.Metric("steady", steady, bounds=(2, 3))).check_model()
+    with pytest.raises(InputError, match=r"greater_is_better = False: must be True as in 'steady'"):
+        lw.Task(**given, metric=lw.Metric("steady", steady), greater_is_better=False)

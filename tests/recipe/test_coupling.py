@@ -185,7 +185,7 @@ def test_what_makes_no_pair_is_refused(given: dict[str, Any], message: str) -> N
 
 def test_the_space_reads_as_it_is_written() -> None:
     text = (
-        "lanewise: 1\nrule: sgd(lr=coupled(product=log(1e-07, 0.001), ratio=log(1, 100000.0)) * cosine())\n"
+        "lanewise: 1\noptimizer: sgd(lr=coupled(product=log(1e-07, 0.001), ratio=log(1, 100000.0)) * cosine())\n"
         "l2: coupled()\nbatch_size: 64\nepochs: 20\n"
     )
     assert dump(load(text)[0]) == text

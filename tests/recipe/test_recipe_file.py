@@ -288,7 +288,7 @@ def test_a_file_is_written_and_read(tmp_path: Path) -> None:
     path = tmp_path / "sub folder ü.yaml"
     save(SPACE, path, {"model": "mlp"})
     assert read(path) == (SPACE, {"model": "mlp"})
-    assert path.read_text(encoding="utf-8").startswith("lanewise: 1\nrule: choice(sgd(")
+    assert path.read_text(encoding="utf-8").startswith("lanewise: 1\noptimizer: choice(sgd(")
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 

@@ -82,7 +82,7 @@ def test_zero_stands_apart_on_a_logarithmic_axis() -> None:
 
 def test_the_commands_from_file_to_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    short = "lanewise: 1\nrule: sgd(lr=0.1)\nepochs: 1\ntask: {data: digits, model: 'mlp:8'}\n"
+    short = "lanewise: 1\noptimizer: sgd(lr=0.1)\nepochs: 1\ntask: {data: digits, model: 'mlp:8'}\n"
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "best.yaml").write_text(short.replace("0.1", {"a": "0.1", "b": "0.0"}[name]))
@@ -116,10 +116,10 @@ def test_mistakes_get_one_line_and_leave_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     known = "task: {data: digits, model: mlp}\n"
-    (tmp_path / "a.yaml").write_text("lanewise: 1\nrule: sgd(lr=0.1)\n" + known)
-    (tmp_path / "other.yaml").write_text("lanewise: 1\nrule: sgd(lr=0.2)\n" + known.replace("mlp", "cnn"))
-    (tmp_path / "bare.yaml").write_text("lanewise: 1\nrule: sgd(lr=0.1)\n")
-    (tmp_path / "space.yaml").write_text("lanewise: 1\nrule: sgd(lr=log(0.1, 1))\n" + known)
+    (tmp_path / "a.yaml").write_text("lanewise: 1\noptimizer: sgd(lr=0.1)\n" + known)
+    (tmp_path / "other.yaml").write_text("lanewise: 1\noptimizer: sgd(lr=0.2)\n" + known.replace("mlp", "cnn"))
+    (tmp_path / "bare.yaml").write_text("lanewise: 1\noptimizer: sgd(lr=0.1)\n")
+    (tmp_path / "space.yaml").write_text("lanewise: 1\noptimizer: sgd(lr=log(0.1, 1))\n" + known)
     error = CliRunner().invoke(cli.app, words).exception
     assert isinstance(error, InputError)
     assert str(error).startswith(message)

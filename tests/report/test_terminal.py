@@ -137,6 +137,36 @@ def test_plain_lines_are_few() -> None:
     assert lines[-1].startswith("race: 100%")
 
 
+@pytest.mark.parametrize("left", [None, 0.2])
+def test_only_the_last_plain_line_says_100_percent_and_how_long_it_took(left: float | None) -> None:
+    console, now = pipe(), [10.0]
+    with PlainDisplay(console, clock=lambda: now[0]) as display:
+        for done in (0.4, 0.997, 1.0, 1.0):
+            now[0] += 61.0
+            display.show(progress(done, seconds_left=left))
+        now[0] += 6.0
+    *lines, last = sent(console).splitlines()
+    assert not any("100%" in line for line in lines)
+    assert last.startswith("race: 100%, took 4 min 10 s, 3 of 5 recipes still in, ahead: 0")
+    # A run that fails or is stopped did not come so far, nor does one that showed nothing.
+    console = pipe()
+    with contextlib.suppress(KeyboardInterrupt), PlainDisplay(console) as display:
+        display.show(progress(1.0))
+        raise KeyboardInterrupt
+    with PlainDisplay(console):
+        pass
+    assert "100%" not in sent(console)
+
+
+def test_a_live_display_does_not_measure_what_is_done() -> None:
+    console = screen(100)
+    with terminal.observer(console) as display:
+        display.show(progress(1.0, seconds_left=None))
+        display._live.refresh()
+    assert "99%, finishing" in sent(console)
+    assert "measuring" not in sent(console)
+
+
 def test_plain_display_says_something_once_a_minute_and_at_every_phase() -> None:
     console, now = pipe(), [0]
     display = PlainDisplay(console, clock=lambda: now[0])
@@ -174,7 +204,7 @@ def test_lead_is_marked_by_whether_it_is_told_apart(study: Study) -> None:
     unsure = replace(other, difference=replace(other.difference, mean=-0.00001, low=-0.01, high=0.01))
     table = terminal.finalists_table(replace(verdict, finalists=(verdict.finalists[0], sure, unsure)), 120)
     assert list(table.columns[2].cells) == ["", "+2.00 (+1.00 to +3.00)", f"{MINUS}0.001 ({MINUS}1.000 to +1.000)"]
-    assert list(table.columns[3].cells) == ["winner", "worse", "as good?"]
+    assert list(table.columns[3].cells) == ["winner", "worse", "too close to call"]
 
 
 def test_no_line_in_a_file_ends_in_spaces(study: Study) -> None:

@@ -130,3 +130,36 @@ def test_nothing_in_the_folder_of_a_race_holds_it(tmp_path: Path, monkeypatch: p
     for path in folder.rglob("*"):
         assert path.is_dir() or b"S3CRET" not in path.read_bytes(), path
     assert "S3CRET" in os.environ["RACES"]
+
+
+@pytest.mark.parametrize(
+    "form", ["sqlite:///{}", "sqlite:///file:{}?uri=true&password=S3CRET", "sqlite+pysqlite:///{}"]
+)
+def test_a_relative_file_is_the_same_from_another_folder(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    file, given = tmp_path / "here" / "relative.db", form.format("relative.db")
+    drawing = Drawing.asked(storage=given)
+    recorded = json.loads(json.dumps(drawing.to_dict()))
+    assert str(file) in recorded["storage"]
+    assert "S3CRET" not in recorded["storage"]
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"resume x: storage: .*here/relative.db: there is no such file"):
+        Drawing.recorded(recorded, "resume x", storage=given)
+    for name in ("here", "elsewhere"):
+        (tmp_path / name / "relative.db").touch()
+    for again in (given, form.format(file)):
+        url = DatabaseURL.of(Drawing.recorded(recorded, "resume x", storage=again).storage)
+        assert url.path == file
+    # One that was moved is given by its new path.
+    moved = Drawing.recorded(recorded, "resume x", storage=form.format(tmp_path / "elsewhere" / "relative.db"))
+    assert DatabaseURL.of(moved.storage).path == tmp_path / "elsewhere" / "relative.db"
+
+
+@pytest.mark.parametrize("text", ["sqlite://", "sqlite:///:memory:", "postgresql://bob@host/races"])
+def test_what_is_no_file_has_no_path(text: str) -> None:
+    url = DatabaseURL.of(text)
+    assert (url.text, url.path) == (text, None)

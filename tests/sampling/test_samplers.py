@@ -133,7 +133,7 @@ def test_ones_own_sampler_draws_and_is_asked_for_again() -> None:
     sampler.ask(2, 1)
     assert len(set(seeds)) == 2
     recorded = json.loads(json.dumps(drawing.to_dict()))
-    with pytest.raises(InputError, match=r"resume x: its sampler, tests.study.* is your own.*sampler=\.\.\.\)"):
+    with pytest.raises(InputError, match=r"resume x: its sampler, tests.sampling.* is your own.*sampler=\.\.\.\)"):
         Drawing.recorded(recorded, "resume x")
     assert Drawing.recorded(recorded, "resume x", own) == drawing
     with pytest.raises(InputError, match=r"sampler was own: .*own when the race began, and is own: optuna"):

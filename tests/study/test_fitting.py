@@ -16,15 +16,18 @@ from torch import nn
 import lanewise as lw
 from lanewise.base import files
 from lanewise.errors import InputError
+from lanewise.lanes.packs.choosing import ChosenPlan
 from lanewise.lanes.packs.engine import Costs
 from lanewise.lanes.packs.first_steps import seconds_by_rows
-from lanewise.lanes.packs.plan import ChosenPlan, Plan, program_of
+from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.trials import program_of
 from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine
 from lanewise.recipe.ranges import choice, integer, log
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.decisions import Decisions
 from lanewise.record.folder import RunFolder
+from lanewise.sampling.drawing import Drawing
 from lanewise.study.budget_planner import BudgetPlanner
 from lanewise.study.fitting import Size, with_shorter_runs
 from lanewise.study.race import Study
@@ -152,7 +155,7 @@ def small(folder: RunFolder | None, **given: Any) -> Study:
     settings = RaceSettings(repeats=2, generations=2, confirm=2, seed=5, budget="4s")
     space = replace(SPACE, epochs=4)
     enqueue = replace(space, optimizer=SGD(lr=0.1), dropout=0.1, early_stopping="100%")
-    drawing = lw.api.Drawing(enqueue=(enqueue,))
+    drawing = Drawing(enqueue=(enqueue,))
     made = Study(
         Task(model, rows()), space, settings, drawing=drawing, baseline=enqueue,
         folder=folder, threads=1, every=0, clock=watch, **given,

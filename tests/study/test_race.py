@@ -22,7 +22,9 @@ from lanewise.recipe.file import from_dict, load, read
 from lanewise.recipe.ranges import choice, integer, log, uniform
 from lanewise.recipe.recipe import Recipe
 from lanewise.record import traces
+from lanewise.record.candidate import Candidate
 from lanewise.record.folder import RunFolder
+from lanewise.sampling.sampler import Sampler
 from lanewise.sampling.samplers import quiet
 from lanewise.statistics.differences import lead_of
 from lanewise.statistics.intervals import fraction_interval
@@ -289,9 +291,20 @@ def test_candidates_that_diverge_are_recorded_and_lose(tmp_path: Path) -> None:
     assert all(candidate.diverged.keys() == {0, 1} and np.isnan(candidate.loss) for candidate in bad)
     assert not any(candidate.diverged for candidate in finished.candidates if candidate not in bad)
     assert all(finalist.recipe.optimizer.lr == 0.1 for finalist in verdict.finalists)
+    # Without rungs nobody can have left.
+    assert verdict.diverged_late == verdict.diverged == len(bad)
     with quiet():
         recorded = optuna.load_study(study_name="race", storage=f"sqlite:///{folder.database}").trials
     assert {trial.number for trial in recorded if trial.user_attrs.get("diverged")} == {each.number for each in bad}
+
+
+def test_divergence_after_the_last_rung_is_told_from_one_before_it() -> None:
+    finished = study(replace(SPACE, epochs=4))
+    steps = 4 * finished.engine.feed(finished.space, 0).steps_per_epoch
+    one = Candidate(0, Sampler(finished.space, 0, None).ask(1, 0)[0], 0)
+    for at, left, late in ((steps // 2 - 1, None, False), (steps // 2, None, True), (steps // 2, 0.5, False)):
+        assert finished._diverged_late(replace(one, diverged={1: at}, left_at=left)) is late
+    assert finished._diverged_late(one) is False
 
 
 @pytest.mark.parametrize("pruner", ["halving", "none"])

@@ -16,13 +16,20 @@ from sklearn.metrics import mean_absolute_error, r2_score
 from torch import Tensor, nn
 
 import lanewise as lw
+from lanewise.api.questions import read_answer
 from lanewise.lanes.packs.engine import Engine
+from lanewise.questions.ablation import Ablation
+from lanewise.questions.comparison import Comparison
+from lanewise.questions.sweep import Sweep
+from lanewise.record.folder import RunFolder
+from lanewise.report.page import answers
 from lanewise.report.terminal import race as terminal
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict import references
 from lanewise.verdict.phrases import unbeaten_words
 from lanewise.verdict.references import references_of
 from lanewise.verdict.verdict import Verdict
+from tests.questions.side_by_side import run_of
 
 HOPELESS = lw.Recipe(optimizer=lw.SGD(lr=lw.choice(1e-6, 1e-7)), batch_size=16, epochs=1)
 SETTINGS: dict[str, Any] = {
@@ -232,3 +239,40 @@ def test_a_table_too_wide_for_trees_says_so(monkeypatch: pytest.MonkeyPatch, tmp
     found = references_of(Engine(task, 0, threads=1), [0])
     assert list(found.scores) == ["mean", "linear model"]
     assert found.notes == ("Gradient-boosted trees were not fitted: 4 inputs and 1 output(s) take too long.",)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "AUC"])
+def test_a_comparison_has_them_on_its_validation_rows(tmp_path: Path, metric: str) -> None:
+    x, y = classes()
+    task = lw.Task(lambda: fixed(3, int(torch.bincount(y).argmin())), (x, y), metric=metric)
+    slow, slower = (lw.Recipe(optimizer=lw.SGD(lr=lr), batch_size=16, epochs=1) for lr in (1e-6, 1e-7))
+    folder = RunFolder(tmp_path / "run")
+    run = run_of(Comparison({"slow": slow, "slower": slower}), [slow], folder, task=task)
+    answer = run.run(lambda path: answers.write(run, path))
+    known = answer.ground.references
+    assert list(known) == ["majority class", "linear model", "gradient-boosted trees"]
+    if metric == "accuracy":
+        want = []
+        for index in run.repeats:
+            repeat = run.engine.repeat(index)
+            train, valid = (repeat.targets(part) for part in (repeat.split.train, repeat.split.valid))
+            assert isinstance(train, Tensor)
+            assert isinstance(valid, Tensor)
+            want.append(float((valid == torch.bincount(train).argmax()).double().mean()))
+        assert known["majority class"] == pytest.approx(np.mean(want))
+        assert "but does not beat always guessing the majority class" in answer.sentences()[0]
+    assert answer.sentences()[-1].startswith("For reference, on the same validation examples: always guessing")
+    assert json.loads(folder.verdict.read_text())["references"] == known
+    assert read_answer(folder).ground == answer.ground
+    assert "The same metric on the same validation examples" in folder.report.read_text()
+
+
+@pytest.mark.parametrize("objective", [None, own])
+def test_an_ablation_and_a_sweep_have_them_or_say_why_not(objective: Any) -> None:
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9), batch_size=16, epochs=1)
+    plain = lw.Recipe(optimizer=lw.SGD(lr=0.1), batch_size=16, epochs=1)
+    why = "There is no simple model to compare with, because the objective is your own."
+    for question in (Ablation(recipe, pairs=False), Sweep(recipe, "lr", [0.1, 0.2])):
+        task = lw.Task(lambda: nn.Linear(4, 1), rows(), objective=objective)
+        found = run_of(question, [recipe, plain], task=task).run().sentences()[-1]
+        assert found.startswith("For reference, on the same validation") if objective is None else found == why

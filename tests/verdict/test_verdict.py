@@ -10,6 +10,7 @@ import pytest
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD
 from lanewise.recipe.recipe import Recipe
+from lanewise.report.page.sections import headline
 from lanewise.statistics.differences import Needed, RowScores, chances_of_best, lead_of, paired_means, with_best
 from lanewise.statistics.intervals import Interval, fraction_interval
 from lanewise.statistics.score_kind import ScoreKind
@@ -370,3 +371,21 @@ def test_a_difference_has_one_sign_everywhere() -> None:
     told = f"{MINUS}0.0107 (95% CI {MINUS}0.0384 to +0.0170)"
     assert told in " ".join(found.sentences())
     assert found.to_dict()["difference"]["mean"] == -0.0107
+
+
+def test_a_win_because_the_others_diverged_is_said_to_be_one() -> None:
+    metric, loss = METRIC.copy(), LOSS.copy()
+    metric[[0, 2]] = loss[[0, 2]] = np.nan
+    alone = verdict(finalists(metric, loss))
+    line = "It won only because the others diverged: all 2 other finalists diverged in all 4 new training runs."
+    assert line in alone.sentences()
+    assert alone.to_dict()["won_because_others_diverged"] is True
+    assert headline(alone).endswith(": all other finalists diverged")
+    metric[0, 0], loss[0, 0] = METRIC[0, 0], LOSS[0, 0]
+    assert not verdict(finalists(metric, loss)).others_diverged
+
+    only = replace(verdict(finalists()[:1]), diverged=4, diverged_late=2)
+    line = "It won only because the others diverged: 2 other candidates that no rung had stopped diverged "
+    assert any(one.startswith(line) for one in only.sentences())
+    assert Verdict.from_dict(json.loads(json.dumps(only.to_dict())), "here").sentences() == only.sentences()
+    assert headline(only) == "Candidate 3 is the only finalist: 2 others diverged"

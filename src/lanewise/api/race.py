@@ -186,7 +186,8 @@ def resume(
         observer, progress: as for `race`.
         sampler: the one of your own that the race began with, as it was then.
         storage: the URL of the shared database that its record is in, or where that stands, as for `race`; to be given
-            if it has one, for no record says what is opened.
+            if it has one, for no record says what is opened. A relative path of an SQLite file means the file that it
+            meant when the race began.
 
     Raises:
         InputError: the folder holds no run that can go on with this task: none at all, one of another version, one

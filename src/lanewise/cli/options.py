@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lanewise.cli.console import stderr
-from lanewise.errors import InputError
+from lanewise.errors import InputError, together
 from lanewise.task.task import Task
 
 Device = Annotated[str, typer.Option(help="A torch device.")]
@@ -90,13 +90,57 @@ class TaskOptions:
 
     def task(self, recorded: Mapping[str, str], where: object = "") -> Task:
         """The task they name; `recorded`, from the recipe file `where`, names the data and the model not given."""
-        from lanewise.data import load
-
         for name in ("data", "model"):
             if getattr(self, name) is None and name not in recorded:
                 raise InputError(
                     f"{where}: names no {name} (a recipe file names no code to import); give it with --{name}"
                 )
+        model = recorded["model"] if self.model is None else self.model
+        try:
+            return self._task(recorded, model)
+        except InputError as error:
+            # The rest is not looked at where the data is wrong: what needs no data is told all the same.
+            first = error
+
+            def refused() -> None:
+                raise first
+
+            field = str(first).replace("=", " ").split()[0]
+            together(refused, *(check for name, check in self._without_data(model) if name != field))
+            raise
+
+    def _without_data(self, model: str) -> list[tuple[str, Callable[[], object]]]:
+        """(option, what raises `InputError` where its value suits no data) of some options."""
+        from lanewise.data.loading import SPLITS
+        from lanewise.metrics import METRICS, find_metric
+        from lanewise.task import models
+
+        def check_name(name: str, given: str | None, allowed: Iterable[str]) -> None:
+            if given is not None and given not in allowed:
+                raise InputError(f"{name} = {given!r}: must be {', '.join(allowed)}")
+
+        def check_metric() -> None:
+            wrong = []
+            for objective in METRICS if self.metric is not None else ():
+                try:
+                    find_metric(objective, str(self.metric))
+                except InputError as error:
+                    wrong.append(error)
+            if len(wrong) == len(METRICS):
+                known = dict.fromkeys(one.name for metrics in METRICS.values() for one in metrics)
+                raise InputError(f"metric = {self.metric!r}: must be one of {', '.join(known)}")
+
+        return [
+            # Of a picture that is large enough for every number of layers.
+            ("model", lambda: models.build(model, (1, 1 << 20, 1 << 20), 2)),
+            ("objective", lambda: check_name("objective", self.objective, METRICS)),
+            ("metric", check_metric),
+            ("split", lambda: check_name("split", self.split, SPLITS)),
+        ]
+
+    def _task(self, recorded: Mapping[str, str], model: str) -> Task:
+        from lanewise.data import load
+
         names = ("target", "split", "groups", "time", "folds", "encoding")
         source = load(
             recorded["data"] if self.data is None else self.data,
@@ -109,7 +153,6 @@ class TaskOptions:
             from lanewise.report.terminal.race import print_columns
 
             print_columns(source, stderr)
-        model = recorded["model"] if self.model is None else self.model
         weights = class_weights_of(self.class_weights)
         return Task(model, source, self.objective, metric=self.metric, class_weights=weights)
 

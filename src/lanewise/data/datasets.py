@@ -81,10 +81,15 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
     check_apart({part: dataset for part, (dataset, _) in pairs.items()})
     source = from_parts(pairs, wishes)
     notes = [*(note for one in found.values() for note in one.notes), *source.notes]
-    if isinstance(pairs["train"][0], Subset) and not {"valid", "test"} <= set(pairs):
-        rows = origin(pairs["train"][0])
-        if twice := len(rows) - len(set(rows)):
-            notes.append(f"data train: {twice} rows of the Subset come again, and may come in two parts of a split")
+    if (copies := copies_in(pairs["train"][0])) is not None and not {"valid", "test"} <= set(pairs):
+        twice = len(copies) - len(torch.unique(copies))
+        notes.append(
+            f"data train: {twice} rows of the {type(pairs['train'][0]).__name__} come again: all copies of a row are in"
+            " the same part of a split, and each counts as a row"
+        )
+        # Rows of a part to validate on follow those to train on, and are none of them.
+        others = torch.arange(len(copies), len(source))
+        source = replace(source, splitter=source.splitter.with_copies(torch.cat([copies, others])))
     for part, one in found.items():
         if part != "train" and one.weights is not None:
             notes.append(f"data {part}: its sampler's weights are not followed: every row counts once")
@@ -94,6 +99,15 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
         source = replace(source, splitter=replace(source.splitter, weights=torch.cat([weights, of_others])))
     keys = {part: marks(one.keys) for part, one in found.items() if one.keys is not None}
     return replace(source, notes=tuple(notes), sampled=keys)
+
+
+def copies_in(dataset: Any) -> torch.Tensor | None:
+    """The number of the first row that is the same row of the dataset, int64 [rows]; None where all are different."""
+    if not isinstance(dataset, (Subset, ConcatDataset)):
+        return None
+    first: dict[Any, int] = {}
+    found = [first.setdefault(key, row) for row, key in enumerate(origin(dataset))]
+    return torch.tensor(found) if len(first) < len(found) else None
 
 
 def from_parts(pairs: Mapping[str, tuple[Any, LoaderOptions]], wishes: Wishes) -> Source:

@@ -16,7 +16,7 @@ from lanewise.data.rows.rows import Progress, untold
 from lanewise.data.source.measured import Given, as_wanted, input_notes
 from lanewise.data.source.source import ROLES, Source, from_arrays
 from lanewise.data.splitting.splitter import Splitter, chosen_by
-from lanewise.data.tables import openml, tables
+from lanewise.data.tables import framed, openml, tables
 from lanewise.data.tables.columns import Table
 from lanewise.errors import InputError
 
@@ -90,11 +90,12 @@ def load(
         source: `"digits"`; `"openml:NAME"` or `"openml:NUMBER"`; the path of a folder with the standard IDX files
             (`idx.read_folder`) or with a folder of pictures for every class, of a table (`.csv`, `.tsv`, each plain or
             with `.gz`, or `.parquet`) or of an `.npz` with the arrays x, y and, if there is test data, x_test and
-            y_test; a DataFrame of pandas, polars or any library that gives its columns to Arrow; a tuple (x, y) or
-            (x, y, x_test, y_test); or a mapping with these names. Arrays are NumPy arrays, torch tensors or nested
-            lists; x may also be a tuple of arrays (the model's arguments) or a mapping of them (its named arguments),
-            in an archive as `x.tokens`, `x.length`. A `Source` is returned as it is. A folder that
-            is called like built-in data is reached as `./digits`.
+            y_test; a DataFrame of pandas, polars or any library that gives its columns to Arrow, or a structured
+            array of NumPy; a tuple (x, y) or (x, y, x_test, y_test), where x may be a DataFrame without the target; or
+            a mapping with these names. Arrays are NumPy arrays, torch tensors or nested lists; x may also be a tuple of
+            arrays (the model's arguments) or a mapping of them (its named arguments), in an archive as `x.tokens`,
+            `x.length`. A `Source` is returned as it is. A folder that is called like built-in data is reached as
+            `./digits`.
             Or a map-style or iterable `torch.utils.data.Dataset`; or a DataLoader, of which dataset, workers,
             `collate_fn`, `pin_memory` and `worker_init_fn` are taken over; or a mapping of them as `train` and, both
             optional unless `train` is iterable, `valid` and `test`.
@@ -127,7 +128,7 @@ def load(
             targets than rows; NaN or infinity; labels that are not 0..K-1; test data of another shape or type, or with
             labels not in the training data; splits that contradict each other.
     """
-    if is_frame(source):
+    if is_frame(source) or framed.roles_of(source) is not None:
         # pandas calls columns without names 0, 1, 2, ...
         target, target_column = heading_of(target), heading_of(target_column)
         drop, categories = (
@@ -203,6 +204,12 @@ def opened(source: Any, choices: Choices) -> Read:
         kind = choices.target if choices.target_column else None
         # It cannot be read again by its name.
         return Read(replace(table.source(tables.FRAME, kind, choices.categories), name="arrays"), table.aside)
+    if (given := framed.roles_of(source)) is not None:
+        if choices.target_column is not None:
+            raise InputError(f"data arrays: target_column = {choices.target_column!r}: y is given: must be one of them")
+        only_pictures(tables.FRAME, choices)
+        found, table = framed.read(given, choices.target, choices.table, choices.categories)
+        return Read(found, table.aside)
     no_columns("arrays", choices)
     if is_dataset(source) or (isinstance(source, Mapping) and "train" in source):
         return Read(from_datasets(source, choices.wishes), {})
@@ -289,7 +296,9 @@ def divided_as(source: Source, *, split: str | None, test: Any, folds: int | Non
     elif split != "time" and split is not None and by["time"] is not None:
         raise InputError(f"split = {split!r} and time: must be one of them")
     splitter = Splitter.checked(len(source), test=test, folds=folds, stratify=split != "random", **by)
-    return replace(source, splitter=replace(splitter, weights=source.splitter.weights))
+    splitter = replace(splitter, weights=source.splitter.weights)
+    copies = source.splitter.copies
+    return replace(source, splitter=splitter if copies is None else splitter.with_copies(copies))
 
 
 def standardised_as(source: Source, given: Given) -> Source:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lanewise.errors import InputError
+
 
 @dataclass(frozen=True, eq=False)
 class Unit:
@@ -40,9 +42,12 @@ class Metric:
         of_set: for metrics of a set of rows, such as R2: the contribution of each row. Their mean is the metric of the
             set, and their variance divided by the number of rows is its variance, to first order. None where the score
             of a set is the mean over its rows.
-        bounds: the least and the greatest value that the score of a set can have.
+        bounds: the least and the greatest value that the score of a set can have; no interval goes beyond them.
         check: (targets of the set) -> why the metric has no value there, or None. of_data: whether that concerns every
             single target, so that it can be told from the whole data.
+
+    Raises:
+        InputError: bounds that are not two numbers, the lower first.
     """
 
     name: str
@@ -53,6 +58,18 @@ class Metric:
     check: Callable[[np.ndarray], str | None] | None = field(default=None, repr=False)
     of_data: bool = False
     bounds: tuple[float, float] = (-math.inf, math.inf)
+
+    def __post_init__(self) -> None:
+        try:
+            low, high = map(float, self.bounds)
+            fine = low < high
+        except (TypeError, ValueError):
+            fine = False
+        if not fine:
+            raise InputError(
+                f"metric {self.name!r}: bounds = {self.bounds!r}: must be the least and the greatest score, such as "
+                "(0, 1)"
+            )
 
     def contributions(self, scores: np.ndarray, targets: Any, unit: Unit | None) -> np.ndarray:
         """The contribution of each row, float64 [rows], turned so that greater is better.

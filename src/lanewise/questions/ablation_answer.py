@@ -124,9 +124,10 @@ class AblationAnswer(Answer):
 
     def sentences(self) -> list[str]:
         ground = self.ground
+        direction = "" if ground.kind.greater_is_better else "; less is better"
         lines = [
             f"The recipe reaches {ground.metric} {score_words(self.score, ground)} on validation examples, over "
-            f"{ground.repeats} repeats{'' if ground.kind.greater_is_better else '; less is better'}."
+            f"{ground.repeats} repeats{ground.unbeaten_words(self.score.mean)}{direction}."
         ]
         for words, verdict in (("Worth having: ", "helps"), ("Better left out: ", "hurts")):
             told = [f"{one.name}, {difference_words(one.difference, ground)}" for one in self._with(verdict)]
@@ -150,7 +151,7 @@ class AblationAnswer(Answer):
             lines.append(f"In pairs: {'; '.join(told)}{more}.")
         elif self.interactions:
             lines.append(f"In none of the {len(self.interactions)} pairs do the two clearly depend on each other.")
-        return [*lines, *map(self.rate_sentence, self.tried)]
+        return [*lines, *map(self.rate_sentence, self.tried), *ground.reference_sentences()]
 
     def rate_sentence(self, tried: Tried) -> str:
         """What became of the learning rate without a technique."""

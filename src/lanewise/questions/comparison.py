@@ -95,7 +95,8 @@ class ComparisonAnswer(Answer):
         direction = "" if kind.greater_is_better else "; less is better"
         lines = [
             f"{first.scored.name} is {'ahead' if same else 'best'}: {ground.metric} "
-            f"{score_words(first.score, ground)} on validation examples, over {ground.repeats} repeats{direction}."
+            f"{score_words(first.score, ground)} on validation examples, over {ground.repeats} repeats"
+            f"{ground.unbeaten_words(first.score.mean)}{direction}."
         ]
         gap = second.difference
         assert gap is not None
@@ -105,14 +106,14 @@ class ComparisonAnswer(Answer):
         if not same:
             lines += clear_but_not_sure(first.chance)
             lines.append("It is significantly better than every other recipe.")
-            return lines
+            return [*lines, *ground.reference_sentences()]
         lines += sure_but_not_clear(first.chance)
         verb, which = ("is", "it") if len(same) == 1 else ("are", "any of them")
         names = listed([one.scored.name for one in same])
         lines.append(f"{names} {verb} too close to call, so {which} may be as good.")
         if (advice := same[0].needed) is not None:
             lines.append(needed_words(advice, first.scored.name, same[0].scored.name))
-        return lines
+        return [*lines, *ground.reference_sentences()]
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -23,6 +23,7 @@ from lanewise.study.run import Run, RunOptions
 from lanewise.study.stage import Stage, last_scores_of
 from lanewise.task.task import Task
 from lanewise.verdict.answer import Answer, Ground
+from lanewise.verdict.references import references_of
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,7 @@ class SideBySide(Run[Answer]):
 
     def _ground(self) -> Ground:
         split, costs = self.engine.repeat(self.repeats[0]).split, self.engine.costs
+        simple = references_of(self.engine, self.repeats, test=False)
         seconds = {
             "total": self.elapsed(),
             "train": costs.train,
@@ -206,6 +208,8 @@ class SideBySide(Run[Answer]):
             {name: round(value, 3) for name, value in seconds.items()},
             {key: plan.to_dict() for key, plan in self.engine.plans.items()},
             self.task.objective.metric.bounds,
+            dict(simple.scores),
+            simple.notes,
         )
 
     def _write_results(self, folder: RunFolder) -> None:

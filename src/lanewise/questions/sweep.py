@@ -78,7 +78,7 @@ class SweepAnswer(Answer):
         lines = [
             f"{self.field} = {first.scored.name} is the best of {len(self.values)} values: {ground.metric} "
             f"{score_words(first.score, ground)} on validation examples, over {over}"
-            f"{'' if ground.kind.greater_is_better else '; less is better'}."
+            f"{ground.unbeaten_words(first.score.mean)}{'' if ground.kind.greater_is_better else '; less is better'}."
         ]
         same = [value for value in self.values if value in {one.scored.name for one in self.tied}]
         if same:
@@ -96,7 +96,7 @@ class SweepAnswer(Answer):
         if numbers and float(parse(best)) in (min(numbers), max(numbers)) and float(parse(best)):
             side = "least" if float(parse(best)) == min(numbers) else "largest"
             lines.append(f"The best is the {side} value tried; one beyond it may be better still.")
-        return lines
+        return [*lines, *ground.reference_sentences()]
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -103,7 +103,7 @@ def data_checksums(source: Source) -> dict[str, str]:
         if (given := getattr(source, name)) is not None:
             found |= fingerprint(zip(branches(name, given), leaves(given), strict=True))
     splitter = source.splitter
-    parts = {f"split.{name}": getattr(splitter, name) for name in ("groups", "time", "test", "weights")}
+    parts = {f"split.{name}": getattr(splitter, name) for name in ("groups", "time", "test", "weights", "copies")}
     found |= fingerprint((name, torch.as_tensor(rows)) for name, rows in parts.items() if rows is not None)
     pairs = zip(("train", "valid") * len(splitter.splits), chain.from_iterable(splitter.splits), strict=True)
     found |= fingerprint((f"split.{name}[{at // 2}]", rows) for at, (name, rows) in enumerate(pairs))

@@ -1,16 +1,9 @@
 """One process at a time in a run's folder."""
 
 import contextlib
-import os
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows has none; there nothing is locked.
-    fcntl = None  # type: ignore[assignment]
-
-NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-"""A lock that is a link is refused instead of what it names being locked, and removed later."""
+from filelock import FileLock, Timeout
 
 
 class Lock:
@@ -22,7 +15,7 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._handle: int | None = None
+        self._lock = _file_lock(path)
 
     def take(self) -> bool:
         """Whether the lock is ours now.
@@ -30,47 +23,37 @@ class Lock:
         Raises:
             OSError: the file cannot be made, or is a link.
         """
-        while self._handle is None:
-            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | NO_LINK, 0o666)
-            try:
-                if fcntl is not None:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(handle)
-                return False
-            # Who held it before may have removed the file between our two calls; then ours locks nothing.
-            if self._is_at_its_place(handle):
-                self._handle = handle
-            else:
-                os.close(handle)
-        return True
-
-    def _is_at_its_place(self, handle: int) -> bool:
         try:
-            return os.fstat(handle).st_ino == os.lstat(self.path).st_ino
-        except FileNotFoundError:
+            # An open file that its holder has removed since locks nothing; filelock opens the path anew.
+            self._lock.acquire(blocking=False)
+        except Timeout:
             return False
+        return True
 
     def release(self) -> None:
         """Give the lock back."""
-        if self._handle is not None:
+        if self._lock.is_locked:
+            # Removed while it is still held: a new holder's file would go otherwise. Windows removes no open file.
             with contextlib.suppress(OSError):
                 self.path.unlink()
-            os.close(self._handle)
-            self._handle = None
+            self._lock.release(force=True)
 
 
 def is_held(path: Path) -> bool:
     """Whether a process has the lock file `path` now; it is left as it is."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    lock = _file_lock(path)
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | NO_LINK)
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
     except OSError:
         return False
-    try:
-        if fcntl is not None:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
+    lock.release()
     return False
+
+
+def _file_lock(path: Path) -> FileLock:
+    # Any thread of the process may give back what another took: signals and observers end runs.
+    return FileLock(path, thread_local=False)

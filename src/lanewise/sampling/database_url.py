@@ -60,8 +60,13 @@ class DatabaseURL:
         return bool(self.secrets)
 
     @classmethod
-    def of(cls, given: Any) -> "DatabaseURL":
+    def of(cls, given: Any, recorded: str | None = None) -> "DatabaseURL":
         """The URL that `given` is, or names: `env:NAME` of an environment variable, `file:PATH` of a file.
+
+        A relative path of an SQLite file becomes absolute, so that it means the same file in any folder.
+
+        Args:
+            recorded: of the record that is gone on with. A relative path that it ends in is the path that it holds.
 
         Raises:
             InputError: it is no URL of a database, or there is no such variable or file. No message holds its text.
@@ -71,6 +76,8 @@ class DatabaseURL:
         text = fetched(given)
         try:
             url = make_url(text)
+            if (whole := absolute(url, recorded)) is not url:
+                url, text = whole, whole.render_as_string(hide_password=False)
             shown, secrets = without_secrets(url, MASK)
             recorded, _ = without_secrets(url, None)
         except (SQLAlchemyError, ValueError):
@@ -84,6 +91,12 @@ class DatabaseURL:
                 "storage: holds a password where none belongs; it must stand as in postgresql://user:password@host/name"
             )
         return cls(text, shown, recorded, secrets)
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file, or None where it is another database or one in memory."""
+        found = sqlite_path(make_url(self.text))
+        return None if found is None else Path(found)
 
     def scrubbed(self, message: str) -> str:
         """`message`, of a driver say, without the secrets, however they are written in it."""
@@ -117,6 +130,28 @@ def fetched(given: str) -> str:
             raise InputError(f"storage = {given!r}: must hold the URL of a database and nothing else")
         return text.strip()
     return given
+
+
+def sqlite_path(url: URL) -> str | None:
+    """The file of an SQLite database as `url` has it, or None."""
+    name = url.database or ""
+    if url.get_backend_name() != "sqlite" or not name or ":memory:" in name or url.query.get("mode") == "memory":
+        return None
+    path = name.removeprefix(FILE)
+    # file://host/path is no path of this folder.
+    return None if path.startswith("//") else path
+
+
+def absolute(url: URL, recorded: str | None) -> URL:
+    """`url` with the absolute path of its SQLite file, if it has a relative one; see `DatabaseURL.of`."""
+    path = sqlite_path(url)
+    if path is None or Path(path).is_absolute():
+        return url
+    known = None if recorded is None else sqlite_path(make_url(recorded))
+    parts = Path(path).parts
+    same = known is not None and Path(known).parts[-len(parts) :] == parts
+    whole = str(known) if same else str(Path(path).absolute())
+    return url.set(database=f"{FILE * str(url.database).startswith(FILE)}{whole}")
 
 
 def without_secrets(url: URL, mask: str | None) -> tuple[str, tuple[str, ...]]:

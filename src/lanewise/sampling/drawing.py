@@ -95,7 +95,10 @@ class Drawing:
         if storage is not None:
             from lanewise.sampling.database_url import DatabaseURL
 
-            storage = DatabaseURL.of(storage).text
+            found = DatabaseURL.of(storage, url)
+            if found.path is not None and not found.path.exists():
+                raise InputError(f"{where}: storage: {found.path}: there is no such file; its record was in {url}")
+            storage = found.text
         return cls(kind, sampler, enqueue, storage or url, name)
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lanewise.errors import InputError
-from lanewise.lanes.packs.plan import OVERHEAD_LANES, Plan, Survivors
+from lanewise.lanes.packs.choosing import OVERHEAD_LANES
+from lanewise.lanes.packs.plan import Plan, Survivors
 
 ALLOWED = 'epochs of all lanes together ("500ep") or a time ("90s", "10m", "1h30m")'
 SECONDS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lanewise.errors import InputError
+from lanewise.lanes.packs.choosing import MOST_COMPILING, OVERHEAD_LANES
 from lanewise.lanes.packs.engine import Costs, Engine, Prepared
-from lanewise.lanes.packs.plan import MOST_COMPILING, OVERHEAD_LANES, Plan, Survivors
+from lanewise.lanes.packs.plan import Plan, Survivors
 from lanewise.record.decisions import Decision, Decisions
 from lanewise.sampling.sampler import generation_sizes
 from lanewise.study.budget import (
@@ -310,6 +311,16 @@ class BudgetPlanner:
     def _finish(self) -> float:
         assert self.budget is not None
         return min(self.finish, self.budget.amount / 4) if self.budget.timed else 0.0
+
+    def about_finish(self) -> list[str]:
+        """That a budget in time is too short for what follows the last step, where it is."""
+        if self.budget is None or not self.budget.timed or self._finish() >= self.finish:
+            return []
+        most = self.budget.words(4 * self.finish)
+        return [
+            f"budget = {self.budget.text!r}: may be exceeded, since simple models, verdict and report take up to "
+            f"{self.finish:g} s after the last step; {most} or more leaves enough time for them"
+        ]
 
     def _left(self) -> float:
         """What is left of the budget for training."""

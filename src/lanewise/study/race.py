@@ -149,6 +149,7 @@ class Study(Run[Verdict]):
             f"{self.model_name} on {self.data_name}: {rows}",
             f"model: {self.model_description}",
             *about_rounds(self.settings, self.task.source.splitter.folds),
+            *self.planner.about_finish(),
         ]
 
     def _write_results(self, folder: RunFolder) -> None:
@@ -386,11 +387,21 @@ class Study(Run[Verdict]):
         return replace(
             found,
             diverged=lost,
+            diverged_late=sum(map(self._diverged_late, self.candidates)),
             duplicates=drawn - len(recipes),
             references=dict(simple.scores),
             reference_notes=simple.notes,
             classes=by_class(stage.cohort, [one.number for one in stage.own].index(found.finalists[0].candidate)),
         )
+
+    def _diverged_late(self, candidate: Candidate) -> bool:
+        """Whether it passed every rung of the race and then diverged."""
+        if not candidate.diverged or candidate.left_at is not None:
+            return False
+        epochs = candidate.recipe.epochs
+        last = max((rung for rung in self._rungs if rung < 1 and rung in evaluation_points(epochs)), default=0.0)
+        steps = epochs * self.engine.feed(candidate.recipe, 0).steps_per_epoch
+        return min(candidate.diverged.values()) >= last * steps
 
     def _time_left(self) -> tuple[float, float | None]:
         assert self._stage is not None

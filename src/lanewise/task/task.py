@@ -13,7 +13,7 @@ from lanewise.data import BUILT_IN, Source, balanced_weights, load
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, shapes
 from lanewise.data.source.measured import input_notes
 from lanewise.data.source.standardise import as_given, is_tokens
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, one_line, together
 from lanewise.metrics import METRICS, Metric, find_metric, for_classes, is_known, metric_names
 from lanewise.recipe.recipe import Recipe
 from lanewise.task import models
@@ -52,8 +52,9 @@ class Task:
             dataclass gives its `logits`, or the first tensor in it; data without targets whose inputs include `labels`
             is trained for the `loss` that the model returns.
         metric: what recipes are compared by: a name of `lanewise.metrics.METRICS`, a name among those that your
-            objective returns, or a function (outputs, targets) -> one score a row, or one for the batch. By default
-            the first for the objective; with `class_weights="balanced"` it is balanced accuracy.
+            objective returns, or a function (outputs, targets) -> one score a row, or one for the batch; as
+            `lanewise.Metric(name, function, bounds=(0, 1))` no interval goes beyond the bounds. By default the first
+            for the objective; with `class_weights="balanced"` it is balanced accuracy.
         greater_is_better: the direction of a metric of your own; by default it is, but for a loss.
         class_weights: weight of each class in the loss, or `balanced`: rows / (classes * rows of the class).
 
@@ -71,21 +72,15 @@ class Task:
         greater_is_better: bool | None = None,
         class_weights: Any = None,
     ) -> None:
-        self.source: Source = load(data)
-        if isinstance(model, nn.Module):
-            raise InputError(
-                "model: is a module already; give a function that returns a new one, so that every repeat "
-                "can start from weights of its own"
-            )
+        found, _ = together(lambda: load(data), lambda: check_model_kind(model))
+        self.source: Source = found
         if isinstance(model, str):
             if model.partition(":")[0] in models.BUILT_IN:
                 self.source = with_features(self.source)
             self.factory = models.build(model, *self._shapes(model))
-        elif callable(model):
+        else:
             name = getattr(model, "__name__", type(model).__name__)
             self.factory = partial(models.call, name, model)
-        else:
-            raise InputError(f"model: {model!r} is neither a name nor a function that returns a torch.nn.Module")
         built_in = isinstance(model, str) and model.partition(":")[0] in models.BUILT_IN
         self.model_name = model if isinstance(model, str) else getattr(model, "__name__", type(model).__name__)
         self.names = {"data": self.source.name} if self.source.name in BUILT_IN else {}
@@ -243,6 +238,10 @@ class Task:
                 f"metric {metric.name!r} returns a tensor of shape {shape} for {len(targets)} rows: must be 0-d or "
                 f"[{len(targets)}], one score a row"
             )
+        least, most = metric.bounds
+        found = float(score.double().mean()) if metric.of_set is None else least
+        if found < least or found > most:
+            raise InputError(f"metric {metric.name!r} returns {found:g}: must be in its bounds {least:g} to {most:g}")
         self.objective = replace(objective, by_row=bool(shape))
 
     def check_recipe(self, recipe: Recipe) -> None:
@@ -259,6 +258,20 @@ class Task:
                 f"mixup = {recipe.mixup}: must be none, since inputs that are no numbers, and objectives of one's own, "
                 "cannot be blended"
             )
+
+
+def check_model_kind(model: Any) -> None:
+    """Raise `InputError` for what is no model whatever the data."""
+    if isinstance(model, nn.Module):
+        raise InputError(
+            "model: is a module already; give a function that returns a new one, so that every repeat "
+            "can start from weights of its own"
+        )
+    if isinstance(model, str):
+        if model.partition(":")[0] not in models.BUILT_IN:
+            models.build(model, (), 0)
+    elif not callable(model):
+        raise InputError(f"model: {model!r} is neither a name nor a function that returns a torch.nn.Module")
 
 
 def with_features(source: Source) -> Source:
@@ -282,6 +295,10 @@ def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:
     """The metric called `metric`, or one made of the user's function."""
     if metric is None:
         return METRICS[objective][0]
+    if isinstance(metric, Metric):
+        if greater is not None and greater != metric.greater_is_better:
+            raise InputError(f"greater_is_better = {greater}: must be {metric.greater_is_better} as in {metric.name!r}")
+        return metric
     if callable(metric):
         return Metric(getattr(metric, "__name__", "metric"), metric, True if greater is None else greater)
     if not isinstance(metric, str):

@@ -12,6 +12,7 @@ from lanewise.printable import printable
 from lanewise.recipe.file import from_dict, to_dict
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.score_kind import ScoreKind
+from lanewise.verdict import phrases
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,8 @@ class Ground:
         model, data: their names. repeats: how many runs of each recipe; `folds` of them validate on all rows once.
         rows: of a repeat, (training, validation). lane_steps, seconds, engine: as a verdict has them. bounds: of the
             metric, beyond which no interval of a score goes; not on record, since the intervals are.
+        references: name -> the metric of a simple model on the same validation rows, see `references_of`.
+        reference_notes: a sentence each on what was left out or cut short there.
     """
 
     model: str
@@ -71,6 +74,16 @@ class Ground:
     seconds: dict[str, float]
     engine: dict[str, Any] = field(default_factory=dict)
     bounds: tuple[float, float] = field(default=(-math.inf, math.inf), compare=False)
+    references: dict[str, float] = field(default_factory=dict)
+    reference_notes: tuple[str, ...] = ()
+
+    def unbeaten_words(self, score: float) -> str:
+        """Which simple models a `score` does not beat, as the end of a sentence; nothing where it beats all."""
+        return phrases.unbeaten_words(score, self.references, self.kind)
+
+    def reference_sentences(self) -> list[str]:
+        """What simple models score on the rows that the recipes were scored on."""
+        return [*phrases.references_words(self.references, self.kind, "validation"), *self.reference_notes]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -87,6 +100,8 @@ class Ground:
             "lane_steps": self.lane_steps,
             "seconds": self.seconds,
             "engine": self.engine,
+            "references": self.references,
+            "reference_notes": list(self.reference_notes),
         }
 
     @classmethod
@@ -96,6 +111,9 @@ class Ground:
         names = ("repeats", "folds", "lane_steps", "seconds", "engine")
         rows = (data["training_rows"], data["validation_rows"])
         known = {name: data[name] for name in names}
+        # Records without these are older than they.
+        known |= {"references": dict(data.get("references", {}))}
+        known |= {"reference_notes": tuple(data.get("reference_notes", ()))}
         return cls(data["model"], data["data"], data["metric"], kind, rows=rows, **known)
 
 

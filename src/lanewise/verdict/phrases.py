@@ -14,6 +14,8 @@ from lanewise.statistics.score_kind import ScoreKind
 
 MINUS = "\N{MINUS SIGN}"
 LEVEL = 0.95
+TOO_CLOSE = "too close to call"
+"""Of two whose comparison does not say which is better; in a cell of a table and in a sentence."""
 FRACTION, PLAIN = ScoreKind(), ScoreKind(fraction=False)
 
 
@@ -80,7 +82,7 @@ def compared_words(lead: Interval, other: str) -> str:
     """
     if lead.excludes_zero:
         return "significantly better" if lead.mean > 0 else f"there {other} is significantly better"
-    return "too close to call" if lead.mean >= 0 else f"there {other} is ahead, but it is too close to call"
+    return TOO_CLOSE if lead.mean >= 0 else f"there {other} is ahead, but it is {TOO_CLOSE}"
 
 
 def chance_words(chance: float) -> str:
@@ -199,15 +201,15 @@ REFERENCES = {
 """Simple models by name, in a sentence."""
 
 
-def references_words(references: Mapping[str, float], kind: ScoreKind) -> list[str]:
-    """What simple models score, in a sentence; none where there are none.
+def references_words(references: Mapping[str, float], kind: ScoreKind, on: str = "test") -> list[str]:
+    """What simple models score on the test or validation examples, in a sentence; none where there are none.
 
     >>> references_words({"majority class": 0.343, "linear model": 0.52}, FRACTION)
     ['For reference, on the same test examples: always guessing the majority class 34.3%, a linear model 52.0%.']
     """
     words = printed(kind.interval_words(list(references.values())))
     told = [f"{REFERENCES.get(name, name)} {word}" for name, word in zip(references, words, strict=True)]
-    return [f"For reference, on the same test examples: {', '.join(told)}."] if told else []
+    return [f"For reference, on the same {on} examples: {', '.join(told)}."] if told else []
 
 
 def unbeaten(score: float, references: Mapping[str, float], kind: ScoreKind) -> dict[str, float]:

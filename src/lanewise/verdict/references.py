@@ -1,4 +1,4 @@
-"""What simple models score on the winner's test rows: a constant guess, a linear model, gradient-boosted trees."""
+"""What simple models score on the same rows as recipes: a constant guess, a linear model, gradient-boosted trees."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ MOST_FEATURES, MOST_TABLE, MOST_COLUMNS = 4_096, 100, 10
 """Inputs of a linear model, inputs of trees, and classes or numbers that trees learn."""
 ITERATIONS = 100
 PART = 1024
-"""Test rows that are predicted at a time."""
+"""Rows that are predicted at a time."""
 BLOCK = 4_000_000
 """Numbers that outputs for tokens may hold at a time."""
 LEAST_CHANCE = 1e-12
@@ -48,7 +48,7 @@ class References:
     """What simple models score.
 
     Attributes:
-        scores: name -> the metric in its own direction on the test rows, the mean over repeats. notes: what was left
+        scores: name -> the metric in its own direction on those rows, the mean over repeats. notes: what was left
             out or cut short, a sentence each.
     """
 
@@ -56,8 +56,11 @@ class References:
     notes: tuple[str, ...] = ()
 
 
-def references_of(engine: Engine, repeats: list[int]) -> References:
-    """The references of a race that was confirmed on `repeats`."""
+def references_of(engine: Engine, repeats: Sequence[int], test: bool = True) -> References:
+    """The references of recipes that were trained in `repeats`: on the test rows, or on those that each validates on.
+
+    Models are fitted on the training rows of each.
+    """
     objective, classes = engine.task.objective, engine.task.source.classes
     if not isinstance(objective, (Classification, Regression, NextToken)):
         return References(notes=("There is no simple model to compare with, because the objective is your own.",))
@@ -66,10 +69,10 @@ def references_of(engine: Engine, repeats: list[int]) -> References:
     runs = [engine.repeat(index) for index in repeats]
     few = runs[: MOST_REPEATS if engine.held.pool_reader is None else 1]
     name = {NextToken: TOKEN, Classification: MAJORITY}.get(type(objective)) or name_of_constant(objective)
-    _scored(name, [partial(constant_score, run, objective, classes) for run in runs], scores, notes)
+    _scored(name, [partial(constant_score, run, objective, classes, test) for run in runs], scores, notes)
     models, why = models_for(engine, objective)
     for name, fit in models.items():
-        _scored(name, [partial(fit_score, run, objective, classes, fit) for run in few], scores, notes)
+        _scored(name, [partial(fit_score, run, objective, classes, fit, test) for run in few], scores, notes)
     notes += [why] if why else []
     if models and scores.keys() & models.keys():
         notes += cut_short([name for name in models if name in scores], runs, len(few), *rows_to_fit(runs[0], classes))
@@ -109,23 +112,28 @@ def name_of_constant(objective: Objective) -> str:
     return MEDIAN if objective.metric.name in ("MAE", "absolute error", "mean absolute error", "MAPE") else MEAN
 
 
-def constant_score(run: Repeat, objective: Objective, classes: int | None) -> float:
-    """The score on the test rows of the best constant of the training rows."""
-    train, test = run.targets(run.split.train), run.targets(torch.arange(len(run.held.test)), test=True)
+def scored_rows(run: Repeat, test: bool) -> Tensor:
+    """The rows that are scored: all test rows, or those of the pool that `run` validates on."""
+    return torch.arange(len(run.held.test)) if test else run.split.valid
+
+
+def constant_score(run: Repeat, objective: Objective, classes: int | None, test: bool = True) -> float:
+    """The score on the test or the validation rows of the best constant of the training rows."""
+    train, targets = run.targets(run.split.train), run.targets(scored_rows(run, test), test=test)
     assert train is not None
-    assert test is not None
+    assert targets is not None
     if isinstance(objective, NextToken):
-        return token_score(train, test, objective)
+        return token_score(train, targets, objective)
     if classes is not None:
         counts = torch.bincount(train, minlength=classes).double()
         # As sure as the classes are frequent, so that the log loss is the best that a constant has.
-        outputs = (counts / counts.sum()).clamp(min=LEAST_CHANCE).log().expand(len(test), -1)
-        return score_of(run, objective, outputs, test)
+        outputs = (counts / counts.sum()).clamp(min=LEAST_CHANCE).log().expand(len(targets), -1)
+        return score_of(run, objective, outputs, targets)
     assert run.target_scale is not None
     scaled, level = run.target_scale.apply(train, torch.float64), quantile_level(objective.metric)
     name = name_of_constant(objective)
     guess = scaled.mean(0) if name == MEAN else scaled.quantile(0.5 if level is None else level, dim=0)
-    return score_of(run, objective, guess.expand(test.shape), test)
+    return score_of(run, objective, guess.expand(targets.shape), targets)
 
 
 def token_score(train: Tensor, test: Tensor, objective: Objective) -> float:
@@ -139,10 +147,10 @@ def token_score(train: Tensor, test: Tensor, objective: Objective) -> float:
 
 
 def score_of(run: Repeat, objective: Objective, outputs: Tensor, test: Tensor) -> float:
-    """The metric of `outputs`, as a lane gives them, for all test rows, in its own direction.
+    """The metric of `outputs`, as a lane gives them, for all rows that are scored, in its own direction.
 
     Args:
-        test: targets as stored.
+        test: their targets as stored.
     """
     metric = objective.metric
     targets = test if run.target_scale is None else run.target_scale.apply(test, torch.float64)
@@ -194,20 +202,23 @@ def rows_to_fit(run: Repeat, classes: int | None) -> tuple[int, int]:
     return min(len(train), most, max(FEWEST_ROWS, MOST_PRODUCTS // max(1, size))), len(train)
 
 
-def fit_score(run: Repeat, objective: Objective, classes: int | None, fit: Callable[..., Guess]) -> float:
-    """The score on the test rows of a model fitted on the training rows, or on as many evenly spaced ones."""
+def fit_score(
+    run: Repeat, objective: Objective, classes: int | None, fit: Callable[..., Guess], test: bool = True
+) -> float:
+    """The score of a model fitted on the training rows, or on as many evenly spaced ones; `test`: see `scored_rows`."""
     rows, of = rows_to_fit(run, classes)
     cpu = torch.device("cpu")
     at = run.split.train[torch.linspace(0, of - 1, rows, dtype=torch.float64).round().long()]
     x, y = run.rows(at, torch.float64, cpu)
-    test = run.targets(torch.arange(len(run.held.test)), test=True)
-    assert test is not None
+    scored = scored_rows(run, test)
+    targets = run.targets(scored, test=test)
+    assert targets is not None
     assert y is not None
     weights = getattr(objective, "weights", None)
     guess = fit(flat(x), y.numpy(), None if weights is None else np.array(weights)[y.numpy()], classes)
-    parts = torch.split(torch.arange(len(test)), PART)
-    outputs = [guess(flat(batch)) for batch, _ in run.evaluated(parts, torch.float64, cpu, test=True)]
-    return score_of(run, objective, torch.cat(outputs), test)
+    parts = torch.split(scored, PART)
+    outputs = [guess(flat(batch)) for batch, _ in run.evaluated(parts, torch.float64, cpu, test=test)]
+    return score_of(run, objective, torch.cat(outputs), targets)
 
 
 def flat(x: Any) -> Any:

@@ -107,7 +107,8 @@ class Verdict:
         included. seconds: `total`, `train` (exactly those steps), `compile`, `trials`. engine: plans by structure.
         importance: of the settings in this race, most first; none where there were too few candidates to say.
         baseline: the recipe that the user gave, or None. diverged: of the candidates drawn, how many diverged in the
-            race. duplicates: how many were drawn before. heavy_tails: a sentence where few test rows decide the score.
+            race. duplicates: how many were drawn before. diverged_late: how many diverged
+            after the last rung. heavy_tails: a sentence where few test rows decide the score.
         references: name -> the metric of a simple model on the test rows. reference_notes: a sentence each on what was
             left out or cut short there. classes: how the winner does on each class of the test rows, if there are any.
     """
@@ -129,6 +130,7 @@ class Verdict:
     references: dict[str, float] = field(default_factory=dict)
     reference_notes: tuple[str, ...] = ()
     classes: tuple[OfClass, ...] = ()
+    diverged_late: int = 0
 
     def __str__(self) -> str:
         return printable("\n".join(self.sentences()))
@@ -145,6 +147,14 @@ class Verdict:
     def indistinguishable(self) -> list[Finalist]:
         """The finalists that are too close to the winner to call."""
         return [finalist for finalist in self.finalists[1:] if not finalist.significant]
+
+    @property
+    def others_diverged(self) -> int:
+        """How many others diverged, where that is why the winner won: all that came as far as it did; else 0."""
+        if len(self.finalists) == 1:
+            return self.diverged_late
+        others = self.finalists[1:]
+        return len(others) if all(one.diverged == len(one.scores) for one in others) else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `verdict.json` and `--json`."""
@@ -184,6 +194,8 @@ class Verdict:
             ],
             "candidates": self.candidates,
             "diverged": self.diverged,
+            "diverged_late": self.diverged_late,
+            "won_because_others_diverged": bool(self.others_diverged),
             "duplicates": self.duplicates,
             "heavy_tails": self.heavy_tails,
             "references": self.references,
@@ -220,7 +232,7 @@ class Verdict:
             rest = {name: data[name] for name in ("metric", "candidates", "lane_steps", "seconds", "engine")}
             mattered = tuple(Importance(**one) for one in data.get("importance", []))
             known = _baseline(data.get("baseline"))
-            counts = {name: data.get(name, 0) for name in ("diverged", "duplicates")}
+            counts = {name: data.get(name, 0) for name in ("diverged", "diverged_late", "duplicates")}
             return cls(
                 finalists, test, difference, **rest, kind=kind, baseline=known, importance=mattered, **counts,
                 heavy_tails=data.get("heavy_tails"), references=dict(data.get("references", {})),
@@ -233,6 +245,7 @@ class Verdict:
     def sentences(self) -> list[str]:
         """The verdict in words."""
         lines = [*self._on_winner(), *self._on_course()]
+        lines += self._on_others_diverged()
         if len(self.finalists) == 1:
             lines.append("No other recipe came as far as the confirmation, so there was nothing to compare it with.")
             return [*lines, *self._on_references()]
@@ -271,6 +284,17 @@ class Verdict:
         told = [f"{self.diverged} diverged"] if self.diverged else []
         told += [f"{self.duplicates} repeated the recipe of another"] if self.duplicates else []
         return [f"Of the {self.candidates} candidates {' and '.join(told)}."] if told else []
+
+    def _on_others_diverged(self) -> list[str]:
+        """That the winner won because all others diverged, where that is why."""
+        if not (lost := self.others_diverged):
+            return []
+        if len(self.finalists) == 1:
+            which = f"{lost} other candidate{'s' * (lost > 1)} that no rung had stopped"
+            return [f"It won only because the others diverged: {which} diverged before the end of training."]
+        which = "the only other finalist" if lost == 1 else f"all {lost} other finalists"
+        runs = len(self.finalists[0].scores)
+        return [f"It won only because the others diverged: {which} diverged in all {runs} new training runs."]
 
     def _on_finalists(self) -> list[str]:
         """What the validation rows of the fresh repeats say."""
@@ -338,8 +362,8 @@ class Verdict:
 
 
 def place_words(finalist: Finalist, verdict: Verdict) -> str:
-    """A finalist in a cell of a table: `winner`, `worse` or `as good?`, and whether it is the baseline."""
-    place = "winner" if finalist.difference is None else "worse" if finalist.significant else "as good?"
+    """A finalist in a cell of a table: `winner`, `worse` or `too close to call`, and whether it is the baseline."""
+    place = "winner" if finalist.difference is None else "worse" if finalist.significant else phrases.TOO_CLOSE
     given = verdict.baseline is not None and verdict.baseline.candidate == finalist.candidate
     return f"{place}, baseline" if given else place
 

@@ -53,6 +53,8 @@ class Form:
 
         >>> Form(",", ".").number("1.234,5"), Form(".", ",").number("1,23"), Form(unit="$").number("-$15")
         (1234.5, None, -15.0)
+        >>> Form(".", ",").number("12,34,567.5")
+        1234567.5
         """
         sign, body, unit = parted(text)
         if unit != self.unit and (unit or not is_money(self.unit)):
@@ -85,9 +87,14 @@ def is_money(unit: str) -> bool:
 
 @lru_cache(maxsize=64)
 def pattern(decimal: str, thousands: str) -> re.Pattern[str]:
-    """Matches the digits of a number without its sign; a first group of three has no leading zero."""
+    """Matches the digits of a number without its sign; a first group of three has no leading zero.
+
+    Commas may also stand as in India: 12,34,567.5.
+    """
     point, mark = re.escape(decimal), re.escape(thousands)
     grouped = rf"[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|" if thousands else ""
+    if (decimal, thousands) == (".", ","):
+        grouped += r"[1-9]\d?(?:,\d{2})+,\d{3}|"
     digits = rf"(?:(?:{grouped}\d+)(?:{point}\d*)?|{point}\d+)"
     return re.compile(rf"{digits}(?:[eE][+-]?\d+)?|inf(?:inity)?", re.IGNORECASE)
 

@@ -42,6 +42,7 @@ class Splitter:
         stratify: whether each class has the same share of every part; False splits at random.
         weights: float64 [rows], above 0 for training rows, by which an epoch draws them with replacement, as many as
             there are; None has every row once. Validation and test rows count once in any case.
+        copies: int64 [rows], equal for rows that are one row of the dataset read again: all are in the same part.
 
     >>> splitter = Splitter.checked(6, folds=3)
     >>> sorted(torch.cat([splitter.split(None, 6, repeat, lambda r: r).valid for repeat in range(3)]).tolist())
@@ -55,6 +56,7 @@ class Splitter:
     folds: int | None = None
     stratify: bool = True
     weights: Tensor | None = None
+    copies: Tensor | None = None
 
     def __repr__(self) -> str:
         return f"Splitter({self.words(True)})"
@@ -116,7 +118,8 @@ class Splitter:
             free = mask.nonzero().flatten()
             if len(free) < 2:
                 raise InputError("splits validate on all rows, so none is left to test on: give test, too")
-            part = divided(None if labels is None else labels[free], len(free), seed, fraction)
+            alone = Splitter(copies=None if self.copies is None else self.copies[free])
+            part = alone._divided(None if labels is None else labels[free], len(free), seed, fraction)
             mask = torch.zeros(rows, dtype=torch.bool)
             mask[free[part.valid]] = True
             return parts_of(mask)
@@ -129,6 +132,7 @@ class Splitter:
             groups=None if self.groups is None else self.groups[pool],
             time=None if self.time is None else self.time[pool],
             weights=None if self.weights is None else self.weights[pool],
+            copies=None if self.copies is None else self.copies[pool],
             splits=tuple((renumbered(train, pool), renumbered(valid, pool)) for train, valid in self.splits),
             test=None,
         )
@@ -140,6 +144,10 @@ class Splitter:
             if not len(train):
                 raise InputError(f"splits[{repeat % len(self.splits)}]: all training rows are test rows")
             return Split(train, valid)
+        if self.copies is not None:
+            once, labels_once, copy_of = self._once(labels)
+            found = once.split(labels_once, len(torch.unique(copy_of)), repeat, seeds, fraction)
+            return parts_of(torch.isin(copy_of, found.valid))
         if self.folds is None:
             return self._divided(labels, rows, seeds(repeat), fraction)
         fold = repeat % self.folds
@@ -161,11 +169,62 @@ class Splitter:
 
     def _divided(self, labels: Tensor | None, rows: int, seed: int, fraction: float) -> Split:
         check_seed(seed)
+        if self.copies is not None:
+            once, labels_once, copy_of = self._once(labels)
+            found = once._divided(labels_once, len(torch.unique(copy_of)), seed, fraction)
+            return parts_of(torch.isin(copy_of, found.valid))
         if self.groups is not None:
             return divided_by_group(self.groups, labels, seed, fraction)
         if self.time is not None:
             return divided_in_time(self.time, fraction)
         return divided(labels if self.stratify else None, rows, seed, fraction)
+
+    def _once(self, labels: Tensor | None) -> tuple["Splitter", Tensor | None, Tensor]:
+        """(the splitter of the rows without their copies, their labels, of which of them every row is a copy)."""
+        assert self.copies is not None
+        first, copy_of = first_of(self.copies)
+        groups, time = (None if by is None else by[first] for by in (self.groups, self.time))
+        once = replace(self, groups=groups, time=time, weights=None, copies=None)
+        return once, None if labels is None else labels[first], copy_of
+
+    def with_copies(self, copies: Tensor) -> "Splitter":
+        """The same, with copies of a row in one part.
+
+        Raises:
+            InputError: groups, times, or rows given by the user that put copies of a row into two parts.
+        """
+        first, copy_of = first_of(copies)
+        for name, by in (("groups", self.groups), ("time", self.time)):
+            if by is not None and len(apart := (by != by[first[copy_of]]).nonzero().flatten()):
+                row = int(apart[0])
+                raise InputError(
+                    f"{name}: row {row} is row {int(first[copy_of[row]])} of the dataset again and has another"
+                    f" {name.removesuffix('s')}: must be the same, so that both are in one part of a split"
+                )
+        for number, (train, valid) in enumerate(self.splits):
+            shared(
+                f"splits[{number}]: training and validation rows, with rows that come again,",
+                *(torch.unique(copy_of[part]) for part in (train, valid)),
+            )
+        if self.test is not None:
+            mask = torch.ones(len(copies), dtype=torch.bool)
+            mask[self.test] = False
+            shared("test and other rows, with rows that come again,", torch.unique(copy_of[self.test]), copy_of[mask])
+        return replace(self, copies=copies)
+
+
+def first_of(copies: Tensor) -> tuple[Tensor, Tensor]:
+    """(the first row of every group of copies, the number of the group of every row), in the order of the first.
+
+    >>> first_of(torch.tensor([7, 3, 7, 3, 5]))
+    (tensor([0, 1, 4]), tensor([0, 1, 0, 1, 2]))
+    """
+    _, number = torch.unique(copies, return_inverse=True)
+    first = torch.full((int(number.max()) + 1,), len(copies)).scatter_reduce(
+        0, number, torch.arange(len(copies)), "amin"
+    )
+    order = first.argsort()
+    return first[order], order.argsort()[number]
 
 
 def chosen_by(given: Any) -> bool:

@@ -174,7 +174,11 @@ def column_like(schema: ColumnSchema, values: Any) -> Column:
     else:
         read = [seconds_of(name) if TIME.fullmatch(name) else None for name in held]
     if bad := [name for name, value in zip(held, read, strict=True) if value is None]:
-        raise ColumnError(f"has {listed(bad)}: must be as in training ({schema.taken_for.removesuffix(SAME)})")
+        row = int(np.isin(codes, [names.index(name) for name in bad]).argmax())
+        learnt = schema.taken_for.removesuffix(SAME)
+        if schema.kind == "number" and any("," in name for name in bad) and form.decimal == ".":
+            learnt += ", decimal point" if not form.thousands else ", decimal point, thousands with a comma"
+        raise ColumnError(f"has {listed(bad)}: must be as in training ({learnt}); first in row {row}")
     known = dict(zip(held, read, strict=True))
     return Column(schema.name, spread([known.get(name, np.nan) for name in names], codes), kind=schema.kind)  # type: ignore[misc]
 
@@ -187,7 +191,7 @@ def category_like(schema: ColumnSchema, values: Any) -> Column:
     if types.is_null(values.type):
         codes = np.full(len(values), -1, dtype=np.int64)
     elif is_text(values.type):
-        names, numbers = distinct(as_text(values))
+        names, numbers = distinct(as_text(values, escaped=True))
         if set(place) <= {"True", "False"}:
             names = [name.capitalize() for name in names]
         found = [place.get(name, place.get(canonical(name), -2)) for name in names]

@@ -3,13 +3,16 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 
+from lanewise.data.arrays.targets import decoded
 from lanewise.data.encoding.numerals import LOOKS, MOST_TRIED, NEARLY, NO_VALUE, Form, Guess, guess, parted
 from lanewise.data.encoding.schema import EXACT, Column, plain
 from lanewise.errors import InputError, one_line
+from lanewise.printable import cut
 
 TRUTH = {"true": 1.0, "false": 0.0}
 TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?")
@@ -21,10 +24,16 @@ DAY = 86_400e6
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 LEADING_ZERO = r"^[+-]?0\d+$"
 SHOWN = 3
+DIGITS = 15
+"""Decimal numbers of so many digits are different in float64 if they are different."""
 
 
 class ColumnError(Exception):
     """A column cannot be used; the text goes after its name."""
+
+
+class NotTextError(ColumnError):
+    """It holds bytes that are no UTF-8."""
 
 
 def is_text(kind: Any) -> bool:
@@ -36,8 +45,12 @@ def is_text(kind: Any) -> bool:
     ) or any(check(kind) for check in (types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary))
 
 
-def as_text(values: Any) -> Any:
-    """A column of text or bytes as one Arrow array of text, without spaces around."""
+def as_text(values: Any, escaped: bool = False) -> Any:
+    r"""A column of text or bytes as one Arrow array of text, without spaces around.
+
+    Args:
+        escaped: bytes that are no UTF-8 become text such as `\xe9`; by default they are refused.
+    """
     import pyarrow
     from pyarrow import compute
 
@@ -46,7 +59,35 @@ def as_text(values: Any) -> Any:
         whole = pyarrow.chunked_array([text] if isinstance(text, pyarrow.Array) else text.chunks, type=text.type)
         return compute.utf8_trim_whitespace(whole.cast("large_string").combine_chunks())
     except pyarrow.ArrowException:
-        raise ColumnError(f"is {values.type} that is no UTF-8 text: must be numbers, truth values or text") from None
+        if escaped:
+            return compute.utf8_trim_whitespace(escaped_text(values))
+        row, value = next((row, one) for row, one in enumerate(values.to_pylist()) if not is_utf8(one))
+        shown = cut(repr(value), 40)
+        raise NotTextError(
+            f"is {values.type} that is no UTF-8 text, first in row {row} ({shown}): must be text, numbers, or named in"
+            " categories=, which takes such bytes for names"
+        ) from None
+
+
+def is_utf8(value: Any) -> bool:
+    """Whether bytes are text in UTF-8."""
+    try:
+        return not isinstance(value, bytes) or value.decode("utf-8") is not None
+    except UnicodeDecodeError:
+        return False
+
+
+def escaped_text(values: Any) -> Any:
+    """Bytes as one Arrow array of text that can be printed, different for different bytes."""
+    import pyarrow
+
+    found = pyarrow.chunked_array([values] if isinstance(values, pyarrow.Array) else values.chunks, type=values.type)
+    codes = found.cast("large_binary").combine_chunks().dictionary_encode()
+    try:
+        names = decoded(np.array(codes.dictionary.to_pylist(), dtype=object))
+    except InputError:
+        raise ColumnError("holds bytes of which some are no UTF-8 and look the same as text: decode them") from None
+    return pyarrow.array(names.tolist(), "large_string").take(codes.indices)
 
 
 def is_string(kind: Any) -> bool:
@@ -192,7 +233,7 @@ def whole_numbers(heading: str, numbers: "np.ndarray[Any, Any]", values: Any) ->
         large = bool((np.abs(numbers) >= EXACT).any())
     if not large:
         return Column(heading, numbers, None, True)
-    exact = np.array([0 if one is None else int(one) for one in values.to_pylist()], dtype=object)
+    exact = np.array([0 if one is None else int(Decimal(one)) for one in values.to_pylist()], dtype=object)
     return Column(heading, numbers, None, True, exact=exact)
 
 
@@ -225,7 +266,9 @@ def of_plain_text(heading: str, text: Any, numbers: "np.ndarray[Any, Any]") -> C
     from pyarrow import compute
 
     if not every(text, r"^[+-]?\d+$"):
-        return Column(heading, numbers)
+        # 9007199254740993.0 is a whole number, too, which float64 does not hold.
+        whole = every(text, r"^[+-]?\d+(\.0*)?$")
+        return replace(whole_numbers(heading, numbers, text), whole=False) if whole else Column(heading, numbers)
     column = whole_numbers(heading, numbers, text)
     if not has_leading_zeros(text):
         return column
@@ -336,7 +379,8 @@ def nearly_numbers(heading: str, found: Guess, codes: Any, names: list[str]) -> 
         if len(units) < NEARLY * len(names) or not any(units) or len(set(units)) > SHOWN:
             return ()
         return (f"column {heading!r} looks like numbers of different units ({listed(names)}) and is read as text",)
-    if rows - wrong < NEARLY * rows:
+    # Digits and marks alone are named in any case: no reading fits all of them.
+    if rows - wrong < NEARLY * rows and not all(LOOKS.fullmatch(parted(name)[1]) for name in bad):
         return ()
     return (
         f"column {heading!r} is read as text, though {rows - wrong} of {rows} values are numbers:"
@@ -351,8 +395,10 @@ def categorical(heading: str, values: Any) -> Column:
     values = undictionaried(values)
     kind = values.type
     if types.is_null(kind) or is_text(kind):
-        text = as_text(values.cast("large_string") if types.is_null(kind) else values)
+        text = as_text(values.cast("large_string") if types.is_null(kind) else values, escaped=True)
         return of_names(heading, *distinct(text))
+    if types.is_decimal(kind) and kind.scale > 0:
+        return named_numbers(heading, values.cast("large_string"))
     if types.is_temporal(kind):
         return of_names(heading, *distinct(as_text(values.cast("large_string"))))
     return replace(typed(heading, values).as_category(), kind="category")
@@ -376,7 +422,7 @@ def named_numbers(heading: str, values: Any) -> Column:
     """As `categorical`, of a column of numbers that are names of things: `7.0` is 7, and 007 another name."""
     if not is_text(values.type):
         return categorical(heading, values)
-    names, codes = distinct(as_text(values))
+    names, codes = distinct(as_text(values, escaped=True))
     called = [canonical(name) for name in names]
     found = sorted(set(called), key=by_number)
     number = {name: at for at, name in enumerate(found)}
@@ -387,9 +433,10 @@ def named_numbers(heading: str, values: Any) -> Column:
 def by_number(text: str) -> tuple[bool, float, str]:
     """The order of names that may be numbers."""
     try:
-        return False, float(text), text
+        number = float(text)
     except ValueError:
         return True, 0.0, text
+    return (True, 0.0, text) if number != number else (False, number, text)
 
 
 def of_names(heading: str, names: list[str], codes: "np.ndarray[Any, Any]") -> Column:
@@ -409,12 +456,20 @@ def listed(names: list[str]) -> str:
 def canonical(text: str) -> str:
     """The name that a number written as `text` has as a category: `7` of `7.0`; other text as it is.
 
-    >>> canonical("7.0"), canonical("9007199254740993"), canonical("007"), canonical("red")
+    >>> canonical("7.0"), canonical("9007199254740993.0"), canonical("007"), canonical("red")
     ('7', '9007199254740993', '007', 'red')
     """
     if re.fullmatch(r"[+-]?\d+", text):
         return text
     try:
-        return plain(float(text))
-    except (ValueError, OverflowError):
+        exact, number = Decimal(text), float(text)
+    except (ValueError, InvalidOperation):
         return text
+    if not exact.is_finite():
+        return plain(number)
+    digits = "".join(map(str, exact.as_tuple().digits)).strip("0")
+    if len(digits) <= DIGITS and (number not in (0.0, float("inf"), float("-inf")) or not digits):
+        return plain(number)
+    # float64 may not tell it from its neighbours.
+    whole = re.fullmatch(r"([+-]?\d+)\.0*", text)
+    return whole[1] if whole else text

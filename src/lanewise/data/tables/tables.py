@@ -16,6 +16,7 @@ from lanewise.data.tables import separated
 from lanewise.data.tables.columns import Table, check_headings, refuse_columns
 from lanewise.data.tables.reading import (
     ColumnError,
+    NotTextError,
     as_text,
     categorical,
     distinct,
@@ -67,10 +68,20 @@ def is_table(path: Path) -> bool:
 
 
 def is_frame(source: Any) -> bool:
-    """Whether `source` is a DataFrame of pandas, polars or another library that gives its columns to Arrow."""
+    """Whether `source` is a DataFrame of pandas, polars or another library that gives its columns to Arrow.
+
+    A structured array of NumPy is one, too.
+    """
+    if is_structured(source):
+        return True
     if any(hasattr(source, name) for name in ("__arrow_c_stream__", "__dataframe__")):
         return True
     return type(source).__module__.partition(".")[0] == "pandas" and type(source).__name__ == "DataFrame"
+
+
+def is_structured(source: Any) -> bool:
+    """Whether `source` is an array of NumPy with named columns."""
+    return isinstance(source, np.ndarray) and source.ndim == 1 and source.dtype.names is not None
 
 
 def opened(source: Any, where: str, encoding: str | None = None, headings: Sequence[str] = ()) -> Opened:
@@ -119,6 +130,9 @@ def frame_table(frame: Any, where: str) -> Any:
     if of_pandas:
         check_frame(frame, where)
     try:
+        if is_structured(frame):
+            native = frame.astype(frame.dtype.newbyteorder("="))
+            return pyarrow.table({name: pyarrow.array(native[name].copy()) for name in native.dtype.names})
         if of_pandas:
             return pyarrow.Table.from_pandas(frame)
         if hasattr(frame, "__arrow_c_stream__"):
@@ -237,7 +251,11 @@ def read(
 
 def target_of(heading: str, values: Any, column_of: Any) -> Column:
     """The column to be learnt; 007 and 7 are two names, and so are 4wd and 2wd."""
-    column: Column = column_of(heading)
+    try:
+        column: Column = column_of(heading)
+    except NotTextError:
+        # Labels that are bytes are told apart all the same, as those of arrays are.
+        return categorical(heading, values)
     if column.names is None and column.whole and is_text(values.type):
         text = as_text(values)
         if column.kind == "number" and has_leading_zeros(text):
@@ -292,7 +310,7 @@ def as_key(values: Any, where: str = "", heading: str = "") -> "np.ndarray[Any, 
         return as_key(undictionaried(values), where, heading)
     try:
         if is_text(kind):
-            return text_key(heading, as_text(values))
+            return text_key(heading, as_text(values, escaped=True))
         if types.is_time(kind) or types.is_decimal(kind):
             column = read_column(heading, values, False, None)
             return column.values if column.exact is None else column.exact

@@ -45,6 +45,7 @@ class ModelTraits:
         stateful: whether a forward pass changes attributes that count, which must go with each lane.
         varies: whether a pass looks at values or draws, so that other steps may use other parameters.
         unused: parameters that had no gradient; in every step if nothing varies. notes: to be told.
+        looks: whether a pass looks at values, so that steps not seen yet may go other ways.
     """
 
     real: str = ""
@@ -52,15 +53,17 @@ class ModelTraits:
     varies: bool = False
     unused: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    looks: bool = False
 
     @property
     def apart(self) -> str:
         """Why lanes cannot be packed though `torch.vmap` may take them, or nothing."""
-        if self.real or not (self.varies and self.unused):
+        if self.real or not (self.looks or (self.varies and self.unused)):
             return self.real
+        seen = f" ({named(self.unused)} had no gradient)" if self.unused else ""
         return (
-            f"which parameters a step uses depends on values or draws ({named(self.unused)} had no gradient), and "
-            "those without a gradient are left alone, as torch.optim does"
+            f"the model looks at values (.item(), or an if over them) or draws, so that steps may use other "
+            f"parameters{seen}, and those without a gradient are left alone, as torch.optim does"
         )
 
 
@@ -139,6 +142,20 @@ def named(names: Any) -> str:
     return ", ".join(every[:MOST_NAMED]) + more
 
 
+def check_kept(attributes: Attributes) -> None:
+    """Raise `InputError` if a forward pass changed what could not be put back."""
+    if iterators := attributes.iterators:
+        raise InputError(
+            f"model: {named(iterators)} is an iterator; what a forward pass takes from it cannot be kept for each "
+            "lane: must be a list, or a number that counts"
+        )
+    if lost := attributes.lost():
+        raise InputError(
+            f"model: a forward pass changes {named(lost)} to something that cannot be kept for each lane: must be "
+            "numbers, text, tensors, or lists and dicts of them"
+        )
+
+
 class Examination:
     """The passes of one model.
 
@@ -172,11 +189,13 @@ class Examination:
         self._start = {name: tensor.detach().clone() for name, tensor in every}
         self._start |= {name: shaken(param.detach()) for name, param in self._model.named_parameters()}
 
-    def passed(self, batch: Batch | None = None, attributes: dict[str, Plain] | None = None) -> Passed:
-        """A training pass of the real module."""
+    def passed(
+        self, batch: Batch | None = None, attributes: dict[str, Plain] | None = None, reads: Reads | None = None
+    ) -> Passed:
+        """A training pass of the real module, seen by `reads`."""
         self._attributes.put(attributes or {})
         self._real.load(self._start)
-        with seeded(0):
+        with seeded(0), reads or contextlib.nullcontext():
             gradients, loss = self._real.gradients([batch or self._batch], NEUTRAL["label_smoothing"], [None])
         return Passed(loss, gradients, self._real.buffers())
 
@@ -188,14 +207,13 @@ class Examination:
         """
         reads = Reads()
         try:
-            with reads:
-                first = self.passed()
+            first = self.passed(reads=reads)
         # What is compiled or scripted may refuse to be watched.
         except Exception:
             reads.found = True
             first = self.passed()
         changed = self._attributes.changed()
-        self._check_kept()
+        check_kept(self._attributes)
         moved = self._moved()
         notes = self._reached_beside()
         stateful = self._counts(first, changed)
@@ -216,19 +234,7 @@ class Examination:
         else:
             why = self._compared(functions, first)
         self._attributes.put({})
-        return ModelTraits(why, stateful or bool(cached), varies, unused, notes)
-
-    def _check_kept(self) -> None:
-        if iterators := self._attributes.iterators:
-            raise InputError(
-                f"model: {named(iterators)} is an iterator; what a forward pass takes from it cannot be kept for each "
-                "lane: must be a list, or a number that counts"
-            )
-        if lost := self._attributes.lost():
-            raise InputError(
-                f"model: a forward pass changes {named(lost)} to something that cannot be kept for each lane: must be "
-                "numbers, text, tensors, or lists and dicts of them"
-            )
+        return ModelTraits(why, stateful or bool(cached), varies, unused, notes, reads.found)
 
     def _moved(self) -> list[str]:
         now = self._model.named_parameters()

@@ -12,9 +12,31 @@ LOOKS = {
     getattr(Tensor, name)
     for name in (
         "item", "tolist", "numpy", "__array__", "__bool__", "__float__", "__int__", "__index__", "__contains__",
+        "__complex__", "__dlpack__", "__repr__", "__format__", "__reduce_ex__", "data_ptr", "storage",
+        "untyped_storage",
     )
 } | {torch.equal, Tensor.equal, torch.allclose, Tensor.allclose, torch.is_nonzero, Tensor.is_nonzero}  # fmt: skip
-LOOKING = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.equal.default}
+LOOKING = {
+    torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten.equal.default,
+    torch.ops.aten._assert_async.default,
+    torch.ops.aten._assert_async.msg,
+}
+SHAPED = torch.Tag.dynamic_output_shape
+"""Of operations such as `nonzero`: values decide the shape of what they give, which Python code may go by."""
+CHECKING = {torch._C._nn.one_hot}
+"""Functions that look at values in order to refuse some, and at nothing else."""
+
+
+def looks(function: Any, args: tuple[Any, ...]) -> bool:
+    """Whether an operation gives Python code something that depends on values other than more values."""
+    if function in LOOKING:
+        return True
+    if function is torch.ops.aten.index.Tensor:
+        masks = (torch.bool, torch.uint8)
+        return any(index is not None and index.dtype in masks for index in args[1])
+    # The lengths of CTC are seen by nobody.
+    return SHAPED in getattr(function, "tags", ()) and function._schema.name != "aten::_ctc_loss"
 
 
 class _Calls(TorchFunctionMode):
@@ -26,7 +48,16 @@ class _Calls(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function in LOOKS:
             self._reads.found = True
-        return function(*args, **(kwargs or {}))
+        before = self._reads.found
+        found = function(*args, **(kwargs or {}))
+        if function in CHECKING and classes_given(*args[1:], **(kwargs or {})):
+            self._reads.found = before
+        return found
+
+
+def classes_given(num_classes: int = -1, **others: Any) -> bool:
+    """Whether `one_hot` was told how many classes there are, so that its shape does not depend on values."""
+    return num_classes != -1
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -42,13 +73,13 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function in LOOKING:
+        if looks(function, args):
             self._reads.found = True
         return function(*args, **(kwargs or {}))
 
 
 class Reads:
-    """Within it, `found` becomes true once a value of a tensor is looked at.
+    """Within it, `found` becomes true once a value of a tensor is looked at, or a shape that depends on values made.
 
     >>> with Reads() as reads:
     ...     _ = torch.ones(2) if torch.zeros(()) > 0 else None

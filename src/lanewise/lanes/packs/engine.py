@@ -11,28 +11,19 @@ import torch
 
 from lanewise.data import hold_out
 from lanewise.data.arrays.nested import Inputs, Targets, take
-from lanewise.errors import InputError
+from lanewise.errors import InputError, one_line
 from lanewise.lanes.compile import program_cache
 from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
 from lanewise.lanes.model.examination import ModelTraits
 from lanewise.lanes.model.precision import check_precision
+from lanewise.lanes.packs.choosing import ChosenPlan, choose_plan
 from lanewise.lanes.packs.feed import BatchReader, Feed, Repeat, rows_per_step, split_of
-from lanewise.lanes.packs.plan import (
-    NARROWEST_PACK,
-    ChosenPlan,
-    Plan,
-    Survivors,
-    Trial,
-    brief,
-    check_draws,
-    choose_plan,
-    fitted,
-    program_of,
-)
+from lanewise.lanes.packs.plan import NARROWEST_PACK, Plan, Survivors, check_draws, fitted
+from lanewise.lanes.packs.trials import Trial, brief, layer_that_fails, program_of
 from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.numbers import stack_tables, tabulate_recipe
-from lanewise.lanes.step.program import evaluate_program, lane_after_lane, statistics_program
+from lanewise.lanes.step.program import evaluate_program, lane_after_lane, statistics_program, train_program
 from lanewise.lanes.step.step import LaneStep
 from lanewise.metrics import PREDICTED
 from lanewise.parts.part import Allowed, check_number
@@ -286,7 +277,16 @@ class Engine:
                 program, compiling = program_of(plan, trial)
                 program(*trial.laid_for(plan).examples(max(plan.width, plan.least_width)))
             except Exception as error:
-                raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
+                if not plan.packed:
+                    raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
+                where = layer_that_fails(trial, train_program(step, packed=True)) or "the model"
+                plan = Plan(False, False, 1, plan.workers, plan.threads, f"{where} cannot be packed: {brief(error)}")
+                self.note_once(f"the engine plan given ({given}) does not fit, so it is {plan}: {plan.why}")
+                program, compiling = program_of(plan, trial)
+                try:
+                    program(*trial.examples(1))
+                except Exception as failed:
+                    raise InputError(f"model fails in a training step: {one_line(failed)}") from failed
             choice = ChosenPlan(plan, program, compiling, time.perf_counter() - begun - compiling)
         elif self._given_plans:
             raise InputError(f"the engine plan given knows no lanes of this structure: {key}")

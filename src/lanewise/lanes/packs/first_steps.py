@@ -12,7 +12,7 @@ from lanewise.errors import InputError, one_line
 from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.workers import Workers
 from lanewise.lanes.packs.pack import advance
-from lanewise.lanes.packs.plan import Trial, synchronise
+from lanewise.lanes.packs.trials import Trial, synchronise
 from lanewise.lanes.step.program import train_program
 from lanewise.task.task import Task
 

@@ -16,7 +16,8 @@ from lanewise.lanes.machine.memory import is_out_of_memory
 from lanewise.lanes.packs.engine import Engine, Prepared
 from lanewise.lanes.packs.feed import Chunk
 from lanewise.lanes.packs.pack import Block, Pack, advance
-from lanewise.lanes.packs.plan import Survivors, synchronise
+from lanewise.lanes.packs.plan import Survivors
+from lanewise.lanes.packs.trials import synchronise
 from lanewise.lanes.step.numbers import cooled, tabulate_recipe
 from lanewise.lanes.training.averaging import RUNG_ROWS, averaged_steps, cut, share_to_fall
 from lanewise.lanes.training.checkpointer import Checkpointer

@@ -20,11 +20,12 @@ from lanewise.report.page import costs
 from lanewise.report.page.commands import task_options, train_command
 from lanewise.report.page.markup import Cell, chips, code_block, figure_block, quiet, section, table, tiles
 from lanewise.report.page.race import page
+from lanewise.report.page.sections import simple_models_beside
 from lanewise.report.words import TIMES, counted, describe, lead_unit, lead_words, score_words, short, time_words
 from lanewise.statistics.intervals import Interval
 from lanewise.task.task import Task
 from lanewise.verdict.answer import Answer, Ground
-from lanewise.verdict.phrases import means_words
+from lanewise.verdict.phrases import TOO_CLOSE, means_words
 
 WORDS = {"compare": "compared", "ablate": "taken apart", "sweep": "swept"}
 
@@ -53,6 +54,7 @@ def render(run: SideBySide) -> str:
     parts = [
         opening(answer, title),
         *body,
+        simple_models(answer),
         best_recipe(answer, run.task),
         others,
         costs.costs_of(run.engine, run.model_description, ground.seconds, ground.lane_steps, ground.engine),
@@ -233,7 +235,7 @@ def _compared_cells(one: ComparedRecipe, ground: Ground) -> list[Cell]:
     kind = ground.kind
     _, low, high = kind.interval_words([one.score.mean, one.score.low, one.score.high], 2)
     lead = [Cell(""), Cell("")] if one.difference is None else _interval_cells(one.difference, ground)
-    verdict = "best" if one.difference is None else "worse" if one.significant else "as good?"
+    verdict = "best" if one.difference is None else "worse" if one.significant else TOO_CLOSE
     return [
         Cell(one.scored.name),
         Cell(score_words(one.scored.scores, kind, one.score.mean)),
@@ -265,6 +267,19 @@ def _on_what(answer: Answer) -> str:
         "one split, one set of initial weights and one order, shared by all. No race with this seed uses these "
         "repeats, and no test row was touched."
     ) + f" {means_words(ground.repeats, ground.kind, worths=isinstance(answer, AblationAnswer))}"
+
+
+def simple_models(answer: Answer) -> str:
+    """The best recipe, or the one that was taken apart, beside simple models."""
+    ground = answer.ground
+    name = "the recipe" if isinstance(answer, AblationAnswer) else "the best recipe"
+    if isinstance(answer, AblationAnswer):
+        score = answer.score
+    else:
+        assert isinstance(answer, (ComparisonAnswer, SweepAnswer))
+        score = answer.compared[0].score
+    of = f"validation {ground.metric}", "validation examples"
+    return simple_models_beside(name, score.mean, ground.references, ground.reference_notes, ground.kind, *of)
 
 
 def best_recipe(answer: Answer, task: Task) -> str:

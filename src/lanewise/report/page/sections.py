@@ -1,6 +1,6 @@
 """What the report says about recipes: each function takes a finished study and gives a part of the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lanewise.recipe.file import dump
 from lanewise.report.escape import escape
@@ -31,6 +31,7 @@ from lanewise.report.words import (
     score_column,
     time_words,
 )
+from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.race import Study
 from lanewise.verdict.phrases import REFERENCES, listed, means_words, unbeaten
 from lanewise.verdict.verdict import Finalist, Verdict, chance_words, place_words
@@ -43,11 +44,15 @@ def headline(verdict: Verdict) -> str:
     """Who won and how sure that is, in one line."""
     winner, same = verdict.finalists[0].candidate, len(verdict.indistinguishable)
     if len(verdict.finalists) == 1:
-        return f"Candidate {winner} is the only finalist{_beaten(verdict)}"
+        lost = verdict.others_diverged
+        why = f": {counted(lost, 'other')} diverged" if lost else ""
+        return f"Candidate {winner} is the only finalist{why}{_beaten(verdict)}"
     # The winner is chosen by validation data alone; where test data say otherwise, so does the headline.
     behind = verdict.difference is not None and verdict.difference.mean < 0
     won = f"Candidate {winner} wins{' on validation data, but is behind on test data' if behind else ''}"
     won += _beaten(verdict)
+    if verdict.others_diverged:
+        return f"{won}: {'the other finalist' if len(verdict.finalists) == 2 else 'all other finalists'} diverged"
     return f"{won}; {counted(same, 'other finalist')} {'is' if same == 1 else 'are'} too close to call" if same else won
 
 
@@ -118,7 +123,7 @@ def sureness(study: Study, drawn: list[Figure]) -> str:
         (f"validation {verdict.metric}", True),
         (f"winner's lead{lead_unit(verdict.kind)}", True),
         ("95% interval", True),
-        ("best?", True),
+        ("P(best)", True),
         ("recipe", False),
     ]
     column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
@@ -156,19 +161,35 @@ def _finalist(one: Finalist, verdict: Verdict, dot: str, score: str) -> list[Cel
 def simple_models(study: Study) -> str:
     """The winner beside simple models, on the same test rows."""
     verdict = study.verdict
-    if not verdict.references:
-        return section("Beside simple models", *map(quiet, verdict.reference_notes))
-    known = {"the winner": verdict.test.mean, **verdict.references}
-    words = verdict.kind.interval_words(list(known.values()))
+    of = f"test {verdict.metric}", "test examples"
+    return simple_models_beside(
+        "the winner", verdict.test.mean, verdict.references, verdict.reference_notes, verdict.kind, *of
+    )
+
+
+def simple_models_beside(
+    name: str,
+    score: float,
+    references: Mapping[str, float],
+    notes: Sequence[str],
+    kind: ScoreKind,
+    metric: str,
+    examples: str,
+) -> str:
+    """A `score`, of what is called `name`, beside those of simple models; why there are none where there are none."""
+    if not references:
+        return section("Beside simple models", *map(quiet, notes)) if notes else ""
+    known = {name: score, **references}
+    words = kind.interval_words(list(known.values()))
     rows = [
         ("winner" if at == 0 else "", [Cell(REFERENCES.get(name, name)), Cell(word, score)])
         for at, ((name, score), word) in enumerate(zip(known.items(), words, strict=True))
     ]
     return section(
         "Beside simple models",
-        table([("model", False), (f"test {verdict.metric}", True)], rows),
-        *map(quiet, verdict.reference_notes),
-        intro="The same metric on the same test examples; the simple models learn from the same training examples.",
+        table([("model", False), (metric, True)], rows),
+        *map(quiet, notes),
+        intro=f"The same metric on the same {examples}; the simple models learn from the same training examples.",
     )
 
 

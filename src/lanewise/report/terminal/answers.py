@@ -19,7 +19,7 @@ from lanewise.report.terminal.race import NARROW, WIDE, wrapped
 from lanewise.report.words import describe, lead_unit, lead_words, score_column, score_words
 from lanewise.statistics.intervals import Interval
 from lanewise.verdict.answer import Answer, Ground
-from lanewise.verdict.phrases import means_words
+from lanewise.verdict.phrases import TOO_CLOSE, means_words
 
 MOST_PAIRS = 10
 """Shown in a terminal; the report has all."""
@@ -63,14 +63,14 @@ def compared_table(
     table.add_column(first, no_wrap=True, max_width=max(12, width // 3))
     table.add_column(ground.metric, justify="right", no_wrap=True)
     table.add_column(f"lead{lead}" if width < WIDE else f"best's lead{lead}", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     with_recipe = recipes and width >= WIDE
     if with_recipe:
         table.add_column("")
     column = score_column([(one.scored.scores, one.score.mean) for one in compared], ground.kind)
     for one, score in zip(compared, column, strict=True):
         lead_cell = "" if one.difference is None else interval_words(one.difference, ground, width)
-        verdict = "best" if one.difference is None else "worse" if one.significant else "as good?"
+        verdict = "best" if one.difference is None else "worse" if one.significant else TOO_CLOSE
         cells: list[str | Text] = [
             _line(one.scored.name),
             score,

@@ -70,6 +70,8 @@ def observer(console: Console | None = None) -> Display:
 class PlainDisplay(Display):
     """A line for each note and phase, for every tenth of the way, and one a minute where that takes long.
 
+    Where nothing failed, the last line says 100% and how long it took; none before it does.
+
     Args:
         clock: seconds from any start.
     """
@@ -77,16 +79,26 @@ class PlainDisplay(Display):
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self.console, self.clock = console, clock
         self._phase, self._tenth, self._said = "", -1, clock()
+        self._begun = self._said
+        self._last: Progress | None = None
+
+    def __exit__(self, *exception: object) -> None:
+        if self._last is not None and not any(exception):
+            self._say(self._last, f"100%, took {time_words(self.clock() - self._begun)}")
 
     def note(self, line: str) -> None:
         self.console.print(Text(line), soft_wrap=True)
 
     def show(self, progress: Progress) -> None:
-        tenth = int(progress.done * 10)
+        self._last = progress
+        tenth = min(9, int(progress.done * 10))
         if progress.phase == self._phase and tenth == self._tenth and self.clock() - self._said < QUIET_SECONDS:
             return
         self._phase, self._tenth, self._said = progress.phase, tenth, self.clock()
-        facts = [f"{progress.phase}: {progress.done:.0%}", *_left(progress.seconds_left), _field(progress)]
+        self._say(progress, ", ".join([_percent(progress), *_left(progress.seconds_left, progress.done)]))
+
+    def _say(self, progress: Progress, how_far: str) -> None:
+        facts = [f"{progress.phase}: {how_far}", _field(progress)]
         if progress.standings:
             first = progress.standings[0]
             score = f"{progress.metric} {progress.kind.words(first.score)}"
@@ -131,7 +143,7 @@ class LiveDisplay(Display):
         bar.add_column(no_wrap=True)
         since = time.monotonic() - self._shown
         left = None if progress.seconds_left is None else max(0.0, progress.seconds_left - since)
-        facts = [f"{progress.done:.0%}", *_left(left)]
+        facts = [_percent(progress), *_left(left, progress.done)]
         bar.add_row(
             ProgressBar(total=1.0, completed=progress.done, complete_style="cyan", finished_style="cyan"),
             _line(", ".join(facts)),
@@ -211,9 +223,9 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column(verdict.metric, justify="right", no_wrap=True)
     table.add_column(f"lead{lead}" if width < WIDE else f"winner's lead{lead}", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     if width >= WIDE:
-        table.add_column("best?", justify="right", no_wrap=True)
+        table.add_column("P(best)", justify="right", no_wrap=True)
         table.add_column("recipe")
     column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
     for finalist, score in zip(verdict.finalists, column, strict=True):
@@ -246,7 +258,14 @@ def _line(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _left(seconds: float | None) -> list[str]:
+def _percent(progress: Progress) -> str:
+    """How far a study has come that is not over, as the report and the files come after the last step."""
+    return f"{min(99, round(100 * progress.done))}%"
+
+
+def _left(seconds: float | None, done: float) -> list[str]:
+    if done >= 1:
+        return ["finishing"]
     if seconds is None:
         return ["measuring the time left"]
     return [f"about {time_words(seconds)} left" if seconds >= 1 else "less than 1 s left"]
