@@ -59,7 +59,7 @@ class TrainedModel:
     """A model trained alone.
 
     Attributes:
-        model: in evaluation mode. validation, test: (loss, metric), the metric in its own direction; validation is None
+        model: in evaluation mode. validation, test: (loss, metric), the metric as defined, not turned; validation is None
             where all rows trained.
         zeros: weights that are exactly zero, and how many there are.
         recipe: what it was trained by. scale, target_scale: of inputs, and of numeric targets. example: two rows of

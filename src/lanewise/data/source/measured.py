@@ -19,7 +19,7 @@ TOKENS = "whole numbers are taken for tokens and left unscaled; store features a
 
 
 def as_wanted(given: Given, sample: Inputs, features: Sequence[str] | None = None) -> Any:
-    """What `load(standardise=given)` says of every input, nested as `sample`; None where the rule decides of all.
+    """What `load(standardise=given)` says of every input, nested as `sample`; None where the default applies to all.
 
     Args:
         features: the names of the features, where the input is a table.

@@ -183,7 +183,7 @@ def test_target(where: str, value: Any, training: CheckedTarget) -> Targets:
         unseen = torch.unique(found[found >= (training.classes or 0)])
         if len(unseen):
             allowed = f"must be 0..{(training.classes or 0) - 1}"
-            raise InputError(f"{name} has labels that y has not: {listed(unseen)}; {allowed}")
+            raise InputError(f"{name} has labels that are not in y: {listed(unseen)}; {allowed}")
         return found
     if training.target == "number" and has_labels(y) and not has_labels(as_numbers(name, value)):
         raise InputError(f"{name} has other numbers than 0 and 1; must be labels of 0 and 1 as y")
