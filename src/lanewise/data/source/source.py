@@ -54,7 +54,7 @@ class Source:
             targets only where they are classes or numbers. test_reader: test rows likewise.
         example: the inputs of a few rows, where x is None.
         standardise: of every input, whether it is standardised, nested as `x`, see `standardise.Wanted`; None for the
-            rule.
+            default.
         sampled: part -> the numbers of the rows that a sampler reads of its dataset, where it does not read all.
     """
 
