@@ -1,7 +1,7 @@
-"""Every message that a bad input raises on purpose has one form: field, value, what is allowed; one line, the user's words.
+"""Every message for a bad input has one form: field, value, what is allowed; one line, in the user's words.
 
-The bad inputs are made from what the library says of itself (every number of every part and of a recipe, out of its range
-and of a wrong type), and from a table for each other way in: recipe files, data, tasks, races, the command line.
+The bad inputs are made from what the library says of itself (every number of every part and of a recipe, out of
+its range and of a wrong type), and from a table for each other way in: recipe files, data, tasks, races, the command line.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ ALLOWED = re.compile(
 )
 INTERNAL = re.compile(
     r"Traceback|Error\b(?!:)|Exception|<(?:function|class|object|module)|object at 0x|lanewise\.\w+\.\w+\.\w+|"
-    r"\bself\b|NoneType|(?<!['"])__\w+__|\b_[a-z]\w+\b|\bdtype\('|line \d+, in "
+    r"\bself\b|NoneType|(?<![\x22'])__\w+__|\b_[a-z]\w+\b|\bdtype\('|line \d+, in "
 )
 
 
@@ -82,7 +82,10 @@ def of_parts() -> Iterator[tuple[str, str | None]]:
             if not field.init:
                 continue
             for bad in BAD_NUMBERS:
-                yield f"{part.__name__}({field.name}={bad!r})", message_of(lambda p=part, f=field, b=bad: p(**{f.name: b}))
+                yield (
+                    f"{part.__name__}({field.name}={bad!r})",
+                    message_of(lambda p=part, f=field, b=bad: p(**{f.name: b})),
+                )
 
 
 def of_recipes() -> Iterator[tuple[str, str | None]]:
@@ -96,17 +99,53 @@ def of_recipes() -> Iterator[tuple[str, str | None]]:
 
 
 FILES = [
-    "", "[]", "a: 1", "lanewise: 2", "lanewise: 1\nfoo: 1", "lanewise: 1\nrule: sgd()", "lanewise: 1\nl2: [1]",
-    "lanewise: 1\ntask: 3", "lanewise: 1\ntask: {data: 3}", "lanewise: 1\nl2: 1\nl2: 2", "lanewise: 1\n  : x: [",
-    "lanewise: one", "lanewise: 1\noptimizer: sgd(lr=)", "lanewise: 1\noptimizer: sdg()", "lanewise: 1\nl1: log(0, 1)",
-    "lanewise: 1\nl1: choice(1)", "lanewise: 1\nl1: choice(1, 1)", "lanewise: 1\nl1: integer(0.5, 2)",
-    "lanewise: 1\nl2: coupled()", "lanewise: 1\nepochs: 0", "lanewise: 1\nema: 0.9\naverage_from: 50%",
-]  # fmt: skip
+    "",
+    "[]",
+    "a: 1",
+    "lanewise: 2",
+    "lanewise: 1\nfoo: 1",
+    "lanewise: 1\nrule: sgd()",
+    "lanewise: 1\nl2: [1]",
+    "lanewise: 1\ntask: 3",
+    "lanewise: 1\ntask: {data: 3}",
+    "lanewise: 1\nl2: 1\nl2: 2",
+    "lanewise: 1\n  : x: [",
+    "lanewise: one",
+    "lanewise: 1\noptimizer: sgd(lr=)",
+    "lanewise: 1\noptimizer: sdg()",
+    "lanewise: 1\nl1: log(0, 1)",
+    "lanewise: 1\nl1: choice(1)",
+    "lanewise: 1\nl1: choice(1, 1)",
+    "lanewise: 1\nl1: integer(0.5, 2)",
+    "lanewise: 1\nl2: coupled()",
+    "lanewise: 1\nepochs: 0",
+    "lanewise: 1\nema: 0.9\naverage_from: 50%",
+]
 EXPRESSIONS = [
-    "", "1 +", "cosine(", "cosine(5)", "cosine(warm=5%)", "cosine(warmup=5)", "cosine(warmup=5days)", "sgd() * sgd()",
-    "cosine() >> linear()", "0.1 * (", "import os", "__import__('os')", "a.b", "lambda: 1", "'x'", "1 / 0", "log(2, 1)",
-    "choice()", "uniform(1)", "1e999", "piecewise(at=[50%], values=[1])", "milestones(at=[])", "restarts(shape=3)",
-]  # fmt: skip
+    "",
+    "1 +",
+    "cosine(",
+    "cosine(5)",
+    "cosine(warm=5%)",
+    "cosine(warmup=5)",
+    "cosine(warmup=5days)",
+    "sgd() * sgd()",
+    "cosine() >> linear()",
+    "0.1 * (",
+    "import os",
+    "__import__('os')",
+    "a.b",
+    "lambda: 1",
+    "'x'",
+    "1 / 0",
+    "log(2, 1)",
+    "choice()",
+    "uniform(1)",
+    "1e999",
+    "piecewise(at=[50%], values=[1])",
+    "milestones(at=[])",
+    "restarts(shape=3)",
+]
 
 
 def numbers(**changes: Any) -> Callable[[], Any]:
@@ -116,33 +155,93 @@ def numbers(**changes: Any) -> Callable[[], Any]:
 LOADS: dict[str, Callable[[], Any]] = {
     f"load({source!r})"[:60]: lambda source=source: lw.load(source)
     for source in (
-        "nothing.npz", "no-such-data", 3, None, [], (X,), (X, Y, X), (X, Y, X, Y, X), {"x": X, "z": Y}, {"x": X, "x_test": X},
-        (X, Y[:-1]), (X[:0], Y[:0]), (X, np.full(40, 0)), (X, Y + 5), (X, Y - 1), (np.where(X > 2, np.nan, X), Y),
-        (X.astype(object), Y), (X.astype(str), Y), (X.astype(complex), Y), (X, [[1], [2, 3]]), ({}, Y), ((), Y), ({1: X}, Y),
-        (X, Y, X[:, :2], Y), (X, Y, X, Y + 1), (X, np.full(40, 2.5)), (X, X * np.inf), (X, np.datetime64("2020-01-01")),
-        TABLE, pd.DataFrame(), TABLE["a"], {"train": 3}, {"valid": TensorDataset(torch.tensor(X))}, iter([1]),
-        TensorDataset(torch.tensor(X)), "openml:", "openml:no such data",
+        "nothing.npz",
+        "no-such-data",
+        3,
+        None,
+        [],
+        (X,),
+        (X, Y, X),
+        (X, Y, X, Y, X),
+        {"x": X, "z": Y},
+        {"x": X, "x_test": X},
+        (X, Y[:-1]),
+        (X[:0], Y[:0]),
+        (X, np.full(40, 0)),
+        (X, Y + 5),
+        (X, Y - 1),
+        (np.where(X > 2, np.nan, X), Y),
+        (X.astype(object), Y),
+        (X.astype(str), Y),
+        (X.astype(complex), Y),
+        (X, [[1], [2, 3]]),
+        ({}, Y),
+        ((), Y),
+        ({1: X}, Y),
+        (X, Y, X[:, :2], Y),
+        (X, Y, X, Y + 1),
+        (X, np.full(40, 2.5)),
+        (X, X * np.inf),
+        (X, np.datetime64("2020-01-01")),
+        TABLE,
+        pd.DataFrame(),
+        TABLE["a"],
+        {"train": 3},
+        {"valid": TensorDataset(torch.tensor(X))},
+        iter([1]),
+        TensorDataset(torch.tensor(X)),
+        "openml:",
+        "openml:no such data",
     )
     if not (isinstance(source, str) and source.startswith("openml:n"))
-}  # fmt: skip
+}
 LOADS |= {
     f"load({options})"[:80]: lambda options=options: lw.load((X, Y), **options)
     for options in (
-        {"split": "often"}, {"split": 3}, {"folds": 1}, {"folds": 41}, {"folds": "x"}, {"groups": Y[:3]}, {"groups": np.zeros(40)},
-        {"time": np.zeros(40)}, {"time": ["x"] * 40}, {"time": "a"}, {"groups": "a"}, {"target": "nothing"}, {"standardise": 3},
-        {"splits": []}, {"splits": [(1, 2, 3)]}, {"splits": [([0], [0])]}, {"splits": [([0], [99])]}, {"test": [99]},
-        {"test": list(range(40))}, {"test": []}, {"splits": [([0], [1])], "folds": 2}, {"size": 3}, {"encoding": "utf-8"},
-        {"categories": ["a"]}, {"drop": ["a"]}, {"target_column": "a"}, {"split": "time", "groups": Y}, {"cache": True},
+        {"split": "often"},
+        {"split": 3},
+        {"folds": 1},
+        {"folds": 41},
+        {"folds": "x"},
+        {"groups": Y[:3]},
+        {"groups": np.zeros(40)},
+        {"time": np.zeros(40)},
+        {"time": ["x"] * 40},
+        {"time": "a"},
+        {"groups": "a"},
+        {"target": "nothing"},
+        {"standardise": 3},
+        {"splits": []},
+        {"splits": [(1, 2, 3)]},
+        {"splits": [([0], [0])]},
+        {"splits": [([0], [99])]},
+        {"test": [99]},
+        {"test": list(range(40))},
+        {"test": []},
+        {"splits": [([0], [1])], "folds": 2},
+        {"size": 3},
+        {"encoding": "utf-8"},
+        {"categories": ["a"]},
+        {"drop": ["a"]},
+        {"target_column": "a"},
+        {"split": "time", "groups": Y},
+        {"cache": True},
     )
-}  # fmt: skip
+}
 LOADS |= {
     f"load(table, {options})"[:80]: lambda options=options: lw.load(TABLE, **options)
     for options in (
-        {"target": "clas"}, {"target": "class", "drop": ["nothing"]}, {"target": "class", "drop": ["a", "b"]},
-        {"target": "class", "categories": ["nothing"]}, {"target": "class", "groups": "nothing"}, {"target": "class", "drop": ["class"]},
-        {"target": "class", "time": "b", "split": "class"}, {"target": "a", "groups": "a"}, {"target_column": "class", "target": "number"},
+        {"target": "clas"},
+        {"target": "class", "drop": ["nothing"]},
+        {"target": "class", "drop": ["a", "b"]},
+        {"target": "class", "categories": ["nothing"]},
+        {"target": "class", "groups": "nothing"},
+        {"target": "class", "drop": ["class"]},
+        {"target": "class", "time": "b", "split": "class"},
+        {"target": "a", "groups": "a"},
+        {"target_column": "class", "target": "number"},
     )
-}  # fmt: skip
+}
 
 
 def net() -> nn.Module:
@@ -152,13 +251,31 @@ def net() -> nn.Module:
 TASKS: dict[str, Callable[[], Any]] = {
     f"Task({model!r}, {options})"[:80]: lambda model=model, options=options: Task(model, (X, Y), **options)
     for model, options in (
-        ("mpl", {}), ("mlp:x", {}), ("mlp:0", {}), ("cnn", {}), ("nothing:here", {}), ("os:nothing", {}), ("os:path", {}), (3, {}),
-        (net(), {}), (lambda: 3, {}), (lambda: nn.Linear(4, 2), {}), (lambda: nn.Linear(3, 5), {}), (lambda: nn.Identity(), {}),
-        (net, {"metric": "acc"}), (net, {"metric": 3}), (net, {"metric": "quantile 2"}), (net, {"objective": "ranking"}),
-        (net, {"objective": "regression"}), (net, {"greater_is_better": False}), (net, {"class_weights": "even"}),
-        (net, {"class_weights": [1]}), (net, {"class_weights": [1, -1]}), (net, {"class_weights": 3}),
+        ("mpl", {}),
+        ("mlp:x", {}),
+        ("mlp:0", {}),
+        ("cnn", {}),
+        ("nothing:here", {}),
+        ("os:nothing", {}),
+        ("os:path", {}),
+        (3, {}),
+        (net(), {}),
+        (lambda: 3, {}),
+        (lambda: nn.Linear(4, 2), {}),
+        (lambda: nn.Linear(3, 5), {}),
+        (lambda: nn.Identity(), {}),
+        (net, {"metric": "acc"}),
+        (net, {"metric": 3}),
+        (net, {"metric": "quantile 2"}),
+        (net, {"objective": "ranking"}),
+        (net, {"objective": "regression"}),
+        (net, {"greater_is_better": False}),
+        (net, {"class_weights": "even"}),
+        (net, {"class_weights": [1]}),
+        (net, {"class_weights": [1, -1]}),
+        (net, {"class_weights": 3}),
     )
-}  # fmt: skip
+}
 TASKS |= {
     f"regression {options}": lambda options=options: Task(lambda: nn.Linear(3, 1), (X, X[:, :1] * 1.5), **options)
     for options in ({"class_weights": "balanced"}, {"metric": "accuracy"}, {"objective": "classification"})
@@ -172,24 +289,64 @@ def raced(**options: Any) -> Any:
 RACES: dict[str, Callable[[], Any]] = {
     f"race({options})"[:80]: lambda options=options: raced(**options)
     for options in (
-        {"candidates": 0}, {"candidates": "x"}, {"repeats": 0}, {"repeats": 1.5}, {"generations": 0}, {"finalists": 0}, {"confirm": 0},
-        {"pruner": "often"}, {"sampler": "dice"}, {"sampler": 3}, {"budget": "soon"}, {"budget": "1ep"}, {"candidates": 2, "budget": "1m"},
-        {"seed": -1}, {"space": lw.Recipe()}, {"space": "nothing"}, {"space": 3}, {"enqueue": 3}, {"enqueue": [3]},
-        {"enqueue": ["nothing.yaml"]}, {"baseline": 3}, {"baseline": "nothing.yaml"}, {"baseline": spaces.classic()},
-        {"progress": 3}, {"storage": 3}, {"storage": "nothing"}, {"storage": "env:NO_SUCH_NAME"}, {"storage": "file:/nothing"},
-        {"device": "abacus"}, {"precision": "float8"}, {"candidate": 3},
+        {"candidates": 0},
+        {"candidates": "x"},
+        {"repeats": 0},
+        {"repeats": 1.5},
+        {"generations": 0},
+        {"finalists": 0},
+        {"confirm": 0},
+        {"pruner": "often"},
+        {"sampler": "dice"},
+        {"sampler": 3},
+        {"budget": "soon"},
+        {"budget": "1ep"},
+        {"candidates": 2, "budget": "1m"},
+        {"seed": -1},
+        {"space": lw.Recipe()},
+        {"space": "nothing"},
+        {"space": 3},
+        {"enqueue": 3},
+        {"enqueue": [3]},
+        {"enqueue": ["nothing.yaml"]},
+        {"baseline": 3},
+        {"baseline": "nothing.yaml"},
+        {"baseline": spaces.classic()},
+        {"progress": 3},
+        {"storage": 3},
+        {"storage": "nothing"},
+        {"storage": "env:NO_SUCH_NAME"},
+        {"storage": "file:/nothing"},
+        {"device": "abacus"},
+        {"precision": "float8"},
+        {"candidate": 3},
     )
-}  # fmt: skip
+}
 
 COMMANDS = [
-    ["race", "--data", "nothing.npz"], ["race", "--model", "mpl"], ["race", "--space", "nothing.yaml"], ["race", "--folds", "1"],
-    ["race", "--pruner", "often"], ["race", "--sampler", "dice"], ["race", "--budget", "soon"], ["race", "--target", "x"],
-    ["race", "--class-weights", "even"], ["race", "--metric", "acc"], ["race", "--engine", "nothing.json"],
-    ["resume", "nothing"], ["train", "nothing.yaml"], ["train", "nothing", "--candidate", "1"], ["list", "nothing"],
-    ["show", "cosine("], ["show", "cosine(", "--steps", "0"], ["show", "sgd()"], ["predict", "nothing", "x.csv"],
-    ["compare", "nothing.yaml", "nothing.yaml"], ["ablate", "nothing.yaml"],
+    ["race", "--data", "nothing.npz"],
+    ["race", "--model", "mpl"],
+    ["race", "--space", "nothing.yaml"],
+    ["race", "--folds", "1"],
+    ["race", "--pruner", "often"],
+    ["race", "--sampler", "dice"],
+    ["race", "--budget", "soon"],
+    ["race", "--target", "x"],
+    ["race", "--class-weights", "even"],
+    ["race", "--metric", "acc"],
+    ["race", "--engine", "nothing.json"],
+    ["resume", "nothing"],
+    ["train", "nothing.yaml"],
+    ["train", "nothing", "--candidate", "1"],
+    ["list", "nothing"],
+    ["show", "cosine("],
+    ["show", "cosine(", "--steps", "0"],
+    ["show", "sgd()"],
+    ["predict", "nothing", "x.csv"],
+    ["compare", "nothing.yaml", "nothing.yaml"],
+    ["ablate", "nothing.yaml"],
     ["sweep", "nothing.yaml", "--field", "lr", "--values", "1"],
-]  # fmt: skip
+]
 
 
 def of_commands() -> Iterator[tuple[str, str | None]]:
@@ -203,8 +360,10 @@ def collected() -> list[tuple[str, str | None]]:
     cases = [
         *((f"file {text!r}", lambda text=text: file.load(text)) for text in FILES),
         *((f"expression {text!r}", lambda text=text: parse(text)) for text in EXPRESSIONS),
-        *LOADS.items(), *TASKS.items(), *RACES.items(),
-    ]  # fmt: skip
+        *LOADS.items(),
+        *TASKS.items(),
+        *RACES.items(),
+    ]
     return [*of_parts(), *of_recipes(), *((name, message_of(call)) for name, call in cases)]
 
 
@@ -224,12 +383,14 @@ def test_the_command_line_has_the_same_form(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     found = list(of_commands())
     assert [name for name, message in found if message is None] == [], "accepted"
-    if wrong := [f"{name}: {message}" for name, message in found if message and re.search(r"Traceback|, line \d", message)]:
+    traced = re.compile(r"Traceback|, line \d")
+    if wrong := [f"{name}: {message}" for name, message in found if message and traced.search(message)]:
         pytest.fail("\n".join(wrong), pytrace=False)
 
 
 @pytest.mark.parametrize(
-    "message", ["", "a = 1: must be\n2", "a = <function f at 0x1>: must be 2", "a = 1", "a = 1: must be 2.", " a must be 2"]
+    "message",
+    ["", "a = 1: must be\n2", "a = <function f at 0x1>: must be 2", "a = 1", "a = 1: must be 2.", " a must be 2"],
 )
 def test_a_message_in_another_form_is_found(message: str) -> None:
     assert list(faults(message))

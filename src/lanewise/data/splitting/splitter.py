@@ -36,7 +36,7 @@ class Splitter:
         groups: int64 [rows]; rows of one group are never in two parts.
         time: [rows]; validation rows are later than training rows, test rows the latest. Every repeat has the same.
         splits: (training rows, validation rows) of repeat 0, 1, ...; then from the first again.
-        test: the test rows. By default a fifth of the rows, divided in the same way, of those on which no split validates.
+        test: the test rows. By default a fifth of the rows, divided in the same way, outside all validation rows.
         folds: K of them: repeat r validates on fold r mod K, and after K repeats they are drawn anew. In time the rows
             are K + 1 pieces, and repeat r trains on the first (r mod K) + 1 and validates on the next.
         stratify: whether each class has the same share of every part; False splits at random.
