@@ -1,7 +1,8 @@
 """Every message for a bad input has one form: field, value, what is allowed; one line, in the user's words.
 
 The bad inputs are made from what the library says of itself (every number of every part and of a recipe, out of
-its range and of a wrong type), and from a table for each other way in: recipe files, data, tasks, races, the command line.
+its range and of a wrong type), and from a table for each other way in: recipe files, data, tasks,
+races, the command line.
 """
 
 import dataclasses
