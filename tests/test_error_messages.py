@@ -8,6 +8,7 @@ races, the command line.
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def of_parts() -> Iterator[tuple[str, str | None]]:
             for bad in BAD_NUMBERS:
                 yield (
                     f"{part.__name__}({field.name}={bad!r})",
-                    message_of(lambda p=part, f=field, b=bad: p(**{f.name: b})),
+                    message_of(partial(part, **{field.name: bad})),
                 )
 
 
@@ -93,10 +94,15 @@ def of_recipes() -> Iterator[tuple[str, str | None]]:
     """Every field of a recipe, with every bad value, in Python and in a file."""
     for field in dataclasses.fields(lw.Recipe):
         for bad in BAD_NUMBERS:
-            yield f"Recipe({field.name}={bad!r})", message_of(lambda f=field, b=bad: lw.Recipe(**{f.name: b}))
+            yield f"Recipe({field.name}={bad!r})", message_of(partial(lw.Recipe, **{field.name: bad}))
         for text in ("-1", "[", "nonsense", "sgd(", "log(1, 0)", "{a: 1}", "uniform(0, 1, 2)", "sgd(momentum=2)"):
             made = f"lanewise: 1\n{field.name}: {text}\n"
-            yield f"file {field.name}: {text}", message_of(lambda m=made: file.load(m))
+            yield f"file {field.name}: {text}", message_of(partial(file.load, made))
+
+
+def any_of(*values: Any) -> tuple[Any, ...]:
+    """Bad inputs of any type."""
+    return values
 
 
 FILES = [
@@ -149,13 +155,9 @@ EXPRESSIONS = [
 ]
 
 
-def numbers(**changes: Any) -> Callable[[], Any]:
-    return lambda: lw.load(**{"source": (X, Y)} | changes)
-
-
 LOADS: dict[str, Callable[[], Any]] = {
-    f"load({source!r})"[:60]: lambda source=source: lw.load(source)
-    for source in (
+    f"load({source!r})"[:60]: partial(lw.load, source)
+    for source in any_of(
         "nothing.npz",
         "no-such-data",
         3,
@@ -197,8 +199,8 @@ LOADS: dict[str, Callable[[], Any]] = {
     if not (isinstance(source, str) and source.startswith("openml:n"))
 }
 LOADS |= {
-    f"load({options})"[:80]: lambda options=options: lw.load((X, Y), **options)
-    for options in (
+    f"load({options})"[:80]: partial(lw.load, (X, Y), **options)
+    for options in any_of(
         {"split": "often"},
         {"split": 3},
         {"folds": 1},
@@ -230,8 +232,8 @@ LOADS |= {
     )
 }
 LOADS |= {
-    f"load(table, {options})"[:80]: lambda options=options: lw.load(TABLE, **options)
-    for options in (
+    f"load(table, {options})"[:80]: partial(lw.load, TABLE, **options)
+    for options in any_of(
         {"target": "clas"},
         {"target": "class", "drop": ["nothing"]},
         {"target": "class", "drop": ["a", "b"]},
@@ -250,8 +252,8 @@ def net() -> nn.Module:
 
 
 TASKS: dict[str, Callable[[], Any]] = {
-    f"Task({model!r}, {options})"[:80]: lambda model=model, options=options: Task(model, (X, Y), **options)
-    for model, options in (
+    f"Task({model!r}, {options})"[:80]: partial(Task, model, (X, Y), **options)
+    for model, options in any_of(
         ("mpl", {}),
         ("mlp:x", {}),
         ("mlp:0", {}),
@@ -278,8 +280,8 @@ TASKS: dict[str, Callable[[], Any]] = {
     )
 }
 TASKS |= {
-    f"regression {options}": lambda options=options: Task(lambda: nn.Linear(3, 1), (X, X[:, :1] * 1.5), **options)
-    for options in ({"class_weights": "balanced"}, {"metric": "accuracy"}, {"objective": "classification"})
+    f"regression {options}": partial(Task, lambda: nn.Linear(3, 1), (X, X[:, :1] * 1.5), **options)
+    for options in any_of({"class_weights": "balanced"}, {"metric": "accuracy"}, {"objective": "classification"})
 }
 
 
@@ -288,8 +290,8 @@ def raced(**options: Any) -> Any:
 
 
 RACES: dict[str, Callable[[], Any]] = {
-    f"race({options})"[:80]: lambda options=options: raced(**options)
-    for options in (
+    f"race({options})"[:80]: partial(raced, **options)
+    for options in any_of(
         {"candidates": 0},
         {"candidates": "x"},
         {"repeats": 0},
@@ -359,8 +361,8 @@ def of_commands() -> Iterator[tuple[str, str | None]]:
 
 def collected() -> list[tuple[str, str | None]]:
     cases = [
-        *((f"file {text!r}", lambda text=text: file.load(text)) for text in FILES),
-        *((f"expression {text!r}", lambda text=text: parse(text)) for text in EXPRESSIONS),
+        *((f"file {text!r}", partial(file.load, text)) for text in FILES),
+        *((f"expression {text!r}", partial(parse, text)) for text in EXPRESSIONS),
         *LOADS.items(),
         *TASKS.items(),
         *RACES.items(),
