@@ -279,7 +279,7 @@ def test_zones_are_read_in_utc_with_a_note(tmp_path):
 @pytest.mark.parametrize(
     ("value", "match"),
     [
-        (lambda row: f"0{row % 9 + 1}/0{row % 7 + 1}/2020", "day and month cannot be told apart"),
+        (lambda row: f"0{row % 9 + 1}/0{row % 7 + 1}/2020", "day and month are ambiguous"),
         (lambda row: f"2020-01-01T10:00:00{'Z' if row % 2 else ''}", "with and without a time zone"),
     ],
 )
@@ -375,7 +375,7 @@ def test_all_columns_that_cannot_be_used_are_named_at_once(tmp_path):
     )
     with pytest.raises(InputError, match=r"'a' has 1 inf.*; column 'b' has 1.*; column 'y' is missing in 5"):
         data.load(write(tmp_path / "a.csv", text), target="y")
-    with pytest.raises(InputError, match="no columns 'Y', 'c'; it has a, b, y; did you mean 'y'"):
+    with pytest.raises(InputError, match="no columns 'Y', 'c'; must be one of a, b, y; did you mean 'y'"):
         data.load(write(tmp_path / "a.csv", text), target="Y", drop=["c"])
 
 

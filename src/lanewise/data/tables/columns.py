@@ -91,7 +91,7 @@ def check_headings(where: str, wanted: Iterable[str], held: Sequence[str]) -> No
     near = [small[close[0]] for close in found if close]
     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
     named = f"column {unknown[0]!r}" if len(unknown) == 1 else f"columns {', '.join(map(repr, unknown))}"
-    raise InputError(f"{where}: no {named}; it has {shown}{hint}")
+    raise InputError(f"{where}: no {named}; must be one of {shown}{hint}")
 
 
 def refuse_columns(where: str, problems: Mapping[str, str], advice: str | None = None) -> None:
