@@ -164,7 +164,7 @@ WIDE = "a,y\n" + "".join(f"name{row // 2},{row % 2}\n" for row in range(2 * MOST
         (
             ROWS,
             {},
-            r"which column is to be learnt\? Say target='...' or --target ...; it has age, town, member",
+            r"which column is to be learnt\? Name it with target='...'; it has age, town, member",
         ),
         (ROWS, {"target": "clas"}, "no column 'clas'; it has age, town"),
         (ROWS, {"target": "class", "drop": ["x"]}, "no column 'x'"),

@@ -407,7 +407,7 @@ def test_a_full_disk_names_the_command_that_goes_on(
     def full(*_: Any, **__: Any) -> None:
         raise WriteError("x: cannot be written: No space left on device")
 
-    monkeypatch.setattr("lanewise.api.race.resume", full)
+    monkeypatch.setattr("lanewise.api.resume.resume", full)
     before = signal.getsignal(signal.SIGTERM)
     shown = CliRunner().invoke(cli.app, ["resume", str(run)])
     assert signal.getsignal(signal.SIGTERM) is before

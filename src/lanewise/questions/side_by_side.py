@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from lanewise.base.registry import origins
 from lanewise.errors import together
 from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort
@@ -122,6 +123,7 @@ class SideBySide(Run[Answer]):
         about = identity.described(self.task, base, self.settings, self.engine, self._plans, self._every)
         del about["space"]
         about |= {"asked": self.question.asked, "question": self.question.to_dict()}
+        about["imports"] |= origins([str(about["question"])])
         folder.write_question(about)
         return about
 

@@ -16,8 +16,8 @@ from lanewise.lanes.training.checkpoint import restore
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.lanes.training.groups import evaluation_points
 from lanewise.parts.part import Allowed, check_number, extremes
-from lanewise.racing import RUNGS, expected_share, expected_survivors
-from lanewise.recipe.file import save
+from lanewise.racing import PRUNERS, RUNGS, expected_share, expected_survivors
+from lanewise.recipe.file import dump, save
 from lanewise.recipe.recipe import Recipe
 from lanewise.record import identity, results
 from lanewise.record.candidate import Candidate
@@ -127,7 +127,7 @@ class Study(Run[Verdict]):
     def _survivors(self, epochs: int) -> Survivors:
         """How candidates become fewer in runs of so many epochs, which are scored less often if they are short."""
         points = evaluation_points(epochs)
-        return _expected(tuple(rung for rung in self._rungs if rung in points), self.settings.pruner)
+        return _expected(tuple(rung for rung in self._rungs if rung in points), PRUNERS[self.settings.pruner])
 
     def _about(self) -> list[str]:
         held = self.engine.held
@@ -147,7 +147,7 @@ class Study(Run[Verdict]):
         folder, resumed = self.folder, self._resumed(self._restored)
         if resumed is None:
             self._fit()
-        if folder and folder.resumes and not folder.write_space(self._asked, self.task.names):
+        if folder and folder.resumes and not folder.write_space(dump(self._asked, self.task.names)):
             self.observer.note(f"{folder.space.name} has changed since the race began; the recorded space is used")
         sampler, stage = resumed or (self._sampler(None), None)
         try:
@@ -215,11 +215,9 @@ class Study(Run[Verdict]):
         return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
 
     def _write_settings(self, folder: RunFolder) -> dict[str, Any]:
-        about = identity.described(
-            self.task, self.space, self.settings, self.engine, self._plans, self._every, self.baseline
-        )
-        about["drawing"] = self.drawing.to_dict()
-        folder.write_settings(about, self.space, self.task.names)
+        asked, drawing = (self.task, self.space, self.settings), self.drawing.to_dict()
+        about = identity.described(*asked, self.engine, self._plans, self._every, self.baseline, drawing)
+        folder.write_settings(about, dump(self.space, self.task.names))
         if self.baseline is not None:
             save(self.baseline, folder.baseline)
         return about

@@ -19,7 +19,8 @@ from lanewise.lanes.training.checkpointer import Checkpointer
 from lanewise.parts.part import Allowed, check_number
 from lanewise.record import identity
 from lanewise.record.checkpoint import EVERY, Keeps, Snapshot
-from lanewise.record.folder import RunFolder, read_plans
+from lanewise.record.folder import RunFolder
+from lanewise.record.plans import read_plans
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Observer
 from lanewise.study.stage import Stage

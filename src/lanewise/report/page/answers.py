@@ -14,7 +14,7 @@ from lanewise.report.figures import answers as answer_figures
 from lanewise.report.figures.plots import Figure
 from lanewise.report.page import costs
 from lanewise.report.page import render as layout
-from lanewise.report.page.commands import task_options
+from lanewise.report.page.commands import import_options, task_options
 from lanewise.report.page.parts import Cell, Code, Drawing, Heading, Opening, Page, Part, Quiet, Section, Table, section
 from lanewise.report.page.sections import recipe_in_full, simple_models_beside
 from lanewise.report.words import counted, lead_unit, score_words, time_words
@@ -274,7 +274,8 @@ def command(run: SideBySide) -> Sequence[str] | None:
     question, options = run.question, task_options(run.task)
     if run.folder is None or options is None or not isinstance(question, (Ablation, Sweep)):
         return None
-    words = ["lanewise", question.asked, str(run.folder.best)]
+    imports = import_options(str(question.base), metric=run.task.objective.metric.name)
+    words = ["lanewise", question.asked, str(run.folder.best), *imports]
     if isinstance(question, Sweep):
         words += ["--field", question.field, "--values", ",".join(entry.name for entry in question.entries)]
     elif not question.pairs:

@@ -72,7 +72,7 @@ def recipe_in_full(title: str, recipe: Recipe, task: Task) -> Section | None:
         Chips([*phrases, *(phrase for phrase in length if phrase not in phrases)]),
         Code(dump(recipe, task.names)),
         Quiet("Saved as best.yaml. To train it alone, in plain PyTorch:"),
-        Code(train_command(task)),
+        Code(train_command(task, recipe)),
     )
 
 
