@@ -60,7 +60,7 @@ def test_content_that_does_not_fit_is_noticed_and_the_one_before_is_taken(
     rewritten(newest, SPOILT[spoilt])
     observer = Listens()
     lw.resume(run, Task(model, rows()), observer=observer)
-    (line,) = [note for note in observer.notes if "going back to the one before" in note]
+    (line,) = [note for note in observer.notes if "going back to the checkpoint before it" in note]
     assert line.startswith(newest.name.partition("-")[0])
     assert record(run) == record(cut["packed"][-1])
 
