@@ -96,7 +96,7 @@ def by_turns(scores: np.ndarray, here: np.ndarray) -> np.ndarray:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """1 for the lowest value and so on, NaN last; equal ones in the order given.
+    """1 for the lowest value and so on, NaN last; equal scores in the order given.
 
     >>> ranks(np.array([0.5, np.nan, 0.2, 0.5])).tolist()
     [2, 4, 1, 3]
