@@ -19,7 +19,7 @@ def means(scores: np.ndarray) -> np.ndarray:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """The places of `values`, float [n], from 1; equal ones share the mean of theirs.
+    """The places of `values`, float [n], from 1; equal scores share the mean of their places.
 
     >>> ranks(np.array([3.0, 1.0, 3.0])).tolist()
     [2.5, 1.0, 2.5]

@@ -27,7 +27,7 @@ def lanewise(scores: np.ndarray, progress: np.ndarray, live: np.ndarray, compute
     The numbers kept from here on are planned as m t^-q at progress t, with m such that the race spends what is left of
     its budget. q = 0 is one early cut; a large q keeps many now, to be judged by scores that are closer to the end.
 
-    With one repeat, noise and truth cannot be told apart, and that rungs agree does not say that the end will: on some
+    With one repeat, noise and real differences look alike, and that rungs agree does not say that the end will: on some
     curves with decaying schedules rungs at 1/8 and 1/4 agree, and the score at 1/2 tells less of the end than either.
     So most leave at once, at the rung of one early `cut`, with q = SINGLE, and the places go to the best of each rung
     so far in turn, the last one first: a rung that misleads costs no more than its own share of them. Where the budget
@@ -96,7 +96,7 @@ def by_turns(scores: np.ndarray, here: np.ndarray) -> np.ndarray:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """1 for the lowest value and so on, NaN last; equal ones in the order given.
+    """1 for the lowest value and so on, NaN last; equal scores in the order given.
 
     >>> ranks(np.array([0.5, np.nan, 0.2, 0.5])).tolist()
     [2, 4, 1, 3]
