@@ -12,7 +12,8 @@ from bench import separating
 from bench.coverage import MEASURED, Simulation
 from bench.rounds import machine, revision
 from bench.studies import analysed
-from lanewise.statistics.differences import chances_of_best, needed_to_separate, with_best
+from lanewise.statistics.differences import chances_of_best, with_best
+from lanewise.statistics.power import needed_to_separate
 
 STUDIES, TIES, AGAIN = 500, 120, 3
 APART = (0.1, 0.2, 0.4, 1.0)

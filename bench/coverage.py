@@ -20,8 +20,9 @@ from bench import coverage_grid, tails
 from bench.equal_studies import Magnitudes
 from bench.rounds import machine, revision
 from bench.studies import analysed, declared
-from lanewise.statistics.differences import RowScores, lead_of
+from lanewise.statistics.differences import lead_of
 from lanewise.statistics.intervals import fraction_interval, resampled_interval
+from lanewise.statistics.row_scores import RowScores
 
 POOL, TEST, SHARE = 1438, 359, 0.25
 STUDIES, INTERVALS, POWER_STUDIES = 10_000, 2_000, 1_000

@@ -17,8 +17,9 @@ import numpy as np
 from scipy import stats
 
 from bench.studies import analysed, declared
-from lanewise.statistics.differences import RowScores, lead_of
+from lanewise.statistics.differences import lead_of
 from lanewise.statistics.intervals import score_interval
+from lanewise.statistics.row_scores import RowScores
 
 SEEDS = {"seeds": 5.0, "both": 1.0, "rows": 0.05}
 ROWS = {"for good": (1.0, 0.3), "anew": (0.2, 1.0)}

@@ -15,7 +15,9 @@ from bench.rounds import machine, revision
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.feed import Repeat
 from lanewise.lanes.training.cohort import Cohort
-from lanewise.statistics.differences import RowScores, chances_of_best, paired_means, with_best
+from lanewise.statistics.differences import chances_of_best, with_best
+from lanewise.statistics.paired_means import paired_means
+from lanewise.statistics.row_scores import RowScores
 
 STUDIES, CANDIDATES, REPEATS, EPOCHS = 20, 4, 5, 6
 MOST_DECLARED = 3

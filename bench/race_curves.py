@@ -19,7 +19,8 @@ from lanewise.data import load
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.pack import Block, Pack
 from lanewise.lanes.step.numbers import tabulate_recipe
-from lanewise.lanes.training.cohort import Cohort, Group, Scores
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import Group, Scores
 from lanewise.parts.norm import reestimate
 from lanewise.recipe.file import dump
 from lanewise.recipe.spaces import classic

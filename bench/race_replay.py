@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.race_curves import COOL, RUNGS
-from lanewise.lanes.training.cohort import Scores
+from lanewise.lanes.training.groups import Scores
 from lanewise.racing import PRUNERS, Pruner
 from lanewise.record.candidate import rung_scores
 

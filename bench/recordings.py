@@ -25,7 +25,8 @@ from bench.rounds import machine, revision
 from lanewise.base.files import write_whole
 from lanewise.data import load
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.training.cohort import Cohort, Scores
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import Scores
 from lanewise.recipe.spaces import classic
 from lanewise.record.candidate import rung_scores
 from lanewise.sampling.sampler import Sampler

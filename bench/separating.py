@@ -15,7 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lanewise.statistics.differences import Needed, PairedMeans, RowScores, needed_to_separate, paired_means, with_best
+from lanewise.statistics.differences import with_best
+from lanewise.statistics.paired_means import PairedMeans, paired_means
+from lanewise.statistics.power import Needed, needed_to_separate
+from lanewise.statistics.row_scores import RowScores
 
 RATIOS = (0.0, 1.0, 4.0)
 ROWS, SHARE, LASTING = 200, 0.25, 0.7

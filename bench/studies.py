@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from lanewise.statistics.differences import PairedMeans, RowScores, means_of, row_noise, with_best
+from lanewise.statistics.differences import with_best
+from lanewise.statistics.paired_means import PairedMeans, means_of
+from lanewise.statistics.row_noise import row_noise
+from lanewise.statistics.row_scores import RowScores
 
 
 def analysed(rows: RowScores) -> Iterator[tuple[np.ndarray, PairedMeans]]:

@@ -17,7 +17,7 @@ from torch import nn
 import lanewise as lw
 from lanewise.errors import InputError
 from lanewise.predictor import save_model
-from lanewise.task.objectives import run_model
+from lanewise.task.outputs import run_model
 from lanewise.train import train
 from tests.lanes.test_kinds import KINDS, task
 

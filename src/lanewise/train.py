@@ -23,18 +23,19 @@ from lanewise.data import Split, Standardise, TargetScale, hold_out
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.data.encoding.schema import TableSchema
 from lanewise.errors import InputError
+from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.machine.devices import usable_device
 from lanewise.lanes.machine.streams import stream_seed
 from lanewise.lanes.model.adapt import adapted
-from lanewise.lanes.model.attributes import Attributes
 from lanewise.lanes.model.carried import Carried
 from lanewise.lanes.model.precision import autocast, check_precision, widen_outputs
-from lanewise.lanes.packs.engine import TEST_SEED, usable_device
+from lanewise.lanes.packs.engine import TEST_SEED
 from lanewise.lanes.packs.feed import Feed, Repeat, rows_per_step, scales
 from lanewise.lanes.step.numbers import AVERAGING, tabulate_recipe
 from lanewise.lanes.step.step import LaneStep
-from lanewise.lanes.training.cohort import evaluation_points
 from lanewise.lanes.training.early_stopping import patience_of
 from lanewise.lanes.training.feedback import Plateaus
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.lanes.training.reestimation import PASSED_BATCHES, rows_to_take
 from lanewise.lanes.training.scoring import contributions, evaluated_parts
 from lanewise.parts.early_stopping import StoppingState, early_stopping

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.pack import Block, Pack
 from lanewise.lanes.packs.plan import Plan
-from lanewise.lanes.training.cohort import Cohort, Scores
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import Scores
 from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Staircase
 from lanewise.recipe.recipe import Recipe

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.errors import InputError
-from lanewise.lanes.model.attributes import Attributes, packed, unpacked
+from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.attributes.plain_values import packed, unpacked
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.optimizers import SGD

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.training.averaging import STATES, WINDOW, averaged_steps
 from lanewise.lanes.training.checkpoint import restore, state_of
-from lanewise.lanes.training.cohort import Cohort, Scores
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import Scores
 from lanewise.parts.norm import reestimate
 from tests.lanes.cases import (
     CNN_SGD,

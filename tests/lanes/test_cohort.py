@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.parts.optimizers import Muon
 from lanewise.recipe.recipe import Recipe
 from tests.lanes.cases import (

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from lanewise.lanes.compile.compiled import Fused, capture, overwrite
+from lanewise.lanes.compile.capture import capture, overwrite
+from lanewise.lanes.compile.compiled import Fused
 from lanewise.lanes.compile.feature_major import drop_idle_views, feature_major, gains, groups
 from lanewise.lanes.step.program import train_program
 from lanewise.lanes.step.step import LaneStep
 from lanewise.recipe.recipe import Recipe
-from lanewise.task.task import Classification
+from lanewise.task.objectives import Classification
 
 LANES, ROWS = 3, 6
 RECIPE = Recipe(dropout=0.5, norm_momentum=0.25)

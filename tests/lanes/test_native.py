@@ -14,7 +14,8 @@ from torch.func import grad_and_value, vmap
 
 from lanewise.lanes.compile import compiled as compiled_module
 from lanewise.lanes.compile import native, program_cache
-from lanewise.lanes.compile.compiled import Compiled, Fused, Native, Uncompiled, vectors_to_the_end
+from lanewise.lanes.compile.capture import vectors_to_the_end
+from lanewise.lanes.compile.compiled import Compiled, Fused, Native, Uncompiled
 from lanewise.lanes.compile.operations import operations
 
 Made = Callable[..., list[Tensor]]

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.training.checkpoint import restore, state_of
-from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.parts.optimizers import SGD, ScheduleFreeSGD
 from lanewise.parts.schedules import Plateau
 from lanewise.recipe.recipe import Recipe

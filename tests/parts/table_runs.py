@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.feed import Feed
 from lanewise.lanes.packs.plan import Plan
-from lanewise.lanes.training.cohort import Cohort, Group
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import Group
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.task import Task
 from tests.parts.table import TABLE

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine, Plateau, Warmup
 from lanewise.recipe.recipe import Recipe

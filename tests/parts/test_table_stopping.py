@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lanewise.lanes.training.checkpoint import restore, state_of
-from lanewise.lanes.training.cohort import Cohort, evaluation_points
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.recipe.recipe import Recipe
 from tests.parts.table import HEARING_ROWS
 from tests.parts.table_row import EPOCHS, Row

@@ -6,9 +6,9 @@ import pytest
 
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD, Adam
+from lanewise.parts.part import Variable
 from lanewise.parts.schedules import Constant, Cosine, Linear, Warmup
 from lanewise.questions.recipe_fields import find, places, with_value
-from lanewise.recipe.ranges import Variable
 from lanewise.recipe.recipe import Recipe, choose, variables
 from lanewise.recipe.spaces import classic
 

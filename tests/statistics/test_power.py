@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from bench import separating
-from lanewise.statistics.differences import Needed, PairedMeans, RowScores, needed_to_separate, paired_means
+from lanewise.statistics.paired_means import PairedMeans, paired_means
+from lanewise.statistics.power import Needed, needed_to_separate
+from lanewise.statistics.row_scores import RowScores
 
 CERTAIN = np.full(2, 1e9)
 

@@ -15,8 +15,9 @@ import pytest
 import lanewise as lw
 from lanewise.base import files
 from lanewise.errors import InputError
-from lanewise.lanes.packs.engine import Costs, Engine
+from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.prepared import Costs
 from lanewise.record.decisions import Decisions
 from lanewise.record.folder import RunFolder
 from lanewise.study.budget import Budget, Confirming, Estimate, lanes_together, on_workers, reserve, size_of_generation

@@ -17,9 +17,9 @@ import lanewise as lw
 from lanewise.base import files
 from lanewise.errors import InputError
 from lanewise.lanes.packs.choosing import ChosenPlan
-from lanewise.lanes.packs.engine import Costs
 from lanewise.lanes.packs.first_steps import seconds_by_rows
 from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.prepared import Costs
 from lanewise.lanes.packs.trials import program_of
 from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine

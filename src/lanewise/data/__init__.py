@@ -1,6 +1,7 @@
 """Data: sources, splits, standardised inputs."""
 
-from lanewise.data.arrays.targets import IGNORED, Target, TargetScale, balanced_weights
+from lanewise.data.arrays.target_scale import TargetScale
+from lanewise.data.arrays.targets import IGNORED, Target, balanced_weights
 from lanewise.data.loading import BUILT_IN, load
 from lanewise.data.rows.dataset_rows import DatasetRows
 from lanewise.data.rows.iterable_rows import IterableRows

@@ -5,6 +5,7 @@ schedule or a variable of a space. The same declaration tells the engine which n
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, TypeAlias
 
@@ -125,11 +126,11 @@ def check_field(owner: str, item: "Field[Any]", value: Any) -> None:
     if allowed is not None:
         check_number(f"{owner}.{item.name}", value, allowed)
     elif item.metadata.get("flag"):
-        for extreme in value.extremes() if isinstance(value, Variable) else (value,):
+        for extreme in extremes(value):
             if not isinstance(extreme, bool):
                 raise InputError(f"{owner}.{item.name} = {extreme!r}: must be true or false")
     elif "words" in item.metadata:
-        for extreme in value.extremes() if isinstance(value, Variable) else (value,):
+        for extreme in extremes(value):
             if extreme not in item.metadata["words"]:
                 allowed_words = ", ".join(item.metadata["words"])
                 off = item.metadata.get("off") if extreme in (None, "none") else None
@@ -153,3 +154,8 @@ def check_number(where: str, value: Any, allowed: Allowed) -> None:
             raise InputError(f"{where} = {value}: cannot change with the step; must be {allowed}")
     elif isinstance(value, bool) or not isinstance(value, (int, float)) or not allowed.holds(value):
         raise InputError(f"{where} = {value!r}: must be {allowed}")
+
+
+def extremes(value: Any) -> Sequence[Any]:
+    """The values that a field given as `value` can take at its extremes; `value` alone when it is fixed."""
+    return value.extremes() if isinstance(value, Variable) else (value,)

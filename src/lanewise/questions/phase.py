@@ -11,11 +11,11 @@ from torch import Tensor
 from lanewise.base.plain_data import number, several
 from lanewise.data import Source
 from lanewise.errors import InputError
-from lanewise.lanes.training.cohort import Scores
+from lanewise.lanes.training.groups import Scores
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.candidate import Candidate
-from lanewise.statistics.differences import RowScores
+from lanewise.statistics.row_scores import RowScores
 
 ROWS = ("values", "repeat", "row")
 LONGEST_NAME = 60

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import Optimizer
-from lanewise.parts.part import Part, Variable
+from lanewise.parts.part import Part, Variable, extremes
 from lanewise.parts.schedules import Product, Schedule
 from lanewise.recipe.ranges import Choice, Log, Range, Uniform
 
@@ -62,7 +62,7 @@ class CoupledRate(Range):
 
     def corners(self) -> list[tuple[float, float]]:
         """(rate, decay) at every end of both ranges."""
-        ends = [value.extremes() if isinstance(value, Variable) else (value,) for value in (self.product, self.ratio)]
+        ends = [extremes(value) for value in (self.product, self.ratio)]
         return [rate_and_decay(product, ratio) for product in ends[0] for ratio in ends[1]]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lanewise.errors import InputError
-from lanewise.parts.part import Part, Timed, Variable, expression
+from lanewise.parts.part import Part, Timed, Variable, expression, extremes
 from lanewise.parts.schedules import product, sequence
 
 
@@ -119,7 +119,7 @@ class Choice(Range):
         return f"{self.name}({', '.join(expression(option) for option in self.options)})"
 
     def extremes(self) -> tuple[Any, ...]:
-        listed = (option.extremes() if isinstance(option, Variable) else (option,) for option in self.options)
+        listed = (extremes(option) for option in self.options)
         return tuple(extreme for extremes in listed for extreme in extremes)
 
     def holds(self, value: Any) -> bool:

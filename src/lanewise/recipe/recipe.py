@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD, Optimizer
-from lanewise.parts.part import Allowed, Part, Value, Variable, check_number, expression, numeric, word
+from lanewise.parts.part import Allowed, Part, Value, Variable, check_number, expression, extremes, numeric, word
 from lanewise.parts.schedules import Cosine, Product, Schedule, Sequence, product
 from lanewise.parts.schedules.duration import duration
 from lanewise.recipe.coupling import (
@@ -109,7 +109,7 @@ class Recipe(Part):
     def __post_init__(self) -> None:
         check_coupling(self)
         super().__post_init__()
-        kinds = self.decay_by.extremes() if isinstance(self.decay_by, Variable) else (self.decay_by,)
+        kinds = extremes(self.decay_by)
         independent = "independent" in kinds
         if independent:
             check_number("Recipe.decay", self.decay, INDEPENDENT_DECAY)
@@ -118,7 +118,7 @@ class Recipe(Part):
                 f"Recipe.ema = {self.ema} and Recipe.average_from = {self.average_from}: must not be given both; "
                 "weights are averaged one way"
             )
-        for optimizer in self.optimizer.extremes() if isinstance(self.optimizer, Variable) else (self.optimizer,):
+        for optimizer in extremes(self.optimizer):
             if not isinstance(optimizer, Optimizer):
                 raise InputError(f"Recipe.optimizer = {optimizer!r}: must be an optimizer such as sgd(lr=0.1)")
             if independent and decay_of(self) == "decay" and (rate := rate_of(optimizer)):

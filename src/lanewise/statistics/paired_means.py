@@ -6,12 +6,12 @@ the same source. Of candidate c, in repeat r, on row m, the model is
     y[c, r, m] = mu[c] + run[c, r] + row[c, m] + rest[c, r, m],
 
 repeats and rows being crossed random samples. Truth is mu[c]; that all splits are of one pool, with training rows that
-are nearly the same, is not covered. So the mean of a candidate has two errors: one that fresh repeats average out, and
+are nearly the same, is not covered. So the mean of a candidate has two errors: one that new runs average out, and
 one of the rows that several repeats have in common, which only more rows average out. `paired_means` estimates both,
 for every two candidates; `comparison` and `power` turn them into intervals, chances and advice.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -19,63 +19,13 @@ import scipy
 
 from lanewise.statistics import critical_values
 from lanewise.statistics.intervals import TRIMMED, Interval
-from lanewise.statistics.pooling import how_alike
 from lanewise.statistics.rounding import CERTAIN
+from lanewise.statistics.row_noise import RowNoise, row_noise
+from lanewise.statistics.row_scores import RowScores, _over_pairs, of_difference
 
-FAR_OUT = 100.0
 UNLIKE = 0.01
 """Error rate at which one candidate's spread over repeats is held to be greater than that of the others. Whoever is set
 apart by chance makes the others look steadier than they are, so it must happen seldom."""
-
-
-@dataclass(frozen=True, eq=False)
-class RowScores:
-    """Scores of single rows; every row of a repeat is scored for all candidates.
-
-    Args:
-        values: greater is better, float [candidates, observations]. repeat: of each observation, int [observations],
-            counted from 0. row: which row of the pool it is of, int [observations], in a repeat never twice the same.
-    """
-
-    values: np.ndarray
-    repeat: np.ndarray
-    row: np.ndarray
-
-    @classmethod
-    def crossed(cls, values: np.ndarray) -> "RowScores":
-        """The same rows in every repeat, as test rows are: float [candidates, repeats, rows]."""
-        candidates, repeats, rows = values.shape
-        repeat, row = np.divmod(np.arange(repeats * rows), rows)
-        return cls(values.reshape(candidates, -1), repeat, row)
-
-    @property
-    def means(self) -> np.ndarray:
-        """The mean in each repeat, float [candidates, repeats]."""
-        order = np.argsort(self.repeat, kind="stable")
-        _, starts, counts = np.unique(self.repeat[order], return_index=True, return_counts=True)
-        found: np.ndarray = np.add.reduceat(self.values[..., order], starts, axis=-1) / counts
-        return found
-
-    @property
-    def sound(self) -> "RowScores | None":
-        """The repeats in which all scores are finite and vary as in others; None where there are fewer than two.
-
-        Left out is a repeat in which a candidate's variance is 100 times that in its median repeat.
-        """
-        finite = self._of(np.unique(self.repeat[~np.isfinite(self.values).all(axis=0)]))
-        if finite is None:
-            return None
-        variances = RowScores((finite.values - finite.means[:, finite.repeat]) ** 2, finite.repeat, finite.row).means
-        usual = np.median(variances, axis=1, keepdims=True)
-        return finite._of(np.flatnonzero((variances > FAR_OUT * usual).any(axis=0)))
-
-    def _of(self, gone: np.ndarray) -> "RowScores | None":
-        """All but the repeats `gone`, numbered anew."""
-        if not len(gone):
-            return self
-        kept = ~np.isin(self.repeat, gone)
-        repeats, numbers = np.unique(self.repeat[kept], return_inverse=True)
-        return RowScores(self.values[:, kept], numbers, self.row[kept]) if len(repeats) > 1 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,76 +160,6 @@ def paired_means(
     return means_of(scores, row_noise(rows))
 
 
-@dataclass(frozen=True, eq=False)
-class RowNoise:
-    """How scores of single rows vary inside repeats; `values` with more axes in front give arrays with those, too.
-
-    Attributes:
-        within: covariance over the rows of a repeat, float [candidates, candidates]. between: the part of it that stays
-            from repeat to repeat. shared: of a repeat's rows, how far any two repeats have them in common, as the share
-            of `between` that the mean over many repeats keeps. size: rows of a repeat. distinct: different rows in all.
-        persistence: `between` as a share of `within`, over the differences of all pairs. pairs: of observations of one
-            row in two repeats. shared_rows: rows with such pairs, those with more counting the more.
-    """
-
-    within: np.ndarray
-    between: np.ndarray
-    shared: float
-    size: float
-    distinct: int
-    persistence: np.ndarray
-    pairs: float
-    shared_rows: float
-
-    def uncertainty(self, one: int, other: int) -> float:
-        """Half the variance of the estimate `shared * between` of a difference: its square over its df.
-
-        A product of two observations of a row varies by within^2 + between^2; what the products of a row have in
-        common, 2 between^2, is averaged over rows, the rest over pairs.
-        """
-        if not self.pairs:
-            return 0.0
-        within, between = (of_difference(part, one, other) for part in (self.within, self.between))
-        rest = max(0.0, within**2 - between**2) / self.pairs
-        return float(self.shared**2 * (between**2 / self.shared_rows + rest / 2))
-
-    def grown(self, repeats: float, rows: float) -> "RowNoise":
-        """What it would be with so many times the repeats, and of all rows so many times as many."""
-        return replace(
-            self, shared=self.shared / rows, size=self.size * rows, pairs=self.pairs * rows * repeats**2,
-            distinct=round(self.distinct * rows), shared_rows=self.shared_rows * rows,
-        )  # fmt: skip
-
-
-def row_noise(rows: RowScores) -> RowNoise:
-    """The moments of row scores that need every row."""
-    observations, repeats = len(rows.repeat), int(rows.repeat.max()) + 1
-    size = observations / repeats
-    centred = rows.values - rows.means[..., rows.repeat]
-    squares = centred @ np.swapaxes(centred, -1, -2)
-    order = np.argsort(rows.row, kind="stable")
-    _, starts, times = np.unique(rows.row[order], return_index=True, return_counts=True)
-    between = np.zeros_like(squares)
-    # Pairs of observations of one row in two repeats: their products know of the row alone.
-    weights = (times * (times - 1)).astype(np.float64)
-    pairs = weights.sum()
-    shared = float(pairs / (repeats * (repeats - 1) * size**2))
-    centred = centred[..., order]
-    inside, lasting = how_alike(centred, starts)
-    if pairs:
-        lost_by_centring = max(0.1, 1 - 2 / size + shared)
-        of_row = np.add.reduceat(centred, starts, axis=-1)
-        between = (of_row @ np.swapaxes(of_row, -1, -2) - squares) / pairs / lost_by_centring
-    within = inside.moved(squares / (observations - repeats))
-    whole = _over_pairs(within)
-    stays = np.divide(_over_pairs(between), whole, out=np.zeros_like(whole), where=whole > 0)
-    between = _no_less_than_none(lasting.moved(between))
-    shared_rows = float(pairs**2 / (weights**2).sum()) if pairs else 0.0
-    return RowNoise(
-        within, between, shared, size, len(times), np.clip(stays, 0, 1), float(pairs) / 2, shared_rows
-    )  # fmt: skip
-
-
 def means_of(scores: np.ndarray, noise: RowNoise) -> PairedMeans:
     """`paired_means` of scores [candidates, repeats] whose rows vary as `noise` says."""
     repeats = scores.shape[1]
@@ -332,21 +212,3 @@ def _run_covariance(scores: np.ndarray, shape: np.ndarray, rounding: float) -> t
 def _unlike(candidates: int, df: int) -> float:
     """How many times the others' variance the greatest of `candidates` may be by chance."""
     return float(scipy.stats.f.ppf(1 - UNLIKE / candidates, df, (candidates - 2) * df))
-
-
-def _over_pairs(covariance: np.ndarray) -> np.ndarray:
-    """The sum of the variances of all differences."""
-    candidates = covariance.shape[-1]
-    return np.asarray(candidates * np.trace(covariance, axis1=-2, axis2=-1) - covariance.sum(axis=(-2, -1)))
-
-
-def of_difference(covariance: np.ndarray, one: int, other: int) -> float:
-    """The variance of the difference of two."""
-    return max(0.0, float(covariance[one, one] + covariance[other, other] - 2 * covariance[one, other]))
-
-
-def _no_less_than_none(covariance: np.ndarray) -> np.ndarray:
-    """The covariance without the parts that came out below zero by chance."""
-    values, vectors = np.linalg.eigh(covariance)
-    found: np.ndarray = (vectors * np.maximum(values, 0.0)[..., None, :]) @ np.swapaxes(vectors, -1, -2)
-    return found

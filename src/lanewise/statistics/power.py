@@ -20,7 +20,8 @@ import numpy as np
 import scipy
 
 from lanewise.statistics import critical_values
-from lanewise.statistics.paired_means import PairedMeans, of_difference
+from lanewise.statistics.paired_means import PairedMeans
+from lanewise.statistics.row_scores import of_difference
 
 MOST_REPEATS, MOST_TIMES_ROWS = 500, 100.0
 POWER = 0.8

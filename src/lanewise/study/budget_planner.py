@@ -1,11 +1,11 @@
 """How far a race has come and what is still to come: the size of generations and of the confirmation, the time left."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lanewise.errors import InputError
-from lanewise.lanes.packs.choosing import MOST_COMPILING, OVERHEAD_LANES
-from lanewise.lanes.packs.engine import Costs, Engine, Prepared
+from lanewise.lanes.packs.choosing import OVERHEAD_LANES
+from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.plan import Plan, Survivors
 from lanewise.record.decisions import Decision, Decisions
 from lanewise.sampling.sampler import generation_sizes
@@ -22,6 +22,7 @@ from lanewise.study.budget import (
     size_of_generation,
 )
 from lanewise.study.fitting import Size, fitting_size
+from lanewise.study.pacing import name_of
 from lanewise.study.rate import Rate
 from lanewise.study.settings import RaceSettings
 
@@ -30,16 +31,9 @@ SIZE = "size"
 FIRST_RATE = 2.0
 """What the first generation of a race by time is taken to cost, beside its steps as they were timed: drawing,
 evaluation, data and the slower start are in no step, and it is better small than too large."""
-MOST_OVERHEAD = 1000
-"""Lanes; timings scatter, and a wide block may by chance have been timed no slower than a narrow one, or faster."""
-LONG_SECONDS = 0.5
-"""Of a step of a whole block: longer ones are not timed once more."""
 FINISH_SECONDS, SIMPLE_SECONDS = 5.0, 2.0
 """Kept for what follows the last step of a race with a record: simple models to compare with, verdict, report and
 files; and for those models alone where there is no record."""
-LEAST_ALLOWED = 0.03
-"""Share of a budget in time that finding the way to run a structure may take, however many came before: next to nothing
-where steps are short, and a pack may be many times as fast as a loop there."""
 NEARLY_ENOUGH = 1.5
 """Times a budget in time that the smallest race may take and is run all the same."""
 
@@ -164,7 +158,7 @@ class BudgetPlanner:
         """
         assert self.budget is not None
         smallest = f"2 candidates in {size.repeats} repeat{'s' * (size.repeats > 1)} of {size.epochs} epoch"
-        smallest += f"{'s' * (size.epochs > 1)}, confirmed on {repeats} fresh repeats"
+        smallest += f"{'s' * (size.epochs > 1)}, confirmed in {repeats} new training runs"
         words = self.budget.words(least)
         if not self.budget.timed or least > NEARLY_ENOUGH * self.budget.amount:
             raise InputError(
@@ -326,49 +320,3 @@ class BudgetPlanner:
         """What is left of the budget for training."""
         assert self.budget is not None
         return self.budget.amount - self._spent() - self._finish()
-
-
-def name_of(generation: int) -> str:
-    """What the decision on a generation is called on record."""
-    return f"generation {generation + 1}"
-
-
-def timed_steps(prepared: Prepared) -> tuple[float, float]:
-    """(seconds of a step for one more lane in a block, lanes that a call costs beside its lanes), all workers busy."""
-    plan = prepared.plan
-    if str(plan) in plan.timings:
-        known = plan.timings[str(plan)] * 1e-6 * plan.workers
-        # A loop was timed as it runs; of a pack whose steps are long, calls are the smaller part.
-        if not plan.packed or known * plan.width > LONG_SECONDS:
-            return known, 0.0
-
-    def seconds(width: int) -> float:
-        """Of a call with a block of `width` lanes."""
-        lane_step = prepared.trial.microseconds(prepared.train, width, prepared.workers) * 1e-6
-        return lane_step * width * plan.workers
-
-    if plan.width == plan.least_width:
-        return seconds(plan.width) / (plan.width + OVERHEAD_LANES), OVERHEAD_LANES
-    narrow, wide = seconds(plan.least_width), seconds(plan.width)
-    lane = max((wide - narrow) / (plan.width - plan.least_width), wide / (plan.width + MOST_OVERHEAD))
-    return lane, min(float(MOST_OVERHEAD), max(0.0, narrow / lane - plan.least_width))
-
-
-def allowance(seconds: float, costs: Costs) -> float:
-    """Seconds that trials and compiling may still take together in a race that has so many, by what they have cost."""
-    return max(LEAST_ALLOWED * seconds, MOST_COMPILING * seconds - costs.compile - costs.trials)
-
-
-def about_rounds(settings: RaceSettings, folds: int | None) -> Iterator[str]:
-    """What a user should know of the generations and repeats before the race begins, in one line each."""
-    if settings.candidates is not None:
-        made = len(generation_sizes(settings.candidates, settings.generations))
-        if made < settings.generations:
-            asked = f"{settings.candidates} candidates are drawn in {made} generation{'s' * (made > 1)}"
-            yield f"{asked}, not {settings.generations}: there are too few for more"
-    if folds:
-        rounds = settings.repeats // folds
-        times = f", {rounds} times drawn anew" if rounds > 1 else ""
-        again = settings.confirm // folds
-        fresh = f"{again} times {folds} folds drawn anew" if again > 1 else f"{folds} folds drawn anew"
-        yield f"repeats are {folds} folds{times}, the same for all candidates; finalists are confirmed on {fresh}"

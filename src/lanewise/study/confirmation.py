@@ -1,4 +1,4 @@
-"""Finalists on fresh repeats, and the verdict that follows from them."""
+"""Finalists in new training runs, and the verdict that follows from them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -8,12 +8,16 @@ import numpy as np
 from lanewise.data import Split
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.candidate import Candidate, standing
-from lanewise.statistics.differences import RowScores
+from lanewise.statistics.row_scores import RowScores
+from lanewise.statistics.sample import Sample
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.stage import Stage
+from lanewise.verdict.by_class import by_class
 from lanewise.verdict.ranking import intervals_on_test_rows, rank_finalists
+from lanewise.verdict.references import references_of
 from lanewise.verdict.verdict import Baseline, Verdict
 
 
@@ -50,7 +54,7 @@ def check_baseline(baseline: Recipe, engine: Engine) -> None:
 def phase_of_confirmation(finalists: int, repeats: int, baseline: Recipe | None) -> str:
     """What the confirmation is called while it goes on."""
     what = f"{finalists} finalist{'s' * (finalists > 1)}{' and the baseline' if baseline else ''}"
-    return f"confirming {what} on {repeats} fresh repeats"
+    return f"confirming {what} in {repeats} new training runs"
 
 
 def overlap_of(splits: Sequence[Split]) -> tuple[float, int]:
@@ -63,30 +67,59 @@ def overlap_of(splits: Sequence[Split]) -> tuple[float, int]:
     return float(np.mean(shares)), round(float(np.mean([len(split.valid) for split in splits])))
 
 
+def diverged_late(candidate: Candidate, rungs: Sequence[float], engine: Engine) -> bool:
+    """Whether `candidate` passed every rung of the race and then diverged."""
+    if not candidate.diverged or candidate.left_at is not None:
+        return False
+    epochs = candidate.recipe.epochs
+    last = max((rung for rung in rungs if rung < 1 and rung in evaluation_points(epochs)), default=0.0)
+    steps = epochs * engine.feed(candidate.recipe, 0).steps_per_epoch
+    return min(candidate.diverged.values()) >= last * steps
+
+
 def reach_verdict(
-    stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float, baseline: int | None = None
+    stage: Stage,
+    engine: Engine,
+    kind: ScoreKind,
+    candidates: Sequence[Candidate],
+    seconds: float,
+    given: Recipe | None,
+    rungs: Sequence[float],
 ) -> Verdict:
     """The verdict on a confirmation that has come to its end.
 
     Args:
-        candidates: how many were drawn. seconds: that the study has taken. baseline: which of those confirmed is the
-            recipe that the user gave, by its number.
+        candidates: all that were drawn. seconds: that the study has taken. given: the baseline, which is confirmed as
+            the candidate after those drawn. rungs: of the race.
     """
+    baseline = None if given is None else len(candidates)
+    recipes = {str(candidate.recipe) for candidate in candidates}
+    found = _compared(stage, engine, kind, len(candidates), seconds, baseline)
+    simple = references_of(engine, list(stage.cohort.repeats))
+    return replace(
+        found,
+        diverged=sum(bool(candidate.diverged) for candidate in candidates),
+        diverged_late=sum(diverged_late(candidate, rungs, engine) for candidate in candidates),
+        duplicates=len(candidates) - len(recipes),
+        references=dict(simple.scores),
+        reference_notes=simple.notes,
+        classes=by_class(stage.cohort, [one.number for one in stage.own].index(found.finalists[0].candidate)),
+    )
+
+
+def _compared(
+    stage: Stage, engine: Engine, kind: ScoreKind, candidates: int, seconds: float, baseline: int | None
+) -> Verdict:
     cohort, scores = stage.cohort, stage.last
     assert scores is not None
     overlap, valid = overlap_of([engine.repeat(index).split for index in cohort.repeats])
     numbers = [candidate.number for candidate in stage.own]
     single = cohort.valid_rows(range(len(numbers)))
-    finalists = rank_finalists(
-        numbers,
-        [candidate.recipe for candidate in stage.own],
-        scores.metric,
-        scores.loss,
-        overlap,
-        valid,
-        kind,
-        RowScores(*single) if single else None,
-    )
+    sample = Sample.of(
+        scores.metric, scores.loss, kind, overlap=overlap, count=valid, rows=RowScores(*single) if single else None,
+        what="finalist",
+    )  # fmt: skip
+    finalists = rank_finalists(numbers, [candidate.recipe for candidate in stage.own], sample)
     zeros = cohort.zeros()
     finalists = tuple(replace(one, zeros=zeros[numbers.index(one.candidate)]) for one in finalists)
     # The one use of the test data: winner and runner-up are settled, nothing is chosen by it.
@@ -112,4 +145,5 @@ def reach_verdict(
         kind,
         None if baseline is None else Baseline(baseline, test.baseline),
         heavy_tails=test.heavy_tails,
+        test_rows=len(engine.held.test),
     )

@@ -6,11 +6,12 @@ import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.training.cohort import Scores
+from lanewise.lanes.training.groups import Scores
 from lanewise.racing import PRUNERS, compute_for, ranked
 from lanewise.record.candidate import Candidate, rung_scores
 from lanewise.sampling.sampler import Sampler
 from lanewise.statistics.score_kind import ScoreKind
+from lanewise.study.settings import RaceSettings
 from lanewise.study.stage import Stage
 
 
@@ -109,3 +110,15 @@ def tell(own: Sequence[Candidate], sampler: Sampler, kind: ScoreKind) -> None:
         score = float(rung_scores(last, kind.fraction)) if ended else None
         sampler.tell(candidate.number, score, diverged)
     sampler.write()
+
+
+def least_to_keep(candidates: Sequence[Candidate], generation: int | None, settings: RaceSettings) -> int:
+    """How many of a generation must finish so that there are as many finalists as were asked for, by default 2.
+
+    The last generation makes up for what earlier ones leave short, as far as it has candidates.
+    """
+    least = settings.finalists or 2
+    earlier = {str(one.recipe) for one in candidates if one.in_race and one.scored and one.generation != generation}
+    # How many later generations are drawn is known only without a budget.
+    later = 0 if settings.candidates is None else settings.candidates - len(candidates)
+    return max(1, least - len(earlier) - later)

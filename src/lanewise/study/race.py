@@ -1,9 +1,7 @@
 """The race: draw candidates, train them side by side, drop the hopeless, confirm the finalists, give the verdict."""
 
-import contextlib
 import math
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Unpack
@@ -12,15 +10,14 @@ import numpy as np
 from torch import Tensor
 
 from lanewise.base.plain_data import number
-from lanewise.data.arrays.nested import take
 from lanewise.errors import InputError
-from lanewise.lanes.packs.first_steps import SMALL_SECONDS, seconds_by_rows, seconds_of_a_step
 from lanewise.lanes.packs.plan import Survivors
 from lanewise.lanes.training.checkpoint import restore
-from lanewise.lanes.training.cohort import Cohort, evaluation_points
-from lanewise.parts.part import Allowed, Variable, check_number
-from lanewise.racing import RUNGS, expected_share, expected_survivors
-from lanewise.recipe.file import save
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import evaluation_points
+from lanewise.parts.part import Allowed, check_number, extremes
+from lanewise.racing import PRUNERS, RUNGS, expected_share, expected_survivors
+from lanewise.recipe.file import dump, save
 from lanewise.recipe.recipe import Recipe
 from lanewise.record import identity, results
 from lanewise.record.candidate import Candidate
@@ -31,17 +28,12 @@ from lanewise.sampling.drawing import Drawing
 from lanewise.sampling.importance import importance
 from lanewise.sampling.sampler import Sampler
 from lanewise.study.budget import Budget
-from lanewise.study.budget_planner import (
-    FINISH_SECONDS,
-    SIMPLE_SECONDS,
-    BudgetPlanner,
-    about_rounds,
-    allowance,
-    timed_steps,
-)
+from lanewise.study.budget_planner import FINISH_SECONDS, SIMPLE_SECONDS, BudgetPlanner
 from lanewise.study.confirmation import best_finished, check_baseline, phase_of_confirmation, reach_verdict
 from lanewise.study.fitting import Size, least_epochs, with_shorter_runs
-from lanewise.study.generation import leave_at_rung, tell, trainable, usable
+from lanewise.study.generation import least_to_keep, leave_at_rung, tell, usable
+from lanewise.study.pacing import about_rounds, allowance, timed_steps
+from lanewise.study.pilot import PILOTS, first_drawn, pilot, seconds_of_a_lane_epoch
 from lanewise.study.progress import Progress, standings
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.settings import RaceSettings
@@ -55,13 +47,9 @@ from lanewise.study.stage import (
     snapshot,
 )
 from lanewise.task.task import Task
-from lanewise.verdict.by_class import by_class
-from lanewise.verdict.references import references_of
 from lanewise.verdict.verdict import Verdict
 
 _expected = cache(expected_survivors)
-PILOTS = 8
-"""Recipes drawn to find one whose steps can be timed before the first generation of a race by time."""
 
 
 class Study(Run[Verdict]):
@@ -75,8 +63,8 @@ class Study(Run[Verdict]):
         task, **options: see `Run`; a budget in time is decided by its clock.
 
     Attributes:
-        candidates: all that were drawn, in order. confirmed: the finalists on fresh repeats, and the baseline.
-        confirm: how many fresh repeats that are. verdict: what was found.
+        candidates: all that were drawn, in order. confirmed: the finalists in new training runs, and the baseline.
+        confirm: how many runs that are of each. verdict: what was found.
     """
 
     settings: RaceSettings
@@ -105,8 +93,7 @@ class Study(Run[Verdict]):
         self.space, self.baseline = space, baseline
         self._asked = space
         # A batch larger than the data is a user's mistake, to be found before anything is written.
-        size = space.batch_size
-        for rows in size.extremes() if isinstance(size, Variable) else (size,):
+        for rows in extremes(space.batch_size):
             self.engine.feed(replace(space, batch_size=int(rows)), 0)
         for recipe in self.drawing.enqueue:
             self.engine.check(recipe)
@@ -117,7 +104,7 @@ class Study(Run[Verdict]):
         self.confirm = settings.confirm
         self.verdict: Verdict
         self._rungs = RUNGS if settings.pruner != "none" else ()
-        epochs = space.epochs.extremes() if isinstance(space.epochs, Variable) else (space.epochs,)
+        epochs = extremes(space.epochs)
         self._longest = math.ceil(max(epochs))
         self.first_steps = self._first_steps
         self.planner = BudgetPlanner(
@@ -140,11 +127,11 @@ class Study(Run[Verdict]):
     def _survivors(self, epochs: int) -> Survivors:
         """How candidates become fewer in runs of so many epochs, which are scored less often if they are short."""
         points = evaluation_points(epochs)
-        return _expected(tuple(rung for rung in self._rungs if rung in points), self.settings.pruner)
+        return _expected(tuple(rung for rung in self._rungs if rung in points), PRUNERS[self.settings.pruner])
 
     def _about(self) -> list[str]:
         held = self.engine.held
-        rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
+        rows = f"{len(held.pool):,} examples to train and validate on, {len(held.test):,} to test on"
         return [
             f"{self.model_name} on {self.data_name}: {rows}",
             f"model: {self.model_description}",
@@ -160,8 +147,8 @@ class Study(Run[Verdict]):
         folder, resumed = self.folder, self._resumed(self._restored)
         if resumed is None:
             self._fit()
-        if folder and folder.resumes and not folder.write_space(self._asked, self.task.names):
-            self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
+        if folder and folder.resumes and not folder.write_space(dump(self._asked, self.task.names)):
+            self.observer.note(f"{folder.space.name} has changed since the race began; the recorded space is used")
         sampler, stage = resumed or (self._sampler(None), None)
         try:
             self._keep(lambda: self._snapshot(sampler))
@@ -194,7 +181,7 @@ class Study(Run[Verdict]):
         self.planner.fitted = True
         if not (less := found.instead_of(whole)):
             return
-        self.observer.note(f"the budget of {self.planner.budget.text} is enough for no more than a small race: {less}")
+        self.observer.note(f"the budget of {self.planner.budget.text} allows only a small race: {less}")
         self.settings = self.planner.settings = replace(self.settings, repeats=found.repeats)
         self.planner.epochs *= found.epochs / self._longest
         self.planner.survivors = self._survivors(found.epochs)
@@ -205,45 +192,21 @@ class Study(Run[Verdict]):
 
     def _least_epochs(self) -> int:
         # Plans that were given are of one length.
-        return self._longest if self._plans is not None else least_epochs(self._drawn(), self._longest, self.engine)
+        return (
+            self._longest
+            if self._plans is not None
+            else least_epochs(first_drawn(self.space, self.settings.seed), self._longest, self.engine)
+        )
 
     def _first_steps(self) -> float:
-        """Seconds of an epoch of a lane on one worker, by a few eager steps."""
-        engine, recipe = self.engine, self._drawn()[0]
-        with contextlib.suppress(Exception):
-            feed = engine.feed(recipe, 0)
-            batch = feed.example()
-            model = engine.new_model(0, recipe.width).to(engine.device)
-            passed = seconds_by_rows(self.task, model, take(batch.x, 0), take(batch.y, 0))
-            if passed > SMALL_SECONDS:
-                return passed * feed.steps_per_epoch
-        # Quick ones are timed as lanes run them; what fails is told by its cause.
-        recipe = self._pilot()
-        return seconds_of_a_step(engine.trial(recipe, 0, 1)) * engine.feed(recipe, 0).steps_per_epoch
-
-    def _drawn(self) -> Sequence[Recipe]:
-        return Sampler(self.space, self.settings.seed, None).ask(PILOTS, 0)
-
-    def _pilot(self) -> Recipe:
-        """The first recipe that can be trained of the first that would be drawn.
-
-        It has the structure of most candidates, or of many.
-
-        Raises:
-            InputError: none of them can be.
-        """
-        pilots = [Candidate(number, recipe, 0) for number, recipe in enumerate(self._drawn())]
-        for pilot in pilots:
-            with contextlib.suppress(InputError):
-                return trainable([pilot], self.engine)[0].recipe
-        return trainable(pilots, self.engine)[0].recipe
+        return seconds_of_a_lane_epoch(self.space, self.settings.seed, self.engine)
 
     def _timed(self) -> tuple[float, float]:
         """(seconds of an epoch of one more lane in a block, lanes that a call costs as much as beside its lanes).
 
         Timed on a recipe that can be trained.
         """
-        recipe = self._pilot()
+        recipe = pilot(self.space, self.settings.seed, self.engine)
         seconds = Budget.of(self.settings.budget).amount - self.elapsed()
         prepared = self.engine.prepare(
             recipe, 0, PILOTS, self.settings.repeats, 0, self.planner.survivors, max(0.0, seconds)
@@ -252,11 +215,9 @@ class Study(Run[Verdict]):
         return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
 
     def _write_settings(self, folder: RunFolder) -> dict[str, Any]:
-        about = identity.described(
-            self.task, self.space, self.settings, self.engine, self._plans, self._every, self.baseline
-        )
-        about["drawing"] = self.drawing.to_dict()
-        folder.write_settings(about, self.space, self.task.names)
+        asked, drawing = (self.task, self.space, self.settings), self.drawing.to_dict()
+        about = identity.described(*asked, self.engine, self._plans, self._every, self.baseline, drawing)
+        folder.write_settings(about, dump(self.space, self.task.names))
         if self.baseline is not None:
             save(self.baseline, folder.baseline)
         return about
@@ -304,7 +265,7 @@ class Study(Run[Verdict]):
             stage = self._stage_of(own, generation)
         restore(stage.cohort, tensors, data["cohort"])
         stage.rungs, stage.last = rungs_of(data, stage.cohort), last_scores_of(data, stage.cohort)
-        self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {self._phase}")
+        self.observer.note(f"resuming {self._phase}, {stage.cohort.progress:.0%} done")
         return stage
 
     def _generation(self, sampler: Sampler, generation: int, size: int) -> Stage | None:
@@ -319,15 +280,9 @@ class Study(Run[Verdict]):
         """The candidates `own` of a generation at the start of their training."""
         settings, survivors = self.settings, self.planner.survivors
         runs = self.planner.candidates_to_come(len(own)) * settings.repeats * expected_share(survivors)
-        runs += self.planner.runs_to_confirm()
-        cohort = Cohort(
-            self.engine,
-            [candidate.recipe for candidate in own],
-            range(settings.repeats),
-            runs / (len(own) * settings.repeats),
-            survivors,
-            self._rungs,
-        )
+        runs = (runs + self.planner.runs_to_confirm()) / (len(own) * settings.repeats)
+        recipes = [candidate.recipe for candidate in own]
+        cohort = Cohort(self.engine, recipes, range(settings.repeats), runs, survivors, self._rungs)
         self._phase = f"race, generation {generation + 1}{self.planner.of_generations()}"
         return Stage(generation, own, cohort, np.full((0, len(own), settings.repeats), np.nan))
 
@@ -339,21 +294,9 @@ class Study(Run[Verdict]):
             # A candidate that diverged in one repeat has no mean, so its lanes give up their places in all.
             cohort.keep([at for at in cohort.live if np.isfinite(stage.last.loss[at]).all()])
             if progress in rungs and progress < 1 and cohort.live:
-                leave_at_rung(stage, progress, rungs, pruner, sampler, self.kind, self._least_to_keep(stage))
+                least = least_to_keep(self.candidates, stage.generation, self.settings)
+                leave_at_rung(stage, progress, rungs, pruner, sampler, self.kind, least)
         tell(stage.own, sampler, self.kind)
-
-    def _least_to_keep(self, stage: Stage) -> int:
-        """How many of the generation must finish so that there are as many finalists as were asked for, by default 2.
-
-        The last generation makes up for what earlier ones leave short, as far as it has candidates.
-        """
-        least = self.settings.finalists or 2
-        earlier = {
-            str(c.recipe) for c in self.candidates if c.in_race and c.scored and c.generation != stage.generation
-        }
-        # How many later generations are drawn is known only without a budget.
-        later = 0 if self.settings.candidates is None else self.settings.candidates - len(self.candidates)
-        return max(1, least - len(earlier) - later)
 
     def _finalists(self) -> Stage:
         """The best of those that finished the race, at the start of their confirmation."""
@@ -361,14 +304,14 @@ class Study(Run[Verdict]):
         return self._confirmation(best_finished(self.candidates, self.planner.most_finalists(), metric))
 
     def _confirmation(self, ranked: list[Candidate]) -> Stage:
-        """The best of the candidates `ranked` and the baseline on fresh repeats, before the first step."""
+        """The best of the candidates `ranked` and the baseline in new training runs, before the first step."""
         first = self.settings.repeats
         most, self.confirm = self.planner.confirmation(len(ranked))
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]
         asked = self.settings.finalists or 0
         if most < asked:
-            why = "different recipes finished the race" if len(ranked) < asked else "fit into the budget"
-            self.observer.note(f"finalists = {asked}: only {most} can be confirmed, as no more {why}")
+            why = "finished the race with different recipes" if len(ranked) < asked else "fit into the budget"
+            self.observer.note(f"finalists = {asked}: only {most} can be confirmed, because no more {why}")
         self._phase = phase_of_confirmation(len(self.confirmed), self.confirm, self.baseline)
         if self.baseline is not None:
             self.confirmed.append(Candidate(len(self.candidates), self.baseline, 0))
@@ -379,29 +322,7 @@ class Study(Run[Verdict]):
     def _confirm(self, stage: Stage) -> Verdict:
         for _ in self._evaluations(stage):
             pass
-        drawn = len(self.candidates)
-        baseline = None if self.baseline is None else drawn
-        simple = references_of(self.engine, list(stage.cohort.repeats))
-        found = reach_verdict(stage, self.engine, self.kind, drawn, self.elapsed(), baseline)
-        lost, recipes = sum(bool(c.diverged) for c in self.candidates), {str(c.recipe) for c in self.candidates}
-        return replace(
-            found,
-            diverged=lost,
-            diverged_late=sum(map(self._diverged_late, self.candidates)),
-            duplicates=drawn - len(recipes),
-            references=dict(simple.scores),
-            reference_notes=simple.notes,
-            classes=by_class(stage.cohort, [one.number for one in stage.own].index(found.finalists[0].candidate)),
-        )
-
-    def _diverged_late(self, candidate: Candidate) -> bool:
-        """Whether it passed every rung of the race and then diverged."""
-        if not candidate.diverged or candidate.left_at is not None:
-            return False
-        epochs = candidate.recipe.epochs
-        last = max((rung for rung in self._rungs if rung < 1 and rung in evaluation_points(epochs)), default=0.0)
-        steps = epochs * self.engine.feed(candidate.recipe, 0).steps_per_epoch
-        return min(candidate.diverged.values()) >= last * steps
+        return reach_verdict(stage, self.engine, self.kind, self.candidates, self.elapsed(), self.baseline, self._rungs)
 
     def _time_left(self) -> tuple[float, float | None]:
         assert self._stage is not None
@@ -417,13 +338,11 @@ class Study(Run[Verdict]):
         done, left = self._time_left()
         # An estimate may turn out too good; what was said to be done stays done.
         self._done = max(self._done, done)
-        # In the confirmation those confirmed are in, a baseline among them only as one of the leaders.
+        # A baseline is no candidate of the race: it stands among the leaders, but is not counted.
         pool, drawn = self.confirmed or self.candidates, len(self.candidates)
         live = sum(one.in_race for one in pool if one.number < drawn)
         lost = {one.number for one in [*self.candidates, *self.confirmed] if one.diverged and one.number < drawn}
         metric, leaders = self.task.objective.metric.name, standings(pool, self.kind)
         self.observer.show(
-            Progress(
-                self._phase, self._done, left, live, drawn, leaders, metric, self.kind, diverged=len(lost)
-            )
-        )  # fmt: skip
+            Progress(self._phase, self._done, left, live, drawn, leaders, metric, self.kind, diverged=len(lost))
+        )

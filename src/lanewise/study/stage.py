@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from lanewise.base.plain_data import several, whole
-from lanewise.lanes.packs.engine import Costs
+from lanewise.lanes.packs.prepared import Costs
 from lanewise.lanes.training.checkpoint import state_of
-from lanewise.lanes.training.cohort import Cohort, Scores
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.lanes.training.groups import Scores
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.candidate import Candidate
 from lanewise.record.checkpoint import Snapshot

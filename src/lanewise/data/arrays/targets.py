@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
-import numpy as np
 import torch
 
-from lanewise.data.arrays.checks import NUMBER_THEM, as_tensor, check_finite, listed
+from lanewise.data.arrays.checks import as_tensor, check_finite
 from lanewise.data.arrays.class_errors import ClassError
+from lanewise.data.arrays.labels import as_labels, count_classes, has_labels
 from lanewise.errors import InputError
 
 Target: TypeAlias = Literal["class", "number", "tokens", "none"]
@@ -103,135 +103,11 @@ def likely(y: torch.Tensor) -> Target:
     return "class" if complete and 2 <= len(found) <= MOST_FLOAT_CLASSES else "number"
 
 
-def has_labels(y: torch.Tensor) -> bool:
-    """Whether `y` holds 0 and 1 only: whether something is so."""
-    return y.numel() > 0 and (y.dtype is torch.bool or bool(((y == 0) | (y == 1)).all()))
-
-
 def is_one_hot(y: torch.Tensor) -> bool:
     """Whether every row of `y` [rows, K] is 0 but for a single 1, and every column has one in some row."""
     if y.ndim != 2 or y.shape[1] < 2 or not has_labels(y):
         return False
     return bool((y.sum(1) == 1).all()) and bool((y.sum(0) > 0).all())
-
-
-def as_text(value: Any) -> "np.ndarray[Any, Any] | None":
-    """`value` as an array of text if it is text, whole or mixed with nothing, else None."""
-    if isinstance(value, torch.Tensor):
-        return None
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError):
-        return None
-    if array.dtype.kind == "O" and array.size and all(isinstance(label, bytes) for label in array.flat):
-        return decoded(array)
-    if array.dtype.kind == "S":
-        return decoded(array)
-    if array.dtype.kind == "O" and array.size and all(isinstance(label, str) for label in array.flat):
-        return array.astype(str)
-    return array if array.dtype.kind in "UT" else None
-
-
-def decoded(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
-    r"""Bytes as text; a label that is no UTF-8 keeps its bytes as `\xe9`, so that different labels stay different.
-
-    >>> decoded(np.array([b"ant", b"\xe9", b"\xe8"])).tolist()
-    ['ant', '\\xe9', '\\xe8']
-    """
-
-    def text(label: bytes) -> str:
-        try:
-            return label.decode("utf-8")
-        except UnicodeDecodeError:
-            return label.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
-
-    found = np.array([text(label) for label in array.ravel().tolist()], dtype=str).reshape(array.shape)
-    if len(np.unique(found)) < len(set(array.ravel().tolist())):
-        raise InputError("labels are bytes of which some are no UTF-8 and are ambiguous as text: decode them first")
-    return found
-
-
-def label_names(where: str, value: Any) -> tuple[str, ...] | None:
-    """The names of the classes, sorted, if the labels `value` are text; None if they are not.
-
-    >>> label_names("y", ["cat", "ant", "cat"])
-    ('ant', 'cat')
-    """
-    text = as_text(value)
-    if text is None:
-        return None
-    if text.ndim == 2 and text.shape[1] == 1:
-        text = text[:, 0]
-    if text.ndim != 1:
-        raise InputError(f"{where} has shape {list(text.shape)}: must be [rows], one class name for each row")
-    return tuple(str(name) for name in np.unique(text))
-
-
-def numbered_labels(where: str, value: Any, names: tuple[str, ...]) -> "np.ndarray[Any, Any]":
-    """The number in `names` of every label.
-
-    Raises:
-        InputError: a label that is none of the names.
-    """
-    text = as_text(value)
-    if text is not None and text.ndim == 2 and text.shape[1] == 1:
-        text = text[:, 0]
-    if text is None or text.ndim != 1:
-        raise InputError(f"{where} must be class names [rows], as those of y")
-    unseen = sorted(set(text.tolist()) - set(names))
-    if unseen:
-        raise InputError(
-            f"{where} has labels that are not in y: {', '.join(unseen[:8])}; must be {', '.join(names[:8])}"
-        )
-    return np.searchsorted(np.array(names), text.astype(str))
-
-
-def as_labels(where: str, value: Any) -> torch.Tensor:
-    """`value` as int64 labels [rows], whole numbers from 0 up; also given as [rows, 1], or one-hot as [rows, K]."""
-    y = single_labels(where, as_tensor(where, value))
-    if y.numel() == 0:
-        raise InputError(f"{where} is empty: must have one label for each row")
-    if y.is_floating_point():
-        wrong = (~torch.isfinite(y) | (y != y.floor())).nonzero().flatten()
-        if len(wrong):
-            row = int(wrong[0])
-            raise InputError(f"{where} has the label {y[row].item()} in row {row}: labels must be whole numbers 0..K-1")
-    y = y.to(torch.int64)
-    if int(y.min()) < 0:
-        row = int((y < 0).nonzero()[0])
-        raise InputError(f"{where} has the label {int(y[row])} in row {row}: labels must be 0..K-1; {NUMBER_THEM}")
-    return y
-
-
-def single_labels(where: str, y: torch.Tensor) -> torch.Tensor:
-    """Labels [rows] of what may be [rows, 1], or [rows, K] with a single 1 in every row."""
-    if y.ndim == 2 and y.shape[1] == 1:
-        return y[:, 0]
-    if y.ndim == 2 and len(y) and has_labels(y):
-        wrong = (y.sum(1) != 1).nonzero().flatten()
-        if not len(wrong):
-            return y.to(torch.int64).argmax(1)
-        row = int(wrong[0])
-        raise InputError(
-            f"{where} has {int(y[row].sum())} labels in row {row}: classes must have one in every row; for several, say"
-            " target='number' and give an objective of your own, such as binary cross entropy"
-        )
-    if y.ndim != 1:
-        raise InputError(f"{where} has shape {list(y.shape)}: must be [rows], one class number for each row")
-    return y
-
-
-def count_classes(where: str, y: torch.Tensor) -> int:
-    """The number K of classes in `y`, whose labels must be exactly 0..K-1 with K at least 2."""
-    found = torch.unique(y)
-    if len(found) == 1:
-        raise InputError(f"{where} has one class only (label {int(found[0])}): must have at least two")
-    if int(found[-1]) != len(found) - 1:
-        raise InputError(
-            f"{where} has {len(found)} different labels, {listed(found)}: must be 0..{len(found) - 1}; {NUMBER_THEM},"
-            " target='number' makes them numbers"
-        )
-    return len(found)
 
 
 def as_numbers(where: str, value: Any) -> torch.Tensor:
@@ -302,62 +178,3 @@ def short(values: torch.Tensor) -> str:
         return f"{values.item():g}"
     few = values.numel() <= 4
     return f"[{', '.join(f'{value:g}' for value in values.tolist())}]" if few else f"{values.numel():,} numbers"
-
-
-@dataclass(frozen=True, eq=False)
-class TargetScale:
-    """The map y -> (y - mean) / std of numeric targets, and back; mean and std are those of the training rows.
-
-    Targets that are 0 or 1 in all rows are labels and no measurements: they have mean 0 and std 1.
-
-    Attributes:
-        mean: float64, [] for one number a row, [k] for k; all the same for maps [rows, ...] of three axes or more.
-        std: shaped as `mean`, above 0 (1 where all are equal).
-
-    >>> scale = TargetScale.fit(torch.tensor([10.0, 30.0, 99.0]), torch.tensor([0, 1]))
-    >>> scale.mean.item(), scale.std.item()
-    (20.0, 10.0)
-    >>> scale.apply(torch.tensor([40.0])), scale.invert(torch.tensor([2.0]))
-    (tensor([2.]), tensor([40.]))
-    """
-
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __repr__(self) -> str:
-        return f"TargetScale(mean={short(self.mean)}, std={short(self.std)})"
-
-    @classmethod
-    def fit(cls, y: torch.Tensor, rows: torch.Tensor | None = None) -> "TargetScale":
-        """Measure `y` [rows] or [rows, k] at `rows` (int64), by default at all.
-
-        Raises:
-            InputError: no rows, whole numbers, or values that overflow float64.
-        """
-        if not y.is_floating_point():
-            raise InputError(f"y is {y.dtype}: only floating targets are scaled")
-        values = (y if rows is None else y[rows]).to(torch.float64)
-        if not len(values):
-            raise InputError("no training rows to scale targets by: must be at least one")
-        labels = ((y == 0) | (y == 1)).all(0) if y.ndim < 3 else torch.tensor(has_labels(y)).expand(y.shape[1:])
-        shape = values.shape[1:]
-        if y.ndim > 2:
-            # One scale for a whole map: places must not weigh by how little they vary.
-            values = values.flatten()
-        low, high = values.amin(0), values.amax(0)
-        unit = torch.where(low == high, 1.0, high - low)
-        mean = torch.where(low == high, low, values.mean(0))
-        std = torch.where(low == high, 1.0, unit * ((values - mean) / unit).square().mean(0).sqrt())
-        mean = torch.where(labels, 0.0, mean.expand(shape))
-        std = torch.where(labels, 1.0, std.expand(shape))
-        if not bool((torch.isfinite(mean) & torch.isfinite(std)).all()):
-            raise InputError("y spreads too widely: its mean or standard deviation overflows float64")
-        return cls(mean, std)
-
-    def apply(self, y: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """(y - mean) / std in type `dtype`, computed in float64."""
-        return ((y.to(torch.float64) - self.mean.to(y.device)) / self.std.to(y.device)).to(dtype)
-
-    def invert(self, y: torch.Tensor) -> torch.Tensor:
-        """Mean + std * y: scaled numbers or outputs in the unit of the data, in the type of `y`."""
-        return (self.mean.to(y.device) + self.std.to(y.device) * y.to(torch.float64)).to(y.dtype)

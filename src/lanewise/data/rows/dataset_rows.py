@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, default_collate
 
+from lanewise.data.arrays.labels import single_labels
 from lanewise.data.arrays.nested import leaves
-from lanewise.data.arrays.targets import Target, single_labels
+from lanewise.data.arrays.targets import Target
 from lanewise.data.rows.items import Batch, Collate, Failed, SeededItems
 from lanewise.data.rows.padding import Padding
 from lanewise.data.rows.rows import EVALUATION_SEED

@@ -7,19 +7,9 @@ from typing import Any
 import torch
 
 from lanewise.data.arrays.checks import as_inputs, as_tensor, listed
+from lanewise.data.arrays.labels import as_labels, has_labels, label_names, numbered_labels
 from lanewise.data.arrays.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
-from lanewise.data.arrays.targets import (
-    CheckedTarget,
-    Target,
-    as_labels,
-    as_numbers,
-    as_target,
-    as_tokens,
-    check_varies,
-    has_labels,
-    label_names,
-    numbered_labels,
-)
+from lanewise.data.arrays.targets import CheckedTarget, Target, as_numbers, as_target, as_tokens, check_varies
 from lanewise.data.encoding.schema import TableSchema
 from lanewise.data.rows.rows import Rows, TensorRows
 from lanewise.data.source.summary import described

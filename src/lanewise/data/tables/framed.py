@@ -10,10 +10,10 @@ import torch
 from lanewise.data.arrays.targets import CheckedTarget, Target, as_target
 from lanewise.data.encoding.schema import ColumnSchema
 from lanewise.data.source.source import ROLES, Source, check_lengths, test_target
-from lanewise.data.tables import tables
+from lanewise.data.tables import row_names, tables
 from lanewise.data.tables.columns import MOST_WHOLE_CLASSES, Table
 from lanewise.data.tables.new_rows import category_like, column_like, encode
-from lanewise.data.tables.reading import ColumnError
+from lanewise.data.tables.text_values import ColumnError
 from lanewise.errors import InputError, one_line
 
 WHERE = "data arrays:"
@@ -108,7 +108,7 @@ def as_one_column(where: str, y: Any) -> tuple[Any, Any]:
         return None, as_arrow(y)
     if tables.is_frame(y):
         table = tables.frame_table(y, where)
-        own = [name for name in table.column_names if name not in tables.index_columns(table.schema.metadata)]
+        own = [name for name in table.column_names if name not in row_names.index_columns(table.schema.metadata)]
         return (own[0], table.column(own[0])) if len(own) == 1 else (None, None)
     if isinstance(y, np.ma.MaskedArray):
         return None, None

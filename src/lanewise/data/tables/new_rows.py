@@ -11,26 +11,13 @@ import torch
 
 from lanewise.data.encoding.numerals import NO_VALUE, Form
 from lanewise.data.encoding.schema import SAME, Column, ColumnSchema, TableSchema
+from lanewise.data.tables.arrow_types import typed
 from lanewise.data.tables.columns import refuse_columns
-from lanewise.data.tables.reading import (
-    TIME,
-    TRUTH,
-    ColumnError,
-    as_text,
-    canonical,
-    categorical,
-    days_of_text,
-    distinct,
-    is_text,
-    listed,
-    plain_numbers,
-    seconds_of,
-    spread,
-    typed,
-    undictionaried,
-    without,
-)
+from lanewise.data.tables.dates import TIME, days_of_text, seconds_of
+from lanewise.data.tables.names import canonical, categorical, undictionaried
+from lanewise.data.tables.reading import TRUTH, plain_numbers, spread
 from lanewise.data.tables.tables import ENDINGS, FRAME, is_frame, is_table, opened
+from lanewise.data.tables.text_values import ColumnError, as_text, distinct, is_text, listed, without
 from lanewise.errors import InputError
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.data.tables.columns import Column, Table, check_headings
+from lanewise.data.encoding.schema import Column
+from lanewise.data.tables.columns import Table, check_headings
 from lanewise.errors import InputError, one_line
 
 PREFIX = "openml:"

@@ -9,10 +9,6 @@ from typing import Any
 
 import torch
 
-# MKL otherwise chooses how to add up a product by the address its matrices happen to have, so that a lane's last bits
-# would depend on its place in the pack. It reads this at its first product in a process and refuses any change after
-# (`mkl_cbwr_set` returns MKL_CBWR_ERR_MODE_CHANGE_FAILURE); it costs no time.
-os.environ.setdefault("MKL_CBWR", "AUTO")
 MKL_CBWR_OFF = 1
 """What `mkl_cbwr_get` gives where MKL may choose by addresses, as mkl_types.h has it."""
 MKL_TOO_LATE = (

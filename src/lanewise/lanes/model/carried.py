@@ -5,8 +5,9 @@ What a forward pass in training has changed goes with the weights; what an evalu
 
 from torch import nn
 
-from lanewise.lanes.model.attributes import Attributes, Plain
-from lanewise.lanes.model.examination import check_kept
+from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.attributes.plain_values import Plain
+from lanewise.lanes.model.traits import check_kept
 
 
 class Carried:

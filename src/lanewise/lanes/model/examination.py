@@ -6,154 +6,28 @@ writes into a plain attribute. Therefore gradients, buffers and scores are compa
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lanewise.data.arrays.nested import mapped
 from lanewise.errors import InputError, one_line
-from lanewise.lanes.model.attributes import Attributes, Plain, same
-from lanewise.lanes.model.bound import Bound
-from lanewise.lanes.model.lane_layers import LaneDropout
+from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.attributes.plain_values import Plain, same
+from lanewise.lanes.model.agreement import alike, close, holds_numbers, same_values, shaken, unreached
+from lanewise.lanes.model.passes import NEUTRAL, NO_MASKS, Functions, Passed
 from lanewise.lanes.model.plain_autograd import Batch, Real, set_layer_numbers
 from lanewise.lanes.model.reads import Reads
+from lanewise.lanes.model.traits import ModelTraits, check_kept, named
 from lanewise.task.models import seeded
 from lanewise.task.objectives import Objective
 
 MOST_ROWS = 64
 """Rows of the passes: how a model behaves shows in a few."""
-TOLERANCE = 1e-3
-"""Of rounding in float32, beside the largest gradient of all; a layer that is not reached is off by its whole size."""
 CAPTURED = "would mutate a captured Tensor"
 """What torch.func says of a layer that is not the copy's own; plain autograd then tells which."""
-MOST_NAMED = 4
-NO_MASKS = {"dropout": 0.0, "stochastic_depth": 0.0}
-"""Numbers of the passes: masks are drawn otherwise in lane layers than by the layers themselves."""
-NEUTRAL = {**NO_MASKS, "norm_momentum": 0.1, "label_smoothing": 0.0}
-
-
-@dataclass(frozen=True)
-class ModelTraits:
-    """How a model's lanes can be trained.
-
-    Attributes:
-        real: why they must run in a real module by plain autograd, or nothing where functions will do.
-        stateful: whether a forward pass changes attributes that count, which must go with each lane.
-        varies: whether a pass looks at values or draws, so that other steps may use other parameters.
-        unused: parameters that had no gradient; in every step if nothing varies. notes: to be told.
-        looks: whether a pass looks at values, so that steps not seen yet may go other ways.
-    """
-
-    real: str = ""
-    stateful: bool = False
-    varies: bool = False
-    unused: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    looks: bool = False
-
-    @property
-    def apart(self) -> str:
-        """Why lanes cannot be packed though `torch.vmap` may take them, or nothing."""
-        if self.real or not (self.looks or (self.varies and self.unused)):
-            return self.real
-        seen = f" ({named(self.unused)} had no gradient)" if self.unused else ""
-        return (
-            f"the model looks at values (.item(), or an if over them) or draws, so that steps may use other "
-            f"parameters{seen}, and those without a gradient are left alone, as torch.optim does"
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Passed:
-    """What a training pass gave. `gradients` of the parameters that have one."""
-
-    loss: Tensor
-    gradients: dict[str, Tensor]
-    buffers: dict[str, Tensor]
-
-
-class Functions:
-    """A model as functions of a lane's tensors, with the numbers `NEUTRAL`.
-
-    Args:
-        gradients: `LaneStep.gradients`. train, evaluated: copies of the lane layer model, this object's own. params:
-        names
-            of the parameters that train. draws: names of the draws of dropout layers.
-    """
-
-    def __init__(
-        self, gradients: Callable[..., Any], train: Bound, evaluated: Bound, params: Collection[str], draws: Any
-    ) -> None:
-        self._gradients, self._train, self._evaluated = gradients, train, evaluated
-        self._params, self._draws = params, draws
-        for layer in train.model.modules():
-            if isinstance(layer, LaneDropout):
-                layer.own_rate = 0.0
-
-    def passed(self, tensors: dict[str, Tensor], batch: Batch, by_leaves: bool) -> Passed:
-        """A training pass, by plain autograd on leaves or by `torch.func.grad`."""
-        params = {name: tensor for name, tensor in tensors.items() if name in self._params}
-        buffers = {name: tensor for name, tensor in tensors.items() if name not in self._params}
-        like = next(iter(params.values())).detach()
-        like = like.real if like.is_complex() else like
-        numbers = {name: like.new_tensor(value) for name, value in NEUTRAL.items()}
-        drawn = {name: like.new_zeros(()) for name in self._draws}
-        gradients, loss, buffers = self._gradients(self._train, params, buffers, numbers, batch, drawn, by_leaves)
-        return Passed(loss, gradients, buffers)
-
-    def scored(self, tensors: dict[str, Tensor], batch: Batch) -> Tensor:
-        """Losses in evaluation mode."""
-        with torch.no_grad():
-            (losses, _), _ = self._evaluated.run(dict(tensors), "scores", *batch)
-        found: Tensor = losses
-        return found
-
-    def failing_layer(self, tensors: dict[str, Tensor], batch: Batch) -> str:
-        """The innermost layer in which a training pass raises an error, or nothing."""
-        with watched(self._train.model) as inside, contextlib.suppress(Exception):
-            self.passed(tensors, batch, by_leaves=False)
-        return inside[-1] if inside else ""
-
-
-@contextlib.contextmanager
-def watched(model: nn.Module) -> Iterator[list[str]]:
-    """The layers that `model` is in, outermost first: what is left of them after an error did not come back."""
-    inside: list[str] = []
-    hooks: list[Any] = []
-    for name, layer in model.named_modules():
-        told = f"{type(layer).__name__} {name}".strip()
-        hooks.append(layer.register_forward_pre_hook(lambda *_, told=told: inside.append(told)))
-        hooks.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
-    try:
-        yield inside
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def named(names: Any) -> str:
-    """Some names, for a message."""
-    every = sorted(names)
-    more = f" and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
-    return ", ".join(every[:MOST_NAMED]) + more
-
-
-def check_kept(attributes: Attributes) -> None:
-    """Raise `InputError` if a forward pass changed what could not be put back."""
-    if iterators := attributes.iterators:
-        raise InputError(
-            f"model: {named(iterators)} is an iterator; what a forward pass takes from it cannot be kept for each "
-            "lane: must be a list, or a number that counts"
-        )
-    if lost := attributes.lost():
-        raise InputError(
-            f"model: a forward pass changes {named(lost)} to something that cannot be kept for each lane: must be "
-            "numbers, text, tensors, or lists and dicts of them"
-        )
 
 
 class Examination:
@@ -366,14 +240,6 @@ class Examination:
         return "" if fits else f"in evaluation it reaches other layers or tensors {beyond}"
 
 
-def shaken(param: Tensor, share: float = 0.1) -> Tensor:
-    """Other weights of the same signs: what is compared must depend on the weights that are handed in."""
-    if not param.is_floating_point():
-        return param.clone()
-    noise = torch.rand(param.shape, generator=torch.Generator().manual_seed(0)).to(param)
-    return param * (1 + share * noise) + 1e-3 * noise * (param == 0)
-
-
 def leaves_of(loss: Tensor) -> list[Tensor]:
     """The leaves that `loss` has a gradient for."""
     found, seen, stack = [], set(), [loss.grad_fn]
@@ -386,39 +252,3 @@ def leaves_of(loss: Tensor) -> list[Tensor]:
             found.append(node.variable)
         stack.extend(after for after, _ in node.next_functions)
     return found
-
-
-def close(one: Tensor, other: Tensor, scale: float | None = None) -> bool:
-    """Whether two tensors agree but for rounding, beside `scale` or the size of the first, or that is not finite."""
-    if one.shape != other.shape:
-        return False
-    one, other = (torch.view_as_real(t) if t.is_complex() else t.double() for t in (one.detach(), other.detach()))
-    if not one.numel() or not one.isfinite().all():
-        return True
-    size = max(float(one.abs().max()), scale or 0.0)
-    return bool((one - other).abs().max() <= TOLERANCE * size + 1e-12)
-
-
-def unreached(real: Passed, functional: Passed) -> list[str]:
-    """Parameters that one of the two has no gradient for; else those whose gradients differ by more than rounding."""
-    scale = max((float(gradient.abs().max()) for gradient in real.gradients.values() if gradient.numel()), default=0.0)
-    missing = real.gradients.keys() ^ functional.gradients.keys()
-    both = real.gradients.keys() & functional.gradients.keys()
-    return sorted(missing or {n for n in both if not close(real.gradients[n], functional.gradients[n], scale)})
-
-
-def alike(one: Passed, other: Passed) -> bool:
-    """Whether two passes of one module gave the same but for rounding."""
-    return close(one.loss, other.loss) and not unreached(one, other)
-
-
-def same_values(one: dict[str, Plain], other: dict[str, Plain]) -> bool:
-    """Whether two sets of attributes are the same."""
-    return one.keys() == other.keys() and all(same(value, other[path]) for path, value in one.items())
-
-
-def holds_numbers(value: Plain) -> bool:
-    """Whether plain data has numbers or tensors in it, not text alone."""
-    if isinstance(value, tuple):
-        return any(holds_numbers(part) for part in value[1:])
-    return isinstance(value, (int, float, complex, Tensor)) and not isinstance(value, bool)

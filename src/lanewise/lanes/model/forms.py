@@ -11,10 +11,10 @@ from torch.func import grad_and_value
 
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
+from lanewise.lanes.attributes.attributes import Attributes
 from lanewise.lanes.model.adapt import adapted
-from lanewise.lanes.model.attributes import Attributes
 from lanewise.lanes.model.bound import Bound
-from lanewise.lanes.model.examination import MOST_ROWS, Examination, Functions, ModelTraits, watched
+from lanewise.lanes.model.examination import MOST_ROWS, Examination
 from lanewise.lanes.model.lane_layers import (
     MIXUP_PARTNERS,
     MIXUP_WEIGHT,
@@ -25,7 +25,9 @@ from lanewise.lanes.model.lane_layers import (
     with_lane_layers,
 )
 from lanewise.lanes.model.listening import heard, listen, listening
+from lanewise.lanes.model.passes import Functions, watched
 from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, layer_numbers
+from lanewise.lanes.model.traits import ModelTraits
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.reals import real_type
 from lanewise.recipe.recipe import Recipe

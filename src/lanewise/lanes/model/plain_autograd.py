@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.data.arrays.nested import Inputs
-from lanewise.lanes.model.attributes import Attributes, packed, unpacked
+from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.attributes.plain_values import packed, unpacked
 from lanewise.lanes.model.lane_layers import BATCH_NORMS, DROPOUTS
 from lanewise.lanes.model.precision import autocast, widen_outputs
 from lanewise.parts.dropout import Dropout

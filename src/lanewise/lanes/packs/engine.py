@@ -1,79 +1,38 @@
 """The engine: makes the program for each structure once, counts what was done, and starts cohorts of lanes."""
 
 import math
-import os
-import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from lanewise.data import hold_out
-from lanewise.data.arrays.nested import Inputs, Targets, take
-from lanewise.errors import InputError, one_line
+from lanewise.data.arrays.nested import take
+from lanewise.errors import InputError
 from lanewise.lanes.compile import program_cache
-from lanewise.lanes.compile.program import Program
+from lanewise.lanes.machine.devices import check_threads, usable_device
 from lanewise.lanes.machine.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
-from lanewise.lanes.model.examination import ModelTraits
 from lanewise.lanes.model.precision import check_precision
-from lanewise.lanes.packs.choosing import ChosenPlan, choose_plan
+from lanewise.lanes.model.traits import ModelTraits
+from lanewise.lanes.packs.choosing import choose_plan
+from lanewise.lanes.packs.evaluation import evaluation_of, statistics_of
 from lanewise.lanes.packs.feed import BatchReader, Feed, Repeat, rows_per_step, split_of
-from lanewise.lanes.packs.plan import NARROWEST_PACK, Plan, Survivors, check_draws, fitted
-from lanewise.lanes.packs.trials import Trial, brief, layer_that_fails, program_of
-from lanewise.lanes.step.batch import batch_leaves
+from lanewise.lanes.packs.given import chosen_as_given
+from lanewise.lanes.packs.plan import NARROWEST_PACK, Plan, Survivors
+from lanewise.lanes.packs.prepared import Costs, Prepared
+from lanewise.lanes.packs.trials import Trial, program_of
 from lanewise.lanes.step.numbers import stack_tables, tabulate_recipe
-from lanewise.lanes.step.program import evaluate_program, lane_after_lane, statistics_program, train_program
+from lanewise.lanes.step.program import evaluate_program, lane_after_lane
 from lanewise.lanes.step.step import LaneStep
 from lanewise.metrics import PREDICTED
-from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.objectives import Objective
 from lanewise.task.task import Task
 
 TRIAL_STEPS = 2
-THREADS_PER_PROCESSOR = 4
-ALWAYS_ALLOWED_THREADS = 256
-"""On small machines too: a race begun on a large one is resumed with as many threads as it had."""
 TEST_SEED = 0
 """Data without test rows of its own has the same ones set apart in every study, whatever its seed."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """What lanes of one structure run with; `trial` holds what another plan could be tried on."""
-
-    step: LaneStep
-    plan: Plan
-    train: Program
-    evaluate: Program
-    statistics: Program
-    workers: Workers
-    trial: Trial
-
-    @property
-    def least(self) -> int:
-        """Lanes that a block must have, by padding, for a lane to be the same bit for bit in any."""
-        packed = self.plan.packed and not self.plan.compiled
-        return max(self.plan.least_width, self.step.least_lanes) if packed else self.plan.least_width
-
-
-@dataclass
-class Costs:
-    """What a study has cost so far.
-
-    Attributes:
-        lane_steps: steps summed over lanes and repeats, confirmation included. lane_epochs: the same
-            steps in epochs.
-        train: wall seconds of exactly those steps, with batch gathering and update, without compiling and trials.
-        compile: wall seconds spent compiling. trials: wall seconds spent on finding the fastest way.
-    """
-
-    lane_steps: int = 0
-    train: float = 0.0
-    compile: float = 0.0
-    trials: float = 0.0
-    lane_epochs: float = 0.0
 
 
 class Engine:
@@ -268,26 +227,7 @@ class Engine:
         step = trial.step
         if key in self.plans or key in self._given_plans:
             given = self.plans[key] if key in self.plans else self._given_plans[key]
-            plan = fitted(given, step)
-            if plan != given:
-                self.note_once(f"the engine plan given ({given}) does not fit, so it is {plan}: {plan.why}")
-            check_draws(plan, step)
-            begun = time.perf_counter()
-            try:
-                program, compiling = program_of(plan, trial)
-                program(*trial.laid_for(plan).examples(max(plan.width, plan.least_width)))
-            except Exception as error:
-                if not plan.packed:
-                    raise InputError(f"the engine plan given ({plan}) does not work here: {brief(error)}") from error
-                where = layer_that_fails(trial, train_program(step, packed=True)) or "the model"
-                plan = Plan(False, False, 1, plan.workers, plan.threads, f"{where} cannot be packed: {brief(error)}")
-                self.note_once(f"the engine plan given ({given}) does not fit, so it is {plan}: {plan.why}")
-                program, compiling = program_of(plan, trial)
-                try:
-                    program(*trial.examples(1))
-                except Exception as failed:
-                    raise InputError(f"model fails in a training step: {one_line(failed)}") from failed
-            choice = ChosenPlan(plan, program, compiling, time.perf_counter() - begun - compiling)
+            choice = chosen_as_given(given, trial, self.note_once)
         elif self._given_plans:
             raise InputError(f"the engine plan given knows no lanes of this structure: {key}")
         else:
@@ -306,7 +246,7 @@ class Engine:
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
         workers = Workers(plan.workers, plan.threads)
-        programs = (choice.program, self._evaluation(trial, plan), self._statistics(trial, plan))
+        programs = (choice.program, evaluation_of(trial, plan, self.note), statistics_of(trial, plan, self.note))
         return Prepared(step, plan, *programs, workers, trial)
 
     def narrowed(self, prepared: Prepared) -> Prepared | None:
@@ -334,64 +274,7 @@ class Engine:
         self._prepared[key] = replace(prepared, plan=plan, train=program, workers=Workers(plan.workers, plan.threads))
         return self._prepared[key]
 
-    def _evaluation(self, trial: Trial, plan: Plan) -> Program:
-        """The program that evaluates: packed like the training, unless the model refuses that in evaluation mode."""
-        step = trial.step
-        if not plan.packed:
-            return evaluate_program(step, packed=False, images_last=plan.channels_last)
-        examples, why = trial.examples(2)[: step.state_size + 1 + step.layout.count], ""
-        for taken_apart in (False, True):
-            packed = evaluate_program(step, True, taken_apart)
-            try:
-                with torch.no_grad():
-                    packed(*examples)
-            except Exception as error:
-                why = why or brief(error)
-            else:
-                return packed
-        self.note(f"evaluated one lane after another, because packs cannot be evaluated: {why}")
-        return lane_after_lane(evaluate_program(step, packed=False), step.state_size)
-
-    def _statistics(self, trial: Trial, plan: Plan) -> Program:
-        """The program that takes batch norm statistics of averaged weights: packed if the model allows it."""
-        step = trial.step
-        if not plan.packed:
-            return statistics_program(step, packed=False)
-        packed = statistics_program(step, packed=True)
-        if step.normed:
-            leaves = batch_leaves(*self._one_batch(trial))
-            try:
-                with torch.no_grad():
-                    packed(*trial.examples(2)[: step.state_size + 1], *leaves)
-            except Exception as error:
-                self.note(f"statistics of averaged weights are taken one lane after another: {brief(error)}")
-                return lane_after_lane(statistics_program(step, packed=False), step.state_size)
-        return packed
-
-    @staticmethod
-    def _one_batch(trial: Trial) -> tuple[Inputs, Targets]:
-        rows = slice(trial.step.batch_rows)
-        return take(take(trial.chunk.x, 0), rows), take(take(trial.chunk.y, 0), rows)
-
     def close(self, wait: bool = True) -> None:
         """End the worker threads, once their present jobs are done; without `wait` this returns before that."""
         for prepared in self._prepared.values():
             prepared.workers.close(wait)
-
-
-def check_threads(threads: int) -> None:
-    """Raise `InputError` unless so many threads can be started without the system running out of them."""
-    most = max(ALWAYS_ALLOWED_THREADS, THREADS_PER_PROCESSOR * (os.cpu_count() or 1))
-    check_number("threads", threads, Allowed(1, most, integer=True))
-
-
-def usable_device(name: str) -> torch.device:
-    """The torch device called `name`, or `InputError` saying which there are."""
-    there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()
-    # Backends that are not there raise what they like.
-    except Exception:
-        raise InputError(f"device = {name!r}: not usable here; must be one of {', '.join(there)}") from None
-    return device

@@ -1,6 +1,6 @@
 """The one step function, for one lane; `vmap` makes a pack of it, a loop over lanes is its cross-check.
 
-The state of a lane is a flat list of tensors: parameters, buffers, the optimizer's optimizer_state, averaged weights. A
+The state of a lane is a flat list of tensors: parameters, buffers, optimizer state, averaged weights. A
 step is a pure function of state, this step's numbers, batch and random draws, and returns the new state and the loss.
 """
 
@@ -12,21 +12,22 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from lanewise.data.arrays.nested import Inputs, mapped, row_count, take
+from lanewise.lanes.attributes.plain_values import packed
 from lanewise.lanes.model.adapt import adapted
-from lanewise.lanes.model.attributes import packed
 from lanewise.lanes.model.batchwise import batchwise, refuse_one_row
-from lanewise.lanes.model.examination import ModelTraits
 from lanewise.lanes.model.forms import Forms
 from lanewise.lanes.model.lane_layers import MIXUP_PARTNERS, MIXUP_WEIGHT
 from lanewise.lanes.model.listening import heard
 from lanewise.lanes.model.plain_autograd import KEPT, ORIGIN, set_layer_numbers
+from lanewise.lanes.model.traits import ModelTraits
 from lanewise.lanes.step.batch import BatchLayout, micro_batches
 from lanewise.lanes.step.channels_last import IMAGE_AXES
 from lanewise.lanes.step.numbers import AVERAGING, number_names
+from lanewise.lanes.step.own_steps import STEPS, averaged, own_steps
 from lanewise.parts.clipping import clipped
 from lanewise.parts.norm import exponential_average
 from lanewise.parts.penalties import decayed, penalty_gradient, proximal_l1
-from lanewise.parts.reals import as_before, as_reals, has_mean, real_type
+from lanewise.parts.reals import as_before, as_reals
 from lanewise.parts.roles import penalised, roles
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.objectives import Objective
@@ -341,17 +342,3 @@ class LaneStep(Forms):
     def state_size(self) -> int:
         """How many tensors the state of a lane has."""
         return int(self._structure.num_leaves)
-
-
-def averaged(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What an average is kept of: all weights, and the running statistics and other floating-point buffers."""
-    return weights | {name: buffer for name, buffer in buffers.items() if has_mean(buffer)}
-
-
-STEPS = "steps"
-"""The slot that counts the steps in which a parameter had a gradient."""
-
-
-def own_steps(param: Tensor) -> Tensor:
-    """No steps yet, in the type in which a table has them."""
-    return torch.zeros((), dtype=real_type(param.dtype), device=param.device)

@@ -17,8 +17,9 @@ from torch import Tensor
 from lanewise.base.plain_data import checked, number, several, whole
 from lanewise.errors import InputError
 from lanewise.lanes.packs.pack import Block, Pack
-from lanewise.lanes.training.cohort import Cohort, Group
+from lanewise.lanes.training.cohort import Cohort
 from lanewise.lanes.training.early_stopping import Stopping
+from lanewise.lanes.training.groups import Group
 from lanewise.parts.early_stopping import StoppingState
 from lanewise.parts.schedules import PlateauState
 

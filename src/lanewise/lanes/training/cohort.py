@@ -1,78 +1,30 @@
 """Candidates of one age, trained side by side in every repeat."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.errors import InputError, one_line
-from lanewise.lanes.machine.memory import is_out_of_memory
-from lanewise.lanes.packs.engine import Engine, Prepared
+from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.feed import Chunk
 from lanewise.lanes.packs.pack import Block, Pack, advance
 from lanewise.lanes.packs.plan import Survivors
 from lanewise.lanes.packs.trials import synchronise
 from lanewise.lanes.step.numbers import cooled, tabulate_recipe
-from lanewise.lanes.training.averaging import RUNG_ROWS, averaged_steps, cut, share_to_fall
-from lanewise.lanes.training.checkpointer import Checkpointer
-from lanewise.lanes.training.early_stopping import Lanes, Stopping, patience_of, resting
+from lanewise.lanes.training.averaging import averaged_steps, share_to_fall
+from lanewise.lanes.training.early_stopping import Stopping, patience_of, resting
 from lanewise.lanes.training.feedback import Plateaus
-from lanewise.lanes.training.reestimation import reestimated, rows_to_take
-from lanewise.lanes.training.scoring import ScoresByLane, contributions, evaluated_lane_rows, merged, scored
+from lanewise.lanes.training.groups import Group, Scores, evaluation_points
+from lanewise.lanes.training.row_scores import rows_of, standing
+from lanewise.lanes.training.scoring import ScoresByLane, evaluated_lane_rows
+from lanewise.lanes.training.side_by_side import Training
 from lanewise.recipe.recipe import Recipe
 
-T = TypeVar("T")
 
-
-def evaluation_points(epochs: int) -> list[float]:
-    """The progress at which a run of `epochs` epochs is evaluated: a learning curve's points; a plateau is told each.
-
-    4, 8 or 16 points, evenly spread and no more than epochs if that can be, so that validation never costs much beside
-    training.
-
-    >>> evaluation_points(3), len(evaluation_points(20))
-    ([0.25, 0.5, 0.75, 1.0], 16)
-    """
-    count = next(count for count in (16, 8, 4) if epochs >= count or count == 4)
-    return [(point + 1) / count for point in range(count)]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Of each candidate in each repeat, float64 [candidates, repeats]; NaN for lanes that left or diverged."""
-
-    loss: np.ndarray
-    metric: np.ndarray
-
-
-@dataclass(eq=False)
-class Group:
-    """The lanes that share a structure: one pack for each repeat; `lane_rows` are evaluated by one call.
-
-    `plateaus` and `stopping` hold, by repeat and candidate, what lanes do about how they are scored. `averaged` are the
-    steps whose states are averaged, see `lanewise.lanes.training.averaging`.
-    """
-
-    prepared: Prepared
-    packs: list[Pack]
-    total_steps: int
-    plateaus: list[dict[int, Plateaus]]
-    stopping: list[dict[int, Stopping]]
-    averaged: dict[int, int]
-    lane_rows: int
-
-
-Convoy = list[tuple[Group, list[Pack]]]
-"""Groups that train on the same rows side by side, with those of their packs that have lanes in training."""
-
-
-class Cohort:
+class Cohort(Training):
     """Lanes of `recipes` in the repeats `repeats`, all starting at step 0.
 
     Args:
@@ -95,12 +47,11 @@ class Cohort:
         survivors: Survivors = ((1.0, 1.0),),
         rungs: Sequence[float] = (),
     ) -> None:
-        self.engine, self.recipes, self.repeats = engine, list(recipes), list(repeats)
+        super().__init__(engine)
+        self.recipes, self.repeats = list(recipes), list(repeats)
         self.live = list(range(len(self.recipes)))
         self.curves: dict[tuple[int, int], list[tuple[float, float, float, float]]] = {}
         self.diverged: dict[tuple[int, int], int] = {}
-        self.progress = 0.0
-        self.checkpointer = Checkpointer()
         self.evaluation_points = evaluation_points(max(recipe.epochs for recipe in self.recipes))
         self.rungs = tuple(rung for rung in rungs if rung in self.evaluation_points)
         structures: dict[str, list[int]] = {}
@@ -141,122 +92,6 @@ class Cohort:
                     f"{len(points)} times, and it takes {plateau.patience + 2} before the end, while it listens"
                 )
         return {candidate: plateaus for candidate, plateaus in every.items() if plateaus.listening}
-
-    def advance(self, progress: float) -> None:
-        """Train all live lanes up to the fraction `progress` of their runs."""
-        for together in self._together():
-            target = round(progress * together[0].total_steps)
-            convoy = [(group, [pack for pack in group.packs if pack.blocks]) for group in together]
-            if convoy[0][1][0].step < target:
-                self._with_memory(together[0], partial(self._train, convoy, target))
-        self.progress = progress
-
-    def _together(self) -> list[list[Group]]:
-        """The groups with lanes in training; those that are given the same rows at the same steps stand together."""
-        found: dict[tuple[int, ...], list[Group]] = {}
-        for group in self.groups:
-            packs = [pack for pack in group.packs if pack.blocks]
-            if packs:
-                key = (packs[0].feed.batch_size, group.total_steps, packs[0].step)
-                found.setdefault(key, []).append(group)
-        return list(found.values())
-
-    def _with_memory(self, group: Group, work: Callable[[], T]) -> T:
-        """What `work()` returns; where memory runs out it is done again with fewer lanes at a time.
-
-        `group` is at work unless `_rounds` says that another is. Nothing is lost: the state of a block is replaced when
-        a chunk of its steps is done, not before.
-        """
-        while True:
-            try:
-                self._at_work = group
-                return work()
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                group = self._at_work
-                prepared = self.engine.narrowed(group.prepared)
-                if prepared is None:
-                    lanes = group.prepared.plan.width
-                    raise InputError(
-                        f"out of memory, with {lanes} lane(s) at a time: {one_line(error)[:200]}"
-                    ) from error
-            group.prepared, group.lane_rows = prepared, max(1, group.lane_rows // 2)
-            for pack in group.packs:
-                pack.narrow(prepared.plan.width, prepared.least)
-
-    def _train(self, convoy: Convoy, target: int) -> None:
-        begun = time.perf_counter()
-        packs = [pack for _, packs in convoy for pack in packs]
-        averaged = convoy[0][0].averaged
-
-        def train(group: Group, block: Block, chunk: Chunk, start: int, stop: int) -> None:
-            if not block.ahead:
-                block.run(group.prepared.train, chunk, block.table[start:stop])
-
-        def count_time() -> None:
-            nonlocal begun
-            synchronise(self.engine.device)
-            self.engine.costs.train += time.perf_counter() - begun
-            begun = time.perf_counter()
-
-        def reached(step: int) -> None:
-            nonlocal begun
-            if step in averaged:
-                for block in (block for pack in packs for block in pack.blocks):
-                    block.take_in(averaged[step])
-            for pack in packs:
-                self._count(pack, step - pack.step)
-                pack.step = step
-                for block in pack.blocks:
-                    block.ahead = 0
-            if self.checkpointer.due():
-                count_time()
-                self.checkpointer.save()
-                begun = time.perf_counter()
-
-        self._rounds(convoy, packs[0].step, target, train, reached)
-        count_time()
-
-    def _rounds(
-        self,
-        convoy: Convoy,
-        start: int,
-        stop: int,
-        job: Callable[..., None],
-        reached: Callable[[int], None] = lambda step: None,
-    ) -> None:
-        """Call job(group, block, chunk, first, end) for every block, chunk by chunk, on the workers; then reached(end).
-
-        All groups train on a chunk before the next, so that its rows are read once. The next one is made by the workers
-        too, while they train on the present one.
-        """
-        spans = list(cut(convoy[0][1][0].feed.spans(start, stop), convoy[0][0].averaged))
-
-        def fetch(group: Group, packs: list[Pack], span: tuple[int, int]) -> "list[Future[Chunk]]":
-            return [group.prepared.workers.submit(pack.feed.chunk, *span) for pack in packs]
-
-        def run(group: Group, packs: list[Pack], coming: "list[Future[Chunk]]", number: int) -> "list[Future[Chunk]]":
-            self._at_work = group
-            chunks = [future.result() for future in coming]
-            after = fetch(group, packs, spans[number + 1]) if number + 1 < len(spans) else []
-            with torch.random.fork_rng(devices=[], enabled=group.prepared.step.draws_itself):
-                group.prepared.workers.run(
-                    partial(job, group, block, chunk, *spans[number])
-                    for pack, chunk in zip(packs, chunks, strict=True)
-                    for block in pack.blocks
-                )
-            return after
-
-        try:
-            coming = [fetch(group, packs, spans[0]) for group, packs in convoy]
-            for number, (_, end) in enumerate(spans):
-                coming = [run(*each, futures, number) for each, futures in zip(convoy, coming, strict=True)]
-                reached(end)
-        finally:
-            for _, packs in convoy:
-                for pack in packs:
-                    pack.feed.reading.release()
 
     def evaluate(self) -> Scores:
         """Score all live lanes on the validation rows of their repeat, and add a point to their curves.
@@ -376,11 +211,6 @@ class Cohort:
                 self._count(pack, steps)
                 self._score(group, pack, at, [states[id(block)] for block in pack.blocks], scores)
 
-    def _count(self, pack: Pack, steps: int) -> None:
-        lane_steps = len(pack.candidates) * steps
-        self.engine.costs.lane_steps += lane_steps
-        self.engine.costs.lane_epochs += lane_steps / pack.feed.steps_per_epoch
-
     def keep(self, candidates: Iterable[int]) -> None:
         """Let all candidates but these leave, in every repeat."""
         staying = set(candidates)
@@ -440,7 +270,7 @@ class Cohort:
         for group in self.groups:
             step = group.prepared.step
             for at, pack in enumerate(group.packs):
-                for block in [*_standing(pack), *resting(group.stopping[at], pack.width, pack.least)]:
+                for block in [*standing(pack), *resting(group.stopping[at], pack.width, pack.least)]:
                     counts = step.zeros(block.state)
                     for candidate, share in zip(block.candidates, counts.tolist(), strict=False):
                         found.setdefault(candidate, []).append(share)
@@ -461,7 +291,7 @@ class Cohort:
     ) -> None:
         if not pack.blocks:
             return
-        losses, metrics = self._rows(group, pack, _standing(pack, states), pack.feed.repeat.split.valid, anew=anew)
+        losses, metrics = rows_of(group, pack, standing(pack, states), pack.feed.repeat.split.valid, anew=anew)
         for candidate in pack.candidates:
             loss = losses[candidate].mean()
             if np.isfinite(loss):
@@ -472,28 +302,4 @@ class Cohort:
         """Scores of all lanes in training, and of those `asked` for that have ended, as they stand."""
         pack = group.packs[at]
         ended = resting(group.stopping[at], pack.width, pack.least, asked)
-        return self._rows(group, pack, [*_standing(pack), *ended], rows, test)
-
-    def _rows(
-        self, group: Group, pack: Pack, blocks: list[Lanes], rows: Tensor, test: bool = False, anew: bool = False
-    ) -> ScoresByLane:
-        """Scores of `rows`; batch norm's statistics are taken `anew`, as they always are of averaged weights."""
-        prepared = group.prepared
-        if prepared.plan.packed and not prepared.step.holds_images:
-            blocks = merged(blocks, len(rows), prepared.workers.count)
-        if prepared.step.normed and (anew or prepared.step.averages):
-            epochs = prepared.step.recipe.epochs
-            taken = rows_to_take(epochs, len(pack.feed.repeat.split.train), len(evaluation_points(epochs)))
-            taken = RUNG_ROWS if anew else taken
-            blocks = reestimated(prepared.step, prepared.statistics, prepared.workers, pack.feed, blocks, taken)
-        losses, scores = scored(prepared, pack.feed, blocks, rows, group.lane_rows, test)
-        of_set = partial(contributions, prepared.step.objective.metric, pack.feed.repeat, rows, test)
-        return losses, {candidate: of_set(losses[candidate], scores[candidate]) for candidate in losses}
-
-
-def _standing(pack: Pack, states: list[list[Tensor]] | None = None) -> list[Lanes]:
-    """The lanes in training as they stand, or with other `states` of their blocks."""
-    states = [block.state for block in pack.blocks] if states is None else states
-    row_at = max(0, pack.step - 1)
-    blocks = zip(pack.blocks, states, strict=True)
-    return [Lanes(block.candidates, state, block.table[row_at]) for block, state in blocks]
+        return rows_of(group, pack, [*standing(pack), *ended], rows, test)

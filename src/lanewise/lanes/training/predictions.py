@@ -8,6 +8,7 @@ import torch
 from lanewise.lanes.packs.pack import Pack
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.lanes.training.early_stopping import Lanes, Stopping, resting
+from lanewise.lanes.training.row_scores import rows_of
 
 
 def predicted_classes(cohort: Cohort, candidate: int) -> list[np.ndarray | None]:
@@ -26,7 +27,7 @@ def predicted_classes(cohort: Cohort, candidate: int) -> list[np.ndarray | None]
             found.append(None)
             continue
         rows = torch.arange(len(pack.feed.repeat.held.test))
-        losses, classes = cohort._rows(group, pack, [lane], rows, test=True)
+        losses, classes = rows_of(group, pack, [lane], rows, test=True)
         sound = bool(np.isfinite(losses[candidate]).all())
         found.append(classes[candidate].astype(np.int64) if sound else None)
     return found

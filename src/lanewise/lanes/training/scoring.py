@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.lanes.packs.engine import Prepared
 from lanewise.lanes.packs.feed import Feed, Repeat
 from lanewise.lanes.packs.pack import grouped, padded
 from lanewise.lanes.packs.plan import EAGER_WIDTH, NARROWEST_PACK
+from lanewise.lanes.packs.prepared import Prepared
 from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.training.early_stopping import Lanes
 from lanewise.metrics import Metric

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lanewise.errors import InputError
-from lanewise.parts.part import Part, Value, Variable, numeric
+from lanewise.parts.part import Part, Value, extremes, numeric
 from lanewise.parts.roles import Role
 
 State: TypeAlias = dict[str, Tensor]
@@ -107,11 +107,6 @@ def power(base: Tensor | float, exponent: Tensor) -> Tensor:
 def moving_average(average: Tensor, value: Tensor, beta: Tensor) -> Tensor:
     """The next running average, beta average + (1 - beta) value."""
     return beta * average + (1 - beta) * value
-
-
-def extremes(value: Any) -> tuple[Any, ...]:
-    """The values that a field given as `value` can take at its extremes; `value` alone when it is chosen."""
-    return value.extremes() if isinstance(value, Variable) else (value,)
 
 
 def check_nesterov(owner: str, nesterov: Any, momentum: Any, dampening: Any = 0.0) -> None:

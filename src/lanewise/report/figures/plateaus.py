@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lanewise.lanes.training.cohort import evaluation_points
 from lanewise.lanes.training.feedback import Plateaus
+from lanewise.lanes.training.groups import evaluation_points
 from lanewise.parts.schedules import feedbacks, tabulate
 from lanewise.recipe.recipe import Recipe
 

@@ -1,47 +1,26 @@
-"""What a model keeps beside parameters and buffers, and may change in a forward pass: read, compared, put back.
-
-These are plain attributes of its modules, the lists and objects that they hold, what its functions close over, and the
-globals and class attributes that its methods name. `torch.func.functional_call` knows none of them.
-"""
+"""Every place of a model that holds a value beside its parameters and buffers."""
 
 import ast
 import contextlib
 import dis
-import io
 import itertools
-import random
 import types
 from collections import deque
-from collections.abc import Iterator, MutableMapping, MutableSequence, MutableSet
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lanewise.errors import InputError
-
-Plain: TypeAlias = Any
-"""Values of which `plain` makes trees of numbers, text, tuples and tensors: what `torch.load` reads without code."""
+from lanewise.lanes.attributes.plain_values import OTHERS, NotPlainError, plain
 
 OF_TORCH = frozenset(vars(nn.Module()))
-SIMPLE = (type(None), bool, int, float, complex, str, bytes)
-OTHERS = (
-    *("torch", "numpy", "lanewise", "builtins", "threading", "_thread", "logging", "functools", "typing", "abc"),
-    "contextlib",
-)
-"""Packages whose objects are not looked into."""
 DEEPEST = 8
 MOST_SLOTS = 20_000
 INDEXED = (dict, list, deque)
-LARGEST = 64 * 2**20
-"""Bytes of a tensor beyond which it is taken for a constant, and no copy is made of it."""
-
-
-class NotPlainError(TypeError):
-    """A value that cannot be written down as plain data."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,120 +72,6 @@ class Slot:
             del self.holder[self.key]
         elif not isinstance(self.holder, Slot):
             delattr(self.holder, self.key)
-
-
-def plain(value: Any, registered: frozenset[int] = frozenset(), copied: bool = True) -> Plain:
-    """`value` as plain data.
-
-    Args:
-        registered: storages of parameters and buffers; what lies in them is not written down.
-        copied: whether its tensors are copies.
-
-    Raises:
-        NotPlainError: it holds functions, modules or other objects.
-    """
-    kind = type(value)
-    if kind in SIMPLE:
-        return value
-    if isinstance(value, Tensor):
-        if value.layout != torch.strided or value.nbytes > LARGEST:
-            raise NotPlainError
-        if value.untyped_storage().data_ptr() in registered:
-            raise NotPlainError
-        return ("tensor", value.detach().clone() if copied else value.detach())
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biufc" or value.nbytes > LARGEST:
-            raise NotPlainError
-        return ("array", torch.from_numpy(value.copy()))
-    if isinstance(value, np.generic):
-        return ("number", value.item())
-    if kind in (list, tuple, torch.Size):
-        of = "list" if kind is list else "tuple"
-        return (of, tuple(plain(item, registered, copied) for item in value))
-    if kind is deque:
-        return ("deque", tuple(plain(item, registered, copied) for item in value), value.maxlen)
-    if isinstance(value, (set, frozenset)):
-        return ("set", tuple(sorted((plain(item, registered, copied) for item in value), key=repr)))
-    if isinstance(value, dict):
-        return ("dict", tuple((plain(k, registered, copied), plain(v, registered, copied)) for k, v in value.items()))
-    if isinstance(value, torch.Generator):
-        return ("generator", value.get_state())
-    if kind is random.Random:
-        return ("random", value.getstate())
-    if isinstance(value, np.random.Generator):
-        return ("numpy generator", plain(value.bit_generator.state))
-    if isinstance(value, np.random.RandomState):
-        return ("numpy state", plain(value.get_state(legacy=False)))
-    raise NotPlainError
-
-
-def same(one: Plain, other: Plain) -> bool:
-    """Whether two values are the same plain data; NaN equals itself."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        if one.shape != other.shape or one.dtype != other.dtype or one.device != other.device:
-            return False
-        if torch.equal(one, other):
-            return True
-        floating = one.is_floating_point() or one.is_complex()
-        return floating and torch.allclose(one, other, rtol=0.0, atol=0.0, equal_nan=True)
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and (one == other or (one != one and other != other))
-
-
-def rebuilt(value: Plain) -> Any:
-    """A new object of plain data."""
-    if not isinstance(value, tuple):
-        return value
-    kind, content, *rest = value
-    if kind in ("list", "tuple", "set"):
-        return {"list": list, "tuple": tuple, "set": set}[kind](rebuilt(item) for item in content)
-    if kind == "deque":
-        return deque(map(rebuilt, content), *rest)
-    if kind == "dict":
-        return {rebuilt(key): rebuilt(item) for key, item in content}
-    if kind == "tensor":
-        return content.clone()
-    if kind == "array":
-        return content.numpy().copy()
-    if kind == "number":
-        return content
-    raise NotPlainError(kind)
-
-
-@torch.no_grad()
-def overwrite(old: Any, value: Plain) -> bool:
-    """Let the object `old` hold `value` from now on, whoever else knows it; False where it cannot."""
-    kind, content = value[:2] if isinstance(value, tuple) else ("", value)
-    if kind == "tensor" and isinstance(old, Tensor) and (old.is_leaf or not old.requires_grad):
-        if old.shape != content.shape or old.dtype != content.dtype:
-            return False
-        old.copy_(content)
-    elif kind == "array" and isinstance(old, np.ndarray) and old.shape == tuple(content.shape):
-        old[...] = content.numpy()
-    elif kind in ("list", "deque") and isinstance(old, MutableSequence):
-        old.clear()
-        old.extend(map(rebuilt, content))
-    elif kind == "tuple" and type(old) is tuple and len(old) == len(content):
-        pairs = zip(old, content, strict=True)
-        return all(same(plain(item, copied=False), new) or overwrite(item, new) for item, new in pairs)
-    elif kind == "set" and isinstance(old, MutableSet):
-        old.clear()
-        old.update(map(rebuilt, content))  # type: ignore[attr-defined]
-    elif kind == "dict" and isinstance(old, MutableMapping):
-        old.clear()
-        old.update({rebuilt(key): rebuilt(item) for key, item in content})
-    elif kind == "generator" and isinstance(old, torch.Generator):
-        old.set_state(content)
-    elif kind == "random" and isinstance(old, random.Random):
-        old.setstate(content)
-    elif kind == "numpy generator" and isinstance(old, np.random.Generator):
-        old.bit_generator.state = rebuilt(content)
-    elif kind == "numpy state" and isinstance(old, np.random.RandomState):
-        old.set_state(rebuilt(content))
-    else:
-        return False
-    return True
 
 
 class Walk:
@@ -391,64 +256,6 @@ def globals_of(code: types.CodeType) -> tuple[str, ...]:
     return tuple(sorted({*own, *inner}))
 
 
-class Attributes:
-    """What a model kept beside its parameters and buffers when this was made, and what has become of it.
-
-    Attributes:
-        model: whose they are. unregistered: tensors that a gradient could reach, and that no optimizer is given.
-        iterators: paths of iterators.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        walk = Walk(model)
-        self._first = {slot.path: (slot, slot.value, plain(slot.value, walk.registered)) for slot in walk.slots()}
-        self.unregistered, self.iterators = walk.unregistered, walk.iterators
-
-    @property
-    def first(self) -> dict[str, Plain]:
-        """What they were at first, by their paths."""
-        return {path: value for path, (_, _, value) in self._first.items()}
-
-    def changed(self) -> dict[str, Plain]:
-        """Those that are no longer as at first, by their paths, with what they are now."""
-        walk = Walk(self.model)
-        found = {}
-        for slot in walk.slots():
-            now = plain(slot.value, walk.registered)
-            if slot.path not in self._first or not same(self._first[slot.path][2], now):
-                found[slot.path] = now
-        return found
-
-    def lost(self) -> list[str]:
-        """Paths of what is there no longer, or has become something that is no plain data."""
-        now = {slot.path for slot in Walk(self.model).slots()}
-        return [path for path in self._first if path not in now]
-
-    def put(self, values: dict[str, Plain]) -> None:
-        """Let them be as at first, but for `values`, which `changed` gave."""
-        walk = Walk(self.model)
-        there = {slot.path: slot for slot in walk.slots()}
-        for path, slot in reversed(there.items()):
-            if path not in self._first and path not in values:
-                slot.remove()
-        for path, (slot, held, first) in self._first.items():
-            value = values.get(path, first)
-            now = there.get(path, slot)
-            if path in there and same(plain(now.value, walk.registered, copied=False), value):
-                continue
-            if overwrite(held, value) or value is first:
-                now.assign(held)
-            else:
-                now.assign(rebuilt(value))
-        for path, value in values.items():
-            if path not in self._first:
-                if path in there:
-                    there[path].assign(rebuilt(value))
-                else:
-                    place_of(path, walk.holders).assign(rebuilt(value))
-
-
 def place_of(path: str, holders: dict[str, Any]) -> Slot:
     """The place of a value that is not there yet.
 
@@ -467,16 +274,3 @@ def place_of(path: str, holders: dict[str, Any]) -> Slot:
     raise InputError(
         f"model: a forward pass adds {path}, which cannot be kept for each lane: must be there from the start"
     )
-
-
-def packed(values: dict[str, Plain]) -> Tensor:
-    """Plain data as bytes, uint8."""
-    file = io.BytesIO()
-    torch.save(values, file)
-    return torch.frombuffer(bytearray(file.getvalue()), dtype=torch.uint8)
-
-
-def unpacked(content: Tensor) -> dict[str, Plain]:
-    """What `packed` was given; nothing but plain data is read."""
-    found: dict[str, Plain] = torch.load(io.BytesIO(content.cpu().numpy().tobytes()), weights_only=True)
-    return found

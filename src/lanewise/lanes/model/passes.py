@@ -1,0 +1,85 @@
+"""A model as functions of a lane's tensors, and what one training pass gives."""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lanewise.lanes.model.bound import Bound
+from lanewise.lanes.model.lane_layers import LaneDropout
+from lanewise.lanes.model.plain_autograd import Batch
+
+NO_MASKS = {"dropout": 0.0, "stochastic_depth": 0.0}
+"""Numbers of the passes: masks are drawn otherwise in lane layers than by the layers themselves."""
+NEUTRAL = {**NO_MASKS, "norm_momentum": 0.1, "label_smoothing": 0.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Passed:
+    """What a training pass gave. `gradients` of the parameters that have one."""
+
+    loss: Tensor
+    gradients: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+class Functions:
+    """A model as functions of a lane's tensors, with the numbers `NEUTRAL`.
+
+    Args:
+        gradients: `LaneStep.gradients`. train, evaluated: copies of the lane layer model, this object's own. params:
+        names
+            of the parameters that train. draws: names of the draws of dropout layers.
+    """
+
+    def __init__(
+        self, gradients: Callable[..., Any], train: Bound, evaluated: Bound, params: Collection[str], draws: Any
+    ) -> None:
+        self._gradients, self._train, self._evaluated = gradients, train, evaluated
+        self._params, self._draws = params, draws
+        for layer in train.model.modules():
+            if isinstance(layer, LaneDropout):
+                layer.own_rate = 0.0
+
+    def passed(self, tensors: dict[str, Tensor], batch: Batch, by_leaves: bool) -> Passed:
+        """A training pass, by plain autograd on leaves or by `torch.func.grad`."""
+        params = {name: tensor for name, tensor in tensors.items() if name in self._params}
+        buffers = {name: tensor for name, tensor in tensors.items() if name not in self._params}
+        like = next(iter(params.values())).detach()
+        like = like.real if like.is_complex() else like
+        numbers = {name: like.new_tensor(value) for name, value in NEUTRAL.items()}
+        drawn = {name: like.new_zeros(()) for name in self._draws}
+        gradients, loss, buffers = self._gradients(self._train, params, buffers, numbers, batch, drawn, by_leaves)
+        return Passed(loss, gradients, buffers)
+
+    def scored(self, tensors: dict[str, Tensor], batch: Batch) -> Tensor:
+        """Losses in evaluation mode."""
+        with torch.no_grad():
+            (losses, _), _ = self._evaluated.run(dict(tensors), "scores", *batch)
+        found: Tensor = losses
+        return found
+
+    def failing_layer(self, tensors: dict[str, Tensor], batch: Batch) -> str:
+        """The innermost layer in which a training pass raises an error, or nothing."""
+        with watched(self._train.model) as inside, contextlib.suppress(Exception):
+            self.passed(tensors, batch, by_leaves=False)
+        return inside[-1] if inside else ""
+
+
+@contextlib.contextmanager
+def watched(model: nn.Module) -> Iterator[list[str]]:
+    """The layers that `model` is in, outermost first: what is left of them after an error did not come back."""
+    inside: list[str] = []
+    hooks: list[Any] = []
+    for name, layer in model.named_modules():
+        told = f"{type(layer).__name__} {name}".strip()
+        hooks.append(layer.register_forward_pre_hook(lambda *_, told=told: inside.append(told)))
+        hooks.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
+    try:
+        yield inside
+    finally:
+        for hook in hooks:
+            hook.remove()
