@@ -53,12 +53,12 @@ RETIRED = {
     r"\bin too few repeats neither diverged\b": "both have a score in fewer than two repeats",
     r"\bequal ones\b": "equal scores",
     r"\bpercent points?\b": "points",
-    r"\bbest\?(?=[\s|`]|$)": "P(best)",
+    r"\| *best\? *\|": "P(best)",
 }
 PATTERNS = {re.compile(pattern): instead for pattern, instead in RETIRED.items()}
 RETIRED_NAMES = re.compile(
-    r"(?:^|_)(?:rules?|freedom|told_apart|worth|promise|settling|settled|slots?|twins?|held|pace|keeper)(?:_|$)"
-    r"|^(?:RULES|RuleOptimizer|Held|Pace|Keeper|Settling)$"
+    r"(?:^|_)(?:rules?|freedom|told_apart|promise|settling|settled|twins?)(?:_|$)|^worth(?:_|$)|^slots?$"
+    r"|^(?:held|pace|keeper|RULES|RuleOptimizer|Held|Pace|Keeper|Settling)$"
 )
 
 

@@ -82,7 +82,7 @@ def test_columns_of_a_frame_are_named_as_those_of_a_file() -> None:
 @pytest.mark.parametrize(
     ("given", "how", "match"),
     [
-        (frame(), {}, "data DataFrame: target='...': must name the column to learn"),
+        (frame(), {}, "data DataFrame: target: must be one of the columns"),
         (frame(), {"target": "prize"}, "no column 'prize'; must be one of size.*did you mean 'price'"),
         (frame(), {"target": "price", "size": 9}, "only folders of pictures"),
         (frame().assign(size=[[1]] * ROWS), {"target": "price"}, "column 'size' is list"),

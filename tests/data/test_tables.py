@@ -164,7 +164,7 @@ WIDE = "a,y\n" + "".join(f"name{row // 2},{row % 2}\n" for row in range(2 * MOST
         (
             ROWS,
             {},
-            "target='...': must name the column to learn, one of age, town, member",
+            r"target: must be one of the columns age, town, member, income, class; name it with target='...'",
         ),
         (ROWS, {"target": "clas"}, "no column 'clas'; must be one of age, town"),
         (ROWS, {"target": "class", "drop": ["x"]}, "no column 'x'"),
