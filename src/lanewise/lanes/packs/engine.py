@@ -83,7 +83,7 @@ class Engine:
         self._readings: dict[tuple[int, int, int], BatchReader] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
-        self._verdicts: dict[str, ModelTraits] = {}
+        self._known_traits: dict[str, ModelTraits] = {}
         self._noted: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
@@ -176,7 +176,7 @@ class Engine:
             self.precision,
             new=new,
             origin=feed.repeat.index,
-            verdicts=self._verdicts,
+            known_traits=self._known_traits,
         )
         step.check_rows(validation=len(feed.repeat.split.valid), test=len(self.held.test))
         return step
@@ -241,7 +241,7 @@ class Engine:
         self.plans[key] = plan = choice.plan
         self._decided(self.plans)
         self.note(f"engine: {plan}, for {recipe.optimizer.name} in batches of {recipe.batch_size} ({plan.why})")
-        for line in step.verdict.notes:
+        for line in step.traits.notes:
             self.note_once(line)
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")
