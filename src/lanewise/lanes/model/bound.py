@@ -6,13 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lanewise.lanes.compile.dynamo import leave_out_dynamo
 from lanewise.lanes.compile.torch_parts import tree_map
 from lanewise.lanes.model.lane_layers import LaneBatchNorm
 from lanewise.lanes.model.precision import autocast, widen_outputs, widened
 from lanewise.task.objectives import Objective
-
-leave_out_dynamo()
 
 
 class Bound(nn.Module):

@@ -1,18 +1,18 @@
 """The engine: makes the program for each structure once, counts what was done, and starts cohorts of lanes."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import torch
 
+from lanewise.base.process import MKL_TOO_LATE, adds_by_address, prepare_process
 from lanewise.data import hold_out
 from lanewise.data.arrays.nested import take
 from lanewise.errors import InputError
 from lanewise.lanes.compile import program_cache
 from lanewise.lanes.machine.devices import check_threads, usable_device
-from lanewise.lanes.machine.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
+from lanewise.lanes.machine.workers import Workers, available_threads
 from lanewise.lanes.model.precision import check_precision
 from lanewise.lanes.model.traits import ModelTraits
 from lanewise.lanes.packs.choosing import choose_plan
@@ -87,9 +87,7 @@ class Engine:
         self._noted: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
-        keep_freed_memory()
-        # Whether packing pays is measured; that torch loops over the lanes inside some operation is part of it.
-        warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
+        prepare_process()
         if self.device.type == "cpu" and adds_by_address():
             note(MKL_TOO_LATE)
 
