@@ -30,7 +30,7 @@ from torch import nn
 import lanewise as lw
 from bench import mutations
 from lanewise.api import questions as comparing
-from lanewise.api import race as api
+from lanewise.api import resume as api
 from lanewise.errors import InputError
 from lanewise.lanes.packs.plan import Plan
 from lanewise.predictor import save_model

@@ -190,7 +190,8 @@ def test_everything_public_at_the_top_that_is_a_part_has_a_card() -> None:
         for name in lanewise.__all__
         if getattr(getattr(lanewise, name), "__module__", "").startswith("lanewise.parts.")
     }
-    assert parts <= set(OWNERS)
+    # What users make parts of their own of; see docs/own-parts.md.
+    assert parts - {"Optimizer", "duration", "flag", "numeric", "word"} <= set(OWNERS)
 
 
 def test_every_field_and_word_of_a_recipe_is_shown_in_some_card() -> None:

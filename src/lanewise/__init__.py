@@ -1,127 +1,39 @@
-"""Lanewise finds the training recipe that suits a model and its data, by racing many side by side."""
+"""Lanewise finds the training recipe that suits a model and its data, by racing many side by side.
 
-from lanewise.api.questions import ablate, compare, sweep
-from lanewise.api.race import Race, race, resume
-from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
-from lanewise.bridges.torch_penalties import Penalty
-from lanewise.bridges.torch_schedule import LRScheduler
-from lanewise.data import load
-from lanewise.errors import InputError
-from lanewise.metrics import Metric
-from lanewise.parts.dropout import Dropout
-from lanewise.parts.norm import (
-    AveragedWeights,
-    GhostBatchNorm,
-    convert_norm,
-    fold_norm,
-    freeze_norm,
-    lint_norm,
-    reestimate,
-    unfreeze_norm,
-)
-from lanewise.parts.optimizers import (
-    SGD,
-    Adam,
-    AdamW,
-    GradientDescent,
-    Lion,
-    Muon,
-    RMSprop,
-    ScheduleFreeAdamW,
-    ScheduleFreeSGD,
-)
-from lanewise.parts.roles import roles
-from lanewise.parts.schedules import (
-    Constant,
-    Cosine,
-    Exponential,
-    InverseSqrt,
-    InverseTime,
-    Linear,
-    Milestones,
-    OneCycle,
-    OneMinusSqrt,
-    Piecewise,
-    Plateau,
-    Polynomial,
-    Restarts,
-    Rising,
-    Schedule,
-    Staircase,
-    StepLinear,
-    Warmup,
-    WarmupStableDecay,
-)
-from lanewise.parts.stochastic_depth import StochasticDepth
-from lanewise.predictor import load_model
-from lanewise.recipe.coupling import coupled
-from lanewise.recipe.ranges import choice, integer, log, uniform
-from lanewise.recipe.recipe import Recipe
-from lanewise.recipe.spaces import classic
-from lanewise.task.task import Task
+Each public name is imported when it is first used, so that `import lanewise` takes no time: torch alone takes seconds.
+The names stand in `__init__.pyi` and nowhere else, with the modules that they come from, as type checkers read them.
+"""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from lanewise.base.process import before_torch, collector_paused
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "AveragedWeights",
-    "Constant",
-    "Cosine",
-    "Dropout",
-    "Exponential",
-    "GhostBatchNorm",
-    "GradientDescent",
-    "InputError",
-    "InverseSqrt",
-    "InverseTime",
-    "LRScheduler",
-    "Linear",
-    "Lion",
-    "Metric",
-    "Milestones",
-    "Muon",
-    "OneCycle",
-    "OneMinusSqrt",
-    "Penalty",
-    "Piecewise",
-    "Plateau",
-    "Polynomial",
-    "RMSprop",
-    "Race",
-    "Recipe",
-    "Restarts",
-    "Rising",
-    "Schedule",
-    "ScheduleFreeAdamW",
-    "ScheduleFreeSGD",
-    "Staircase",
-    "StepLinear",
-    "StochasticDepth",
-    "Task",
-    "TorchOptimizer",
-    "Warmup",
-    "WarmupStableDecay",
-    "ablate",
-    "choice",
-    "classic",
-    "compare",
-    "convert_norm",
-    "coupled",
-    "fold_norm",
-    "freeze_norm",
-    "integer",
-    "lint_norm",
-    "load",
-    "load_model",
-    "log",
-    "race",
-    "reestimate",
-    "resume",
-    "role_groups",
-    "roles",
-    "sweep",
-    "unfreeze_norm",
-    "uniform",
-]
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+_MODULES = {
+    alias.name: str(node.module) for node in _STUB.body if isinstance(node, ast.ImportFrom) for alias in node.names
+}
+
+__all__ = sorted(_MODULES)
+
+# Here, because torch may multiply matrices between this line and the first use of a name.
+before_torch()
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use (PEP 562); from then on it is an ordinary attribute."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'lanewise' has no attribute {name!r}")
+    with collector_paused():
+        module = import_module(_MODULES[name])
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, used or not, for completion."""
+    return sorted({*globals(), *__all__})

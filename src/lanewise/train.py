@@ -60,8 +60,8 @@ class TrainedModel:
     """A model trained alone.
 
     Attributes:
-        model: in evaluation mode. validation, test: (loss, metric), the metric in its own direction; validation is None
-            where all rows trained.
+        model: in evaluation mode. validation, test: (loss, metric), the metric as defined, not turned; validation is
+            None where all rows trained.
         zeros: weights that are exactly zero, and how many there are.
         recipe: what it was trained by. scale, target_scale: of inputs, and of numeric targets. example: two rows of
             inputs, as the model was given them. weights_of: how many steps the weights are of: all, or with early

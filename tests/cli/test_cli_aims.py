@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lanewise.api.race import recorded_task
+from lanewise.api.resume import recorded_task
 from lanewise.cli import app
-from lanewise.cli.options import class_weights_of
+from lanewise.cli.named import class_weights_of
 from lanewise.errors import InputError
 from lanewise.report.page.commands import aim_options, task_options, train_command
 from lanewise.task.task import Task

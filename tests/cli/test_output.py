@@ -45,7 +45,7 @@ def recipe(tmp_path: Path) -> str:
 def test_a_race_prints_its_result_on_standard_output(raced: tuple[Path, Any]) -> None:
     folder, shown = raced
     assert shown.exit_code == 0, shown.exception
-    for words in (" won: accuracy", "The winner's recipe:", f"Report: {folder / 'report.html'}"):
+    for words in ("Best recipe: ", "The winner's recipe:", f"Report: {folder / 'report.html'}"):
         assert shown.stdout.count(words) == 1
         assert words not in shown.stderr
     assert "mlp:8 on digits: " in shown.stderr
@@ -59,7 +59,7 @@ def test_a_finished_run_prints_it_again_and_json_stands_alone(raced: tuple[Path,
     assert shown.stderr == f"{folder} is finished.\n"
     shown = command("resume", str(folder), "--json")
     assert json.loads(shown.stdout) == json.loads((folder / "verdict.json").read_text())
-    assert " won: accuracy" in shown.stderr
+    assert "Best recipe: " in shown.stderr
 
 
 def test_a_question_and_training_print_theirs(recipe: str, tmp_path: Path) -> None:

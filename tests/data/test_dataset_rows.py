@@ -360,7 +360,7 @@ def test_bad_items_are_named_on_one_line(items, match):
         ({"train": Noisy(), "tset": Noisy()}, "data has the parts train, tset: must be train"),
         (
             {"train": Noisy(), "test": Plain([(torch.zeros(4), 3)])},
-            r"y_test has labels that y has not: 3; must be 0\.\.2",
+            r"y_test has labels that are not in y: 3; must be 0\.\.2",
         ),
     ],
 )

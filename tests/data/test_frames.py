@@ -82,8 +82,8 @@ def test_columns_of_a_frame_are_named_as_those_of_a_file() -> None:
 @pytest.mark.parametrize(
     ("given", "how", "match"),
     [
-        (frame(), {}, r"data DataFrame: which column is to be learnt\?"),
-        (frame(), {"target": "prize"}, "no column 'prize'; it has size.*did you mean 'price'"),
+        (frame(), {}, "data DataFrame: target='...': must name the column to learn"),
+        (frame(), {"target": "prize"}, "no column 'prize'; must be one of size.*did you mean 'price'"),
         (frame(), {"target": "price", "size": 9}, "only folders of pictures"),
         (frame().assign(size=[[1]] * ROWS), {"target": "price"}, "column 'size' is list"),
         (
@@ -164,7 +164,7 @@ def test_test_rows_of_frames_are_read_as_training_rows_were():
         assert source.x_test[:3, 1:].tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
         assert source.y_test.tolist() == [0, 1, 2] * 10
         assert any("10 values that training had not, such as 'Turin'" in note for note in source.notes)
-    with pytest.raises(InputError, match="y_test has labels that y has not: 9; must be 1, 2, 4"):
+    with pytest.raises(InputError, match="y_test has labels that are not in y: 9; must be 1, 2, 4"):
         lw.load((x[:30], y[:30], late, [9] * 30))
     with pytest.raises(InputError, match="has no column 'town'"):
         lw.load((x[:30], y[:30], late[["size"]], y[30:]))

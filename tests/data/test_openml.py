@@ -100,7 +100,7 @@ def test_another_target_and_groups():
         ),
         ("openml:iris", {}, "is not in the cache"),
         ("openml:", {}, "names nothing: must be openml:NAME or openml:NUMBER"),
-        ("openml:7", {"drop": ["x"]}, "no column 'x'; it has age, town, person"),
+        ("openml:7", {"drop": ["x"]}, "no column 'x'; must be one of age, town, person"),
         ("openml:7", {"target_column": "x"}, "scikit-learn cannot read it"),
         ("openml:7", {"size": 9}, "only folders of pictures are resized"),
     ],

@@ -153,7 +153,7 @@ def test_an_unknown_name_lists_what_is_allowed(name):
 
 @pytest.mark.parametrize("given", [None, 3, X, [X, Y], torch.zeros(2, 2)])
 def test_another_kind_of_thing_lists_what_is_allowed(given):
-    with pytest.raises(InputError, match=rf"data is a \w+: {ALLOWED}"):
+    with pytest.raises(InputError, match=rf"data is (?:None|a \w+): {ALLOWED}"):
         data.load(given)
 
 
@@ -212,11 +212,11 @@ def changed(array, at, value):
         ((X, np.array([1, "a", 2, 3, 4, 5], dtype=object)), "y holds Python objects"),
         ((X, ["a"] * 6), r"y has one class only"),
         ((X, [["a", "b"]] * 6), r"y has shape \[6, 2\]: must be \[rows\], one class name for each row"),
-        ((X, list("abcabc"), X[:2], ["a", "z"]), "y_test has labels that y has not: z; must be a, b, c"),
+        ((X, list("abcabc"), X[:2], ["a", "z"]), "y_test has labels that are not in y: z; must be a, b, c"),
         ((X, list("abcabc"), X[:2], [0, 1]), "y_test must be class names"),
-        ((X, Y[:, None], X, Y + 1), r"y_test has labels that y has not: 3; must be 0\.\.2"),
+        ((X, Y[:, None], X, Y + 1), r"y_test has labels that are not in y: 3; must be 0\.\.2"),
         ((X, np.eye(3, dtype=int)[Y], X, np.eye(3, dtype=int)[Y][:, ::-1] * 2), r"y_test has shape \[6, 3\]"),
-        ((X, Y, X, Y + 1), r"y_test has labels that y has not: 3; must be 0\.\.2"),
+        ((X, Y, X, Y + 1), r"y_test has labels that are not in y: 3; must be 0\.\.2"),
         ((X, Y, X, Y - 1), "y_test has the label -1 in row 0"),
         ((X, Y, X[:, :3], Y), r"x_test has rows of shape \[3\]; must be \[4\] as in x"),
         ((X, Y, X.astype(np.uint8), Y), r"x_test is torch\.uint8; must be torch\.float64 as in x"),

@@ -279,12 +279,12 @@ def test_zones_are_read_in_utc_with_a_note(tmp_path):
 @pytest.mark.parametrize(
     ("value", "match"),
     [
-        (lambda row: f"0{row % 9 + 1}/0{row % 7 + 1}/2020", "day and month cannot be told apart"),
+        (lambda row: f"0{row % 9 + 1}/0{row % 7 + 1}/2020", "day and month are ambiguous"),
         (lambda row: f"2020-01-01T10:00:00{'Z' if row % 2 else ''}", "with and without a time zone"),
     ],
 )
 def test_dates_that_cannot_be_told_are_refused(tmp_path, value, match):
-    with pytest.raises(InputError, match=rf"column 'a' holds dates .*{match}.*drop=\['a'\] or --drop"):
+    with pytest.raises(InputError, match=rf"column 'a' holds dates .*{match}.*drop=\['a'\]$"):
         data.load(one_column(tmp_path / "a.csv", value), target="y")
 
 
@@ -349,7 +349,7 @@ def test_rows_without_a_target_are_left_out_if_asked_for(tmp_path):
     lines = "".join(f"{row},{row // 4},{'' if row % 7 == 0 else row % 2}\n" for row in range(ROWS))
     path = write(tmp_path / "a.csv", "a,g,y\n" + lines)
     with pytest.raises(
-        InputError, match=r"missing in 6 rows, first in row 0.*drop_missing_target=True or --drop-missing"
+        InputError, match=r"missing in 6 rows, first in row 0.*drop_missing_target=True leaves such rows out$"
     ):
         data.load(path, target="y")
     source = data.load(path, target="y", groups="g", drop_missing_target=True)
@@ -375,7 +375,7 @@ def test_all_columns_that_cannot_be_used_are_named_at_once(tmp_path):
     )
     with pytest.raises(InputError, match=r"'a' has 1 inf.*; column 'b' has 1.*; column 'y' is missing in 5"):
         data.load(write(tmp_path / "a.csv", text), target="y")
-    with pytest.raises(InputError, match="no columns 'Y', 'c'; it has a, b, y; did you mean 'y'"):
+    with pytest.raises(InputError, match="no columns 'Y', 'c'; must be one of a, b, y; did you mean 'y'"):
         data.load(write(tmp_path / "a.csv", text), target="Y", drop=["c"])
 
 

@@ -164,9 +164,9 @@ WIDE = "a,y\n" + "".join(f"name{row // 2},{row % 2}\n" for row in range(2 * MOST
         (
             ROWS,
             {},
-            r"which column is to be learnt\? Say target='...' or --target ...; it has age, town, member",
+            "target='...': must name the column to learn, one of age, town, member",
         ),
-        (ROWS, {"target": "clas"}, "no column 'clas'; it has age, town"),
+        (ROWS, {"target": "clas"}, "no column 'clas'; must be one of age, town"),
         (ROWS, {"target": "class", "drop": ["x"]}, "no column 'x'"),
         (ROWS, {"target": "class", "categories": ["x"]}, "categories: no column 'x'"),
         (ROWS, {"target": "class", "drop": ["class"]}, "'class' is the target and in drop"),

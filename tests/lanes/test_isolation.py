@@ -176,7 +176,7 @@ from lanewise.lanes.packs.engine import Engine
 from lanewise.task.task import Task
 notes = []
 Engine(Task("mlp", (torch.rand(40, 3), torch.arange(40) % 2)), 0, note=notes.append)
-assert any("last bits may depend on its place: make the Task first" in line for line in notes) is {noted}, notes
+assert any("last bits may depend on its place: import lanewise first" in line for line in notes) is {noted}, notes
 """
     clean = {name: value for name, value in os.environ.items() if name != "MKL_CBWR"}
     done = subprocess.run([sys.executable, "-c", program], env=clean, capture_output=True, text=True, check=False)

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from lanewise.parts.schedules import (
+    SCHEDULES,
     Constant,
     Cosine,
     Exponential,
@@ -27,7 +28,7 @@ from lanewise.parts.schedules import (
     WarmupStableDecay,
 )
 
-EXAMPLES: tuple[Schedule, ...] = (
+VARIANTS: tuple[Schedule, ...] = (
     Constant(),
     Constant(warmup="3ep"),
     Linear(),
@@ -60,6 +61,7 @@ EXAMPLES: tuple[Schedule, ...] = (
     Warmup("20%", shape=Exponential(to=0.01)),
     Plateau(patience=3),
 )
+EXAMPLES = (*VARIANTS, *(kind() for kind in SCHEDULES if kind not in map(type, VARIANTS)))
 
 # Long enough that every duration above fits: the first of the two numbers is the run's steps.
 TOTAL_STEPS, STEPS_PER_EPOCH = 211, 10

@@ -10,15 +10,16 @@ from torch import Tensor, nn
 
 import lanewise as lw
 from lanewise.errors import InputError
-from lanewise.questions.comparison import Comparison, ComparisonAnswer
-from lanewise.questions.paired_scores import Sample, expected, lost_without, score_intervals
+from lanewise.questions.comparison import Comparison
+from lanewise.questions.paired_scores import expected, lost_without, score_intervals
 from lanewise.statistics.row_scores import RowScores
+from lanewise.statistics.sample import Sample
 from lanewise.statistics.score_kind import ScoreKind
-from lanewise.verdict.answer import Ground
+from lanewise.verdict.comparison import ComparisonAnswer
 from tests.questions.side_by_side import run_of
 
 POOL, VALID, REPEATS, STUDIES = 240, 60, 6, 80
-GROUND = Ground("m", "d", "accuracy", ScoreKind(), REPEATS, None, (POOL - VALID, VALID), 0, {})
+OVERLAP = VALID / (POOL - VALID)
 INTERACTION = np.array([[1.0, -1.0, -1.0, 1.0]])
 
 
@@ -32,7 +33,7 @@ def drawn(random: np.random.Generator, truth: np.ndarray) -> Sample:
     hard = 0.3 * random.normal(size=POOL) + 0.08 * random.normal(size=(recipes, POOL))
     values = truth[:, None] + run[:, repeat] + hard[:, rows] + 0.2 * random.normal(size=(recipes, len(rows)))
     scores = np.stack([values[:, repeat == at].mean(axis=1) for at in range(REPEATS)], axis=1)
-    return Sample(GROUND, scores, RowScores(values, repeat, rows))
+    return Sample(scores, overlap=OVERLAP, count=VALID, rows=RowScores(values, repeat, rows))
 
 
 @pytest.mark.parametrize("by_rows", [True, False])
@@ -43,7 +44,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(by_rows: bool) -> None:
     for study in range(STUDIES):
         sample = drawn(random, truth)
         if not by_rows:
-            sample = Sample(GROUND, sample.scores)
+            sample = replace(sample, rows=None)
         (interaction,) = expected(sample.combined(INTERACTION))
         worths = lost_without(sample)
         score = score_intervals(sample)[0]
@@ -81,8 +82,8 @@ def test_no_interval_of_a_score_goes_beyond_what_the_metric_can_be() -> None:
     kind = ScoreKind(greater_is_better=False, fraction=False)
     scores = -np.array([[0.1, 3.0, 0.2], [1.0, 1.1, 1.2]])
     free, bound = (
-        score_intervals(Sample(replace(GROUND, kind=kind, bounds=bounds), scores))[0]
-        for bounds in (GROUND.bounds, (0.0, np.inf))
+        score_intervals(Sample(scores, kind, OVERLAP, bounds=bounds))[0]
+        for bounds in ((-np.inf, np.inf), (0.0, np.inf))
     )
     assert free.low < 0 == bound.low
     assert bound.high == free.high

@@ -20,12 +20,13 @@ from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine
 from lanewise.questions.ablation import Ablation
-from lanewise.questions.ablation_answer import AblationAnswer
-from lanewise.questions.comparison import Comparison, ComparisonAnswer
+from lanewise.questions.comparison import Comparison
 from lanewise.questions.question import Question
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.folder import RunFolder
 from lanewise.train import train
+from lanewise.verdict.ablation import AblationAnswer
+from lanewise.verdict.comparison import ComparisonAnswer
 from tests.questions.side_by_side import RECIPE, on_record, run_of, task
 
 PLAIN = Recipe(optimizer=SGD(lr=0.1), batch_size=12, epochs=3)
@@ -206,7 +207,7 @@ def test_what_cannot_be_compared_is_refused(recipes: Any, message: str, tmp_path
 
 def test_a_recipe_with_nothing_to_take_away_is_refused() -> None:
     plain = lw.Task(lambda: lw_linear(), (task().source.x, task().source.y))
-    with pytest.raises(InputError, match="recipe: there is nothing to take away"):
+    with pytest.raises(InputError, match="recipe: has no technique that can be taken away"):
         lw.ablate(plain, Recipe(optimizer=SGD(lr=0.1), batch_size=12))
 
 
@@ -219,5 +220,5 @@ def lw_linear() -> Any:
 def test_where_all_diverge_it_is_said() -> None:
     wild = replace(PLAIN, optimizer=SGD(lr=1e30))
     wilder = replace(PLAIN, optimizer=SGD(lr=1e35))
-    with pytest.raises(InputError, match="every recipe diverged in every repeat"):
+    with pytest.raises(InputError, match="every recipe diverged in every training run"):
         run_of(Comparison({"a": wild, "b": wilder}), [wild]).run()

@@ -9,8 +9,9 @@ import lanewise as lw
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Constant, Cosine
-from lanewise.questions.sweep import Sweep, SweepAnswer, largest_within, values_of
+from lanewise.questions.sweep import Sweep, largest_within, values_of
 from lanewise.recipe.recipe import Recipe
+from lanewise.verdict.sweep import SweepAnswer
 from tests.questions.side_by_side import RECIPE, run_of, task
 
 
@@ -34,7 +35,7 @@ def test_values_are_listed_or_spread_over_a_range(given: Any, points: int | None
     ("field", "values", "points", "message"),
     [
         ("l2", "0", None, "values: 1 given; must be 2 to 200"),
-        ("l2", "0, 0.1, 0", None, "values: 0: stands twice"),
+        ("l2", "0, 0.1, 0", None, "values: 0: is given twice"),
         ("l2", "0.1, -1", None, r"values: -1: Recipe.l2 = -1: must be a number in \[0, inf\)"),
         ("momentum", "0.5, 1.0", None, r"values: 1.0: SGD.momentum = 1.0: must be a number in \[0, 1\)"),
         ("l3", "0, 1", None, "field 'l3': unknown in this recipe"),
@@ -72,7 +73,7 @@ def test_the_largest_within_one_standard_error_is_taken_by_its_value_not_its_pla
 def test_a_best_value_at_the_end_is_pointed_out_where_some_lie_beyond(least: float, said: bool) -> None:
     answer = run_of(Sweep(RECIPE, "l2", [least, 10.0]), [RECIPE]).run()
     assert float(answer.compared[0].scored.name) == least  # type: ignore[attr-defined]
-    assert ("The best is the least value tried" in str(answer)) == said
+    assert ("The best value is the smallest one tried" in str(answer)) == said
 
 
 def test_folds_validate_on_every_row_once() -> None:

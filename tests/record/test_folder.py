@@ -9,7 +9,7 @@ import pytest
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD
 from lanewise.printable import printable
-from lanewise.recipe.file import read
+from lanewise.recipe.file import dump, read
 from lanewise.recipe.ranges import log
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.folder import RunFolder, fresh_path
@@ -30,9 +30,9 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_new_folder_is_made_and_written_to(name: str, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / name)
-    folder.write_settings({"seed": 3, "what": "é"}, SPACE, {"data": "digits"})
+    folder.write_settings({"seed": 3, "what": "é"}, dump(SPACE, {"data": "digits"}))
     folder.write_json("verdict.json", {"a": [1, None, 0.1]})
-    assert read(tmp_path / name / "space.yaml") == (SPACE, {"data": "digits"})
+    assert read(folder.space) == (SPACE, {"data": "digits"})
     assert json.loads((tmp_path / name / "run.json").read_text()) == {"seed": 3, "what": "é"}
     assert json.loads((tmp_path / name / "verdict.json").read_text()) == {"a": [1, None, 0.1]}
     assert sorted(path.name for path in folder.path.iterdir()) == [
@@ -54,7 +54,7 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_that_holds_a_run_is_refused_with_the_command_that_removes_it(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
-    RunFolder(path).write_settings({}, SPACE, {})
+    RunFolder(path).write_settings({}, dump(SPACE))
     message = refusal(path)
     assert "holds a run already; give another folder, or remove it with: rm -r " in message
     assert shlex.split(message.split("remove it with: ")[1]) == ["rm", "-r", str(path)]
@@ -86,7 +86,7 @@ def test_a_place_that_takes_no_folder_is_refused(name: str, because: str, tmp_pa
 
 def test_a_run_that_never_got_going_leaves_nothing(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.write_settings({}, SPACE, {})
+    folder.write_settings({}, dump(SPACE))
     for name in ("study.db", "study.db-wal", "study.db-shm", "engine.json"):
         (folder.path / name).touch()
     folder.discard()
@@ -96,7 +96,7 @@ def test_a_run_that_never_got_going_leaves_nothing(tmp_path: Path) -> None:
 
 def test_discarding_takes_nothing_that_is_not_ours(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.write_settings({}, SPACE, {})
+    folder.write_settings({}, dump(SPACE))
     (folder.path / "mine.txt").touch()
     folder.discard()
     assert [path.name for path in folder.path.iterdir()] == ["mine.txt"]

@@ -190,7 +190,7 @@ def test_a_space_file_that_was_changed_counts_for_nothing(runs: Path, tmp_path: 
     other = (run / "space.yaml").read_text().replace("uniform(0.0, 0.9)", "uniform(0.0, 0.1)")
     (run / "space.yaml").write_text(other)
     lw.resume(run, observer=observer)
-    assert "space.yaml was changed since the race began; the space on record counts" in observer.notes
+    assert "space.yaml has changed since the race began; the recorded space is used" in observer.notes
     found, whole = record(run), record(runs / "whole")
     assert found == whole
     assert (run / "space.yaml").read_text() == other

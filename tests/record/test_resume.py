@@ -179,7 +179,7 @@ def test_where_all_checkpoints_are_damaged_the_race_starts_again(cut: dict[str, 
     observer = Listens()
     lw.resume(run, Task(model, rows()), observer=observer)
     assert sum("damaged" in note for note in observer.notes) >= 2
-    assert "resuming from the start: there is no whole checkpoint" in observer.notes
+    assert "resuming from the start: there is no complete checkpoint" in observer.notes
     assert record(run) == record(cut["packed"][-1])
 
 
@@ -407,7 +407,7 @@ def test_a_full_disk_names_the_command_that_goes_on(
     def full(*_: Any, **__: Any) -> None:
         raise WriteError("x: cannot be written: No space left on device")
 
-    monkeypatch.setattr("lanewise.api.race.resume", full)
+    monkeypatch.setattr("lanewise.api.resume.resume", full)
     before = signal.getsignal(signal.SIGTERM)
     shown = CliRunner().invoke(cli.app, ["resume", str(run)])
     assert signal.getsignal(signal.SIGTERM) is before

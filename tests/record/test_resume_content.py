@@ -72,5 +72,5 @@ def test_where_no_content_fits_the_race_starts_again(cut: dict[str, list[Path]],
         rewritten(path, lambda data, _: data.update(last="high"))
     observer = Listens()
     lw.resume(run, Task(model, rows()), observer=observer)
-    assert "resuming from the start: there is no whole checkpoint" in observer.notes
+    assert "resuming from the start: there is no complete checkpoint" in observer.notes
     assert record(run) == record(cut["packed"][-1])

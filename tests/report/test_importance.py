@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from lanewise.report.figures.plots import Figure
 from lanewise.report.page.importance import what_mattered
+from lanewise.report.page.parts import Drawing, Quiet
 from lanewise.sampling.importance import Importance
 
 
@@ -23,7 +24,13 @@ class Finished:
 
 def section(*found: Importance) -> tuple[str, list[Figure]]:
     drawn: list[Figure] = []
-    return what_mattered(Finished(Known(found)), drawn), drawn  # type: ignore[arg-type]
+    part = what_mattered(Finished(Known(found)), drawn)  # type: ignore[arg-type]
+    if part is None:
+        return "", drawn
+    figure, note = part.parts
+    assert isinstance(figure, Drawing)
+    assert isinstance(note, Quiet)
+    return f"{part.title}. {figure.figure.title}. {note.text}", drawn
 
 
 def test_one_bar_for_each_setting_the_first_on_top() -> None:
@@ -31,8 +38,8 @@ def test_one_bar_for_each_setting_the_first_on_top() -> None:
         Importance("lr", 0.7, True, 40), Importance("l2<b>", 0.2, True, 40), Importance("dropout", 0.1, False, 12)
     )
     assert "What mattered" in page
-    assert "It misses much: in 100 simulated races of 48 candidates" in page
-    assert "lr and l2&lt;b&gt; mattered" in page
+    assert "It misses a lot: in 100 simulated races of 48 candidates" in page
+    assert "lr and l2<b> mattered" in page
     (bars,) = drawn[0].variants[""]["data"]
     assert bars["x"] == [10.0, 20.0, 70.0]
     assert bars["y"] == ["dropout", "l2&lt;b&gt;", "lr"]

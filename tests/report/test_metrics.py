@@ -134,11 +134,11 @@ def test_nothing_is_told_in_percent(found: Found) -> None:
     console = Console(file=io.StringIO(), width=160, highlight=False)
     terminal.print_verdict(found.verdict, console)
     assert isinstance(console.file, io.StringIO)
-    shown, words = console.file.getvalue(), found.page.words
-    assert f"{found.metric} {found.verdict.test.mean:.4f}"[:-1] in shown
-    assert ("less is better" in shown) != found.kind.greater_is_better
+    shown, words = " ".join(console.file.getvalue().split()), found.page.words
+    assert f"{found.kind.words(found.verdict.test.mean)} test {found.metric}" in shown
+    assert ("lower is better" in shown) != found.kind.greater_is_better
     sentences = " ".join(found.verdict.sentences())
-    chances = {chance_words(one.chance) for one in found.verdict.finalists if one.chance is not None}
+    chances = {chance_words(one.chance) for one in found.verdict.finalists}
     for text in (sentences, shown):
         for told in ("95% CI", "below 95%", *chances):
             text = text.replace(told, "")
@@ -148,8 +148,8 @@ def test_nothing_is_told_in_percent(found: Found) -> None:
         assert "point" not in text
     assert "percentage points" not in words
     assert "winner's lead, points" not in words
-    assert sentences in words
-    assert f"lead in {found.metric} over the runner-up" in words
+    assert " ".join(found.verdict.sentences()[1:]) in words
+    assert f"lead over the runner-up on test, in {found.metric}" in words
     assert not re.search(r"\bnan\b", words)
 
 
@@ -164,7 +164,10 @@ def test_who_watches_sees_the_best_first(found: Found) -> None:
     console = Console(file=io.StringIO(), width=160, highlight=False)
     terminal.PlainDisplay(console).show(told[-1])
     assert isinstance(console.file, io.StringIO)
-    assert f"ahead: {first.candidate} ({found.metric} {found.kind.words(first.score)}, loss" in console.file.getvalue()
+    assert (
+        f"leading: candidate {first.candidate} ({found.metric} {found.kind.words(first.score)}, loss"
+        in console.file.getvalue()
+    )
     table = terminal.leaders(told[-1].standings, found.metric, 120, found.kind)
     assert next(iter(table.columns[1].cells)) == found.kind.words(first.score)
 

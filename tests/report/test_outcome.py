@@ -22,7 +22,7 @@ def test_places_run_from_the_winner_to_the_first_that_left(study: Study) -> None
 def test_those_that_left_say_where(study: Study) -> None:
     for outcome in outcomes(study):
         if outcome.state == "left":
-            assert outcome.words == f"left at {outcome.candidate.left_at:.0%}"
+            assert outcome.words == f"stopped at {100 * (outcome.candidate.left_at or 0):.3g}%"
             assert outcome.reached == outcome.candidate.left_at
 
 
@@ -58,9 +58,9 @@ def test_only_settings_that_differ_are_columns() -> None:
         lw.Recipe(optimizer=lw.SGD(lr=0.2 * lw.Linear(), momentum=0.9), dropout=None),
     ]
     columns = {setting.name: setting for setting in settings_that_differ(recipes, SPACE)}
-    assert list(columns) == ["schedule", "rate", "dropout"]
-    assert columns["rate"].values == [0.1, 0.2]
-    assert columns["rate"].is_number
+    assert list(columns) == ["schedule", "learning rate", "dropout"]
+    assert columns["learning rate"].values == [0.1, 0.2]
+    assert columns["learning rate"].is_number
     assert not columns["schedule"].is_number
     assert columns["dropout"].values == [0.1, None]
 
@@ -68,10 +68,10 @@ def test_only_settings_that_differ_are_columns() -> None:
 def test_optimizers_that_share_no_number_stand_side_by_side() -> None:
     recipes = [lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9)), lw.Recipe(optimizer=lw.AdamW(lr=0.1, beta1=0.8))]
     columns = {setting.name: setting for setting in settings_that_differ(recipes, SPACE)}
-    assert columns["optimizer"].values == ["sgd", "adamw"]
+    assert columns["optimizer"].values == ["SGD", "AdamW"]
     assert columns["momentum"].values == [0.9, None]
     assert columns["beta1"].values == [None, 0.8]
-    assert "rate" not in columns
+    assert "learning rate" not in columns
 
 
 @pytest.mark.parametrize(

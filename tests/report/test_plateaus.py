@@ -64,7 +64,7 @@ def test_the_schedules_of_finalists_fall_where_their_plateaus_reduced(study: Stu
     # Reduced at a half and at three quarters of the run; at its end there is nothing left to reduce.
     assert line["y"][-1] == pytest.approx(rate / 4)
     assert sorted(set(line["y"]), reverse=True) == pytest.approx([rate, rate / 2, rate / 4])
-    assert "first fresh repeat" in figure.caption
+    assert "first new training run" in figure.caption
 
 
 def test_learning_curves_mark_reductions(study: Study) -> None:
@@ -73,7 +73,7 @@ def test_learning_curves_mark_reductions(study: Study) -> None:
         marks = [one for one in variant["data"] if one.get("name") == curves.TAKEN_DOWN]
         assert len(marks) == len(study.verdict.finalists)
         assert marks[0]["x"] == [1.0, 1.5, 2.0]
-        assert all(words == "rate × 0.5 in 2 of 2 repeats" for one in marks for words in one["text"])  # noqa: RUF001
+        assert all(words == "learning rate × 0.5 in 2 of 2 repeats" for one in marks for words in one["text"])  # noqa: RUF001
         lines = {one["meta"]: one for one in variant["data"] if one.get("mode") == "lines+markers"}
         for one in marks:
             assert one["y"] == lines[one["meta"]]["y"][1:]

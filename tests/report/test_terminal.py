@@ -15,7 +15,6 @@ from lanewise.report.terminal import race as terminal
 from lanewise.report.terminal.race import LiveDisplay, PlainDisplay
 from lanewise.study.progress import Progress, Standing
 from lanewise.study.race import Study
-from lanewise.verdict.phrases import MINUS
 from tests.report.studies import Recorder
 
 MARKUP = "a [bold]name[/bold] with [red and [/] in it"
@@ -70,20 +69,20 @@ def test_no_line_of_the_live_display_is_wider_than_the_terminal(width: int, reco
     told = [one for one in recorder.told if isinstance(one, Progress)]
     display = LiveDisplay(screen(width))
     for one in told:
-        display.show(replace(one, phase="confirming 6 finalists on 8 fresh repeats"))
+        display.show(replace(one, phase="confirming 6 finalists in 8 new training runs"))
         console = Console(file=io.StringIO(), width=width, soft_wrap=True)
         console.print(display._live.get_renderable())
         lines = sent(console).splitlines()
         assert max(cell_len(line) for line in lines) <= width
         # One line for each leader and eight around them: nothing is broken into two.
         assert len(lines) == min(len(one.standings), 16) + terminal.LINES_AROUND_THE_TABLE
-        assert any(str(one.standings[0].candidate) in line and "sgd" in line for line in lines)
+        assert any(str(one.standings[0].candidate) in line and "SGD" in line for line in lines)
 
 
 def test_wide_terminals_show_more_than_narrow_ones() -> None:
     standings = progress(0.5).standings
     wide, narrow = (terminal.leaders(standings, "accuracy", width) for width in (100, 40))
-    assert [column.header for column in wide.columns] == ["#", "accuracy", "loss", "run", "recipe"]
+    assert [column.header for column in wide.columns] == ["#", "accuracy", "loss", "trained", "recipe"]
     assert [column.header for column in narrow.columns] == ["#", "accuracy", "recipe"]
 
 
@@ -133,7 +132,10 @@ def test_plain_lines_are_few() -> None:
             display.show(progress(step / 1000))
     lines = sent(console).splitlines()
     assert len(lines) == 11
-    assert lines[0] == "race: 0%, about 12 s left, 3 of 5 recipes still in, ahead: 0 (recall 90.0%, loss 0.5000)"
+    assert (
+        lines[0]
+        == "race: 0%, about 12 s left, 3 of 5 recipes still training, leading: candidate 0 (recall 90.0%, loss 0.5000)"
+    )
     assert lines[-1].startswith("race: 100%")
 
 
@@ -147,7 +149,7 @@ def test_only_the_last_plain_line_says_100_percent_and_how_long_it_took(left: fl
         now[0] += 6.0
     *lines, last = sent(console).splitlines()
     assert not any("100%" in line for line in lines)
-    assert last.startswith("race: 100%, took 4 min 10 s, 3 of 5 recipes still in, ahead: 0")
+    assert last.startswith("race: 100%, took 4 min 10 s, 3 of 5 recipes still training, leading: candidate 0")
     # A run that fails or is stopped did not come so far, nor does one that showed nothing.
     console = pipe()
     with contextlib.suppress(KeyboardInterrupt), PlainDisplay(console) as display:
@@ -192,7 +194,7 @@ def test_verdict_of_one_finalist_compares_nothing(diverged: Study) -> None:
     console = Console(file=io.StringIO(), width=100, highlight=False)
     terminal.print_verdict(diverged.verdict, console)
     assert "Finalists" not in sent(console)
-    assert "won" in sent(console)
+    assert "Best recipe: SGD" in sent(console)
     assert "nothing to compare it with" in " ".join(sent(console).split())
 
 
@@ -203,7 +205,7 @@ def test_lead_is_marked_by_whether_it_is_told_apart(study: Study) -> None:
     sure = replace(other, difference=replace(other.difference, mean=0.02, low=0.01, high=0.03))
     unsure = replace(other, difference=replace(other.difference, mean=-0.00001, low=-0.01, high=0.01))
     table = terminal.finalists_table(replace(verdict, finalists=(verdict.finalists[0], sure, unsure)), 120)
-    assert list(table.columns[2].cells) == ["", "+2.00 (+1.00 to +3.00)", f"{MINUS}0.001 ({MINUS}1.000 to +1.000)"]
+    assert list(table.columns[2].cells) == ["", "+2.00 (+1.00 to +3.00)", "-0.001 (-1.000 to +1.000)"]
     assert list(table.columns[3].cells) == ["winner", "worse", "too close to call"]
 
 

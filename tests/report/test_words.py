@@ -2,7 +2,8 @@ import pytest
 
 import lanewise as lw
 from lanewise.recipe.language import parse
-from lanewise.report.words import describe, label, peak, short, time_words, value_words
+from lanewise.report.words import time_words
+from lanewise.verdict.recipe_words import describe, label, learning_rate_words, peak, short, value_words
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -32,21 +33,41 @@ def test_value_words(expression: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [
-        (lw.Recipe(optimizer=lw.SGD(lr=0.1)), "sgd · rate 0.1"),
-        (lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9, nesterov=True)), "sgd nesterov · rate 0.1 · momentum 0.9"),
-        (lw.Recipe(optimizer=lw.AdamW(lr=lw.Cosine(), weight_decay=0.0)), "adamw · cosine from 1 · no weight decay"),
+        (lw.Recipe(optimizer=lw.SGD(lr=0.1)), "SGD · learning rate 0.1"),
+        (
+            lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9, nesterov=True)),
+            "SGD (Nesterov) · learning rate 0.1 · momentum 0.9",
+        ),
+        (
+            lw.Recipe(optimizer=lw.AdamW(lr=lw.Cosine(), weight_decay=0.0)),
+            "AdamW · cosine learning rate from 1 · no weight decay",
+        ),
         (
             lw.Recipe(optimizer=lw.SGD(lr=0.1), dropout=0.3 * lw.Linear(), l1=1e-6, l1_step="proximal", norm="group"),
-            "sgd · rate 0.1 · L1 1e-06 · proximal L1 · dropout linear from 0.3 · group norm",
+            "SGD · learning rate 0.1 · L1 1e-06 · proximal L1 · dropout linear from 0.3 · group norm",
         ),
         (
             lw.Recipe(optimizer=lw.SGD(lr=0.1), dropout=0.0, ghost=16, batch_size=128, epochs=1),
-            "sgd · rate 0.1 · no dropout · ghost 16 · batch 128 · 1 epoch",
+            "SGD · learning rate 0.1 · no dropout · ghost batch size 16 · batch size 128 · 1 epoch",
         ),
     ],
 )
 def test_describe(recipe: lw.Recipe, words: str) -> None:
     assert describe(recipe) == words
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("0.1", "learning rate 0.1"),
+        ("0.037 * constant(warmup=5%)", "constant learning rate 0.037 after 5% warm-up"),
+        ("0.79 * cosine()", "cosine learning rate from 0.79"),
+        ("0.5 * one_cycle()", f"learning rate 0.5 {TIMES} one cycle"),
+        ("0.1 * cosine(duration=50%) >> 0.01", "learning rate cosine from 0.1 for 50%, then 0.01"),
+    ],
+)
+def test_learning_rates_in_words(expression: str, words: str) -> None:
+    assert learning_rate_words(parse(expression)) == words
 
 
 def test_a_space_is_described_as_it_is_written() -> None:

@@ -155,12 +155,12 @@ def test_a_reference_is_missed_as_seldom_as_stated() -> None:
 def test_comparisons_with_a_reference_come_in_order_and_are_narrower() -> None:
     means = of(simulated(np.random.default_rng(4), np.array([0.0, 3.0, 1.0]), 4, 0.1, 0.2, 1.0))
     first, last = with_reference(means, 1)
-    assert (first.mean, last.mean) == pytest.approx((means.mean[0] - means.mean[1], means.mean[2] - means.mean[1]))
-    assert first.high < 0
+    assert (first.mean, last.mean) == pytest.approx((means.mean[1] - means.mean[0], means.mean[1] - means.mean[2]))
+    assert first.low > 0
     of_all = with_best(means, 1)[0]
     assert first.high - first.low < of_all.high - of_all.low
     only = paired_means(means.mean[:2, None] + np.array([[0.1, 0.0, -0.1], [0.0, 0.1, 0.2]]))
-    assert with_reference(only, 1)[0].low == pytest.approx(-with_best(only, 1)[0].high)
+    assert with_reference(only, 1)[0].low == pytest.approx(with_best(only, 1)[0].low)
 
 
 def test_a_lead_on_test_rows_covers_new_runs_and_new_rows() -> None:

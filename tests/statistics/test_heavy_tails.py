@@ -5,13 +5,15 @@ import numpy as np
 from lanewise.parts.optimizers import SGD
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.heavy_tails import (
+    HeavyTails,
     heavy_interval,
     heavy_tailed,
     share_of_largest,
     skew_aware_interval,
-    tails_words,
+    tails_of,
 )
 from lanewise.statistics.intervals import crossed_interval
+from lanewise.statistics.sample import Sample
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict.ranking import intervals_on_test_rows, rank_finalists
 from lanewise.verdict.verdict import Verdict
@@ -31,22 +33,21 @@ def test_few_rows_that_decide_are_told() -> None:
     assert not heavy_tailed(row_errors(0))
     assert heavy_tailed(row_errors(3))
     assert 0.4 < share_of_largest(row_errors(3)) < 0.6
-    words = tails_words(-row_errors(3))
-    assert words is not None
-    assert words.startswith("Few test examples decide this score: the 3 most extreme of 300 examples make up ")
-    assert tails_words(row_errors(0)) is None
-    assert tails_words(np.ones((3, 5))) is None
+    assert tails_of(-row_errors(3)) == HeavyTails(3, 300, share_of_largest(row_errors(3)))
+    assert tails_of(row_errors(0)) is None
+    assert tails_of(np.ones((3, 5))) is None
 
 
 def test_the_verdict_says_it_everywhere() -> None:
     recipes = [Recipe(optimizer=SGD(lr=rate)) for rate in (0.1, 0.2)]
     scores = np.array([[0.9, 0.91, 0.92, 0.9], [0.5, 0.51, 0.52, 0.5]])
-    listed = rank_finalists([3, 5], recipes, scores, np.ones((2, 4)), 1 / 3, kind=PLAIN)
+    listed = rank_finalists([3, 5], recipes, Sample.of(scores, np.ones((2, 4)), PLAIN, overlap=1 / 3))
     tested = intervals_on_test_rows({3: 1 - row_errors(3), 5: 1 - row_errors(3) - 0.1}, listed, PLAIN)
     assert tested.heavy_tails
     found = Verdict(listed, tested.winner, None, "R2", 9, 1, {}, kind=PLAIN, heavy_tails=tested.heavy_tails)
-    assert tested.heavy_tails in found.sentences()[0]
-    assert found.to_dict()["heavy_tails"] == tested.heavy_tails
+    few = f"the 3 most extreme of 300 make up {tested.heavy_tails.share:.0%} of all deviation from the median"
+    assert f"Few test examples decide this score: {few}." in found.sentences()
+    assert found.to_dict()["heavy_tails"]["share"] == tested.heavy_tails.share
     assert Verdict.from_dict(found.to_dict(), "verdict.json").heavy_tails == tested.heavy_tails
     assert intervals_on_test_rows({3: 1 - row_errors(0), 5: 0 - row_errors(0)}, listed, PLAIN).heavy_tails is None
 

@@ -12,7 +12,7 @@ from lanewise.report.words import score_words
 from lanewise.statistics.intervals import Interval
 from lanewise.statistics.rounding import beside, fixed, mean_of
 from lanewise.statistics.score_kind import ScoreKind, plain_numbers
-from lanewise.verdict.phrases import MINUS, lead_words
+from lanewise.verdict.phrases import lead_words
 
 KINDS = [ScoreKind(), ScoreKind(fraction=False), ScoreKind(greater_is_better=False, fraction=False)]
 NUMBERS = st.one_of(
@@ -22,7 +22,7 @@ INTERVALS = st.lists(NUMBERS, min_size=3, max_size=3).map(sorted)
 
 
 def number(word: str) -> float:
-    return float(word.replace(MINUS, "-").rstrip("%"))
+    return float(word.rstrip("%"))
 
 
 def sign(value: float) -> int:

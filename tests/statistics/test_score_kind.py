@@ -14,9 +14,10 @@ from lanewise.recipe.recipe import Recipe
 from lanewise.record.candidate import TIE, Candidate, rung_scores, standing
 from lanewise.statistics.differences import lead_of
 from lanewise.statistics.intervals import Interval, crossed_interval, fraction_interval, score_interval
+from lanewise.statistics.sample import Sample, filled_below
 from lanewise.statistics.score_kind import ScoreKind, plain_numbers
-from lanewise.verdict.phrases import MINUS, references_words, unbeaten_words
-from lanewise.verdict.ranking import filled_below, intervals_on_test_rows, rank_finalists
+from lanewise.verdict.phrases import references_words, unbeaten_words
+from lanewise.verdict.ranking import intervals_on_test_rows, rank_finalists
 from lanewise.verdict.verdict import Finalist, Verdict
 
 ERROR, PLAIN = ScoreKind(greater_is_better=False, fraction=False), ScoreKind(fraction=False)
@@ -33,7 +34,7 @@ def scores(loss: list[float], metric: list[float]) -> Scores:
 
 def ranked(errors: np.ndarray = ERRORS, loss: np.ndarray = LOSS) -> tuple[Finalist, ...]:
     """Candidates 7, 3 and 5 by an error, of which 3 has the least."""
-    return rank_finalists([7, 3, 5], RECIPES, -errors, loss, 1 / 3, rows=100, kind=ERROR)
+    return rank_finalists([7, 3, 5], RECIPES, Sample.of(-errors, loss, ERROR, overlap=1 / 3, count=100))
 
 
 def verdict(found: tuple[Finalist, ...], difference: Interval | None = GAP) -> Verdict:
@@ -83,8 +84,10 @@ def test_the_least_error_wins_and_is_ahead() -> None:
 
 def test_only_shares_are_believed_to_be_rounded_to_whole_rows() -> None:
     same = np.array([[0.20, 0.21], [0.21, 0.22]])
-    of_an_error = rank_finalists([0, 1], RECIPES[:2], -same, LOSS[:2, :2], 0.3, rows=10, kind=ERROR)[1].difference
-    of_a_share = rank_finalists([0, 1], RECIPES[:2], 1 - same, LOSS[:2, :2], 0.3, rows=10)[1].difference
+    of_an_error, of_a_share = (
+        rank_finalists([0, 1], RECIPES[:2], Sample.of(scores, LOSS[:2, :2], kind, overlap=0.3, count=10))[1].difference
+        for scores, kind in ((-same, ERROR), (1 - same, ScoreKind()))
+    )
     assert of_an_error is not None
     assert of_a_share is not None
     assert of_an_error.high - of_an_error.low < 1e-9 < 0.1 < of_a_share.high - of_a_share.low
@@ -119,7 +122,7 @@ def test_nan_is_filled_even_where_all_else_is_equal() -> None:
 
 def test_nothing_but_nan_is_refused_in_words_that_fit() -> None:
     gone = np.full((3, 4), np.nan)
-    with pytest.raises(InputError, match="every finalist diverged"):
+    with pytest.raises(InputError, match="every recipe diverged in every training run"):
         ranked(gone, gone)
     with pytest.raises(InputError, match="metric: must be a finite number"):
         ranked(gone, LOSS)
@@ -163,22 +166,19 @@ def test_intervals_of_one_row_or_of_constant_scores() -> None:
 
 def test_the_verdict_by_an_error_in_words() -> None:
     assert verdict(ranked()).sentences() == [
-        "Candidate 3 of 48 won: squared error 0.2000 (95% CI 0.1900 to 0.2100) on test examples it never saw, from "
-        "4 new training runs; less is better.",
-        f"On the test examples its lead over the runner-up (candidate 5) is +0.0123 (95% CI {MINUS}0.0040 to +0.0286): "
-        "too close to call.",
-        "On the validation examples of those runs candidate 5 is too close to call, so it may be as good.",
-        "Judged by these examples, the chance that candidate 3 is the best of the 3 finalists is "
-        f"{ranked()[0].chance:.0%}.",
-        "Neither more training runs nor more examples, in reasonable numbers, are known to separate candidates 3 and "
-        "5.",
+        "Best recipe: SGD, learning rate 0.2 - 0.2000 test squared error",
+        f"Its chance of being the best of the 3 finalists is {ranked()[0].chance:.0%}.",
+        "Candidate 5 is too close to call, so it could be as good.",
+        "Test squared error is 0.2000 (95% CI 0.1900 to 0.2100), from 4 new training runs on held-out examples; lower "
+        "is better.",
+        "The winner leads the runner-up (5) by 0.0123 (95% CI -0.0040 to +0.0286): too close to call.",
+        "No reasonable number of training runs or examples would separate them.",
     ]
-    behind = verdict(ranked(), Interval(-0.0123, -0.0286, 0.004, 4)).sentences()[1]
-    assert (
-        f"is {MINUS}0.0123 (95% CI {MINUS}0.0286 to +0.0040): there the runner-up is ahead, but it is too close"
-        in behind
+    behind = verdict(ranked(), Interval(-0.0123, -0.0286, 0.004, 4)).sentences()[4]
+    assert behind == (
+        "On test the runner-up scored 0.0123 lower (95% CI -0.0040 to +0.0286; lower is better): too close to call."
     )
-    assert "cannot be compared with the runner-up (candidate 5)" in verdict(ranked(), None).sentences()[1]
+    assert "cannot be compared with the runner-up (5)" in verdict(ranked(), None).sentences()[4]
 
 
 @pytest.mark.parametrize("difference", [GAP, None])
@@ -196,12 +196,6 @@ def test_the_record_of_an_error_is_read_back(difference: Interval | None) -> Non
     assert read.difference == difference
     assert read.to_dict() == given.to_dict()
     assert read.sentences() == given.sentences()
-
-
-def test_an_older_record_is_of_a_fraction() -> None:
-    data = verdict(ranked()).to_dict()
-    del data["greater_is_better"], data["fraction"]
-    assert Verdict.from_dict(data, "verdict.json").kind == ScoreKind()
 
 
 def test_numbers_that_stand_beside_each_other_have_the_same_decimals() -> None:
@@ -224,5 +218,5 @@ def test_no_interval_goes_beyond_what_a_metric_can_be() -> None:
 
 def test_a_simple_model_is_written_with_the_same_digits_in_both_sentences() -> None:
     known = {"quantile": 1.174, "linear model": 0.4335}
-    assert unbeaten_words(0.6, known, ERROR) == ", but does not beat a linear model (0.434)"
+    assert unbeaten_words(0.6, known, ERROR) == ", which does not beat a linear model (0.434)"
     assert references_words(known, ERROR)[0].endswith("always guessing the quantile 1.174, a linear model 0.434.")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lanewise.api.race import recorded_task
+from lanewise.api.resume import recorded_task
 from lanewise.errors import InputError
 from lanewise.record.identity import check_unchanged
 from lanewise.report.page.commands import aim_options

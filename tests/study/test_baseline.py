@@ -78,7 +78,7 @@ def test_a_race_with_a_baseline_goes_on(raced: tuple[Path, lw.Race]) -> None:
     observer = Stops()
     with pytest.raises(KeyboardInterrupt):
         race(place, "cut", BAD, observer=observer)
-    assert observer.phases[-1] == "confirming 2 finalists and the baseline on 3 fresh repeats"
+    assert observer.phases[-1] == "confirming 2 finalists and the baseline in 3 new training runs"
     lw.resume(place / "cut", Task(model, rows()))
     assert record(place / "cut") == record(place / "run")
 

@@ -56,21 +56,23 @@ def test_diverged_recipes_are_not_still_in(raced: tuple[Study, Recorder]) -> Non
     last = told[-1]
     assert last.diverged == lost(study)
     assert last.live == sum(c.left_at is None and not c.diverged for c in study.candidates)
-    assert _field(last) == f"{last.live} of 8 recipes still in, {last.diverged} diverged"
+    assert _field(last) == f"{last.live} of 8 recipes still training, {last.diverged} diverged"
     assert all(one.live + one.diverged <= 8 for one in told)
 
 
 def test_the_confirmation_counts_its_own(raced: tuple[Study, Recorder]) -> None:
     last = [one for one in raced[1].told if isinstance(one, Progress)][-1]
     assert (last.live, last.drawn, last.diverged) == (3, 8, lost(raced[0]))
-    assert _field(last) == f"3 of 8 recipes still in, {last.diverged} diverged"
+    assert _field(last) == f"3 of 8 recipes still training, {last.diverged} diverged"
 
 
 def test_the_verdict_and_the_report_say_how_many_diverged(raced: tuple[Study, Recorder]) -> None:
     study = raced[0]
     assert study.verdict.diverged == study.verdict.to_dict()["diverged"] == lost(study)
-    assert f"Of the 8 candidates {lost(study)} diverged." in study.verdict.sentences()
-    assert f"{lost(study)} diverged." in sections.course(study, outcomes(study), [])
+    assert f"Of the 8 candidates, {lost(study)} diverged in the race." in study.verdict.sentences()
+    section = sections.course(study, outcomes(study), [])
+    assert section is not None
+    assert f"{lost(study)} diverged." in section.intro
     again = Verdict.from_dict(json.loads(json.dumps(study.verdict.to_dict())), "verdict.json")
     assert again.sentences() == study.verdict.sentences()
 
@@ -95,14 +97,15 @@ def test_fewer_than_asked_for_are_said() -> None:
     recorder = Recorder()
     study = finished(replace(MANY, optimizer=lw.SGD(lr=lw.choice(0.1, TOO_HIGH))), observer=recorder, candidates=4)
     assert len(study.verdict.finalists) == 1
-    assert "finalists = 3: only 1 can be confirmed, as no more different recipes finished the race" in recorder.told
+    note = "finalists = 3: only 1 can be confirmed, because no more finished the race with different recipes"
+    assert note in recorder.told
 
 
 def test_equal_recipes_are_counted(diverged_twice: Study) -> None:
     recipes = {str(candidate.recipe) for candidate in diverged_twice.candidates}
     repeated = len(diverged_twice.candidates) - len(recipes)
     assert diverged_twice.verdict.duplicates == repeated > 0
-    assert any(f"{repeated} repeated the recipe of another" in line for line in diverged_twice.verdict.sentences())
+    assert any(f"{repeated} had the same recipe as another" in line for line in diverged_twice.verdict.sentences())
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +124,7 @@ def test_a_finalist_that_diverges_in_the_confirmation_is_told(raced: tuple[Study
     scores = np.where(np.arange(len(second.scores)) == 0, np.nan, second.scores)
     changed = replace(verdict, finalists=(first, replace(second, scores=scores), *rest))
     assert changed.sentences()[-1] == (
-        f"Of 2 new training runs each, candidate {second.candidate} diverged in 1; a run that diverged counts as the "
-        "worst score."
+        f"Candidate {second.candidate} diverged in 1 of 2 new training runs; a diverged run counts as the worst "
+        "possible score."
     )
     assert changed.to_dict()["finalists"][1]["diverged"] == 1

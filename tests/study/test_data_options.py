@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import lanewise as lw
 from lanewise import cli
-from lanewise.api.race import recorded_task
+from lanewise.api.resume import recorded_task
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD
 from lanewise.recipe.file import save

@@ -28,6 +28,7 @@ from lanewise.sampling.sampler import Sampler
 from lanewise.sampling.samplers import quiet
 from lanewise.statistics.differences import lead_of
 from lanewise.statistics.intervals import fraction_interval
+from lanewise.study.confirmation import diverged_late
 from lanewise.study.progress import Observer, Progress
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, with_overrides
@@ -115,7 +116,7 @@ def test_the_verdict_says_what_was_found(run: tuple[Study, RunFolder]) -> None:
         "winner",
         "test",
         "difference",
-        "indistinguishable",
+        "tied",
         "candidates",
         "lane_steps",
         "seconds",
@@ -132,7 +133,7 @@ def test_the_verdict_says_what_was_found(run: tuple[Study, RunFolder]) -> None:
     means = [float(finalist.scores.mean()) for finalist in found.finalists]
     assert means == sorted(means, reverse=True)
     assert all(len(finalist.scores) == SETTINGS.confirm for finalist in found.finalists)
-    assert {each["candidate"] for each in data["indistinguishable"]} <= {f.candidate for f in found.finalists[1:]}
+    assert set(data["tied"]) <= {f.candidate for f in found.finalists[1:]}
 
 
 def test_the_files_hold_what_was_found(run: tuple[Study, RunFolder]) -> None:
@@ -259,7 +260,7 @@ def test_nothing_is_chosen_by_the_test_rows() -> None:
     wrong = study(data=(*rows(), -x, y.flip(0))).run()
     data, other = without_times(right), without_times(wrong)
     assert data["test"]["mean"] > other["test"]["mean"] + 0.2
-    for name in ("test", "difference", "references", "classes"):
+    for name in ("test", "difference", "references", "classes", "headline", "sentences"):
         del data[name], other[name]
     assert data == other
 
@@ -303,8 +304,8 @@ def test_divergence_after_the_last_rung_is_told_from_one_before_it() -> None:
     steps = 4 * finished.engine.feed(finished.space, 0).steps_per_epoch
     one = Candidate(0, Sampler(finished.space, 0, None).ask(1, 0)[0], 0)
     for at, left, late in ((steps // 2 - 1, None, False), (steps // 2, None, True), (steps // 2, 0.5, False)):
-        assert finished._diverged_late(replace(one, diverged={1: at}, left_at=left)) is late
-    assert finished._diverged_late(one) is False
+        assert diverged_late(replace(one, diverged={1: at}, left_at=left), finished._rungs, finished.engine) is late
+    assert diverged_late(one, finished._rungs, finished.engine) is False
 
 
 @pytest.mark.parametrize("pruner", ["halving", "none"])
@@ -356,7 +357,7 @@ class Listens(Observer):
 def test_who_watches_is_told_how_it_goes() -> None:
     observer = Listens()
     study(observer=observer).run()
-    assert "tiny on arrays: 96 rows to train and validate on, 24 to test on" in observer.notes
+    assert "tiny on arrays: 96 examples to train and validate on, 24 to test on" in observer.notes
     assert any(line.startswith("model: Linear 6-8") for line in observer.notes)
     assert any(line.startswith("engine: ") for line in observer.notes)
     assert not any("\n" in line for line in observer.notes)
@@ -364,7 +365,7 @@ def test_who_watches_is_told_how_it_goes() -> None:
     assert phases == [
         "race, generation 1 of 2",
         "race, generation 2 of 2",
-        "confirming 2 finalists on 2 fresh repeats",
+        "confirming 2 finalists in 2 new training runs",
     ]
     shares = [progress.done for progress in observer.shown]
     assert all(0 < share <= 1 for share in shares)

@@ -84,4 +84,4 @@ def test_a_long_first_part_counts_at_once() -> None:
 
 def test_until_then_it_is_said_that_it_is_being_measured(capsys: pytest.CaptureFixture[str]) -> None:
     PlainDisplay(SafeConsole(stderr=True)).show(Progress("race", 0.02, None, 3, 5))
-    assert capsys.readouterr().err.startswith("race: 2%, measuring the time left, 3 of 5 recipes still in")
+    assert capsys.readouterr().err.startswith("race: 2%, measuring the time left, 3 of 5 recipes still training")

@@ -123,28 +123,28 @@ def test_a_winner_that_beats_none_is_told_so_in_the_first_sentence(tmp_path: Pat
     race = lw.race(task, HOPELESS, out=tmp_path / "run", **SETTINGS)
     found = race.verdict.references
     assert list(found) == ["majority class", "linear model", "gradient-boosted trees"]
-    first = race.verdict.sentences()[0]
-    assert f"but does not beat always guessing the majority class ({found['majority class']:.1%})" in first
-    assert any(line.startswith("For reference, on the same test examples:") for line in race.verdict.sentences())
+    first = race.verdict.headline
+    assert f", which does not beat always guessing the majority class ({found['majority class']:.1%})" in first
+    assert any(line.startswith("Simple models on the same test examples:") for line in race.verdict.sentences())
     data = json.loads((tmp_path / "run" / "verdict.json").read_text())
     assert data["references"] == found
     assert Verdict.from_dict(data, "").sentences() == race.verdict.sentences()
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "For reference, on the same test examples" in page
+    assert "Simple models on the same test examples" in page
     assert "does not beat always guessing the majority class" in page
     console = Console(record=True, width=300, file=io.StringIO())
     terminal.print_verdict(race.verdict, console)
-    assert "For reference, on the same test examples" in console.export_text()
+    assert "Simple models on the same test examples" in console.export_text()
 
 
 def test_a_winner_that_beats_all_is_not_told_so() -> None:
     kind = ScoreKind(greater_is_better=False, fraction=False)
     known = {"mean": 2.0, "linear model": 1.5}
     assert unbeaten_words(1.4, known, kind) == ""
-    assert unbeaten_words(1.7, known, kind) == ", but does not beat a linear model (1.500)"
-    assert unbeaten_words(1.5, known, kind) == ", but does not beat a linear model (1.500)"
+    assert unbeaten_words(1.7, known, kind) == ", which does not beat a linear model (1.500)"
+    assert unbeaten_words(1.5, known, kind) == ", which does not beat a linear model (1.500)"
     told = unbeaten_words(2.5, known, kind)
-    assert told == ", but does not beat always guessing the mean (2.000) or a linear model (1.500)"
+    assert told == ", which does not beat always guessing the mean (2.000) or a linear model (1.500)"
 
 
 def own(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -260,11 +260,11 @@ def test_a_comparison_has_them_on_its_validation_rows(tmp_path: Path, metric: st
             assert isinstance(valid, Tensor)
             want.append(float((valid == torch.bincount(train).argmax()).double().mean()))
         assert known["majority class"] == pytest.approx(np.mean(want))
-        assert "but does not beat always guessing the majority class" in answer.sentences()[0]
-    assert answer.sentences()[-1].startswith("For reference, on the same validation examples: always guessing")
+        assert ", which does not beat always guessing the majority class" in answer.headline
+    assert answer.sentences()[-1].startswith("Simple models on the same validation examples: always guessing")
     assert json.loads(folder.verdict.read_text())["references"] == known
     assert read_answer(folder).ground == answer.ground
-    assert "The same metric on the same validation examples" in folder.report.read_text()
+    assert "scored on the same validation examples" in folder.report.read_text()
 
 
 @pytest.mark.parametrize("objective", [None, own])
@@ -275,4 +275,4 @@ def test_an_ablation_and_a_sweep_have_them_or_say_why_not(objective: Any) -> Non
     for question in (Ablation(recipe, pairs=False), Sweep(recipe, "lr", [0.1, 0.2])):
         task = lw.Task(lambda: nn.Linear(4, 1), rows(), objective=objective)
         found = run_of(question, [recipe, plain], task=task).run().sentences()[-1]
-        assert found.startswith("For reference, on the same validation") if objective is None else found == why
+        assert found.startswith("Simple models on the same validation") if objective is None else found == why

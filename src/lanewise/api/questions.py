@@ -9,11 +9,10 @@ from lanewise.api.runs import FinishedRun, begin, check_options, check_task
 from lanewise.base.plain_data import checked, undamaged
 from lanewise.errors import InputError, together
 from lanewise.questions.ablation import Ablation
-from lanewise.questions.ablation_answer import AblationAnswer
-from lanewise.questions.comparison import Comparison, ComparisonAnswer
+from lanewise.questions.comparison import Comparison
 from lanewise.questions.question import Question
 from lanewise.questions.side_by_side import SideBySide, SideBySideSettings
-from lanewise.questions.sweep import Sweep, SweepAnswer
+from lanewise.questions.sweep import Sweep
 from lanewise.recipe.file import read
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.checkpoint import EVERY
@@ -21,7 +20,10 @@ from lanewise.record.folder import RunFolder, read_json
 from lanewise.study.progress import Observer
 from lanewise.study.settings import with_overrides
 from lanewise.task.task import Task
+from lanewise.verdict.ablation import AblationAnswer
 from lanewise.verdict.answer import Answer
+from lanewise.verdict.comparison import ComparisonAnswer
+from lanewise.verdict.sweep import SweepAnswer
 
 QUESTIONS: dict[str, Any] = {question.asked: question for question in (Comparison, Ablation, Sweep)}
 ANSWERS: dict[str, Any] = {answer.asked: answer for answer in (ComparisonAnswer, AblationAnswer, SweepAnswer)}

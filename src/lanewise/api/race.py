@@ -1,35 +1,26 @@
-"""A race in one call, and going on with one."""
+"""A race in one call."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lanewise.api.questions import Result, read_answer, recorded_question
-from lanewise.api.runs import FinishedRun, UnrecordedError, begin, check_options, check_task, finished, recorded_options
-from lanewise.base.plain_data import undamaged
-from lanewise.data import BUILT_IN
-from lanewise.data import load as load_data
-from lanewise.data.tables.openml import PREFIX
-from lanewise.errors import InputError, one_line, together
-from lanewise.questions.side_by_side import SideBySide
-from lanewise.recipe.file import load, read
+from lanewise.api.register import adopted
+from lanewise.api.runs import FinishedRun, UnrecordedError, begin, check_options, check_task
+from lanewise.errors import InputError, together
+from lanewise.recipe.file import read
 from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import SPACES
 from lanewise.record.checkpoint import EVERY
-from lanewise.record.folder import RunFolder
-from lanewise.record.identity import check_unchanged
-from lanewise.record.reading import verdict_of
 from lanewise.sampling.drawing import Drawing
 from lanewise.sampling.samplers import OwnSampler
 from lanewise.study.progress import Observer
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, check_overrides, with_overrides
-from lanewise.task.checks import check_recorded
 from lanewise.task.task import Task
 from lanewise.verdict.verdict import Verdict
 
-__all__ = ["Race", "UnrecordedError", "race", "resume"]
+__all__ = ["Race", "UnrecordedError", "race"]
 
 
 class Race(FinishedRun):
@@ -106,9 +97,8 @@ def race(
         baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
             compared with the winner.
         **settings: fields of `lanewise.study.settings.RaceSettings`: candidates or budget, repeats, generations,
-        pruner,
-            finalists, confirm, seed. Where the data is split into folds, repeats is their number by default, and
-            confirm the least multiple of it from 8 up.
+            pruner (a name, or a function as `lanewise.Pruner` describes it), finalists, confirm, seed. Where the data
+            is split into folds, repeats is their number by default, and confirm the least multiple of it from 8 up.
 
     Raises:
         InputError: anything that cannot be raced; nothing has been written then.
@@ -151,6 +141,7 @@ def race_of(
     Raises:
         InputError: some are wrong; all of them are named.
     """
+    settings = {**settings, "pruner": adopted(settings["pruner"])} if "pruner" in settings else settings
     fields = RaceSettings.__dataclass_fields__
     unknown = sorted(set(settings) - set(fields))
 
@@ -168,104 +159,6 @@ def race_of(
         lambda: check_overrides(epochs, batch_size),
     )
     return with_overrides(whole, epochs, batch_size), asked, known, drawing
-
-
-def resume(
-    folder: str | os.PathLike[str],
-    task: Task | None = None,
-    *,
-    observer: Observer | None = None,
-    progress: bool | None = None,
-    sampler: OwnSampler | None = None,
-    storage: str | None = None,
-) -> Race | Result:
-    """Go on with a run that was stopped or killed: its traces and its verdict are those of one that never was.
-
-    Args:
-        folder: what `race`, `compare`, `ablate` or `sweep` was given as `out`.
-        task: the same as it was; may be left out where model and data are built in, or the data is a path.
-        observer, progress: as for `race`.
-        sampler: the one of your own that the race began with, as it was then.
-        storage: the URL of the shared database that its record is in, or where that stands, as for `race`; to be given
-            if it has one, for no record says what is opened. A relative path of an SQLite file means the file that it
-            meant when the race began.
-
-    Raises:
-        InputError: the folder holds no run that can go on with this task: none at all, one of another version, one
-            that is finished, that another process is at, or whose data or model changed. Nothing has been written then.
-    """
-    from lanewise.report.terminal.watching import check_progress, watching
-
-    check_progress(progress)
-    reopened = RunFolder.reopened(Path(folder))
-    asked = reopened.asked
-    if reopened.finished:
-        told = read_verdict(reopened) if asked == "race" else read_answer(reopened)
-        raise InputError(f"resume {folder}: is finished: {' '.join(told.sentences())}")
-    recorded = reopened.settings()
-    where = f"resume {folder}"
-    task = task or recorded_task(recorded, where)
-    check_unchanged(recorded, task, where)
-    with undamaged(f"{where}: run.json"):
-        options = recorded_options(recorded, where) | {"folder": reopened}
-        if asked != "race":
-            question, few = recorded_question(recorded, where)
-        else:
-            space, settings = load(recorded["space"], where)[0], RaceSettings(**recorded["settings"])
-            baseline = None if recorded.get("baseline") is None else load(recorded["baseline"], where)[0]
-            drawing = Drawing.recorded(recorded.get("drawing", {}), where, sampler, storage)
-    if asked != "race":
-        for name, given in (("sampler", sampler), ("storage", storage)):
-            if given is not None:
-                raise InputError(f"{where}: {name}: goes with a race; this run is of lanewise {asked}, which has none")
-    with watching(observer, progress) as options["observer"]:
-        if asked != "race":
-            return finished(Result(SideBySide(task, question, few, **options)))
-        return finished(Race(Study(task, space, settings, drawing=drawing, baseline=baseline, **options)))
-
-
-def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = None, data: str | None = None) -> Task:
-    """The task of a run by its `run.json`; `model` and `data` are those of the user's own.
-
-    Raises:
-        InputError: the model or the data is neither given nor built in; files name no code to import.
-    """
-    if model is None:
-        if not recorded.get("model_built_in"):
-            raise InputError(
-                f"{where}: its model, {recorded.get('model')}, is not built in, and a record names no code to import; "
-                "give it again: --model package.module:factory, or resume(folder, task) in Python"
-            )
-        model = recorded["model"]
-        check_recorded({"model": str(model)}, where)
-    options = recorded.get("data_options", {})
-    if options is None:
-        raise InputError(
-            f"{where}: its data was split by rows that only Python has; give it again: resume(folder, task) in Python"
-        )
-    if data is None:
-        data = recorded.get("data_given")
-        if data is None or not (data in BUILT_IN or data.startswith(PREFIX) or is_there(Path(data))):
-            raise InputError(
-                f"{where}: its data, {data or recorded.get('data')}, is no longer there; give it again: --data PATH, "
-                "or resume(folder, task) in Python"
-            )
-    if recorded.get("function") is not None:
-        raise InputError(
-            f"{where}: its objective or metric, {recorded['function']}, is your own, and a record names no code to "
-            "import; resume(folder, task) in Python"
-        )
-    try:
-        source = load_data(data, **options)
-    except TypeError as error:
-        raise InputError(f"{where}: run.json is damaged: data_options: {one_line(error)}") from None
-    known = {name: recorded.get(name) for name in ("objective", "metric", "class_weights")}
-    return Task(str(model), source, **known)
-
-
-def read_verdict(folder: RunFolder) -> Verdict:
-    """The verdict of a finished run."""
-    return verdict_of(folder, str(folder.verdict))
 
 
 def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:

@@ -10,7 +10,8 @@ from lanewise.errors import InputError, WriteError, together
 from lanewise.lanes.machine.devices import check_threads, usable_device
 from lanewise.lanes.model.precision import check_precision
 from lanewise.parts.part import Allowed, check_number
-from lanewise.record.folder import RunFolder, plans_of, read_plans
+from lanewise.record.folder import RunFolder
+from lanewise.record.plans import plans_of, read_plans
 from lanewise.study.run import Run, RunOptions
 from lanewise.task.task import Task
 

@@ -12,7 +12,7 @@ class Others:
     """What other schedulers of the same optimizer multiply each group's learning rate by.
 
     What a rate was changed by since it was last written is taken for a factor, as torch's chained schedulers take it;
-    a loaded optimizer, and a rate of 0, say nothing of one.
+    a loaded optimizer, and a rate of 0, are no sign of one.
 
     Args:
         just_built: whether a scheduler built before on this optimizer, and not followed by an update, counts.

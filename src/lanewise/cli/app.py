@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -20,12 +21,41 @@ from lanewise.cli.training import train
 from lanewise.cli.wording import in_options, options_of
 from lanewise.errors import InputError
 
+WELCOME = """Lanewise finds the training recipe that suits your model and data, and says how sure that is.
+
+  race      find the best recipe for your data:     lanewise race --data patients.csv --target outcome
+  train     train the winner, and save it:          lanewise train runs/race-001 --save best.safetensors
+  compare   see which of your recipes is best:      lanewise compare mine.yaml theirs.yaml --data digits --model mlp
+
+All commands: lanewise --help. Options of one: lanewise race --help.
+"""
+"""What `lanewise` alone shows."""
+COMMANDS: dict[Callable[..., None], str] = {
+    race: "lanewise race --data patients.csv --target outcome --budget 10m",
+    resume: "lanewise resume runs/race-001",
+    list_runs: "lanewise list runs",
+    compare: "lanewise compare runs/race-001/best.yaml mine.yaml --repeats 16",
+    ablate: "lanewise ablate runs/race-001/best.yaml",
+    sweep: 'lanewise sweep mine.yaml --field l2 --values "log(1e-6, 1e-1)"',
+    train: "lanewise train runs/race-001 --save best.safetensors",
+    predict: "lanewise predict best.safetensors new-patients.csv > predicted.csv",
+    show: 'lanewise show "0.1 * cosine(warmup=5%)" --steps 500',
+}
+"""The commands, each with the example that ends its help."""
+
+
+def example(words: str) -> str:
+    """The end of a help text: an example on a line of its own, which Click must not wrap."""
+    return f"\b\nExample:\n  {words}"
+
+
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-    help="Find the training recipe that suits a model and its data.",
+    invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Find the training recipe that suits your model and data, and say how sure that is.",
+    epilog=example(COMMANDS[race]),
 )  # fmt: skip
-for command in (race, resume, list_runs, compare, ablate, sweep, train, predict, show):
-    app.command(command.__name__.removesuffix("_runs"))(command)
+for command, words in COMMANDS.items():
+    app.command(command.__name__.removesuffix("_runs"), epilog=example(words))(command)
 
 
 def show_version(asked: bool) -> None:
@@ -42,11 +72,14 @@ def show_version(asked: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Find the training recipe that suits a model and its data."""
+    if context.invoked_subcommand is None:
+        print(WELCOME, end="")
 
 
 def main() -> None:

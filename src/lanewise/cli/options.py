@@ -1,31 +1,44 @@
-"""Options that several commands share, alone or in groups, and the task that they name."""
+"""Options that several commands share, alone or in groups."""
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lanewise.cli.console import stderr
-from lanewise.errors import InputError, together
-from lanewise.task.task import Task
+from lanewise.cli.imports import import_modules
 
+Imports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        callback=import_modules,
+        is_eager=True,
+        help="A Python module, in the current folder or installed, that registers schedules, optimizers, pruners or "
+        "metrics of your own (@lanewise.register); may be given several times.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="A torch device.")]
 Precision = Annotated[
-    str, typer.Option(help="Of the forward pass: float32, or bfloat16 on hardware that is faster in it.")
+    str,
+    typer.Option(help="Number format of the forward pass: float32, or bfloat16 where the hardware is faster in it."),
 ]
-Seed = Annotated[int, typer.Option(help="Every split, weight, order and mask follows from it.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows, instead of the recipe's own.")]
-BatchSize = Annotated[int | None, typer.Option(help="Rows per step, instead of the recipe's own.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the verdict as JSON, alone on standard output.")]
+Seed = Annotated[int, typer.Option(help="Seed of every split, initial weight, batch order and dropout mask.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training examples; replaces the recipe's own.")]
+BatchSize = Annotated[int | None, typer.Option(help="Examples per step; replaces the recipe's own.")]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print the verdict as JSON on standard output, and everything else on standard error."),
+]
 Storage = Annotated[
     str | None,
     typer.Option(
-        help="postgresql://user@host/name: a database for Optuna's record, shared with others. env:NAME or file:PATH "
-        "takes the URL from an environment variable or a file, so that no password is seen among the processes."
+        help="Keep the Optuna study in a shared database: postgresql://user@host/name. env:NAME or file:PATH reads the "
+        "URL from an environment variable or a file, so that the list of processes shows no password."
     ),
 ]
 
@@ -37,124 +50,73 @@ class TaskOptions:
     data: Annotated[
         str | None,
         typer.Option(
-            help="digits (race: the default), a table, a folder of IDX files or pictures, an .npz file with x and y, "
-            "or openml:NAME."
+            help="Data to learn from: digits (the default of race), a table, a folder of IDX files or pictures, an "
+            ".npz file with x and y, or openml:NAME."
         ),
     ] = None
-    target: Annotated[str | None, typer.Option(help="A table's column to learn, or class, number, tokens or none.")] = (
-        None
-    )
+    target: Annotated[
+        str | None,
+        typer.Option(help="Column of a table to predict; or what the targets are: class, number, tokens or none."),
+    ] = None
     drop: Annotated[
-        list[str] | None, typer.Option(help="A table's column to leave out; may be given several times.")
+        list[str] | None, typer.Option(help="Column of a table to leave out; may be given several times.")
     ] = None
     drop_missing_target: Annotated[
-        bool | None, typer.Option("--drop-missing-target", help="Leave out a table's rows that have no target.")
+        bool | None, typer.Option("--drop-missing-target", help="Leave out the rows of a table that have no target.")
     ] = None
     encoding: Annotated[
-        str | None, typer.Option(help="Of a table that is text, such as latin-1; by default UTF-8, or what is found.")
+        str | None, typer.Option(help="Text encoding of a table, such as latin-1; found by itself if not given.")
     ] = None
-    split: Annotated[str | None, typer.Option(help="class, random or time; by class where there are classes.")] = None
-    groups: Annotated[str | None, typer.Option(help="A table's column; rows with one value in it stay together.")] = (
-        None
-    )
-    time: Annotated[str | None, typer.Option(help="A table's column; later rows validate, the latest test.")] = None
-    folds: Annotated[int | None, typer.Option(help="K folds: every K repeats validate on all rows once.")] = None
+    split: Annotated[
+        str | None,
+        typer.Option(help="How to split the data: class (the default where there are classes), random or time."),
+    ] = None
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Column of a table; rows that share its value stay in the same part of every split."),
+    ] = None
+    time: Annotated[
+        str | None, typer.Option(help="Column of a table; later rows validate, and the latest rows test.")
+    ] = None
+    folds: Annotated[
+        int | None,
+        typer.Option(help="Cross-validate with this many folds: so many repeats validate on every example once."),
+    ] = None
     standardise: Annotated[
         bool | None,
         typer.Option(
             "--standardise/--no-standardise",
-            help="Bring inputs that are measurements to mean 0 and standard deviation 1, by the training rows: done "
-            "unless you say --no-standardise.",
+            help="Scale inputs that are measurements to mean 0 and standard deviation 1 on the training examples; "
+            "on by default.",
         ),
     ] = None
     model: Annotated[
         str | None,
-        typer.Option(help="mlp (race: the default), mlp:256,256, cnn, cnn:16,32, or your own package.module:factory."),
+        typer.Option(
+            help="Model to train: mlp (the default of race), mlp:256,256, cnn, cnn:16,32, or your own as "
+            "package.module:function."
+        ),
     ] = None
     objective: Annotated[
         str | None,
-        typer.Option(help="classification, regression or next token: what the targets suggest, unless they do not."),
+        typer.Option(
+            help="What to train for: classification, regression or next token; chosen by the targets if not given."
+        ),
     ] = None
     metric: Annotated[
         str | None,
         typer.Option(
-            help="What recipes are compared by. Classes: accuracy, balanced accuracy (the default with --class-weights "
+            help="Score that compares recipes. Classes: accuracy, balanced accuracy (the default with --class-weights "
             "balanced), F1 (macro), AUC, top-5 accuracy, log loss. Numbers: R2, RMSE, MAE, squared error, MAPE, "
             "'quantile 0.9'. Tokens: token accuracy, cross entropy."
         ),
     ] = None
     class_weights: Annotated[
         str | None,
-        typer.Option(help="Of each class in the loss: balanced, or one number > 0 for each, such as 1,2,0.5."),
+        typer.Option(
+            help="Weight of each class in the loss: balanced, or one number > 0 for each class, such as 1,2,0.5."
+        ),
     ] = None
-
-    def task(self, recorded: Mapping[str, str], where: object = "") -> Task:
-        """The task they name; `recorded`, from the recipe file `where`, names the data and the model not given."""
-        for name in ("data", "model"):
-            if getattr(self, name) is None and name not in recorded:
-                raise InputError(
-                    f"{where}: names no {name} (a recipe file names no code to import); give it with --{name}"
-                )
-        model = recorded["model"] if self.model is None else self.model
-        try:
-            return self._task(recorded, model)
-        except InputError as error:
-            # The rest is not looked at where the data is wrong: what needs no data is told all the same.
-            first = error
-
-            def refused() -> None:
-                raise first
-
-            field = str(first).replace("=", " ").split()[0]
-            together(refused, *(check for name, check in self._without_data(model) if name != field))
-            raise
-
-    def _without_data(self, model: str) -> list[tuple[str, Callable[[], object]]]:
-        """(option, what raises `InputError` where its value suits no data) of some options."""
-        from lanewise.data.loading import SPLITS
-        from lanewise.metrics import METRICS, find_metric
-        from lanewise.task import models
-
-        def check_name(name: str, given: str | None, allowed: Iterable[str]) -> None:
-            if given is not None and given not in allowed:
-                raise InputError(f"{name} = {given!r}: must be {', '.join(allowed)}")
-
-        def check_metric() -> None:
-            wrong = []
-            for objective in METRICS if self.metric is not None else ():
-                try:
-                    find_metric(objective, str(self.metric))
-                except InputError as error:
-                    wrong.append(error)
-            if len(wrong) == len(METRICS):
-                known = dict.fromkeys(one.name for metrics in METRICS.values() for one in metrics)
-                raise InputError(f"metric = {self.metric!r}: must be one of {', '.join(known)}")
-
-        return [
-            # Of a picture that is large enough for every number of layers.
-            ("model", lambda: models.build(model, (1, 1 << 20, 1 << 20), 2)),
-            ("objective", lambda: check_name("objective", self.objective, METRICS)),
-            ("metric", check_metric),
-            ("split", lambda: check_name("split", self.split, SPLITS)),
-        ]
-
-    def _task(self, recorded: Mapping[str, str], model: str) -> Task:
-        from lanewise.data import load
-
-        names = ("target", "split", "groups", "time", "folds", "encoding")
-        source = load(
-            recorded["data"] if self.data is None else self.data,
-            drop=self.drop or (),
-            drop_missing_target=bool(self.drop_missing_target),
-            standardise=self.standardise is not False,
-            **{name: getattr(self, name) for name in names},
-        )
-        if source.schema is not None:
-            from lanewise.report.terminal.race import print_columns
-
-            print_columns(source, stderr)
-        weights = class_weights_of(self.class_weights)
-        return Task(model, source, self.objective, metric=self.metric, class_weights=weights)
 
 
 @dataclass(frozen=True)
@@ -163,10 +125,14 @@ class EngineOptions:
 
     device: Device = "cpu"
     precision: Precision = "float32"
-    threads: Annotated[int | None, typer.Option(help="Processors to use; all by default.")] = None
-    engine: Annotated[Path | None, typer.Option(help="engine.json of an earlier run, to take its choices.")] = None
+    threads: Annotated[int | None, typer.Option(help="Processors to use; all if not given.")] = None
+    engine: Annotated[
+        Path | None,
+        typer.Option(help="The engine.json of an earlier run, to run lanes as it did instead of measuring."),
+    ] = None
     checkpoint_every: Annotated[
-        float, typer.Option(help="Seconds between two checkpoints, at least; `lanewise resume` goes on from the last.")
+        float,
+        typer.Option(help="Least number of seconds between checkpoints; `lanewise resume` goes on from the last one."),
     ] = 5.0
 
 
@@ -194,27 +160,3 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     called.__signature__ = signature.replace(parameters=spread)  # type: ignore[attr-defined]
     return called
-
-
-def class_weights_of(text: str | None) -> str | list[float] | None:
-    """What `--class-weights` says: a word, or numbers with commas between them."""
-    if text is None or "," not in text:
-        return text
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"--class-weights {text!r}: must be balanced or one number > 0 for each class, such as 1,2,0.5"
-        ) from None
-
-
-def recorded_names(space: str) -> dict[str, str]:
-    """The built-in data and model that a space's file names; nothing for a built-in space."""
-    from lanewise.api.race import is_there
-    from lanewise.recipe.file import read
-    from lanewise.recipe.spaces import SPACES
-    from lanewise.task.checks import check_recorded
-
-    recorded = read(space)[1] if space not in SPACES and is_there(Path(space)) else {}
-    check_recorded(recorded, space)
-    return recorded

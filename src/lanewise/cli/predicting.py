@@ -9,20 +9,22 @@ from typing import Annotated
 import typer
 
 from lanewise.cli.console import stderr
+from lanewise.cli.options import Imports
 from lanewise.errors import InputError
 from lanewise.printable import printable
 
 
 def predict(
-    weights: Annotated[Path, typer.Argument(help="What lanewise train --save wrote, of a table.")],
-    data: Annotated[Path, typer.Argument(help="A table of new rows; its columns are found by their names.")],
+    weights: Annotated[Path, typer.Argument(help="Model trained on a table, as lanewise train --save wrote it.")],
+    data: Annotated[Path, typer.Argument(help="Table of new rows; columns are matched by name.")],
     model: Annotated[
-        str | None, typer.Option(help="Where that is your own: package.module:factory, as given to the race.")
+        str | None, typer.Option(help="The model, if it is your own: package.module:function, as given to the race.")
     ] = None,
+    imports: Imports = None,
 ) -> None:
-    """Predict the rows of a new table; prints CSV, one line for each row, on standard output.
+    """Predict a new table, and print one line of CSV for each row.
 
-    Columns are read as those that were trained on, never guessed anew; the column to be learnt may be missing.
+    Columns are read as they were in training. The target column may be missing.
     """
     from lanewise.predictor import load_model
 

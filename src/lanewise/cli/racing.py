@@ -12,13 +12,12 @@ from lanewise.cli.options import (
     BatchSize,
     EngineOptions,
     Epochs,
+    Imports,
     Seed,
     Storage,
     TaskOptions,
-    recorded_names,
     with_groups,
 )  # fmt: skip
-from lanewise.cli.printing import print_found
 from lanewise.cli.stopping import resumable
 from lanewise.errors import together
 from lanewise.racing import DEFAULT, PRUNERS
@@ -28,44 +27,61 @@ from lanewise.racing import DEFAULT, PRUNERS
 def race(
     *,
     task: TaskOptions,
-    space: Annotated[str, typer.Option(help="A built-in space (classic) or a YAML file.")] = "classic",
+    space: Annotated[
+        str, typer.Option(help="Recipes to choose from: a built-in space (classic) or a YAML file.")
+    ] = "classic",
     candidates: Annotated[
-        int | None, typer.Option(help="Recipes to draw from the space; 48 without a budget.", show_default=False)
+        int | None,
+        typer.Option(help="How many recipes to draw from the space; 48 without a budget.", show_default=False),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Instead of candidates: 500ep (epochs of all lanes together), 90s, 10m or 1h30m.")
+        str | None,
+        typer.Option(
+            help="What the race may cost, instead of --candidates: 500ep (epochs of all lanes together), 90s, 10m."
+        ),
     ] = None,
     repeats: Annotated[
         int | None,
-        typer.Option(help="Runs of each in the race, a split and a seed shared by all; 3, or the number of folds."),
+        typer.Option(help="Training runs of each candidate in the race; 3, or the number of folds."),
     ] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     seed: Seed = 0,
-    pruner: Annotated[str, typer.Option(help=f"Who leaves early: {', '.join(PRUNERS)} (which keeps all).")] = DEFAULT,
-    generations: Annotated[int, typer.Option(help="The sampler learns from each for the next.")] = 3,
-    finalists: Annotated[int | None, typer.Option(help="How many are confirmed: a quarter, 2 to 6.")] = None,
+    pruner: Annotated[
+        str, typer.Option(help=f"Which candidates stop early: {', '.join(PRUNERS)} (stops nobody).")
+    ] = DEFAULT,
+    generations: Annotated[
+        int, typer.Option(help="Rounds of drawing; the sampler learns from each round for the next.")
+    ] = 3,
+    finalists: Annotated[
+        int | None, typer.Option(help="How many candidates to confirm; a quarter of them, 2 to 6, if not given.")
+    ] = None,
     confirm: Annotated[
-        int | None, typer.Option(help="Fresh repeats the finalists are confirmed on; 8, or whole rounds of folds.")
+        int | None, typer.Option(help="New training runs of each finalist; 8, or whole rounds of folds.")
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option(help="A recipe file; confirmed beside the finalists and compared with the winner.")
+        Path | None, typer.Option(help="Recipe file to confirm beside the finalists and to compare with the winner.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="A new folder for the record; runs/race-NNN by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder for the record; runs/race-NNN if not given.")] = None,
     how: EngineOptions,
-    sampler: Annotated[str, typer.Option(help="Who draws them: tpe, gp, cmaes, qmc, random or grid.")] = "tpe",
+    sampler: Annotated[
+        str, typer.Option(help="How candidates are drawn: tpe, gp, cmaes, qmc, random or grid.")
+    ] = "tpe",
     enqueue: Annotated[
-        list[Path] | None, typer.Option(help="A recipe's YAML file, to be raced first; may be given several times.")
+        list[Path] | None, typer.Option(help="Recipe file to race first; may be given several times.")
     ] = None,
     storage: Storage = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Race recipes on your model and data, and say which is best and how sure that is.
+    """Find the best recipe for your model and data.
 
-    A race that is stopped (Ctrl-C) or killed goes on with: lanewise resume FOLDER.
+    It also says how sure that is. If you stop the race (Ctrl-C) or it is killed, go on with: lanewise resume FOLDER.
     """
     from lanewise.api import race as api
     from lanewise.api.runs import check_options
+    from lanewise.cli.named import recorded_names, task_of
+    from lanewise.cli.printing import print_found
     from lanewise.record.folder import fresh_path
     from lanewise.report.terminal import race as terminal
 
@@ -79,7 +95,7 @@ def race(
     folder = out or fresh_path()
     # What is wrong is said before the data is read, and all at once.
     on, *_ = together(
-        lambda: task.task({"model": "mlp", "data": "digits"} | recorded_names(space)),
+        lambda: task_of(task, {"model": "mlp", "data": "digits"} | recorded_names(space)),
         lambda: api.race_of(None, space, epochs, batch_size, folder, settings=settings, **first),
         lambda: check_options(**{name: getattr(how, name) for name in HOW}),
     )
@@ -92,23 +108,24 @@ def race(
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of a run that was stopped or killed: runs/race-001.")],
-    data: Annotated[
-        str | None, typer.Option(help="Its data, where that is neither built in nor at its old path.")
-    ] = None,
+    run: Annotated[Path, typer.Argument(help="Folder of a run that was stopped or killed, such as runs/race-001.")],
+    data: Annotated[str | None, typer.Option(help="The run's data, if it is not built in and has moved.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Its model, where that is your own: package.module:factory.")
+        str | None, typer.Option(help="The run's model, if it is your own: package.module:function.")
     ] = None,
     storage: Storage = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a race, a comparison, an ablation or a sweep that was stopped or killed, from its last checkpoint.
+    """Go on with a run that was stopped or killed.
 
-    Its curves and its verdict are, bit for bit, those of a run that was never stopped; only timings differ. Everything
-    else that the run was given is on record.
+    It goes on from the last checkpoint. It may be a race, a comparison, an ablation or a sweep. Its curves and its
+    verdict are, bit for bit, those of a run that was never stopped; only timings differ. Its options are on record
+    and need not be given again.
     """
-    from lanewise.api import race as api
+    from lanewise.api import resume as api
     from lanewise.api.questions import Result, read_answer
+    from lanewise.cli.printing import print_found
     from lanewise.record.folder import RunFolder
     from lanewise.report.terminal import race as terminal
 

@@ -6,18 +6,20 @@ from typing import Annotated
 import typer
 
 from lanewise.cli.console import stdout
+from lanewise.cli.options import Imports
 from lanewise.errors import InputError
 
 MOST_STEPS = 10_000_000
 
 
 def show(
-    expression: Annotated[str, typer.Argument(help='A schedule, such as "0.1 * cosine(warmup=5%)".')],
-    steps: Annotated[int, typer.Option(help="Steps of the run.")] = 1000,
-    steps_per_epoch: Annotated[int, typer.Option(help="Steps of an epoch, for durations such as 3ep.")] = 100,
-    out: Annotated[Path | None, typer.Option(help="Write a picture here instead: .png or .svg.")] = None,
+    expression: Annotated[str, typer.Argument(help='Schedule, such as "0.1 * cosine(warmup=5%)".')],
+    steps: Annotated[int, typer.Option(help="Number of steps in the run.")] = 1000,
+    steps_per_epoch: Annotated[int, typer.Option(help="Number of steps in an epoch, for durations such as 3ep.")] = 100,
+    imports: Imports = None,
+    out: Annotated[Path | None, typer.Option(help="Write a picture to this file instead: .png or .svg.")] = None,
 ) -> None:
-    """Draw a schedule in the terminal, or as PNG or SVG."""
+    """Draw a schedule in the terminal, or to a PNG or SVG file."""
     from lanewise.parts.schedules import tabulate
     from lanewise.recipe.language import parse
     from lanewise.report.terminal import curve

@@ -11,7 +11,6 @@ from typing import NoReturn
 import typer
 
 from lanewise.cli.console import stderr
-from lanewise.cli.printing import print_words
 from lanewise.errors import InputError, WriteError
 
 STOPPED = 130
@@ -51,6 +50,8 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
         raise typer.Exit(STOPPED) from None
     except WriteError as error:
         if isinstance(error, UnrecordedError):
+            from lanewise.cli.printing import print_words
+
             print_words(error.found, as_json)
         command = resume_command(path)
         raise InputError(f"{error}; once that is mended, go on with: {command}" if command else str(error)) from None

@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,100 +9,45 @@ from typing import Annotated
 import typer
 
 from lanewise.cli.console import results, stderr
-from lanewise.cli.options import BatchSize, Device, Epochs, Precision, TaskOptions, with_groups
+from lanewise.cli.options import BatchSize, Device, Epochs, Imports, Precision, TaskOptions, with_groups
 from lanewise.cli.stopping import STOPPED
 from lanewise.errors import InputError
 from lanewise.printable import printable
-from lanewise.recipe.recipe import Recipe
-from lanewise.task.task import Task
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is to be trained; `on_record` tells how it went in the race."""
-
-    task: Task
-    recipe: Recipe
-    seed: int
-    on_record: str = ""
-
-
-def of_file(path: Path, seed: int, given: TaskOptions) -> Asked:
-    """The recipe in the file `path`."""
-    from lanewise.recipe.file import read
-    from lanewise.task.checks import check_recorded
-
-    found, recorded = read(path)
-    check_recorded(recorded, str(path))
-    return Asked(given.task(recorded, path), found, seed)
-
-
-def of_run(
-    path: Path, candidate: int | None, repeat: int, data: str | None, model: str | None, settled: list[str]
-) -> Asked:
-    """The candidate of the race in the folder `path`, or its winner; `settled` are options given that it has on record.
-
-    Raises:
-        InputError: there is no such race or candidate, or the data or the model is no longer what it was.
-    """
-    from lanewise.api.race import recorded_task
-    from lanewise.record.folder import RunFolder
-    from lanewise.record.identity import check_unchanged
-    from lanewise.record.reading import candidate_of, winner_of
-    from lanewise.statistics.score_kind import ScoreKind
-
-    if settled:
-        raise InputError(f"{settled[0]}: is on record in {path}; must not be given with the folder of a race")
-    folder, where = RunFolder.reopened(path, "train"), f"train {path}"
-    if folder.asked != "race":
-        raise InputError(f"{where}: holds no race, but what {folder.asked} found; train its recipe: {folder.best}")
-    known = folder.settings()
-    number = winner_of(folder) if candidate is None else candidate
-    task = recorded_task(known, where, model, data)
-    check_unchanged(known, task, where)
-    metric, kind = task.objective.metric.name, ScoreKind.of(task.objective.metric)
-    found = candidate_of(folder, number, repeat, kind)
-    said = f"candidate {number}, repeat {repeat}: "
-    if found.last is None:
-        said += "no lane of it on record"
-    else:
-        progress, loss, score = found.last
-        at = "" if progress == 1 else f", at {progress:.0%} of the run"
-        said += f"on record with validation loss {loss:.4f}, {metric} {kind.words(score, 2)}{at}"
-    try:
-        seed = known["settings"]["seed"]
-    except (KeyError, TypeError):
-        raise InputError(f"{where}: run.json is damaged: it holds no seed") from None
-    return Asked(task, found.recipe, seed, said)
 
 
 @with_groups
 def train(
     recipe: Annotated[
-        Path, typer.Argument(help="A recipe file, such as the best.yaml of a race; or the folder of a race.")
+        Path, typer.Argument(help="Recipe file, such as the best.yaml of a race; or the folder of a race.")
     ],
     given: TaskOptions,
-    save: Annotated[Path | None, typer.Option(help="Write the weights here, as safetensors.")] = None,
+    save: Annotated[Path | None, typer.Option(help="File to write the trained model to, as safetensors.")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
-    seed: Annotated[int | None, typer.Option(help="Every split, weight, order and mask follows from it; 0.")] = None,
-    candidate: Annotated[
-        int | None, typer.Option(help="Which candidate of the race in that folder to train; the winner by default.")
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of every split, initial weight, batch order and dropout mask; 0 if not given."),
     ] = None,
-    repeat: Annotated[int, typer.Option(help="Whose split, weights and order to take.")] = 0,
-    all_rows: Annotated[bool, typer.Option(help="Train on the validation rows too.")] = False,
+    candidate: Annotated[
+        int | None,
+        typer.Option(help="Number of the candidate to train, of the race in that folder; the winner if not given."),
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Repeat whose split, initial weights and batch order to take.")] = 0,
+    all_rows: Annotated[bool, typer.Option(help="Train on the validation examples too.")] = False,
     device: Device = "cpu",
     precision: Precision = "float32",
-    threads: Annotated[int, typer.Option(help="torch threads; one is fastest for small models.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads of torch; one is fastest for small models.")] = 1,
+    imports: Imports = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON on standard output.")] = False,
 ) -> None:
-    """Train one recipe alone, in plain PyTorch, and print its test score.
+    """Train one recipe in plain PyTorch, and print its test score.
 
-    A candidate of a race is trained on the data, the model and the seed of the race, finished or not.
+    A candidate of a race is trained on the data, the model and the seed of that race, finished or not.
     """
     import torch
 
     from lanewise.base.files import check_writable
+    from lanewise.cli.named import of_file, of_run
     from lanewise.lanes.machine.devices import check_threads
     from lanewise.statistics.score_kind import ScoreKind
     from lanewise.study.settings import with_overrides

@@ -1,9 +1,15 @@
 """Messages about arguments, in the words of the command line: options."""
 
+import ast
 import re
+import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import typer
+
+VALUE = r"True\b|\[(?:'[^']*'(?:, )?)*\]|'[^']*'|[A-Z]{2,}\b"
+"""What an argument is given in a message that advises it: a truth value, a list of names, a text, or a placeholder."""
 
 
 def in_options(message: str, options: Mapping[str, str]) -> str:
@@ -17,14 +23,42 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
     "--data 'here': no such data"
     >>> in_options("metric = 'x': must be accuracy, AUC, log loss, or a function", {"metric": "--metric"})
     "--metric 'x': must be accuracy, AUC or log loss"
+
+    What the message advises is written as options too:
+
+    >>> in_options("t.csv: leave them out with drop=['a b', 'c']", {"drop": "--drop"})
+    "t.csv: leave them out with --drop 'a b' --drop c"
+    >>> in_options("name it: target='...'", {"target": "--target"})
+    'name it: --target ...'
+    >>> in_options("best.yaml: uses x of parts, which is not registered; import parts first", {"imports": "--import"})
+    'best.yaml: uses x of parts, which is not registered; give --import parts'
     """
     if not options:
         return message
-    # A function is for Python only.
-    message = re.sub(r"^(metric = .*), (.+), or a function$", r"\1 or \2", message)
+    # Functions and objects are for Python only.
+    message = re.sub(r"((?:^|; )metric = [^;]*), ([^;,]+), or a function", r"\1 or \2", message)
+    message = re.sub(r"((?:^|; )(?:pruner|sampler) = [^;]*), or (?:a function|in Python [^;]*)", r"\1", message)
+    if "imports" in options:
+        message = re.sub(r"\bimport ([\w.]+(?: and [\w.]+)*) first\b", _imports, message)
+        message = message.replace("and what you register", "and what the modules given with --import register")
     names = "|".join(map(re.escape, options))
+    message = re.sub(rf"(?<=[ ;:])({names})=({VALUE})", partial(_advised, options), message)
     where = "(?:^|(?<=; )|(?<= and )|(?<= multiple of ))"
     return re.sub(rf"{where}({names})(?: = | (?='))", lambda found: f"{options[found[1]]} ", message)
+
+
+def _imports(found: re.Match[str]) -> str:
+    return "give " + " ".join(f"--import {module}" for module in found[1].split(" and "))
+
+
+def _advised(options: Mapping[str, str], found: re.Match[str]) -> str:
+    """`name=value` as the command line has it: a flag, an option, or one for every entry of a list."""
+    option, value = options[found[1]], found[2]
+    if value == "True":
+        return option
+    if value.startswith("["):
+        return " ".join(f"{option} {shlex.quote(str(entry))}" for entry in ast.literal_eval(value))
+    return f"{option} {value.strip(chr(39))}"
 
 
 def options_of(app: typer.Typer, words: Sequence[str]) -> dict[str, str]:

@@ -71,6 +71,9 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
     if extra or parts.get("train") is None:
         raise InputError(f"data has the parts {', '.join(map(str, parts))}: must be train and may be valid and test")
     things = {part: parts[part] for part in PARTS if parts.get(part) is not None}
+    for part, thing in things.items():
+        if not hasattr(thing, "__getitem__") and not hasattr(thing, "__iter__"):
+            raise InputError(f"data {part}: is a {type(thing).__name__}; must be a Dataset or a DataLoader")
     found = {part: sampled(part, thing) for part, thing in things.items() if isinstance(thing, DataLoader)}
     pairs = {part: opened(thing, found.get(part, Sampled())) for part, thing in things.items()}
     check_apart({part: dataset for part, (dataset, _) in pairs.items()})

@@ -219,7 +219,7 @@ def opened(source: Any, choices: Choices) -> Read:
         if len(source) not in (2, 4):
             raise InputError(f"data has {len(source)} arrays: must be (x, y) or (x, y, x_test, y_test)")
         return Read(from_arrays("arrays", dict(zip(ROLES, source, strict=False)), target, images), {})
-    raise InputError(f"data is a {type(source).__name__}: must be {ALLOWED}")
+    raise InputError(f"data is {'None' if source is None else f'a {type(source).__name__}'}: must be {ALLOWED}")
 
 
 def is_frame(source: Any) -> bool:

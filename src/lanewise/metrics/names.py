@@ -82,6 +82,9 @@ ALIASES = {
 }
 """Other names of the same metrics: a run is told in the name that was asked for."""
 
+REGISTERED: dict[str, Metric] = {}
+"""Metrics of users' own by name, which every objective known by name takes; see `lanewise.register`."""
+
 QUANTILE = re.compile(r"(?:quantile|pinball) ?=? ?(.*)")
 
 
@@ -96,7 +99,20 @@ def key_of(name: str) -> str:
 
 def metric_names(objective: str) -> list[str]:
     """The names that `find_metric` takes for an objective, the default first."""
-    return [metric.name for metric in METRICS[objective]] + ["quantile 0.9"] * (objective == "regression")
+    known = [metric.name for metric in METRICS[objective]] + ["quantile 0.9"] * (objective == "regression")
+    return [*known, *REGISTERED]
+
+
+def register_metric(metric: Metric) -> None:
+    """Make `metric` known by its name."""
+    REGISTERED[metric.name] = metric
+
+
+def taken_metric(name: str) -> bool:
+    """Whether a metric of any objective is called `name`, or so much like it that `find_metric` takes it for that."""
+    known = [metric.name for metrics in METRICS.values() for metric in metrics]
+    known += [alias for aliases in ALIASES.values() for alias in aliases]
+    return key_of(name) in map(key_of, [*known, *REGISTERED]) or QUANTILE.fullmatch(key_of(name)) is not None
 
 
 def find_metric(objective: str, name: str) -> Metric:
@@ -107,7 +123,7 @@ def find_metric(objective: str, name: str) -> Metric:
     """
     known = {metric.name: metric for metric in METRICS[objective]}
     aliases = {alias: replace(known[of], name=alias) for alias, of in ALIASES[objective].items()}
-    for called, metric in (known | aliases).items():
+    for called, metric in (known | aliases | REGISTERED).items():
         if key_of(called) == key_of(name):
             return metric
     found = QUANTILE.fullmatch(key_of(name)) if objective == "regression" else None
@@ -143,4 +159,5 @@ def for_classes(metric: Metric, names: Sequence[str]) -> Metric:
 
 def is_known(metric: Metric) -> bool:
     """Whether `metric` is one of those known by name, under whatever name and of whatever quantile."""
-    return metric.function in {one.function for known in METRICS.values() for one in known}
+    known = [one for metrics in METRICS.values() for one in metrics]
+    return metric.function in [one.function for one in (*known, *REGISTERED.values())]

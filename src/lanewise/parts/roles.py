@@ -1,4 +1,4 @@
-"""What each parameter is for, told from the type of its module: penalties and Muon ask for it.
+"""What each parameter is for, found from the type of its module; penalties and Muon use it.
 
 The number of dimensions does not tell: a LayerNorm over [4, 4] has a two-dimensional weight, and the weight of a
 PReLU looks like a bias.

@@ -9,15 +9,17 @@ import numpy as np
 
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
-from lanewise.questions.ablation_answer import AblationAnswer, Interaction, Tried, Worth
-from lanewise.questions.comparison import listed
-from lanewise.questions.paired_scores import Sample, expected, lost_without, score_intervals
+from lanewise.questions.paired_scores import expected, lost_without, sample_of, score_intervals
 from lanewise.questions.phase import Entry, Phase, PhaseResult, check_recipe, repeats_of
 from lanewise.questions.question import Question, scored
 from lanewise.questions.techniques import Technique, scaled_rate, techniques
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.recipe import Recipe
+from lanewise.statistics.sample import Sample
+from lanewise.verdict.ablation import AblationAnswer
 from lanewise.verdict.answer import Ground, Scored
+from lanewise.verdict.phrases import listed
+from lanewise.verdict.techniques import Interaction, Tried, Worth
 
 WHOLE = "the recipe"
 RATES_PLACE = 3
@@ -57,7 +59,7 @@ class Ablation(Question):
         idle = engine.idle_numbers(base)
         found = techniques(base, engine.new_model(repeats[0], base.width), idle, base.epochs * per_epoch, per_epoch)
         if not found:
-            raise InputError("recipe: there is nothing to take away; it has none of the techniques that can be")
+            raise InputError("recipe: has no technique that can be taken away")
         self.techniques, notes = [], []
         for technique in found:
             try:
@@ -91,9 +93,9 @@ class Ablation(Question):
             words = f" and {count} pairs" if count else ""
             return Phase(f"taking away {len(self.techniques)} techniques{words}", self._main(), self._repeats)
         if len(done) == RATES and (entries := self._rates()):
-            return Phase("looking for better rates without them", entries, self._rate_repeats)
+            return Phase("looking for better learning rates without them", entries, self._rate_repeats)
         if len(done) == TUNED and (entries := self._tuned(done[RATES])):
-            return Phase("without them, at better rates", entries, self._repeats)
+            return Phase("without them, at better learning rates", entries, self._repeats)
         return None
 
     def _main(self) -> tuple[Entry, ...]:
@@ -103,7 +105,7 @@ class Ablation(Question):
 
     def _rates(self) -> tuple[Entry, ...]:
         return tuple(
-            Entry(f"without {one.name}, {factor:g} times the rate", scaled_rate(self._without(one), factor))
+            Entry(f"without {one.name}, {factor:g} times the learning rate", scaled_rate(self._without(one), factor))
             for one in self.techniques
             for factor in one.rates
         )
@@ -142,7 +144,7 @@ class Ablation(Question):
         ]
 
     def answer(self, done: Sequence[PhaseResult], ground: Ground) -> AblationAnswer:
-        sample, every = Sample.of(done[MAIN], ground), scored(done[MAIN], ground.kind)
+        sample, every = sample_of(done[MAIN], ground), scored(done[MAIN], ground.kind)
         count = len(self.techniques)
         tried = self._tried(done[RATES]) if len(done) > RATES else []
         rows: list[tuple[str, Scored, float | None]] = [
@@ -153,7 +155,7 @@ class Ablation(Question):
             changed = [each for each in tried if each.best != 1]
             of_them = scored(done[TUNED], ground.kind)
             rows += [(each.technique, one, each.best) for each, one in zip(changed, of_them, strict=True)]
-            beside = beside.beside(Sample.of(done[TUNED], ground))
+            beside = beside.beside(sample_of(done[TUNED], ground))
         worths = [Worth(*row, interval) for row, interval in zip(rows, lost_without(beside), strict=True)]
         worths.sort(key=lambda worth: -worth.difference.mean)
         score = score_intervals(sample.chosen([0]))[0]

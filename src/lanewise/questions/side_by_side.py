@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from lanewise.base.registry import origins
 from lanewise.errors import together
 from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort
@@ -75,7 +76,7 @@ class SideBySide(Run[Answer]):
         self._expected = self._lane_steps()
 
     def _about(self) -> list[str]:
-        rows = f"{self.model_name} on {self.data_name}: {len(self.engine.held.pool):,} rows"
+        rows = f"{self.model_name} on {self.data_name}: {len(self.engine.held.pool):,} examples"
         return [rows, f"model: {self.model_description}", *self._notes]
 
     def _train(self) -> Answer:
@@ -122,6 +123,7 @@ class SideBySide(Run[Answer]):
         about = identity.described(self.task, base, self.settings, self.engine, self._plans, self._every)
         del about["space"]
         about |= {"asked": self.question.asked, "question": self.question.to_dict()}
+        about["imports"] |= origins([str(about["question"])])
         folder.write_question(about)
         return about
 
@@ -155,13 +157,13 @@ class SideBySide(Run[Answer]):
             self.done.append(PhaseResult.from_dict(one, tensors, f"done.{number}", phase))
         phase = self.question.phase(self.done)
         if phase is None:
-            self.observer.note("resuming: everything is trained; what is missing is the record")
+            self.observer.note("resuming: all training is done; only the record is missing")
         if phase is None or data["cohort"] is None:
             return None
         stage = self._begun(phase)
         restore(stage.cohort, dict(tensors), data["cohort"])
         stage.own, stage.last = list(candidates_from(data["own"], phase)), last_scores_of(data, stage.cohort)
-        self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {phase.title}")
+        self.observer.note(f"resuming {phase.title}, {stage.cohort.progress:.0%} done")
         return stage
 
     @property

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
 from lanewise.parts.part import Allowed, Variable, check_number, expression
-from lanewise.questions.comparison import ComparedRecipe, compared_with_best, listed, score_words
-from lanewise.questions.paired_scores import Sample
+from lanewise.questions.comparison import compared_with_best
+from lanewise.questions.paired_scores import sample_of
 from lanewise.questions.phase import Entry, Phase, PhaseResult, check_recipe
 from lanewise.questions.question import Question, check_trainable
 from lanewise.questions.recipe_fields import SHRINKING, find, with_value
@@ -19,111 +18,14 @@ from lanewise.recipe.file import dump, load
 from lanewise.recipe.language import parse
 from lanewise.recipe.ranges import Choice, Integer, Log, NumberRange
 from lanewise.recipe.recipe import Recipe
-from lanewise.verdict.answer import Answer, Ground
+from lanewise.verdict.answer import Ground
+from lanewise.verdict.sweep import SweepAnswer
 
 POINTS = 9
 """Of a range, by default."""
 MOST_VALUES = 200
 DIGITS = 3
 """Of the values inside a range; its ends are kept as they are."""
-
-
-@dataclass(frozen=True, eq=False)
-class SweepAnswer(Answer):
-    """Which value of `field` is best.
-
-    Attributes:
-        values: all that were tried, in their order, as expressions; `compared` has the best first, each named by its
-            value. log: whether they lie evenly on a logarithmic scale.
-        within: for a penalty, the largest value within one standard error of the best; None for other fields.
-        error: that standard error, of the best value's mean score over the repeats.
-    """
-
-    asked: ClassVar[str] = "sweep"
-    ground: Ground
-    field: str
-    values: tuple[str, ...]
-    compared: tuple[ComparedRecipe, ...]
-    log: bool
-    within: str | None
-    error: float
-
-    @property
-    def best(self) -> Recipe:
-        return self.compared[0].scored.recipe
-
-    @property
-    def tied(self) -> list[ComparedRecipe]:
-        """The other values that cannot be told from the best."""
-        return [one for one in self.compared[1:] if not one.significant]
-
-    @property
-    def numbers(self) -> list[float] | None:
-        """The values where all are numbers, else None."""
-        parsed = [parse(text) for text in self.values]
-        numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in parsed)
-        return [float(value) for value in parsed] if numeric else None
-
-    def in_order(self) -> list[ComparedRecipe]:
-        """The values in the order in which they were tried."""
-        by_name = {one.scored.name: one for one in self.compared}
-        return [by_name[value] for value in self.values]
-
-    def sentences(self) -> list[str]:
-        first, ground = self.compared[0], self.ground
-        over = f"{ground.repeats} repeats"
-        if ground.folds:
-            rounds = ground.repeats // ground.folds
-            over = f"{ground.folds} folds" + (f", drawn {rounds} times" if rounds > 1 else "")
-        lines = [
-            f"{self.field} = {first.scored.name} is the best of {len(self.values)} values: {ground.metric} "
-            f"{score_words(first.score, ground)} on validation examples, over {over}"
-            f"{ground.unbeaten_words(first.score.mean)}{'' if ground.kind.greater_is_better else '; less is better'}."
-        ]
-        same = [value for value in self.values if value in {one.scored.name for one in self.tied}]
-        if same:
-            lines.append(f"{listed(same)} {'is' if len(same) == 1 else 'are'} too close to call.")
-        else:
-            lines.append("It is significantly better than every other value.")
-        if self.within is not None:
-            unit = ground.kind.difference_words([self.error])[0] + " points" * ground.kind.fraction
-            lines.append(
-                f"The largest value within one standard error ({unit}) of the best is {self.within}: take it where "
-                "the simpler model is to have the benefit of the doubt (Breiman and others, 1984)."
-            )
-        numbers, best = self.numbers, first.scored.name
-        # Below 0 no field has a value.
-        if numbers and float(parse(best)) in (min(numbers), max(numbers)) and float(parse(best)):
-            side = "least" if float(parse(best)) == min(numbers) else "largest"
-            lines.append(f"The best is the {side} value tried; one beyond it may be better still.")
-        return [*lines, *ground.reference_sentences()]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "asked": self.asked,
-            **self.ground.to_dict(),
-            "field": self.field,
-            "values": list(self.values),
-            "log": self.log,
-            "best": self.compared[0].scored.name,
-            "tied": [one.scored.name for one in self.tied],
-            "largest_within_one_standard_error": self.within,
-            "standard_error": self.error,
-            "recipes": [one.to_dict() for one in self.compared],
-        }
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], where: str) -> "SweepAnswer":
-        """What `to_dict` gave; `InputError` naming `where` if something else stands there."""
-        try:
-            compared = tuple(ComparedRecipe.from_dict(one, where) for one in data["recipes"])
-            within, error = data["largest_within_one_standard_error"], data["standard_error"]
-            values = tuple(data["values"])
-            if sorted(values) != sorted(one.scored.name for one in compared):
-                raise ValueError(f"values = {values!r}: must be the names of the recipes")
-            return cls(Ground.from_dict(data), data["field"], values, compared, data["log"], within, error)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{where}: does not hold a sweep: {one_line(error)}") from None
 
 
 class Sweep(Question):
@@ -155,7 +57,7 @@ class Sweep(Question):
         names = [entry.name for entry in entries]
         for name in names:
             if names.count(name) > 1:
-                raise InputError(f"values: {name}: stands twice; every value must be another")
+                raise InputError(f"values: {name}: is given twice; all values must differ")
         self.entries = tuple(entries)
 
     def prepare(self, engine: Engine, repeats: tuple[int, ...]) -> list[str]:
@@ -175,7 +77,7 @@ class Sweep(Question):
 
     def answer(self, done: Sequence[PhaseResult], ground: Ground) -> SweepAnswer:
         compared = compared_with_best(done[0], ground)
-        filled = Sample.of(done[0], ground).scores
+        filled = sample_of(done[0], ground).scores
         within, error = largest_within(filled, self.values) if self._penalises else (None, standard_error(filled))
         names = tuple(entry.name for entry in self.entries)
         return SweepAnswer(
@@ -255,8 +157,8 @@ def standard_error(filled: np.ndarray) -> float:
 def largest_within(filled: np.ndarray, values: Sequence[float]) -> tuple[float, float]:
     """(the largest value whose mean score is within one standard error of the best, that standard error).
 
-    The one-standard-error rule: of the models that cannot be told from the best by its own standard error, take the
-    one that is held back most.
+    The one-standard-error rule: of the models within one standard error of the best, take the one that is
+    regularised most.
 
     Args:
         filled: scores of the same repeats, greater is better, [values, repeats].

@@ -14,7 +14,7 @@ from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.recipe.recipe import Recipe
 
 NEAR_ONE = 0.02
-"""A schedule's highest factor is taken for 1 if it is that close: a warm-up may end between two steps."""
+"""A schedule's highest factor counts as 1 if it is that close: a warm-up may end between two steps."""
 MOMENTA = {"momentum": "momentum", "beta1": "momentum (beta1)"}
 """Fields of optimizers that average gradients over steps, and what they are called."""
 FREE = ("schedule_free_sgd", "schedule_free_adamw")
@@ -94,7 +94,7 @@ def _of_the_optimizer(recipe: Recipe) -> Iterator[Technique]:
 def _of_layers(recipe: Recipe, model: nn.Module, idle: list[str]) -> Iterator[Technique]:
     layers = list(model.modules())
     if recipe.norm != "identity" and any(isinstance(layer, CONVERTED) for layer in layers):
-        # What is left would be told to layers that are gone.
+        # The other fields belong to layers that are gone.
         gone = _changing(norm="identity", ghost=None, norm_momentum=None)
         yield Technique(norm_name(recipe, layers), gone, (1.0, 0.5, 0.2, 0.1))
     if recipe.ghost is not None:
@@ -149,7 +149,7 @@ def scaled_rate(recipe: Recipe, factor: float) -> Recipe:
 
 
 def norm_name(recipe: Recipe, layers: list[nn.Module]) -> str:
-    """What the normalisation of the model is called after the recipe has had its say."""
+    """What the normalisation of the model is called, with what the recipe makes of it."""
     if recipe.norm != "own":
         return f"{recipe.norm} norm"
     kinds = {type(layer).__name__ for layer in layers if isinstance(layer, CONVERTED)}

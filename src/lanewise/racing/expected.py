@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lanewise.racing.pruner import compute_for
+from lanewise.racing.pruner import Pruner, compute_for
 from lanewise.racing.table import PRUNERS
 
 FIELD, REPEATS = 64, 3
 
 
 def expected_survivors(
-    rungs: Sequence[float], pruner: str = "halving", compute: float | None = None
+    rungs: Sequence[float], pruner: str | Pruner = "halving", compute: float | None = None
 ) -> list[tuple[float, float]]:
     """(share of the candidates, share of the steps) of each stage of a race by `pruner` with these rungs.
 
@@ -24,6 +24,7 @@ def expected_survivors(
     [1.0, 1.0, 1.0]
     """
     compute = compute_for(rungs) if compute is None else compute
+    decide = PRUNERS[pruner] if isinstance(pruner, str) else pruner
     generator = np.random.default_rng(0)
     progress, live, shares = np.array(rungs), np.arange(FIELD), [1.0]
     seen = np.full((0, FIELD, REPEATS), np.nan)
@@ -32,7 +33,7 @@ def expected_survivors(
         rung = np.full((1, FIELD, REPEATS), np.nan)
         rung[0, live] = scores[live, None]
         seen = np.concatenate([seen, rung])
-        live = PRUNERS[pruner](seen, progress, live, compute)
+        live = decide(seen, progress, live, compute)
         shares.append(len(live) / FIELD)
         scores = 0.7 * scores + np.sqrt(1 - 0.7**2) * generator.normal(size=FIELD)
     return list(zip(shares, (float(length) for length in np.diff([0.0, *rungs, 1.0])), strict=True))

@@ -9,7 +9,8 @@ task: {data: digits, model: mlp}
 ```
 
 A value is a number, true, false, null or an expression (`lanewise.recipe.language`). A file names no code to import:
-`task` holds built-in data and model names only.
+`task` holds built-in data and model names only. `imports: {my_schedule: my_parts}` says which module registers a part
+of a user's own; it must be imported before the file is read.
 """
 
 import os
@@ -20,6 +21,7 @@ from typing import Any
 import yaml
 
 from lanewise.base.files import write_whole
+from lanewise.base.registry import check_words, words_in
 from lanewise.errors import InputError, one_line
 from lanewise.parts.part import Part, Timed, Variable, holds_default
 from lanewise.recipe.language import did_you_mean, parse
@@ -89,7 +91,10 @@ def from_dict(data: Any, where: str = "recipe") -> Recipe:
 
 def dump(recipe: Recipe, task: dict[str, str] | None = None) -> str:
     """The YAML text of `recipe`; `task` may name built-in `data` and `model`."""
-    data = {"lanewise": VERSION, **to_dict(recipe)} | ({"task": task} if task else {})
+    fields_of = to_dict(recipe)
+    imports = words_in(map(str, fields_of.values()))
+    data = {"lanewise": VERSION, **({"imports": imports} if imports else {}), **fields_of}
+    data |= {"task": task} if task else {}
     # In ASCII, for PyYAML does not read back what it writes of U+0085.
     return yaml.safe_dump(data, sort_keys=False, width=1000)
 
@@ -110,6 +115,7 @@ def load(text: str, where: str = "recipe") -> tuple[Recipe, dict[str, str]]:
     task = {} if task is None else task
     if not isinstance(task, dict) or not all(key in ("data", "model") and isinstance(task[key], str) for key in task):
         raise InputError(f"{where}: task: may hold the names 'data' and 'model' only, each a text; found {task!r}")
+    check_words(data.pop("imports", {}), where)
     return from_dict(data, where), task
 
 

@@ -170,7 +170,9 @@ class _Reader:
 
     def unknown(self, word: str) -> InputError:
         hint = did_you_mean(word, [*WORDS, *CONSTANTS])
-        return self.error(f"unknown word {shortened(word)}{hint}; allowed: {', '.join(sorted(WORDS))}")
+        return self.error(
+            f"unknown word {shortened(word)}{hint}; allowed: {', '.join(sorted(WORDS))}, and what you register"
+        )
 
     def error(self, why: str) -> InputError:
         return InputError(f"cannot read {shortened(self.text)}: {' '.join(why.split())}")

@@ -12,7 +12,7 @@ from lanewise.recipe.recipe import Recipe
 TIE = 0.01
 """Weight of the loss beside the error, a fraction, where candidates are ranked during the race."""
 EXACT_TIE = 1e-9
-"""The same beside other scores, as a share of the score: its unit is anybody's choice, so only equal ones are told."""
+"""The same beside other scores, as a share of the score: their unit is arbitrary, so it only breaks exact ties."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Candidate:
 
     @property
     def in_race(self) -> bool:
-        """Whether it is still to be reckoned with: it did not leave, nor diverge in any repeat."""
+        """Whether it is still training: it was not stopped, nor did it diverge in any repeat."""
         return self.left_at is None and not self.diverged
 
     @property
@@ -66,7 +66,10 @@ class Candidate:
 
 
 def rung_scores(scores: Scores, fraction: bool = True) -> np.ndarray:
-    """One number for each score, lower is better: the error, with the loss to tell ties.
+    """One number for each score, lower is better: the error, plus a little of the loss.
+
+    Of a fraction the loss decides between errors that differ by less than a point or two; of other metrics it only
+    breaks ties.
 
     The loss alone would punish recipes with label smoothing or mixup, whose outputs are less sure and as often right.
     The loss L counts as L / (1 + |L|), in (-1, 1), so that no loss, however large or negative, outweighs the metric.
@@ -84,5 +87,5 @@ def rung_scores(scores: Scores, fraction: bool = True) -> np.ndarray:
 
 
 def standing(candidate: Candidate) -> tuple[float, float]:
-    """What candidates are ranked by, lowest first: the metric counts, and ties are told by the loss; NaN comes last."""
+    """What candidates are ranked by, lowest first: by the metric, exact ties by the loss; NaN comes last."""
     return (float(np.nan_to_num(-candidate.score, nan=np.inf)), float(np.nan_to_num(candidate.loss, nan=np.inf)))

@@ -10,10 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-from torch import Tensor
-
 from lanewise.base.files import remove_partial, write_whole
 from lanewise.errors import InputError
 from lanewise.lanes.training.checkpointer import Checkpointer
@@ -29,8 +25,9 @@ META = "lanewise"
 NAME = re.compile(r"\d{6,}-[0-9a-f]{64}\.safetensors")
 """Of a checkpoint: its number and the SHA-256 of its content. Nothing else in the folder is touched."""
 
-Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
-"""Tensors, and plain data for JSON, in which NaN may stand."""
+Snapshot = tuple[dict[str, Any], dict[str, Any]]
+"""Tensors by name, and plain data for JSON, in which NaN may stand. `lanewise list` reads headers without torch, so no
+name of torch's stands here."""
 
 
 class Checkpoints:
@@ -58,6 +55,8 @@ class Checkpoints:
         Raises:
             InputError: the disk is full or the folder cannot be written to; earlier checkpoints are untouched.
         """
+        import safetensors.torch
+
         self.check()
         tensors, data = snapshot
         content = safetensors.torch.save(tensors, {META: json.dumps({"format": FORMAT, **data})})
@@ -103,6 +102,8 @@ def _number(path: Path) -> int:
 
 def read(path: Path) -> Snapshot | None:
     """The checkpoint in the file `path`, or None where its bytes are not those that were written."""
+    import safetensors.torch
+
     try:
         content = path.read_bytes()
     except OSError:

@@ -6,14 +6,11 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lanewise.base.files import reason, remove_partial, write_whole
 from lanewise.base.plain_data import check_kinds, undamaged
 from lanewise.errors import InputError
-from lanewise.lanes.packs.plan import Plan
-from lanewise.recipe.file import dump
-from lanewise.recipe.recipe import Recipe
 from lanewise.record.checkpoint import Checkpoints
 from lanewise.record.decisions import Decisions
 from lanewise.record.lock import Lock
@@ -42,6 +39,12 @@ KINDS: dict[str, Any] = {
     "versions": dict[str, Any],
 }
 """What `run.json` of every run holds, and of which kind."""
+
+
+class Planned(Protocol):
+    """A plan (`lanewise.lanes.packs.plan`), which `lanewise list` must not import, for that imports torch."""
+
+    def to_dict(self) -> dict[str, Any]: ...
 
 
 class RunFolder:
@@ -181,6 +184,10 @@ class RunFolder:
         for name in ("model", "data"):
             if not known.get(f"{name}_built_in"):
                 words += [f"--{name}", str(known[f"{name}_given"])]
+        imports = known.get("imports")
+        origins = imports.values() if isinstance(imports, dict) else ()
+        modules = {str(one.get("module")) for one in origins if isinstance(one, dict)}
+        words += [word for module in sorted(modules) for word in ("--import", module)]
         drawing = known.get("drawing") or {}
         if drawing.get("storage") and not drawing.get("password"):
             words += ["--storage", str(drawing["storage"])]
@@ -248,20 +255,19 @@ class RunFolder:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
-    def write_settings(self, settings: dict[str, Any], space: Recipe, task: dict[str, str]) -> None:
-        """What was asked for: `run.json`, which makes the folder a run, and `space.yaml`."""
+    def write_settings(self, settings: dict[str, Any], space: str) -> None:
+        """What was asked for: `run.json`, which makes the folder a run, and `space.yaml`, whose text is `space`."""
         self.begun = True
         self.write_json(MARK, settings)
-        self.write_space(space, task)
+        self.write_space(space)
 
     def write_question(self, settings: dict[str, Any]) -> None:
         """What was asked of given recipes, which takes the place of a space: `run.json`, which makes it a run."""
         self.begun = True
         self.write_json(MARK, settings)
 
-    def write_space(self, space: Recipe, task: dict[str, str]) -> bool:
-        """`space.yaml`, unless it is there already; whether what is there now is this space."""
-        text = dump(space, task)
+    def write_space(self, text: str) -> bool:
+        """`space.yaml`, unless it is there already; whether what is there now is `text`."""
         if not self.space.exists():
             write_whole(self.space, text)
             return True
@@ -280,7 +286,7 @@ class RunFolder:
             raise InputError(f"{self.decided}: must hold whole numbers by decision, as a race writes it")
         return Decisions(known, lambda made: self.write_json(self.decided.name, made))
 
-    def write_plans(self, plans: Mapping[str, Plan]) -> None:
+    def write_plans(self, plans: Mapping[str, Planned]) -> None:
         """`engine.json`: the plans by structure."""
         self.write_json(self.engine.name, {key: plan.to_dict() for key, plan in plans.items()})
 
@@ -301,19 +307,6 @@ def read_json(path: Path, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(f"{where}: must be a JSON object, as a run writes it")
     return data
-
-
-def read_plans(path: Path) -> dict[str, Plan]:
-    """The plans of an `engine.json`."""
-    data = read_json(path, f"engine {path}")
-    if not data:
-        raise InputError(f"engine {path}: must be the engine.json of an earlier run")
-    return plans_of(data, f"engine {path}")
-
-
-def plans_of(data: Mapping[str, Any], where: str) -> dict[str, Plan]:
-    """The plans by structure that `write_plans` wrote."""
-    return {key: Plan.from_dict(plan, where) for key, plan in data.items()}
 
 
 def fresh_path(parent: Path = DEFAULT_PARENT, what: str = "race") -> Path:

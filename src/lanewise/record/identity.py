@@ -13,6 +13,7 @@ import optuna
 import torch
 
 from lanewise.base.plain_data import undamaged
+from lanewise.base.registry import origins
 from lanewise.data import BUILT_IN, Source
 from lanewise.data.arrays.nested import branches, leaves
 from lanewise.data.fingerprint import fingerprint
@@ -38,12 +39,14 @@ def described(
     plans: Mapping[str, Plan] | None,
     every: float,
     baseline: Recipe | None = None,
+    drawing: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What goes into `run.json`.
 
     Args:
         settings: of the race, a dataclass. plans: those given by the user, or None where the engine measures.
         every: seconds between checkpoints. baseline: a recipe that is confirmed in any case.
+        drawing: how candidates are drawn, as plain data; of a race.
     """
     source, model = task.source, task.model_name
     return {
@@ -62,6 +65,12 @@ def described(
         "settings": {item.name: getattr(settings, item.name) for item in fields(settings)},
         "space": dump(space, task.names),
         "baseline": None if baseline is None else dump(baseline),
+        "imports": origins(
+            [dump(space), "" if baseline is None else dump(baseline), *(drawing or {}).get("enqueue", ())],
+            pruner=getattr(settings, "pruner", ""),
+            metric=task.objective.metric.name,
+        ),
+        **({} if drawing is None else {"drawing": drawing}),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": str(engine.device),
         "precision": engine.precision,

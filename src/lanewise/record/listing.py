@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lanewise.base.plain_data import number, undamaged
+from lanewise.base.plain_data import number, undamaged, whole
 from lanewise.errors import InputError
 from lanewise.record.checkpoint import header
 from lanewise.record.folder import FORMAT, LOCK, MARK, RunFolder, read_json
 from lanewise.record.lock import is_held
-from lanewise.record.reading import verdict_of
 from lanewise.statistics.score_kind import ScoreKind
 
 FINISHED, RUNNING, STOPPED, DAMAGED, OTHER = "finished", "running", "stopped", "damaged", "another version"
@@ -83,13 +82,7 @@ def summary(path: Path) -> Summary:
                 metric, found = str(data["metric"]), _answer(data)
             return Summary(run, FINISHED, 1.0, None, **about, metric=metric, begun=begun, found=found)
         if folder.finished:
-            verdict = verdict_of(folder, folder.verdict.name)
-            score = verdict.test.mean if math.isfinite(verdict.test.mean) else None
-            return Summary(
-                run, FINISHED, 1.0, None, **about, candidates=verdict.candidates,
-                winner=verdict.finalists[0].candidate, metric=verdict.metric, score=score,
-                fraction=verdict.kind.fraction, begun=begun,
-            )  # fmt: skip
+            return Summary(run, FINISHED, 1.0, None, **about, **_verdict(folder), begun=begun)
         state = RUNNING if is_held(path / LOCK) else STOPPED
         newest = next(filter(None, map(header, folder.checkpoints.paths())), None) or {}
         with undamaged("checkpoint"):
@@ -98,6 +91,21 @@ def summary(path: Path) -> Summary:
         return Summary(run, state, done, None, **about, candidates=drawn, begun=begun)
     except (InputError, OSError) as error:
         return Summary(run, DAMAGED, problem=str(error))
+
+
+def _verdict(folder: RunFolder) -> dict[str, Any]:
+    """What a `Summary` says of the verdict of a finished race: read as plain data, for recipes would import torch."""
+    where = folder.verdict.name
+    data = read_json(folder.verdict, where)
+    with undamaged(f"{where}: does not hold a verdict"):
+        score = number("test.mean", data["test"]["mean"]) if data["test"]["mean"] is not None else math.nan
+        return {
+            "candidates": whole("candidates", data["candidates"], 0),
+            "winner": whole("winner_candidate", data["winner_candidate"], 0),
+            "metric": str(data["metric"]),
+            "score": score if math.isfinite(score) else None,
+            "fraction": bool(data["fraction"]),
+        }
 
 
 def _answer(data: Mapping[str, Any]) -> str:

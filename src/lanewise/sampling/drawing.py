@@ -84,12 +84,12 @@ class Drawing:
             raise InputError(f"{where}: storage: its record is in its own folder; a race that began so goes on so")
         if url is not None and data.get("password") and storage is None:
             raise InputError(
-                f"{where}: its record is in {url}, whose password is not on record; give it again: --storage URL"
+                f"{where}: its record is in {url}, whose password is not on record; give it again: storage=URL"
             )
         if url is not None and storage is None:
             # The folder may come from elsewhere, and the study that it names is emptied.
             raise InputError(
-                f"{where}: its record is in another place, {url}; if that is right, give it again: --storage URL"
+                f"{where}: its record is in another place, {url}; if that is right, give it again: storage=URL"
             )
         enqueue = tuple(load(text, where)[0] for text in data.get("enqueue", []))
         if storage is not None:

@@ -48,7 +48,7 @@ def with_best(means: PairedMeans, best: int) -> list[Interval]:
 
 
 def with_reference(means: PairedMeans, reference: int) -> list[Interval]:
-    """Each other candidate minus `reference`, in their order without it; all 95% intervals hold together.
+    """`reference` minus each other candidate, in their order without it; all 95% intervals hold together.
 
     For a reference that was named before anything was scored: Dunnett's intervals, narrower than those of all pairs;
     where every pair has a spread of its own, Bonferroni's.
@@ -67,7 +67,7 @@ def with_reference(means: PairedMeans, reference: int) -> list[Interval]:
             bound = critical_values.each_alone(len(others), df)
         else:
             bound = critical_values.one_to_many(len(others), df, correlation)
-        found.append(means.difference(other, reference, bound))
+        found.append(means.difference(reference, other, bound))
     return found
 
 

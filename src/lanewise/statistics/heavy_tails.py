@@ -1,4 +1,6 @@
-"""Scores of which few rows decide the mean: found, told, and given an interval that allows for it. Pure numbers."""
+"""Scores of which few rows decide the mean: found, measured, and given an interval that allows for it. Pure numbers."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import scipy
@@ -37,22 +39,30 @@ def heavy_tailed(values: np.ndarray) -> bool:
     return bool(rows > 1 and share_of_largest(values) > max(HEAVY, HEAVY_OF_FEW * float(np.log(rows)) / rows))
 
 
-def tails_words(values: np.ndarray) -> str | None:
-    """A sentence on scores [runs, rows] of which few rows decide the mean, else None.
+@dataclass(frozen=True)
+class HeavyTails:
+    """How much few rows decide the mean of a score.
 
-    >>> tails_words(np.ones((3, 200))) is None
+    Attributes:
+        rows: the few that lie furthest out. of: all rows. share: of all rows' distances from the median, the part that
+            is in those few, 0 to 1.
+    """
+
+    rows: int
+    of: int
+    share: float
+
+
+def tails_of(values: np.ndarray) -> HeavyTails | None:
+    """How much few rows decide the mean of scores [runs, rows], or None where they do not.
+
+    >>> tails_of(np.ones((3, 200))) is None
     True
     """
     if not heavy_tailed(values):
         return None
-    rows = max(1, round(LARGEST * values.shape[1]))
-    few = (
-        "a single example makes up" if rows == 1 else f"the {rows} most extreme of {values.shape[1]:,} examples make up"
-    )
-    return (
-        f"Few test examples decide this score: {few} {share_of_largest(values):.0%} of all deviation from the median. "
-        "Others like them may be missing, so the interval can be too narrow."
-    )
+    rows = values.shape[1]
+    return HeavyTails(max(1, round(LARGEST * rows)), rows, share_of_largest(values))
 
 
 def skewed(values: np.ndarray) -> bool:

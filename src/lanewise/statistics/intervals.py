@@ -30,6 +30,16 @@ class Interval:
         """Whether zero lies outside the interval."""
         return self.low > 0 or self.high < 0
 
+    @property
+    def negated(self) -> "Interval":
+        """The interval of the same difference the other way round.
+
+        >>> Interval(0.25, -0.5, 1.0, 2).negated
+        Interval(mean=-0.25, low=-1.0, high=0.5, repeats=2)
+        """
+        # Taken from zero, so that zero does not become -0.0.
+        return replace(self, mean=0.0 - self.mean, low=0.0 - self.high, high=0.0 - self.low)
+
     def within(self, least: float, most: float) -> "Interval":
         """The same interval without what lies outside `least` to `most`, where its mean can never be.
 

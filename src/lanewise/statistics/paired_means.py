@@ -6,7 +6,7 @@ the same source. Of candidate c, in repeat r, on row m, the model is
     y[c, r, m] = mu[c] + run[c, r] + row[c, m] + rest[c, r, m],
 
 repeats and rows being crossed random samples. Truth is mu[c]; that all splits are of one pool, with training rows that
-are nearly the same, is not covered. So the mean of a candidate has two errors: one that fresh repeats average out, and
+are nearly the same, is not covered. So the mean of a candidate has two errors: one that new runs average out, and
 one of the rows that several repeats have in common, which only more rows average out. `paired_means` estimates both,
 for every two candidates; `comparison` and `power` turn them into intervals, chances and advice.
 """

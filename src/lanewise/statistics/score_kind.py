@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 
-from lanewise.metrics import Metric
 from lanewise.statistics.rounding import beside, exponential, fixed
 
 SIGNIFICANT, SIGNIFICANT_DIFFERENCE = 4, 3
@@ -16,6 +15,15 @@ POINT_DECIMALS = 2
 """Decimals of a difference in percentage points."""
 MOST_DECIMALS = 6
 MOST_DIGITS = 6
+
+
+class Scored(Protocol):
+    """What a metric says of its scores; see `lanewise.metrics.Metric`."""
+
+    @property
+    def greater_is_better(self) -> bool: ...
+    @property
+    def fraction(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class ScoreKind:
     fraction: bool = True
 
     @classmethod
-    def of(cls, metric: Metric) -> "ScoreKind":
+    def of(cls, metric: Scored) -> "ScoreKind":
         """The kind of score that `metric` gives."""
         return cls(metric.greater_is_better, metric.fraction)
 

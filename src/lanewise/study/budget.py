@@ -128,7 +128,7 @@ class Estimate:
         return total * self.epochs if live else 0.0
 
     def confirmation(self, finalists: int, repeats: int) -> float:
-        """The confirmation of `finalists` on `repeats` fresh repeats."""
+        """The confirmation of `finalists` in `repeats` new training runs."""
         return self.load(finalists, repeats) * self.epochs
 
 

@@ -158,7 +158,7 @@ class BudgetPlanner:
         """
         assert self.budget is not None
         smallest = f"2 candidates in {size.repeats} repeat{'s' * (size.repeats > 1)} of {size.epochs} epoch"
-        smallest += f"{'s' * (size.epochs > 1)}, confirmed on {repeats} fresh repeats"
+        smallest += f"{'s' * (size.epochs > 1)}, confirmed in {repeats} new training runs"
         words = self.budget.words(least)
         if not self.budget.timed or least > NEARLY_ENOUGH * self.budget.amount:
             raise InputError(

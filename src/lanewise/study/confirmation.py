@@ -1,4 +1,4 @@
-"""Finalists on fresh repeats, and the verdict that follows from them."""
+"""Finalists in new training runs, and the verdict that follows from them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,6 +12,7 @@ from lanewise.lanes.training.groups import evaluation_points
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.candidate import Candidate, standing
 from lanewise.statistics.row_scores import RowScores
+from lanewise.statistics.sample import Sample
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.stage import Stage
 from lanewise.verdict.by_class import by_class
@@ -53,7 +54,7 @@ def check_baseline(baseline: Recipe, engine: Engine) -> None:
 def phase_of_confirmation(finalists: int, repeats: int, baseline: Recipe | None) -> str:
     """What the confirmation is called while it goes on."""
     what = f"{finalists} finalist{'s' * (finalists > 1)}{' and the baseline' if baseline else ''}"
-    return f"confirming {what} on {repeats} fresh repeats"
+    return f"confirming {what} in {repeats} new training runs"
 
 
 def overlap_of(splits: Sequence[Split]) -> tuple[float, int]:
@@ -114,16 +115,11 @@ def _compared(
     overlap, valid = overlap_of([engine.repeat(index).split for index in cohort.repeats])
     numbers = [candidate.number for candidate in stage.own]
     single = cohort.valid_rows(range(len(numbers)))
-    finalists = rank_finalists(
-        numbers,
-        [candidate.recipe for candidate in stage.own],
-        scores.metric,
-        scores.loss,
-        overlap,
-        valid,
-        kind,
-        RowScores(*single) if single else None,
-    )
+    sample = Sample.of(
+        scores.metric, scores.loss, kind, overlap=overlap, count=valid, rows=RowScores(*single) if single else None,
+        what="finalist",
+    )  # fmt: skip
+    finalists = rank_finalists(numbers, [candidate.recipe for candidate in stage.own], sample)
     zeros = cohort.zeros()
     finalists = tuple(replace(one, zeros=zeros[numbers.index(one.candidate)]) for one in finalists)
     # The one use of the test data: winner and runner-up are settled, nothing is chosen by it.
@@ -149,4 +145,5 @@ def _compared(
         kind,
         None if baseline is None else Baseline(baseline, test.baseline),
         heavy_tails=test.heavy_tails,
+        test_rows=len(engine.held.test),
     )

@@ -1,4 +1,4 @@
-"""What a study tells whoever watches it."""
+"""What a run reports to its observers while it goes on."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ class Standing:
     """A candidate's place at present.
 
     Attributes:
-        score: mean metric over repeats at the last evaluation, in the metric's own direction. live: still in the race.
+        score: mean metric over repeats at the last evaluation, in the metric's own direction. live: still training.
         name: of a recipe that has one; others are called by their number.
     """
 
@@ -35,8 +35,8 @@ class Progress:
     Attributes:
         phase: what is going on, in words. done: share of the expected lane-steps, 0 to 1. seconds_left: an estimate,
         or None before there is one. standings: the leading candidates, best first. metric: the name of their scores.
-        kind: of those scores. drops: whether recipes leave on the way. live: recipes that are still in: those that left
-        are not, nor those that diverged. diverged: how many did.
+        kind: of those scores. drops: whether recipes are stopped on the way. live: recipes still
+        training, neither stopped nor diverged. diverged: how many did.
     """
 
     phase: str
@@ -52,7 +52,7 @@ class Progress:
 
 
 class Observer:
-    """Watches a study; this one does not care. Subclasses show things."""
+    """Watches a run; this one ignores everything. Subclasses show it."""
 
     def note(self, line: str) -> None:
         """Something to know, in one line."""

@@ -16,8 +16,8 @@ from lanewise.lanes.training.checkpoint import restore
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.lanes.training.groups import evaluation_points
 from lanewise.parts.part import Allowed, check_number, extremes
-from lanewise.racing import RUNGS, expected_share, expected_survivors
-from lanewise.recipe.file import save
+from lanewise.racing import PRUNERS, RUNGS, expected_share, expected_survivors
+from lanewise.recipe.file import dump, save
 from lanewise.recipe.recipe import Recipe
 from lanewise.record import identity, results
 from lanewise.record.candidate import Candidate
@@ -63,8 +63,8 @@ class Study(Run[Verdict]):
         task, **options: see `Run`; a budget in time is decided by its clock.
 
     Attributes:
-        candidates: all that were drawn, in order. confirmed: the finalists on fresh repeats, and the baseline.
-        confirm: how many fresh repeats that are. verdict: what was found.
+        candidates: all that were drawn, in order. confirmed: the finalists in new training runs, and the baseline.
+        confirm: how many runs that are of each. verdict: what was found.
     """
 
     settings: RaceSettings
@@ -127,11 +127,11 @@ class Study(Run[Verdict]):
     def _survivors(self, epochs: int) -> Survivors:
         """How candidates become fewer in runs of so many epochs, which are scored less often if they are short."""
         points = evaluation_points(epochs)
-        return _expected(tuple(rung for rung in self._rungs if rung in points), self.settings.pruner)
+        return _expected(tuple(rung for rung in self._rungs if rung in points), PRUNERS[self.settings.pruner])
 
     def _about(self) -> list[str]:
         held = self.engine.held
-        rows = f"{len(held.pool):,} rows to train and validate on, {len(held.test):,} to test on"
+        rows = f"{len(held.pool):,} examples to train and validate on, {len(held.test):,} to test on"
         return [
             f"{self.model_name} on {self.data_name}: {rows}",
             f"model: {self.model_description}",
@@ -147,8 +147,8 @@ class Study(Run[Verdict]):
         folder, resumed = self.folder, self._resumed(self._restored)
         if resumed is None:
             self._fit()
-        if folder and folder.resumes and not folder.write_space(self._asked, self.task.names):
-            self.observer.note(f"{folder.space.name} was changed since the race began; the space on record counts")
+        if folder and folder.resumes and not folder.write_space(dump(self._asked, self.task.names)):
+            self.observer.note(f"{folder.space.name} has changed since the race began; the recorded space is used")
         sampler, stage = resumed or (self._sampler(None), None)
         try:
             self._keep(lambda: self._snapshot(sampler))
@@ -181,7 +181,7 @@ class Study(Run[Verdict]):
         self.planner.fitted = True
         if not (less := found.instead_of(whole)):
             return
-        self.observer.note(f"the budget of {self.planner.budget.text} is enough for no more than a small race: {less}")
+        self.observer.note(f"the budget of {self.planner.budget.text} allows only a small race: {less}")
         self.settings = self.planner.settings = replace(self.settings, repeats=found.repeats)
         self.planner.epochs *= found.epochs / self._longest
         self.planner.survivors = self._survivors(found.epochs)
@@ -215,11 +215,9 @@ class Study(Run[Verdict]):
         return lane * self.engine.feed(recipe, 0).steps_per_epoch, overhead
 
     def _write_settings(self, folder: RunFolder) -> dict[str, Any]:
-        about = identity.described(
-            self.task, self.space, self.settings, self.engine, self._plans, self._every, self.baseline
-        )
-        about["drawing"] = self.drawing.to_dict()
-        folder.write_settings(about, self.space, self.task.names)
+        asked, drawing = (self.task, self.space, self.settings), self.drawing.to_dict()
+        about = identity.described(*asked, self.engine, self._plans, self._every, self.baseline, drawing)
+        folder.write_settings(about, dump(self.space, self.task.names))
         if self.baseline is not None:
             save(self.baseline, folder.baseline)
         return about
@@ -267,7 +265,7 @@ class Study(Run[Verdict]):
             stage = self._stage_of(own, generation)
         restore(stage.cohort, tensors, data["cohort"])
         stage.rungs, stage.last = rungs_of(data, stage.cohort), last_scores_of(data, stage.cohort)
-        self.observer.note(f"resuming, {stage.cohort.progress:.0%} of its steps evaluated: {self._phase}")
+        self.observer.note(f"resuming {self._phase}, {stage.cohort.progress:.0%} done")
         return stage
 
     def _generation(self, sampler: Sampler, generation: int, size: int) -> Stage | None:
@@ -306,14 +304,14 @@ class Study(Run[Verdict]):
         return self._confirmation(best_finished(self.candidates, self.planner.most_finalists(), metric))
 
     def _confirmation(self, ranked: list[Candidate]) -> Stage:
-        """The best of the candidates `ranked` and the baseline on fresh repeats, before the first step."""
+        """The best of the candidates `ranked` and the baseline in new training runs, before the first step."""
         first = self.settings.repeats
         most, self.confirm = self.planner.confirmation(len(ranked))
         self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]
         asked = self.settings.finalists or 0
         if most < asked:
-            why = "different recipes finished the race" if len(ranked) < asked else "fit into the budget"
-            self.observer.note(f"finalists = {asked}: only {most} can be confirmed, as no more {why}")
+            why = "finished the race with different recipes" if len(ranked) < asked else "fit into the budget"
+            self.observer.note(f"finalists = {asked}: only {most} can be confirmed, because no more {why}")
         self._phase = phase_of_confirmation(len(self.confirmed), self.confirm, self.baseline)
         if self.baseline is not None:
             self.confirmed.append(Candidate(len(self.candidates), self.baseline, 0))

@@ -19,7 +19,8 @@ from lanewise.lanes.training.checkpointer import Checkpointer
 from lanewise.parts.part import Allowed, check_number
 from lanewise.record import identity
 from lanewise.record.checkpoint import EVERY, Keeps, Snapshot
-from lanewise.record.folder import RunFolder, read_plans
+from lanewise.record.folder import RunFolder
+from lanewise.record.plans import read_plans
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Observer
 from lanewise.study.stage import Stage
@@ -164,12 +165,12 @@ class Run(ABC, Generic[ResultT]):
         if not folder.resumes:
             if self._write_settings(folder)["model_checksums"] is None:
                 self.observer.note(
-                    "initial weights differ from call to call of the model: so would a run that is resumed"
+                    "the model's initial weights differ from call to call, so a resumed run would differ, too"
                 )
             return None
         changed = identity.changes(folder.settings(), self.engine)
         if changed:
-            self.observer.note(f"last bits may differ from those of a run never stopped: {'; '.join(changed)}")
+            self.observer.note(f"the last bits may differ from a run that was never stopped: {'; '.join(changed)}")
         refused: InputError | None = None
         for name, snapshot in folder.checkpoints.whole(self.observer.note):
             try:
@@ -180,11 +181,11 @@ class Run(ABC, Generic[ResultT]):
                 if isinstance(error, InputError):
                     refused = refused or error
                 why = str(error) if isinstance(error, InputError) else one_line(error)
-                self.observer.note(f"{name}: cannot be gone on from ({why}); going back to the one before")
+                self.observer.note(f"{name}: cannot be resumed from ({why}); going back to the checkpoint before it")
                 self._forget()
         if refused is not None:
             raise refused
-        self.observer.note("resuming from the start: there is no whole checkpoint")
+        self.observer.note("resuming from the start: there is no complete checkpoint")
         return None
 
     def _forget(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from lanewise.errors import InputError, together
 from lanewise.parts.part import Allowed, check_number
 from lanewise.racing import DEFAULT, PRUNERS
+from lanewise.racing.own_pruner import OWN
 from lanewise.recipe.recipe import Recipe
 from lanewise.study.budget import Budget
 
@@ -27,7 +28,7 @@ class RaceSettings:
             more, or fewer where it is small.
         pruner: name in `lanewise.racing.PRUNERS`. finalists: how many are confirmed, at most;
             by default a quarter of the candidates, but 2 to 6.
-        confirm: fresh repeats they are confirmed on; with a budget, at most. seed: of the whole study.
+        confirm: new training runs in which they are confirmed; with a budget, at most. seed: of the whole study.
         budget: "500ep", epochs of all lanes together, or a time such as "10m"; see `lanewise.study.budget`.
     """
 
@@ -61,7 +62,8 @@ class RaceSettings:
 
     def _check_pruner(self) -> None:
         if not isinstance(self.pruner, str) or self.pruner not in PRUNERS:
-            raise InputError(f"pruner = {self.pruner!r}: must be one of {', '.join(PRUNERS)}")
+            names = ", ".join(name for name in PRUNERS if not name.startswith(OWN))
+            raise InputError(f"pruner = {self.pruner!r}: must be one of {names}, or a function")
 
     @property
     def most_finalists(self) -> int:

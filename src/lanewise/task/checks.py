@@ -25,7 +25,7 @@ def check_model_kind(model: Any) -> None:
         if model.partition(":")[0] not in models.BUILT_IN:
             models.build(model, (), 0)
     elif not callable(model):
-        raise InputError(f"model: {model!r} is neither a name nor a function that returns a torch.nn.Module")
+        raise InputError(f"model: {model!r}: must be a name or a function that returns a torch.nn.Module")
 
 
 def with_features(source: Source) -> Source:

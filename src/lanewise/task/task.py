@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from lanewise.base.process import prepare_process
+from lanewise.base.lane_process import prepare_process
 from lanewise.data import BUILT_IN, Source, load
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, shapes
 from lanewise.data.source.standardise import as_given

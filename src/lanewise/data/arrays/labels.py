@@ -41,9 +41,7 @@ def decoded(array: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
     found = np.array([text(label) for label in array.ravel().tolist()], dtype=str).reshape(array.shape)
     if len(np.unique(found)) < len(set(array.ravel().tolist())):
-        raise InputError(
-            "labels are bytes of which some are no UTF-8 and cannot be told apart as text: decode them first"
-        )
+        raise InputError("labels are bytes of which some are no UTF-8 and are ambiguous as text: decode them first")
     return found
 
 
@@ -76,7 +74,9 @@ def numbered_labels(where: str, value: Any, names: tuple[str, ...]) -> "np.ndarr
         raise InputError(f"{where} must be class names [rows], as those of y")
     unseen = sorted(set(text.tolist()) - set(names))
     if unseen:
-        raise InputError(f"{where} has labels that y has not: {', '.join(unseen[:8])}; must be {', '.join(names[:8])}")
+        raise InputError(
+            f"{where} has labels that are not in y: {', '.join(unseen[:8])}; must be {', '.join(names[:8])}"
+        )
     return np.searchsorted(np.array(names), text.astype(str))
 
 

@@ -204,7 +204,7 @@ def epoch_note(where: str, kind: type, drawn: int, rows: int) -> str:
 
 
 def marks(keys: list[Any]) -> Tensor:
-    """`keys` as int64 numbers that tell them apart, for a fingerprint."""
+    """`keys` as int64 numbers, a different one for each,, for a fingerprint."""
     if all(isinstance(key, int) for key in keys):
         return torch.tensor(keys, dtype=torch.int64)
     return torch.tensor([item_seed(0, key) for key in keys], dtype=torch.int64)

@@ -27,7 +27,7 @@ class AlikeWorkers:
 
 
 def digests(items: list[Any]) -> tuple[int, list[int]]:
-    """(number of the worker, a number for each of its items that tells different ones apart)."""
+    """(number of the worker, a number for each of its items that differs between different items)."""
     info = get_worker_info()
     return 0 if info is None else info.id, [digest(item) for item in items]
 

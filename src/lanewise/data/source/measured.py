@@ -1,6 +1,6 @@
 """Which inputs are measurements, to be standardised, and which keep their values: what users say, and what is told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ TOKENS = "whole numbers are taken for tokens and left unscaled; store features a
 
 
 def as_wanted(given: Given, sample: Inputs, features: Sequence[str] | None = None) -> Any:
-    """What `load(standardise=given)` says of every input, nested as `sample`; None where the rule decides of all.
+    """What `load(standardise=given)` says of every input, nested as `sample`; None where the default applies to all.
 
     Args:
         features: the names of the features, where the input is a table.
@@ -35,6 +35,8 @@ def as_wanted(given: Given, sample: Inputs, features: Sequence[str] | None = Non
     parts = leaves(sample)
     if given is False:
         return rebuilt(sample, [False] * len(parts)) if len(parts) > 1 or not torch.is_tensor(sample) else False
+    if not isinstance(given, Iterable):
+        raise InputError(f"standardise = {given!r}: must be True, False, a list of names, or name -> True or False")
     wishes: dict[Any, bool] = dict(given) if isinstance(given, Mapping) else {}
     if not isinstance(given, Mapping):
         wishes = dict.fromkeys([given] if isinstance(given, str) else list(given), True)

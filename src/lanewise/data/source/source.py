@@ -44,7 +44,7 @@ class Source:
             targets only where they are classes or numbers. test_reader: test rows likewise.
         example: the inputs of a few rows, where x is None.
         standardise: of every input, whether it is standardised, nested as `x`, see `standardise.Wanted`; None for the
-            rule.
+            default.
         sampled: part -> the numbers of the rows that a sampler reads of its dataset, where it does not read all.
     """
 
@@ -173,7 +173,7 @@ def test_target(where: str, value: Any, training: CheckedTarget) -> Targets:
         unseen = torch.unique(found[found >= (training.classes or 0)])
         if len(unseen):
             allowed = f"must be 0..{(training.classes or 0) - 1}"
-            raise InputError(f"{name} has labels that y has not: {listed(unseen)}; {allowed}")
+            raise InputError(f"{name} has labels that are not in y: {listed(unseen)}; {allowed}")
         return found
     if training.target == "number" and has_labels(y) and not has_labels(as_numbers(name, value)):
         raise InputError(f"{name} has other numbers than 0 and 1; must be labels of 0 and 1 as y")

@@ -13,7 +13,7 @@ INDICES = (torch.int32, torch.int64)
 """The types that `torch.nn.Embedding` takes: numbers of things, which have no mean."""
 
 Wanted = Any
-"""What users say of an input: True, False, None for the rule, or int8 [features] of 1, 0 and -1 likewise."""
+"""What users say of an input: True, False, None for the default, or int8 [features] of 1, 0 and -1 likewise."""
 
 
 def is_tokens(x: torch.Tensor) -> bool:
@@ -86,7 +86,7 @@ class Standardise:
         Two passes in float64, block by block, so that memory stays at a few megabytes.
 
         Args:
-            wanted: of every input, what `Wanted` says, nested as `x`; None for the rule.
+            wanted: of every input, what `Wanted` says, nested as `x`; None for the default.
 
         Raises:
             InputError: no rows, or values so large that their spread overflows float64.

@@ -1,4 +1,4 @@
-"""Which rows train, validate and test: the rule, chosen once, that every repeat follows."""
+"""Which rows train, validate and test: chosen once, the same for every repeat."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -30,13 +30,13 @@ Seeds = Callable[[int], int]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Splitter:
-    """The rule by which rows are divided; without arguments by class, or at random where there are no classes.
+    """How rows are divided; without arguments by class, or at random where there are no classes.
 
     Args:
         groups: int64 [rows]; rows of one group are never in two parts.
         time: [rows]; validation rows are later than training rows, test rows the latest. Every repeat has the same.
         splits: (training rows, validation rows) of repeat 0, 1, ...; then from the first again.
-        test: the test rows. By default a fifth of the rows, by the same rule, of those on which no split validates.
+        test: the test rows. By default a fifth of the rows, divided in the same way, outside all validation rows.
         folds: K of them: repeat r validates on fold r mod K, and after K repeats they are drawn anew. In time the rows
             are K + 1 pieces, and repeat r trains on the first (r mod K) + 1 and validates on the next.
         stratify: whether each class has the same share of every part; False splits at random.

@@ -91,7 +91,7 @@ def check_headings(where: str, wanted: Iterable[str], held: Sequence[str]) -> No
     near = [small[close[0]] for close in found if close]
     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
     named = f"column {unknown[0]!r}" if len(unknown) == 1 else f"columns {', '.join(map(repr, unknown))}"
-    raise InputError(f"{where}: no {named}; it has {shown}{hint}")
+    raise InputError(f"{where}: no {named}; must be one of {shown}{hint}")
 
 
 def refuse_columns(where: str, problems: Mapping[str, str], advice: str | None = None) -> None:
@@ -103,7 +103,7 @@ def refuse_columns(where: str, problems: Mapping[str, str], advice: str | None =
     if not problems:
         return
     if advice is None:
-        advice = f"; leave {'it' if len(problems) == 1 else 'them'} out with drop={list(problems)} or --drop"
+        advice = f"; leave {'it' if len(problems) == 1 else 'them'} out with drop={list(problems)}"
     shown = [f"column {heading!r} {why}" for heading, why in list(problems.items())[:8]]
     more = f"; and {len(problems) - 8} more" if len(problems) > 8 else ""
     count = "" if len(problems) == 1 else f"{len(problems)} columns cannot be used: "
@@ -193,7 +193,7 @@ def learnt(where: str, column: Column, target: Target | None) -> tuple[CheckedTa
     if len(gone):
         raise InputError(
             f"{heading} is missing in {len(gone)} rows, first in row {gone[0]}: all must have a target;"
-            " drop_missing_target=True or --drop-missing-target leaves such rows out"
+            " drop_missing_target=True leaves such rows out"
         )
     if column.kind == "date" and column.names is None:
         raise InputError(f"{heading} holds dates: what is learnt must be numbers, or names of classes")

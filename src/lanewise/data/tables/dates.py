@@ -34,7 +34,7 @@ def dates_of_text(heading: str, text: Any, held: list[str], gone: tuple[str, ...
             return Column(heading, days, kind="date", form=form, notes=(*notes, *stands_for(heading, gone, "date")))
     fits = [form for date in DATES if days_of_text(text, form := Form(missing=gone, date=date)) is not None]
     if len(fits) > 1:
-        raise ColumnError(f"holds dates of which day and month cannot be told apart ({held[0]!r}): write 2020-12-31")
+        raise ColumnError(f"holds dates of which day and month are ambiguous ({held[0]!r}): write 2020-12-31")
     if not fits:
         if all(re.match(r"\d{4}-\d{2}-\d{2}", name) for name in held):
             raise ColumnError(f"holds dates with and without a time zone, or no dates ({listed(held)})")

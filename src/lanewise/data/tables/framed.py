@@ -163,7 +163,7 @@ def of_test(y: Any, source: Source, table: Table, checked: CheckedTarget | None)
             codes = category_like(labels, values).values
             if unseen := sorted({str(values[int(row)].as_py()) for row in (codes < 0).nonzero()[0]}):
                 allowed = ", ".join(source.class_names[:8])
-                raise InputError(f"{where} has labels that y has not: {', '.join(unseen[:8])}; must be {allowed}")
+                raise InputError(f"{where} has labels that are not in y: {', '.join(unseen[:8])}; must be {allowed}")
             return torch.from_numpy(codes)
         numbers = column_like(ColumnSchema.of(table.target), values).values
     except ColumnError as error:

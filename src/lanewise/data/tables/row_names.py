@@ -79,7 +79,7 @@ def text_key(heading: str, text: Any) -> "np.ndarray[Any, Any]":
 
 
 def names_rows(column: Column) -> bool:
-    """Whether a column is an index that other libraries write, or an ID: its values tell rows apart and no more."""
+    """Whether a column is an index that other libraries write, or an ID: its values only identify rows."""
     heading, rows = column.name, len(column.values)
     without = INDEX.fullmatch(heading) is not None
     if not without and ROW_NAMES.fullmatch(heading) is None:

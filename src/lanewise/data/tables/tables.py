@@ -176,7 +176,7 @@ def read(
         raise InputError(f"{where} has no rows: must have at least one beside the headings")
     if target_column is None:
         shown = ", ".join(headings[:12]) + (f" and {len(headings) - 12} more" if len(headings) > 12 else "")
-        raise InputError(f"{where} which column is to be learnt? Say target='...' or --target ...; it has {shown}")
+        raise InputError(f"{where} target='...': must name the column to learn, one of {shown}")
     drop = (drop,) if isinstance(drop, str) else drop
     check_headings(where.rstrip(":"), [target_column, *drop, *aside], headings)
     for role, names in (("drop", drop), ("groups or time", aside)):

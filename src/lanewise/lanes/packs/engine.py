@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from lanewise.base.process import MKL_TOO_LATE, adds_by_address, prepare_process
+from lanewise.base.lane_process import MKL_TOO_LATE, adds_by_address, prepare_process
 from lanewise.data import hold_out
 from lanewise.data.arrays.nested import take
 from lanewise.errors import InputError

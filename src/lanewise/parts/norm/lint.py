@@ -180,7 +180,7 @@ def shift_at(flow: Flow, node: fx.Node, rate: float, seen: Statistics | None) ->
 def measure(model: nn.Module, found: list[Flow], batches: Iterable[Any], forward: Forward | None) -> Measured:
     """Mean and variance per channel, in evaluation, of the input of each dropout layer and around every other one.
 
-    Layers that are called more than once are left out, as their calls could not be told apart; dropouts are not.
+    Layers that are called more than once are left out, as their calls would be ambiguous; dropouts are not.
     """
     totals, times = Measured(), calls(found)
     layers = {flow.name(node): flow.layer(node) for flow in found for node in flow.graph.nodes if flow.layer(node)}

@@ -36,7 +36,7 @@ class Plateau(Shape):
     """1 in the table, and times `beta` whenever the metric has not improved for more than `patience` measurements.
 
     As a schedule it is a factor like any other: `0.1 * Cosine() * Plateau()`, `Warmup("5%") >> Plateau()`. It only
-    listens while its part of the run lasts. The rule is that of torch's ReduceLROnPlateau, except that with a
+    listens while its part of the run lasts. The method is that of torch's ReduceLROnPlateau, except that with a
     negative best value a relative threshold still asks for a better one (torch then takes worse ones).
 
     Args:

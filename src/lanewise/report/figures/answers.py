@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lanewise.questions.ablation_answer import AblationAnswer
-from lanewise.questions.comparison import ComparedRecipe, ComparisonAnswer
-from lanewise.questions.sweep import SweepAnswer
 from lanewise.report.figures.plots import Figure, Json, above, axis, finite, layout, log_ticks, plain
-from lanewise.report.words import counted, describe
+from lanewise.report.words import counted
 from lanewise.statistics.intervals import Interval
-from lanewise.verdict.answer import Ground
-from lanewise.verdict.phrases import lead_words
+from lanewise.verdict.ablation import AblationAnswer
+from lanewise.verdict.answer import ComparedRecipe, Ground
+from lanewise.verdict.comparison import ComparisonAnswer
+from lanewise.verdict.phrases import lead_words, metric_words
+from lanewise.verdict.recipe_words import describe
+from lanewise.verdict.sweep import SweepAnswer
 
 ROW_PIXELS = 44
 MOST_PAIRS = 20
@@ -109,15 +110,16 @@ def lead_figure(answer: ComparisonAnswer) -> Figure:
         rows.append(Row(one.scored.name, one.difference, ink, hover, finite_only(singles)))
     same, others = len(answer.tied), len(rows)
     title = {
-        0: f"{best.name} is better than {'each other' if others > 1 else 'the other'}",
+        0: f"{best.name} is significantly better than {'each other' if others > 1 else 'the other'}",
         others: f"All others are too close to {best.name} to call" if others > 1 else "The two are too close to call",
     }.get(same, f"{same} of {others} others are too close to {best.name} to call")
     caption = (
-        f"Dot and bar: {best.name} minus the recipe named, mean over {counted(ground.repeats, 'repeat')} with 95% "
-        f"intervals{' that hold all at once' if others > 1 else ''}. Small strokes: single repeats, in each of which "
-        "all recipes saw the same rows, batches and initial weights. A bar that reaches across zero: too close to call."
+        f"Dot and bar: {best.name} minus the other recipe, mean over {counted(ground.repeats, 'repeat')} with its 95% "
+        f"CI{', wide enough for all comparisons at once' if others > 1 else ''}. Small strokes: single repeats, in "
+        "which all recipes had the same examples, batches and initial weights. A bar that crosses zero means: "
+        "too close to call."
     )
-    across = f"lead of {best.name} in {ground.metric}{unit_words(ground)}"
+    across = f"lead of {best.name} in {metric_words(ground.metric)}{unit_words(ground)}"
     return rows_figure("leads", title, caption, rows, across, ground, ("← other better", f"{best.name} better →"))
 
 
@@ -130,14 +132,14 @@ def worth_figure(answer: AblationAnswer) -> Figure:
         ink = {"helps": SUREST, "hurts": AGAINST}.get(worth.verdict, UNSURE)
         rows.append(Row(worth.name, worth.difference, ink, worth.verdict, finite_only(singles)))
     helps = sum(worth.verdict == "helps" for worth in answer.worths)
-    title = f"{helps} of {counted(len(rows), 'row')} proven to help"
+    title = f"{helps} of {len(rows)} comparisons: proven to help"
     caption = (
         f"Dot and bar: the recipe minus the recipe without the technique, mean over "
-        f"{counted(ground.repeats, 'repeat')} with 95% intervals that hold all at once. Small strokes: single repeats. "
-        "A bar that reaches across zero means: too close to call. Re-tuned: without the "
-        "technique, at the learning rate that was best on other repeats."
+        f"{counted(ground.repeats, 'repeat')} with its 95% CI, wide enough for all comparisons at once. Small "
+        "strokes: single repeats. A bar that crosses zero means: too close to call. Re-tuned: without the technique, "
+        "at the learning rate that was best in other repeats."
     )
-    across = f"worth in {ground.metric}{unit_words(ground)}"
+    across = f"worth in {metric_words(ground.metric)}{unit_words(ground)}"
     return rows_figure("worths", title, caption, rows, across, ground, ("← better without", "better with →"))
 
 
@@ -146,7 +148,7 @@ def interaction_figure(answer: AblationAnswer) -> Figure | None:
     if not answer.interactions:
         return None
     shown = answer.interactions[:MOST_PAIRS]
-    inks = {"help each other": SUREST, "replace each other": AGAINST}
+    inks = {"help each other": SUREST, "overlap": AGAINST}
     rows = [
         Row(f"{one.first} and {one.second}", one.difference, inks.get(one.verdict, UNSURE), one.verdict)
         for one in shown
@@ -157,11 +159,12 @@ def interaction_figure(answer: AblationAnswer) -> Figure | None:
         f"The {len(shown)} strongest of {len(answer.interactions)}. " if len(shown) < len(answer.interactions) else ""
     )
     caption = (
-        f"{which}What the first is worth beside the second, minus what it is worth without it; 95% intervals that hold "
-        "all at once. Right of zero two techniques help each other; left of it, one does part of the other's work."
+        f"{which}What the first is worth with the second, minus what it is worth without it; 95% CIs wide enough for "
+        "all pairs at once. Right of zero, two techniques help each other; left of it, they overlap: one does part of "
+        "the other's work."
     )
-    across = f"interaction in {answer.ground.metric}{unit_words(answer.ground)}"
-    sides = ("← replace each other", "help each other →")
+    across = f"interaction in {metric_words(answer.ground.metric)}{unit_words(answer.ground)}"
+    sides = ("← overlap", "help each other →")
     return rows_figure("pairs", title, caption, rows, across, answer.ground, sides)
 
 
@@ -170,8 +173,8 @@ def sweep_figure(answer: SweepAnswer) -> Figure:
     ground, numbers, title = answer.ground, answer.numbers, f"{answer.field} = {answer.compared[0].scored.name} is best"
     caption = (
         f"Mean over {counted(ground.repeats, 'fold' if ground.repeats == ground.folds else 'repeat')}; band: 95% "
-        "interval of each value by itself. Filled dots are too close to the best, in colour, to call; small dots "
-        "are single repeats. Values are compared on the same rows, so one can be better even where bands overlap."
+        "CI of each value by itself. The best value is in colour; filled dots are too close to it to call; small dots "
+        "are single repeats. Values are compared on the same examples, so one can be better even where bands overlap."
     )
     if numbers is None:
         rows = [
@@ -184,7 +187,7 @@ def sweep_figure(answer: SweepAnswer) -> Figure:
             )
             for one in answer.compared
         ]
-        across = f"validation {ground.metric}{', %' if ground.kind.fraction else ''}"
+        across = f"validation {metric_words(ground.metric)}{', %' if ground.kind.fraction else ''}"
         return rows_figure("sweep", title, caption, rows, across, ground, None)
     order = sorted(range(len(numbers)), key=lambda at: numbers[at])
     tried = answer.in_order()
@@ -215,7 +218,7 @@ def _curve(answer: SweepAnswer, numbers: list[float], tried: list[ComparedRecipe
          "marker": {"size": 11, "color": inks, "line": {"width": 2, "color": "--c1"}}},
     ]  # fmt: skip
     shapes = []
-    notes = [above(f"validation {ground.metric}{', %' if ground.kind.fraction else ''}")]
+    notes = [above(f"validation {metric_words(ground.metric)}{', %' if ground.kind.fraction else ''}")]
     if answer.within is not None:
         at = x[[one.scored.name for one in tried].index(answer.within)]
         line = {"color": "--soft", "width": 1, "dash": "dot"}

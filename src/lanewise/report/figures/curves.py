@@ -22,9 +22,11 @@ from lanewise.report.figures.plots import (
     log_ticks,
     plain,
 )
-from lanewise.report.words import TIMES, counted, label, loss_words, short
+from lanewise.report.words import counted, loss_words
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.race import Study
+from lanewise.verdict.phrases import metric_words, runs_words
+from lanewise.verdict.recipe_words import TIMES, label, short
 
 HEIGHT = 460
 HEADROOM = 1.15
@@ -79,7 +81,7 @@ def learning_curves(study: Study, found: Sequence[CandidateOutcome]) -> Figure:
     metric = study.verdict.metric
     measures = (
         Measure(2, "validation loss"),
-        Measure(3, f"validation {metric}", study.verdict.kind),
+        Measure(3, f"validation {metric_words(metric)}", study.verdict.kind),
         Measure(1, "training loss"),
     )
     order = [finalist.candidate for finalist in study.verdict.finalists]
@@ -96,7 +98,7 @@ def learning_curves(study: Study, found: Sequence[CandidateOutcome]) -> Figure:
         tuple(measure.name for measure in measures),
         (
             f"race, {counted(study.settings.repeats, 'repeat')}",
-            f"confirmation, {counted(study.confirm, 'fresh repeat')}",
+            f"confirmation, {runs_words(study.confirm)}",
         ),
     )
     ends = [c.mean[-1] for candidate, _ in confirmed if len((c := curve(candidate, measures[0].column)).mean)]
@@ -108,13 +110,13 @@ def learning_curves(study: Study, found: Sequence[CandidateOutcome]) -> Figure:
         # The race, which is shown first, ends elsewhere: other repeats, and many more recipes.
         title = f"In the confirmation {who} at a validation loss {span}"
     caption = (
-        "Lines: mean over repeats. Band: lowest to highest repeat of the winner, or of the recipe that you point at in "
-        "the legend. Grey: recipes that are no finalists, up to where they left. A high rate looks bad before it "
-        "decays, so lines that end early cannot be compared with those that run on. The training loss includes "
-        "dropout, smoothing and other noise of training. Double click: everything."
+        "Lines: mean over repeats. Band: lowest to highest repeat of the winner, or of the recipe you point at in the "
+        "legend. Grey: recipes that are not finalists, up to where they were stopped. A high learning rate looks bad "
+        "before it decays, so do not compare lines that end early with those that go on. The training loss includes "
+        "dropout, label smoothing and other noise of training. Double-click to see everything."
     )
     if any(trace.get("name") == TAKEN_DOWN for variant in variants.values() for trace in variant["data"]):
-        caption += " Triangles on the lines of finalists: a plateau took a number down there, in one repeat at least."
+        caption += " Triangles on the lines of finalists: a plateau reduced a setting there, in at least one repeat."
     return Figure("curves", title, caption, HEIGHT, variants, toggles)
 
 

@@ -9,8 +9,9 @@ from lanewise.parts.schedules import Schedule
 from lanewise.recipe.ranges import Log
 from lanewise.recipe.recipe import Recipe, timed_fields, variables
 from lanewise.record.candidate import Candidate, standing
-from lanewise.report.words import NOTHING, label, optimizer_words, peak, shape_words, short
+from lanewise.report.words import NOTHING
 from lanewise.study.race import Study
+from lanewise.verdict.recipe_words import label, optimizer_words, peak, shape_words, short
 
 WINNER, FINALIST, FINISHED, LEFT, DIVERGED = "winner", "finalist", "finished", "left", "diverged"
 DECADES_APART = 1e3
@@ -82,8 +83,13 @@ def _state(candidate: Candidate, confirmed: Sequence[int], repeats: int) -> tupl
         where = "" if lost == repeats else f" in {lost} of {repeats} repeats"
         return DIVERGED, f"diverged at step {step:,}{where}"
     if candidate.left_at is not None:
-        return LEFT, f"left at {candidate.left_at:.0%}"
+        return LEFT, f"stopped at {_share(candidate.left_at)}"
     return FINISHED, "finished" if candidate.scored else "finished without a score"
+
+
+def _share(progress: float) -> str:
+    """A share of the run: `12.5%`, `50%`."""
+    return f"{100 * progress:.3g}%"
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ class Setting:
 
 
 def settings_that_differ(recipes: Sequence[Recipe], space: Recipe) -> list[Setting]:
-    """Optimizer, schedule and rate first, then every other setting that is not the same in all `recipes` of `space`.
+    """Optimizer, schedule and learning rate first, then the other settings that differ among `recipes` of `space`.
 
     A number that follows a schedule gives two: the schedule's shape, and the number at its peak.
     """

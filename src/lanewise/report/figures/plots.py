@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from lanewise.recipe.recipe import Recipe
 from lanewise.report.escape import escape
-from lanewise.report.words import describe
+from lanewise.verdict.recipe_words import describe
 
 Json: TypeAlias = dict[str, Any]
 

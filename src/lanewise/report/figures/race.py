@@ -30,15 +30,16 @@ from lanewise.report.figures.plots import (
     log_ticks,
     plain,
 )
-from lanewise.report.words import counted, label, shape_words
+from lanewise.report.words import counted
 from lanewise.study.race import Study
-from lanewise.verdict.phrases import lead_words
+from lanewise.verdict.phrases import lead_words, metric_words, runs_words
+from lanewise.verdict.recipe_words import label, shape_words
 from lanewise.verdict.verdict import Verdict
 
 ROW_PIXELS, LEAST_ROW_PIXELS, TALLEST = 9, 2, 900
 POINTS_OF_A_SCHEDULE = 400
 LOG_DECADES = 3
-"""How far below the highest rate a logarithmic view of the schedules reaches: most of them end at zero."""
+"""How far below the highest learning rate a logarithmic view of the schedules reaches: most of them end at zero."""
 
 
 def differences(verdict: Verdict) -> Figure | None:
@@ -61,7 +62,7 @@ def differences(verdict: Verdict) -> Figure | None:
             {
                 "x": finite(single), "y": [row - 0.3] * len(single), "mode": "markers",
                 "marker": {"symbol": "line-ns", "size": 6, "line": {"width": 1.5, "color": "--soft"}},
-                "hovertemplate": f"{name}<br>one repeat: %{{x:{shown}}}{points}<extra></extra>",
+                "hovertemplate": f"{name}<br>one training run: %{{x:{shown}}}{points}<extra></extra>",
             },
             {
                 "x": finite([unit * interval.low, unit * interval.high]), "y": [row, row], "mode": "lines",
@@ -76,9 +77,9 @@ def differences(verdict: Verdict) -> Figure | None:
     ticks = [f"candidate {other.candidate}" for other in reversed(others)]
     widest = max(abs(unit * end) for other in others if (d := other.difference) for end in (d.low, d.high)) or 1.0
     height = 92 + 34 * len(others)
-    same, count = len(verdict.indistinguishable), len(others)
+    same, count = len(verdict.tied), len(others)
     title = {
-        0: f"The winner is better than {'each' if count > 1 else 'the one'} other finalist",
+        0: f"The winner is significantly better than {'each' if count > 1 else 'the one'} other finalist",
         count: "All other finalists are too close to the winner to call"
         if count > 1
         else "The two finalists are too close to call",
@@ -92,17 +93,17 @@ def differences(verdict: Verdict) -> Figure | None:
     ]
     view = layout(
         height,
-        xaxis=axis(f"winner's lead in {verdict.metric}{', percentage points' if kind.fraction else ''}", grid=True,
-                   range=[-1.15 * widest, 1.15 * widest]),
+        xaxis=axis(f"winner's lead in {metric_words(verdict.metric)}{', percentage points' if kind.fraction else ''}",
+                   grid=True, range=[-1.15 * widest, 1.15 * widest]),
         yaxis=axis(tickvals=list(range(len(others))), ticktext=ticks, range=[-0.7, len(others) - 0.4]),
         shapes=shapes,
         annotations=sides,
     )  # fmt: skip
-    wide_enough = f", made wide enough for {count} comparisons at once" if count > 1 else ""
+    wide_enough = f", wide enough for {count} comparisons at once" if count > 1 else ""
     caption = (
-        f"Dot and bar: mean over {counted(len(winner.scores), 'fresh repeat')} with a 95% interval{wide_enough}. Small "
-        "strokes: single repeats, in each of which both recipes saw the same rows, batches and initial weights. A bar "
-        "that reaches across zero means: too close to call."
+        f"Dot and bar: mean over {runs_words(len(winner.scores))} with its 95% CI{wide_enough}. Small strokes: single "
+        "training runs, in which both recipes had the same examples, batches and initial weights. A bar that crosses "
+        "zero means: too close to call."
     )
     return Figure("differences", title, caption, height, {"": {"data": data, "layout": view}})
 
@@ -156,17 +157,18 @@ def race(study: Study, found: Sequence[CandidateOutcome]) -> Figure | None:
     height = round(76 + pixels * top)
     view = layout(
         height,
-        xaxis=axis("share of the run, and how many recipes stayed in", grid=True, range=[-1, 101], tickangle=0,
-                   tickvals=[at for at, _ in ticks], ticktext=[f"{at:.0f}%<br>{stay:,}" for at, stay in ticks]),
+        xaxis=axis("share of the run, and how many recipes were still training", grid=True, range=[-1, 101],
+                   tickangle=0, tickvals=[at for at, _ in ticks],
+                   ticktext=[f"{at:.0f}%<br>{stay:,}" for at, stay in ticks]),
         yaxis=axis(tickvals=[at for at, _ in labels], ticktext=[words for _, words in labels], range=[top - 0.5, -1]),
         margin={"l": 8, "r": 28, "t": 8, "b": 8},
     )  # fmt: skip
     caption = (
         "One line for each recipe, as long as its training: the winner in colour, the other finalists dark. Within a "
-        "generation the better ones are higher. A recipe left by what it would have been worth if it had "
-        "stopped there, not by its momentary score, which would punish those that decay late."
+        "generation, better recipes are higher. Recipes are stopped by their projected score, not by their current "
+        "one, which would penalise those whose learning rate decays late."
     )
-    title = f"{finished} of {counted(len(found), 'recipe')} ran to the end"
+    title = f"{finished} of {counted(len(found), 'recipe')} trained to the end"
     return Figure("race", title, caption, height, {"": {"data": data, "layout": view}})
 
 
@@ -206,7 +208,7 @@ def schedules(study: Study) -> Figure | None:
                 "hovertemplate": f"{hover_name(finalist.candidate, finalist.recipe)}<br>%{{y:.3g}} at %{{x:.1f}}"
                                  f"{' epochs' if in_epochs else '% of the run'}<extra></extra>",
             })  # fmt: skip
-        words = "learning rate" if name == "lr" else label(name)
+        words = label(name)
         end = finalists[0].recipe.epochs if in_epochs else 100
         across = axis("epoch" if in_epochs else "share of the run, %", range=[0, end])
         floor = np.log10(highest) - LOG_DECADES if highest > 0 else 0.0
@@ -217,14 +219,15 @@ def schedules(study: Study) -> Figure | None:
         )):  # fmt: skip
             view = layout(340, xaxis=across, yaxis=up, annotations=[above(words)])
             variants[f"{number}-{scale}"] = {"data": data[::-1], "layout": view}
-    toggles = (tuple("learning rate" if name == "lr" else label(name) for name in names), ("linear", "logarithmic"))
+    toggles = (tuple(map(label, names)), ("linear", "logarithmic"))
     caption = "Each value as the recipe sets it, step by step."
     if hears:
-        caption += " What a plateau took off is that of the first fresh repeat; others may differ."
+        caption += " Reductions by a plateau are those of the first new training run; others may differ."
     shapes = {shape_words(finalist.recipe.numbers()["lr"]) for finalist in finalists}
-    title = "How the finalists' numbers change over the run"
+    title = "How the finalists' settings change over the run"
     if len(shapes) == 1:
-        title = f"{'All finalists follow' if len(finalists) > 1 else 'It follows'} one schedule: {shapes.pop()}"
+        who = "All finalists share" if len(finalists) > 1 else "The winner has"
+        title = f"{who} one learning-rate schedule: {shapes.pop()}"
     return Figure("schedules", title, caption, 340, variants, toggles)
 
 

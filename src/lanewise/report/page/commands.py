@@ -3,7 +3,10 @@
 import shlex
 from dataclasses import fields
 
+from lanewise.base.registry import origins
 from lanewise.metrics import METRICS
+from lanewise.racing.own_pruner import OWN
+from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import SPACES
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, with_overrides
@@ -21,13 +24,19 @@ def task_options(task: Task) -> list[str] | None:
     return None if how is None or aims is None else [*words, *how, *aims]
 
 
-def train_command(task: Task) -> str:
-    """Trains the winner alone; what the recipe file records need not be said again."""
-    words = ["lanewise", "train", "best.yaml"]
+def train_command(task: Task, recipe: Recipe | None = None) -> str:
+    """Trains the winner alone, which is `recipe`; what the recipe file records need not be said again."""
+    words = ["lanewise", "train", "best.yaml", *import_options(str(recipe), metric=task.objective.metric.name)]
     for option, named in _names(task).items():
         if option not in task.names:
             words += [f"--{option}", named or option.upper()]
     return shlex.join([*words, *(data_options(task) or []), *(aim_options(task) or [])])
+
+
+def import_options(*recipes: str, **names: str) -> list[str]:
+    """`--import` for every module of the user's own parts in `recipes`, and of the pruner and the metric in `names`."""
+    modules = dict.fromkeys(one["module"] for one in origins(recipes, **names).values())
+    return [word for module in modules for word in ("--import", module)]
 
 
 def aim_options(task: Task) -> list[str] | None:
@@ -71,9 +80,11 @@ def race_command(study: Study) -> str | None:
     """Runs the same race again; None where only Python can."""
     options = task_options(study.task)
     space = _space_options(study)
-    if options is None or space is None:
+    if options is None or space is None or study.settings.pruner.startswith(OWN):
         return None
-    words = ["lanewise", "race", *options, *space]
+    metric, pruner = study.task.objective.metric.name, study.settings.pruner
+    imports = import_options(str(study.space), str(study.baseline), metric=metric, pruner=pruner)
+    words = ["lanewise", "race", *imports, *options, *space]
     usual = RaceSettings()
     for item in fields(RaceSettings):
         value = getattr(study.settings, item.name)

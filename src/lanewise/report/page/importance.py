@@ -1,33 +1,33 @@
 """What mattered in a study, as a section of the report."""
 
 from lanewise.report.figures.plots import Figure, Json, axis, layout, plain
-from lanewise.report.page.markup import figure_block, quiet, section
+from lanewise.report.page.parts import Drawing, Quiet, Section, section
 from lanewise.report.words import counted
 from lanewise.study.race import Study
 
 POWER = (
-    "It misses much: in 100 simulated races of 48 candidates by TPE, the one setting that explained 30% of the "
-    "variance was found in 39%, one that explained half in 47%; of those without influence 5% were named. That a "
-    "setting is pale does not show that it has no influence; a sweep of it, or more candidates, can."
+    "It misses a lot: in 100 simulated races of 48 candidates by TPE, the one setting that explained 30% of the "
+    "variance was found in 39%, one that explained half in 47%; 5% of those without influence were named. A pale "
+    "bar does not show that a setting has no influence; a sweep of it, or more candidates, can."
 )
 """Figures of `python -m bench importance`."""
 
 
-def what_mattered(study: Study, drawn: list[Figure]) -> str:
+def what_mattered(study: Study, drawn: list[Figure]) -> Section | None:
     """The settings by their importance; nothing where there were too few candidates to say."""
     if not study.verdict.importance:
-        return ""
+        return None
     figure = bars(study)
     drawn.append(figure)
     return section(
         "What mattered",
-        figure_block(figure),
-        quiet(
-            "Importance is the share of what all settings explain of the candidates' places in the race beyond chance: "
-            "a number by a parabola in its rank, a choice by its options. It says which settings told candidates apart "
-            "in this race, not which value is best, and nothing about values outside the space. Settings are taken one "
-            "by one, so two that matter only together show little; and the sampler drew more and more from where it "
-            f"had seen good ones, which hides what it settled early. {POWER}"
+        Drawing(figure),
+        Quiet(
+            "Importance is a setting's share of what all settings explain, beyond chance, of the candidates' places in "
+            "the race: a number is fitted by a parabola in its rank, a choice by its options. It says which settings "
+            "mattered in this race, not which value is best, and nothing about values outside the space. Settings are "
+            "taken one at a time, so two that matter only together show little; and the sampler drew more recipes "
+            f"where it had seen good ones, which hides what it learned early. {POWER}"
         ),
     )
 
@@ -60,8 +60,8 @@ def bars(study: Study) -> Figure:
     return Figure(
         "importance",
         title,
-        "Pale bars explain no more than chance does in one of 20 tries with the places dealt out at random; of "
-        "settings without influence one in 20 is not pale.",
+        "Pale bars explain no more than chance does in 1 of 20 tries with the places shuffled; of settings without "
+        "influence, 1 in 20 is not pale.",
         height,
         {"": {"data": data, "layout": shown}},
         wide=False,

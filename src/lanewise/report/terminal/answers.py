@@ -9,17 +9,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lanewise.questions.ablation_answer import AblationAnswer
-from lanewise.questions.comparison import ComparedRecipe, ComparisonAnswer
-from lanewise.questions.sweep import SweepAnswer
 from lanewise.recipe.file import dump
 from lanewise.report.figures.answers import positions
 from lanewise.report.terminal.curve import NARROWEST
 from lanewise.report.terminal.race import NARROW, WIDE, wrapped
-from lanewise.report.words import describe, lead_unit, score_column, score_words
+from lanewise.report.words import lead_unit, score_column, score_words
 from lanewise.statistics.intervals import Interval
-from lanewise.verdict.answer import Answer, Ground
-from lanewise.verdict.phrases import TOO_CLOSE, lead_words, means_words
+from lanewise.verdict.ablation import AblationAnswer
+from lanewise.verdict.answer import Answer, ComparedRecipe, Ground
+from lanewise.verdict.comparison import ComparisonAnswer
+from lanewise.verdict.phrases import TOO_CLOSE, lead_words, means_words, metric_words
+from lanewise.verdict.recipe_words import describe
+from lanewise.verdict.sweep import SweepAnswer
 
 MOST_PAIRS = 10
 """Shown in a terminal; the report has all."""
@@ -29,15 +30,16 @@ WIDEST_PLOT, PLOT_LINES = 100, 18
 def print_answer(answer: Answer, console: Console) -> None:
     """Print what was found: in words, as tables, and the best recipe as YAML that can be copied."""
     console.print()
-    for number, sentence in enumerate(answer.sentences()):
-        wrapped(console, Text(sentence, style="" if number else "bold"))
+    headline, *sentences = answer.sentences()
+    wrapped(console, Text(headline, style="bold"))
+    wrapped(console, Text(" ".join(sentences)))
     console.print()
     if isinstance(answer, AblationAnswer):
         wrapped(console, worths_table(answer, console.width))
         if answer.interactions:
             count = len(answer.interactions)
             which = f"The {MOST_PAIRS} strongest of {count} pairs" if count > MOST_PAIRS else "Pairs"
-            what = "what the first is worth beside the second, minus without it"
+            what = "what the first is worth with the second, minus what it is worth without it"
             wrapped(console, Text(f"{which}: {what}", style="dim"))
             wrapped(console, pairs_table(answer, console.width))
         return
@@ -61,7 +63,7 @@ def compared_table(
     """Recipes or values with the best one's lead over each, for a terminal of `width` columns."""
     table, lead = _table(), lead_unit(ground.kind)
     table.add_column(first, no_wrap=True, max_width=max(12, width // 3))
-    table.add_column(ground.metric, justify="right", no_wrap=True)
+    table.add_column(metric_words(ground.metric), justify="right", no_wrap=True)
     table.add_column(f"lead{lead}" if width < WIDE else f"best's lead{lead}", justify="right", no_wrap=True)
     table.add_column("")
     with_recipe = recipes and width >= WIDE
@@ -135,8 +137,8 @@ def plot(answer: SweepAnswer, width: int) -> str:
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plot_size(max(NARROWEST, min(width, WIDEST_PLOT)), PLOT_LINES)
-    metric = f"validation {answer.ground.metric}{', %' if answer.ground.kind.fraction else ''}"
-    plotext.title(f"{metric}; + : 95% interval of each value")
+    metric = f"validation {metric_words(answer.ground.metric)}{', %' if answer.ground.kind.fraction else ''}"
+    plotext.title(f"{metric}; + : 95% CI of each value")
     plotext.xlabel(answer.field)
     for name in ("low", "high"):
         plotext.scatter(x, [unit * getattr(score, name) for score in scores], marker="+")

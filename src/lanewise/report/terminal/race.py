@@ -15,10 +15,11 @@ from rich.text import Text
 from lanewise.data import Source
 from lanewise.recipe.file import dump
 from lanewise.report.terminal.console import SafeConsole
-from lanewise.report.words import counted, describe, lead_unit, loss_words, score_column, time_words
+from lanewise.report.words import counted, lead_unit, loss_words, score_column, time_words
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.study.progress import Observer, Progress, Standing
-from lanewise.verdict.phrases import chance_words, lead_words, means_words
+from lanewise.verdict.phrases import chance_words, lead_words, means_words, metric_words, runs_words
+from lanewise.verdict.recipe_words import describe
 from lanewise.verdict.verdict import Finalist, Verdict, place_words
 
 REFRESHES = 4
@@ -40,11 +41,11 @@ class Display(Observer, AbstractContextManager["Display"]):
 
 
 def print_columns(source: Source, console: Console) -> None:
-    """What every column of a table was taken for, and what was filled in."""
+    """What every column of a table was read as, and what was filled in."""
     if source.schema is None:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("column", "taken for", "missing"):
+    for heading in ("column", "read as", "missing"):
         table.add_column(heading, overflow="fold")
     rows = source.schema.summary
     for name, taken, filled in rows[:MOST_COLUMNS]:
@@ -53,7 +54,7 @@ def print_columns(source: Source, console: Console) -> None:
     if source.class_names:
         target = f"{source.classes} classes: {', '.join(source.class_names[:8])}"
         target += ", ..." if len(source.class_names) > 8 else ""
-    table.add_row(Text(source.schema.target), Text(f"to be learnt: {target}"), Text(""))
+    table.add_row(Text(source.schema.target), Text(f"target: {target}"), Text(""))
     console.print(table)
     if len(rows) > MOST_COLUMNS:
         console.print(Text(f"and {len(rows) - MOST_COLUMNS} more columns"))
@@ -101,8 +102,10 @@ class PlainDisplay(Display):
         facts = [f"{progress.phase}: {how_far}", _field(progress)]
         if progress.standings:
             first = progress.standings[0]
-            score = f"{progress.metric} {progress.kind.words(first.score)}"
-            facts.append(f"ahead: {first.name or first.candidate} ({score}, loss {loss_words(first.loss)})")
+            score = f"{metric_words(progress.metric)} {progress.kind.words(first.score)}"
+            facts.append(
+                f"leading: {first.name or f'candidate {first.candidate}'} ({score}, loss {loss_words(first.loss)})"
+            )
         self.console.print(Text(", ".join(facts)), soft_wrap=True)
 
 
@@ -136,7 +139,7 @@ class LiveDisplay(Display):
         if progress is None:
             # Compiling takes half a minute: a clock says that something is going on.
             return self._busy(
-                f"getting ready (compiling, and timing ways to run), {time_words(time.monotonic() - self._shown)}"
+                f"getting ready: compiling and timing ways to run, {time_words(time.monotonic() - self._shown)}"
             )
         bar = Table.grid(padding=(0, 2), expand=True)
         bar.add_column(ratio=1)
@@ -171,10 +174,10 @@ def leaders(standings: list[Standing], metric: str, width: int, kind: ScoreKind 
     table = _table()
     named = any(one.name for one in standings)
     table.add_column("recipe" if named else "#", justify="left" if named else "right", no_wrap=True)
-    table.add_column(metric, justify="right", no_wrap=True)
+    table.add_column(metric_words(metric), justify="right", no_wrap=True)
     if width >= NARROW:
         table.add_column("loss", justify="right", no_wrap=True)
-        table.add_column("run", justify="right", no_wrap=True)
+        table.add_column("trained", justify="right", no_wrap=True)
     # Not marked as unbreakable, so that it is the one column to give way; its cells stay on one line by themselves.
     table.add_column("" if named else "recipe")
     for place, one in enumerate(standings):
@@ -189,13 +192,14 @@ def leaders(standings: list[Standing], metric: str, width: int, kind: ScoreKind 
 def print_verdict(verdict: Verdict, console: Console) -> None:
     """Print what was found: in words, the finalists as a table, the winner's recipe as YAML that can be copied."""
     console.print()
-    for sentence in verdict.sentences():
-        wrapped(console, Text(sentence, style="bold" if sentence == verdict.sentences()[0] else ""))
+    headline, *sentences = verdict.sentences()
+    wrapped(console, Text(headline, style="bold"))
+    wrapped(console, Text(" ".join(sentences)))
     if len(verdict.finalists) > 1:
         repeats = len(verdict.finalists[0].scores)
         console.print()
         console.print(
-            Text(f"Finalists, on the validation examples of {counted(repeats, 'new training run')}:", style="dim"),
+            Text(f"Finalists, on the validation examples of {runs_words(repeats)}:", style="dim"),
             soft_wrap=False,
         )
         wrapped(console, finalists_table(verdict, console.width))
@@ -221,7 +225,7 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     """The finalists with the winner's lead over each, for a terminal of `width` columns."""
     table, lead = _table(), lead_unit(verdict.kind)
     table.add_column("#", justify="right", no_wrap=True)
-    table.add_column(verdict.metric, justify="right", no_wrap=True)
+    table.add_column(metric_words(verdict.metric), justify="right", no_wrap=True)
     table.add_column(f"lead{lead}" if width < WIDE else f"winner's lead{lead}", justify="right", no_wrap=True)
     table.add_column("")
     if width >= WIDE:
@@ -235,7 +239,7 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
             *_lead(finalist, verdict, width >= NARROW),
         ]
         if width >= WIDE:
-            cells.append("" if finalist.chance is None else chance_words(finalist.chance))
+            cells.append(chance_words(finalist.chance))
             cells.append(_line(describe(finalist.recipe)))
         table.add_row(*cells, style="bold" if finalist.difference is None else "dim" if finalist.significant else "")
     return table
@@ -274,5 +278,5 @@ def _left(seconds: float | None, done: float) -> list[str]:
 def _field(progress: Progress) -> str:
     lost = f", {progress.diverged} diverged" if progress.diverged else ""
     if not progress.drops:
-        return f"{counted(progress.drawn, 'recipe')}, all to the end{lost}"
-    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still in{lost}"
+        return f"{counted(progress.drawn, 'recipe')}, all trained to the end{lost}"
+    return f"{progress.live} of {counted(progress.drawn, 'recipe')} still training{lost}"
