@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from lanewise.errors import InputError
-from lanewise.lanes.machine.memory import available_bytes, is_out_of_memory, peak_bytes
+from lanewise.lanes.compile.peak_memory import peak_bytes
+from lanewise.lanes.machine.memory import available_bytes, is_out_of_memory
 from lanewise.lanes.packs import plan as plans
 from lanewise.lanes.packs.choosing import fitting_width
 from lanewise.lanes.packs.engine import Engine

@@ -9,15 +9,14 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import ParametrizationList
 
+from lanewise.base.torch_modules import AnyConvolution, AnyNorm
 from lanewise.errors import InputError
 
-NORMALISATION = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORMALISATION = (AnyNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 EMBEDDING = (nn.Embedding, nn.EmbeddingBag)
-WEIGHTED = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
+WEIGHTED = (nn.Linear, nn.Bilinear, AnyConvolution, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
 class Role(StrEnum):

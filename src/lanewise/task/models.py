@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lanewise.base.torch_modules import is_persistent, own_buffers, with_tensors
 from lanewise.data.arrays.nested import Inputs, shapes
 from lanewise.errors import InputError, one_line
 from lanewise.task.objectives import Objective
@@ -135,7 +136,7 @@ def converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
         return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
     # `Module.to` takes one type for both: a real one drops imaginary parts.
-    return model._apply(one)  # type: ignore[no-any-return, no-untyped-call]
+    return with_tensors(model, one)
 
 
 def passing_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -149,8 +150,8 @@ def passing_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
     return {
         f"{path}.{name}".lstrip("."): buffer
         for path, module in model.named_modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None and name in module._non_persistent_buffers_set
+        for name, buffer in own_buffers(module).items()
+        if buffer is not None and not is_persistent(module, name)
     }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from lanewise.base.lane_process import prepare_process
 from lanewise.data import BUILT_IN, Source, load
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, shapes
 from lanewise.data.source.standardise import as_given
@@ -72,6 +73,7 @@ class Task:
         greater_is_better: bool | None = None,
         class_weights: Any = None,
     ) -> None:
+        prepare_process()
         found, _ = together(lambda: load(data), lambda: check_model_kind(model))
         self.source: Source = found
         if isinstance(model, str):

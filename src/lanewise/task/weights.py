@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from lanewise.base.torch_modules import is_persistent, own_buffers
 from lanewise.errors import InputError, one_line
 from lanewise.task.models import passing_buffers
 
@@ -105,11 +106,11 @@ def restore(model: nn.Module, tensors: dict[str, Tensor], rest: dict[str, Any]) 
     for name, value in passing.items():
         path, _, own = name.rpartition(".")
         owner = model.get_submodule(path)
-        if own not in owner._buffers:
+        if own not in own_buffers(owner):
             raise RuntimeError(f"unexpected buffer {name}")
-        kept = owner._buffers[own]
+        kept = own_buffers(owner)[own]
         same = value if kept is None else value.to(kept.device, kept.dtype)
-        owner.register_buffer(own, same, persistent=own not in owner._non_persistent_buffers_set)
+        owner.register_buffer(own, same, persistent=is_persistent(owner, own))
 
 
 def check_savable(make: Callable[[], nn.Module], path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lanewise.base.torch_modules import all_hooks, own_buffers, own_children, own_parameters
 from lanewise.errors import InputError
 from lanewise.lanes.attributes.plain_values import OTHERS, NotPlainError, plain
 
@@ -111,9 +112,8 @@ class Walk:
         for key, value in list(vars(module).items()):
             if key not in OF_TORCH:
                 yield from self._value(f"{prefix}{key}", vars(module), key, value, depth)
-        for hooks in (module._forward_pre_hooks, module._forward_hooks, module._backward_hooks):
-            for hook in list(hooks.values()):
-                yield from self._inside(f"{prefix}hook", hook, depth)
+        for hook in all_hooks(module):
+            yield from self._inside(f"{prefix}hook", hook, depth)
         for kind in type(module).__mro__:
             yield from self._class(kind, depth)
 
@@ -159,11 +159,11 @@ class Walk:
             return
         self._seen.add(id(value))
         if isinstance(value, nn.Module):
-            for store in (value._parameters, value._buffers):
+            for store in (own_parameters(value), own_buffers(value)):
                 for key, tensor in store.items():
                     if tensor is not None:
                         yield from self._value(f"{path}.{key}", store, key, tensor, depth)
-            for key, child in value._modules.items():
+            for key, child in own_children(value).items():
                 yield from self._inside(f"{path}.{key}", child, depth)
             yield from self._module(path, value, depth)
         elif isinstance(value, types.FunctionType):

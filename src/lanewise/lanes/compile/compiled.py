@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
+from lanewise.lanes.compile import capture as capture_module
 from lanewise.lanes.compile import feature_major
 from lanewise.lanes.compile.capture import capture, overwrite, pools_as_they_are, vectors_to_the_end
 from lanewise.lanes.compile.native import Library, compiler
@@ -156,8 +157,8 @@ class Uncompiled:
     @cached_property
     def place(self) -> Path:
         """Where the library is kept once this very program has been compiled for this processor."""
-        # What is done to a graph before it is compiled is written in these two files.
-        ours = [Path(str(file)).read_bytes() for file in (__file__, feature_major.__file__)]
+        # What is done to a graph before it is compiled is written in these files.
+        ours = [Path(str(file)).read_bytes() for file in (__file__, capture_module.__file__, feature_major.__file__)]
         about = [torch.__version__, self.threads, processor(), compiler(), self._operations[0]]
         return cache_folder() / f"{hashlib.sha256(repr((about, ours)).encode()).hexdigest()}.so"
 

@@ -6,26 +6,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+
+from lanewise.lanes.compile.torch_parts import DispatchMode, tree_map
 
 
-class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Operations(DispatchMode):
     """Writes down every operation with its arguments; tensors by the order in which they came up."""
 
     def __init__(self, given: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.digest = hashlib.sha256()
         # All are held until the end: the identity of a tensor that is gone would be given to another.
         self._seen: dict[int, tuple[int, Tensor]] = {}
         for tensor in given:
             self._number(tensor)
             self._write(_lying(tensor))
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # torch would import its compiler in order to tell it to leave this mode alone.
-        return False
 
     def _write(self, text: str) -> None:
         self.digest.update(text.encode() + b"\n")

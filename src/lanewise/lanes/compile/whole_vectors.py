@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from lanewise.lanes.compile.torch_parts import DispatchMode
 
 aten: Any = torch.ops.aten
 VECTORS = 64
@@ -53,7 +55,7 @@ def depends_on_place(function: Any, args: Sequence[Any]) -> bool:
     return not (function is aten.pow.Tensor_Scalar and float(args[1]) in EXACT_POWERS)
 
 
-class WholeVectors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class WholeVectors(DispatchMode):
     """Has functions whose values depend on place computed in whole vectors.
 
     Attributes:
@@ -61,15 +63,10 @@ class WholeVectors(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.mattered = False
         # With several threads each computes a part, and each part must be a whole number of vectors.
         self._multiple = VECTORS * torch.get_num_threads()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # torch would import its compiler in order to tell it to leave this mode alone.
-        return False
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -5,8 +5,8 @@ are the same in both, and those of the batches it knows.
 """
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from lanewise.base.torch_modules import AnyBatchNorm
 from lanewise.errors import InputError
 
 ONE_VALUE = "more than 1 value per channel"
@@ -20,7 +20,7 @@ def batchwise(model: nn.Module) -> list[str]:
     ['1']
     """
     return [
-        name for name, layer in model.named_modules() if isinstance(layer, _BatchNorm) and layer.running_mean is None
+        name for name, layer in model.named_modules() if isinstance(layer, AnyBatchNorm) and layer.running_mean is None
     ]
 
 

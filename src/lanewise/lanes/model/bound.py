@@ -5,14 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils._pytree import tree_map
 
-from lanewise.lanes.compile.dynamo import leave_out_dynamo
+from lanewise.lanes.compile.torch_parts import tree_map
 from lanewise.lanes.model.lane_layers import LaneBatchNorm
 from lanewise.lanes.model.precision import autocast, widen_outputs, widened
 from lanewise.task.objectives import Objective
-
-leave_out_dynamo()
 
 
 class Bound(nn.Module):

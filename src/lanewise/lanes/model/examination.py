@@ -16,10 +16,10 @@ from lanewise.data.arrays.nested import mapped
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.attributes.attributes import Attributes
 from lanewise.lanes.attributes.plain_values import Plain, same
+from lanewise.lanes.compile.reads import Reads
 from lanewise.lanes.model.agreement import alike, close, holds_numbers, same_values, shaken, unreached
 from lanewise.lanes.model.passes import NEUTRAL, NO_MASKS, Functions, Passed
 from lanewise.lanes.model.plain_autograd import Batch, Real, set_layer_numbers
-from lanewise.lanes.model.reads import Reads
 from lanewise.lanes.model.traits import ModelTraits, check_kept, named
 from lanewise.task.models import seeded
 from lanewise.task.objectives import Objective
@@ -73,7 +73,7 @@ class Examination:
             gradients, loss = self._real.gradients([batch or self._batch], NEUTRAL["label_smoothing"], [None])
         return Passed(loss, gradients, self._real.buffers())
 
-    def verdict(self, functions: Functions | None, failed: str) -> ModelTraits:
+    def traits(self, functions: Functions | None, failed: str) -> ModelTraits:
         """What the passes show.
 
         Args:

@@ -1,4 +1,4 @@
-"""The forms of a model in which lanes run: functions of copies of it, or the module itself, as its verdict says."""
+"""The forms of a model in which lanes run: functions of copies of it, or the module itself, as its traits require."""
 
 import contextlib
 import copy
@@ -41,7 +41,7 @@ class Forms:
         batch: inputs and targets of one of the batches that a step accumulates; for all else see `LaneStep`.
 
     Attributes:
-        verdict: whether lanes run as functions, which can be packed, or one by one in a real module, and why.
+        traits: whether lanes run as functions, which can be packed, or one by one in a real module, and why.
         reference: a model whose layers and parameters are those that lanes have.
         example: two rows of inputs, on the CPU.
         draws: name -> shape of the draws of dropout layers, whose names are `masks`.
@@ -67,7 +67,7 @@ class Forms:
         precision: str,
         new: Callable[[int], nn.Module] | None,
         origin: int,
-        verdicts: dict[str, ModelTraits] | None,
+        known_traits: dict[str, ModelTraits] | None,
     ) -> None:
         self.recipe, self.objective, self._precision = recipe, objective, precision
         self.example = mapped(lambda leaf: leaf[:2].cpu(), batch[0])
@@ -77,8 +77,8 @@ class Forms:
         # The passes of trials must leave no trace in what the model shares with others: closures, globals, classes.
         before = Attributes(model)
         lane_layer, failed = self._as_functions(model, batch)
-        self.verdict = self._examined(lane_layer, failed, batch, origin, verdicts)
-        if lane_layer is None or self.verdict.real:
+        self.traits = self._examined(lane_layer, failed, batch, origin, known_traits)
+        if lane_layer is None or self.traits.real:
             lane_layer = self._as_it_is(batch, origin)
         self.reference = lane_layer
         before.put({})
@@ -121,14 +121,14 @@ class Forms:
         failed: str,
         batch: Batch,
         origin: int,
-        verdicts: dict[str, ModelTraits] | None,
+        known_traits: dict[str, ModelTraits] | None,
     ) -> ModelTraits:
-        if verdicts is None and lane_layer is not None:
+        if known_traits is None and lane_layer is not None:
             return ModelTraits()
         recipe = self.recipe
         given = [recipe.norm_momentum is not None, recipe.dropout is not None, recipe.stochastic_depth is not None]
         key = str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, *given))
-        known = {} if verdicts is None else verdicts
+        known = {} if known_traits is None else known_traits
         if key not in known:
             known[key] = self._tried(lane_layer, failed, batch, origin)
         return known[key]
@@ -161,10 +161,10 @@ class Forms:
         draws, momentum = lane_layer is not None and self.draws_itself, self.recipe.norm_momentum is not None
         examination = Examination(self.real_model, origin, self.objective, batch, draws=draws, momentum=momentum)
         if lane_layer is None:
-            return examination.verdict(None, failed)
+            return examination.traits(None, failed)
         params = {name for name, param in lane_layer.named_parameters() if param.requires_grad}
         train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
-        return examination.verdict(Functions(self.gradients, train, scored, params, self.masks), "")
+        return examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
 
     def real_model(self, origin: int) -> nn.Module:
         """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""
@@ -240,7 +240,7 @@ class Forms:
         reals: dict[tuple[int, bool], Real] = self._of_thread.__dict__.setdefault("reals", {})
         if (origin, listens) not in reals:
             model = self.real_model(origin)
-            given = self.objective, self._precision, self._device, self.verdict.stateful
+            given = self.objective, self._precision, self._device, self.traits.stateful
             reals[origin, listens] = Real(listen(model) if listens else model, *given)
         found = reals[origin, listens]
         found.load(tensors, training=not listens)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lanewise.base.torch_modules import own_children
 from lanewise.errors import InputError
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
@@ -183,7 +184,7 @@ def replace_layers(model: nn.Module, replacement: Callable[[nn.Module, str], nn.
     made: dict[int, nn.Module] = {}
     for path, module in list(model.named_modules()):
         # Not named_children(), which names a layer that is used in two places once.
-        for name, child in list(module._modules.items()):
+        for name, child in list(own_children(module).items()):
             if child is not None:
                 if id(child) not in made:
                     made[id(child)] = replacement(child, f"{path}.{name}".strip("."))

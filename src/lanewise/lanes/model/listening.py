@@ -4,8 +4,8 @@ import copy
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from lanewise.base.torch_modules import AnyBatchNorm
 from lanewise.lanes.model.lane_layers import LaneBatchNorm
 from lanewise.parts.norm import Frozen, Statistics, merged
 from lanewise.parts.norm.statistics import of_channels
@@ -23,7 +23,7 @@ def listen(model: nn.Module) -> nn.Module:
     """
     model.eval()
     for layer in model.modules():
-        norm = isinstance(layer, (LaneBatchNorm, _BatchNorm)) and not isinstance(layer, Frozen)
+        norm = isinstance(layer, (LaneBatchNorm, AnyBatchNorm)) and not isinstance(layer, Frozen)
         if norm and layer.running_mean is not None:
             layer.train()
             if not isinstance(layer, LaneBatchNorm):

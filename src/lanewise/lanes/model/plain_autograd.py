@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from lanewise.base.torch_modules import own_buffers
 from lanewise.data.arrays.nested import Inputs
 from lanewise.lanes.attributes.attributes import Attributes
 from lanewise.lanes.attributes.plain_values import packed, unpacked
@@ -79,7 +80,7 @@ class Real:
             value = tensors[name]
             if buffer.requires_grad or buffer.shape != value.shape:
                 owner, _, key = name.rpartition(".")
-                self.model.get_submodule(owner)._buffers[key] = value.clone()
+                own_buffers(self.model.get_submodule(owner))[key] = value.clone()
             else:
                 buffer.copy_(value)
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from lanewise.errors import InputError
+from lanewise.lanes.compile.torch_parts import tree_map
 
 PRECISIONS = ("float32", "bfloat16")
 

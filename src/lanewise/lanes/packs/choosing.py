@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.compile.compiled import Uncompiled
 from lanewise.lanes.compile.native import compiler
+from lanewise.lanes.compile.peak_memory import peak_bytes
 from lanewise.lanes.compile.program import Program
-from lanewise.lanes.machine.memory import USABLE, available_bytes, peak_bytes
+from lanewise.lanes.machine.memory import USABLE, available_bytes
 from lanewise.lanes.machine.workers import Workers, available_threads
 from lanewise.lanes.packs.plan import (
     EAGER_WIDTH,
@@ -180,16 +181,16 @@ def choose_plan(
         """Whether so many steps of a lane, as fast as the fastest way yet, may be spent on a trial."""
         return lane_steps_tried * cost * 1e-6 <= MOST_TRIAL * left()
 
-    verdict = trial.step.verdict
-    loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1, real=bool(verdict.real))
+    traits = trial.step.traits
+    loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1, real=bool(traits.real))
     try:
         program = train_program(trial.step, packed=False, native=True)
         plan, cost = loop, timed(loop, program)
     except Exception as error:
         raise InputError(f"model fails in a training step: {one_line(error)}") from error
     pack_it = False
-    if verdict.real:
-        note(f"lanes run one after another, by plain autograd: {verdict.real}")
+    if traits.real:
+        note(f"lanes run one after another, by plain autograd: {traits.real}")
         return ChosenPlan(replace(plan, why="the only way", timings=timings), program, 0.0, time.perf_counter() - begun)
     if trial.step.draws_itself:
         # The only plan that `check_draws` lets pass.
@@ -204,8 +205,8 @@ def choose_plan(
             loop, plan, program, cost = last, last, last_program, last_cost
     widest = fitting_width(trial, lanes * repeats, threads, note)
     pack = replace(loop, packed=True, width=min(EAGER_WIDTH, widest), channels_last=False)
-    if verdict.apart:
-        note(f"lanes run one after another: {verdict.apart}")
+    if traits.apart:
+        note(f"lanes run one after another: {traits.apart}")
     elif not affordable(tried_lanes(pack, lanes) * steps_tried):
         why = TOO_LONG
     else:
@@ -224,7 +225,7 @@ def choose_plan(
     if not pack_it or trial.step.holds_images:
         # Narrow convolutions gain by packing and wide ones lose; how they do eagerly does not tell which these are.
         fused_plans.append(replace(loop, compiled=True, workers=threads))
-    if verdict.varies:
+    if traits.varies:
         # A program would go the way of the batch that it was captured on.
         fused_plans, why = [], f"{why}; not compiled, for the model looks at values"
     for fused_plan in fused_plans:

@@ -1,18 +1,18 @@
 """The engine: makes the program for each structure once, counts what was done, and starts cohorts of lanes."""
 
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import torch
 
+from lanewise.base.lane_process import MKL_TOO_LATE, adds_by_address, prepare_process
 from lanewise.data import hold_out
 from lanewise.data.arrays.nested import take
 from lanewise.errors import InputError
 from lanewise.lanes.compile import program_cache
 from lanewise.lanes.machine.devices import check_threads, usable_device
-from lanewise.lanes.machine.workers import MKL_TOO_LATE, Workers, adds_by_address, available_threads, keep_freed_memory
+from lanewise.lanes.machine.workers import Workers, available_threads
 from lanewise.lanes.model.precision import check_precision
 from lanewise.lanes.model.traits import ModelTraits
 from lanewise.lanes.packs.choosing import choose_plan
@@ -83,13 +83,11 @@ class Engine:
         self._readings: dict[tuple[int, int, int], BatchReader] = {}
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
-        self._verdicts: dict[str, ModelTraits] = {}
+        self._known_traits: dict[str, ModelTraits] = {}
         self._noted: set[str] = set()
         # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
         self.main_threads = torch.get_num_threads()
-        keep_freed_memory()
-        # Whether packing pays is measured; that torch loops over the lanes inside some operation is part of it.
-        warnings.filterwarnings("ignore", "There is a performance drop because we have not yet implemented")
+        prepare_process()
         if self.device.type == "cpu" and adds_by_address():
             note(MKL_TOO_LATE)
 
@@ -176,7 +174,7 @@ class Engine:
             self.precision,
             new=new,
             origin=feed.repeat.index,
-            verdicts=self._verdicts,
+            known_traits=self._known_traits,
         )
         step.check_rows(validation=len(feed.repeat.split.valid), test=len(self.held.test))
         return step
@@ -241,7 +239,7 @@ class Engine:
         self.plans[key] = plan = choice.plan
         self._decided(self.plans)
         self.note(f"engine: {plan}, for {recipe.optimizer.name} in batches of {recipe.batch_size} ({plan.why})")
-        for line in step.verdict.notes:
+        for line in step.traits.notes:
             self.note_once(line)
         for name in step.idle_numbers:
             self.note(f"{name} changes nothing: the model has no layer that reads it")

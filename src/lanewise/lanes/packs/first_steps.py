@@ -46,7 +46,7 @@ def seconds_of_a_step(trial: Trial, clock: Clock = time.perf_counter) -> float:
             looped = _timed(train_program(trial.step, packed=False, native=True), trial, 1, workers, clock)
         except Exception as error:
             raise InputError(f"model fails in a training step: {one_line(error)}") from error
-        alone = trial.step.draws_itself or trial.step.verdict.real or trial.step.verdict.apart
+        alone = trial.step.draws_itself or trial.step.traits.real or trial.step.traits.apart
         if looped > SMALL_SECONDS or alone:
             return looped
         try:

@@ -98,15 +98,15 @@ def check_draws(plan: Plan, step: LaneStep) -> None:
 
 def fitted(plan: Plan, step: LaneStep) -> Plan:
     """`plan`, or the one way that is right for a model which it does not fit."""
-    verdict = step.verdict
-    if verdict.real:
+    traits = step.traits
+    if traits.real:
         if (plan.packed, plan.compiled, plan.workers, plan.real) == (False, False, 1, True):
             return plan
-        return Plan(False, False, 1, 1, plan.threads, verdict.real, real=True)
+        return Plan(False, False, 1, 1, plan.threads, traits.real, real=True)
     if plan.real:
         return replace(plan, real=False, why="the model needs no real module here")
-    if verdict.apart and (plan.packed or plan.compiled):
-        return Plan(False, False, 1, 1 if step.draws_itself else plan.workers, plan.threads, verdict.apart)
+    if traits.apart and (plan.packed or plan.compiled):
+        return Plan(False, False, 1, 1 if step.draws_itself else plan.workers, plan.threads, traits.apart)
     return plan
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from lanewise.data.arrays.nested import Inputs, mapped, row_count, take
 from lanewise.lanes.attributes.plain_values import packed
+from lanewise.lanes.compile.torch_parts import tree_flatten, tree_unflatten
 from lanewise.lanes.model.adapt import adapted
 from lanewise.lanes.model.batchwise import batchwise, refuse_one_row
 from lanewise.lanes.model.forms import Forms
@@ -45,7 +45,7 @@ class LaneStep(Forms):
         precision: of the forward pass, see `lanewise.lanes.model.precision`.
         new: gives the model of a repeat as the user's function makes it; copies of `model` by default.
         origin: the repeat of `model`.
-        verdicts: what is known of models by what changes them; None if lanes are never to be trained.
+        known_traits: what is known of models by what changes them; None if lanes are never to be trained.
 
     Attributes, beside those of `Forms`:
         numbers: names of the rows of a number table: the recipe's numbers, then `t`, the steps done before.
@@ -68,13 +68,13 @@ class LaneStep(Forms):
         *,
         new: Callable[[int], nn.Module] | None = None,
         origin: int = 0,
-        verdicts: dict[str, ModelTraits] | None = None,
+        known_traits: dict[str, ModelTraits] | None = None,
     ) -> None:
         self.optimizer, self.numbers = recipe.optimizer, number_names(recipe)
         self.layout = BatchLayout(x, y)
         self.batch_rows = rows = row_count(x) // recipe.accumulate
         x, y = take(x, slice(rows)), take(y, slice(rows))
-        super().__init__(model, recipe, objective, (x, y), precision, new, origin, verdicts)
+        super().__init__(model, recipe, objective, (x, y), precision, new, origin, known_traits)
         self._structure: Any = None
         self._row, self._origin = take(x, slice(1)), origin
         reference = self.reference
@@ -102,7 +102,7 @@ class LaneStep(Forms):
         """Raise `InputError` if one of the `sets`, of so many rows each, has a single row and a layer needs others."""
         for name, rows in sets.items():
             if rows == 1 and self.batchwise:
-                real = self.verdict.real
+                real = self.traits.real
                 tried = self.real_model(self._origin).eval() if real else self.new_bound("eval", "float32").model
                 try:
                     with torch.no_grad():
@@ -123,9 +123,9 @@ class LaneStep(Forms):
         optimizer_state = {name: self.optimizers[name].init(as_reals(param)) for name, param in params.items()}
         if self._counts_steps:
             optimizer_state = {name: {**own, STEPS: own_steps(params[name])} for name, own in optimizer_state.items()}
-        if self.verdict.real:
+        if self.traits.real:
             buffers[ORIGIN] = torch.tensor(origin, device=self._device)
-        if self.verdict.stateful:
+        if self.traits.stateful:
             buffers[KEPT] = packed({}).to(self._device)
         averages = mapped(torch.clone, averaged(params, buffers)) if self.averages else {}
         flat, self._structure = tree_flatten((params, buffers | frozen, optimizer_state, averages))
@@ -143,12 +143,12 @@ class LaneStep(Forms):
             dict(zip(self.draws, draws if count == 1 else [draw[number] for draw in draws], strict=True))
             for number in range(count)
         ]
-        if self.verdict.real:
+        if self.traits.real:
             gradients, loss, params, buffers = self._by_real_module(params, buffers, numbers, parts, drawn)
         else:
             # Where other steps may use other parameters, plain autograd tells which a step has used.
             gradients, loss, buffers = self._by_functions(
-                params, buffers, numbers, parts, drawn, native, native and self.verdict.varies
+                params, buffers, numbers, parts, drawn, native, native and self.traits.varies
             )
         if "clip" in numbers and gradients:
             gradients = clipped(gradients, numbers["clip"])
@@ -207,8 +207,8 @@ class LaneStep(Forms):
             total |= {name: total[name] + found if name in total else found for name, found in gradients.items()}
             losses.append(loss)
         gradients = total if count == 1 else {name: found / count for name, found in total.items()}
-        if not self.verdict.varies:
-            gradients = {name: found for name, found in gradients.items() if name not in self.verdict.unused}
+        if not self.traits.varies:
+            gradients = {name: found for name, found in gradients.items() if name not in self.traits.unused}
         return gradients, losses[0] if count == 1 else torch.stack(losses).mean(), buffers
 
     def _updated(
@@ -261,7 +261,7 @@ class LaneStep(Forms):
         size = self._structure.num_leaves
         batch = self.layout.batch(flat[size + 1 :])
         tensors = self._tensors(flat[:size], flat[size])
-        if self.verdict.real:
+        if self.traits.real:
             real = self._real(tensors)
             set_layer_numbers(real.model, dict(zip(self.numbers, flat[size].unbind(0), strict=True)))
             found = real.scores(batch)
@@ -283,7 +283,7 @@ class LaneStep(Forms):
         batch = self.layout.batch(flat[size + 1 :])
         # Layers write into their buffers, and the state must stay as it is.
         tensors = {name: tensor.clone() for name, tensor in self._tensors(flat[:size], flat[size]).items()}
-        if self.verdict.real:
+        if self.traits.real:
             real = self._real(tensors, listens=True)
             heard(real.model)
             real.one_pass(batch)
@@ -336,7 +336,7 @@ class LaneStep(Forms):
     @property
     def _counts_steps(self) -> bool:
         """Whether each parameter has a count of its own steps, as in torch.optim: those without a gradient are none."""
-        return bool(self.verdict.real) or self.verdict.varies
+        return bool(self.traits.real) or self.traits.varies
 
     @property
     def state_size(self) -> int:

@@ -2,6 +2,10 @@
 
 An average of weights computes other activations than any of the weights it was made of, so running statistics are
 neither averaged nor kept: `reestimate` them before evaluating.
+
+The formulas are functions of one tensor, because lanes apply them inside a step, under `torch.func.vmap`, where a
+module that changes itself, such as `torch.optim.swa_utils.AveragedModel`, cannot go. `AveragedWeights` applies the same
+functions in a plain loop, with a decay that is checked and may change from step to step.
 """
 
 import copy

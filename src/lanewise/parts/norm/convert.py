@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from lanewise.base.torch_modules import AnyBatchNorm, AnyNorm
 from lanewise.errors import InputError
 from lanewise.parts.norm.batch_norm import MOMENTUM
 from lanewise.parts.norm.flow import flows, replaced
@@ -20,7 +20,7 @@ from lanewise.parts.part import check_number
 Kind = Literal["batch", "layer", "group", "none"]
 KINDS: tuple[str, ...] = get_args(Kind)
 BATCH_NORMS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-CONVERTED = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+CONVERTED = (AnyNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 class BatchNormLast(nn.BatchNorm1d):
@@ -123,7 +123,7 @@ def convert_norm(
 def is_kind(norm: nn.Module, to: str) -> bool:
     """Whether `norm` is of the kind `to` already."""
     if to == "batch":
-        return isinstance(norm, _BatchNorm)
+        return isinstance(norm, AnyBatchNorm)
     if to == "layer":
         return isinstance(norm, nn.LayerNorm) or (isinstance(norm, nn.GroupNorm) and norm.num_groups == 1)
     return False
@@ -173,7 +173,7 @@ def build(old: Channels, to: str, groups: int, momentum: float, like: Tensor | N
     return kind(number, old.count, old.eps, affine, bias=bias, **where)
 
 
-def batch_norm_for(old: Channels) -> type[_BatchNorm]:
+def batch_norm_for(old: Channels) -> type[AnyBatchNorm]:
     """The class of batch norm that takes the input of `old`."""
     if old.last:
         return BatchNormLast

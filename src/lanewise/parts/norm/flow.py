@@ -9,12 +9,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _NormBase
 
+from lanewise.base.torch_modules import AnyNorm, own_children
 from lanewise.parts.dropout import Dropout
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, Dropout)
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORMS = (AnyNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def replaced(model: nn.Module, swap: dict[nn.Module, nn.Module]) -> nn.Module:
     if model in swap:
         return swap[model]
     for module in model.modules():
-        for name, child in module._modules.items():  # named_children leaves out second names
+        for name, child in own_children(module).items():  # named_children leaves out second names
             if child in swap:
-                module._modules[name] = swap[child]
+                own_children(module)[name] = swap[child]
     return model

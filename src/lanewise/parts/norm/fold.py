@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from lanewise.base.torch_modules import AnyBatchNorm, forward_hooks
 from lanewise.parts.norm.flow import DROPOUTS, Flow, calls, flows, replaced, source
 from lanewise.parts.norm.ghost import GhostBatchNorm
 from lanewise.parts.norm.watch import input_dims
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-PLAIN_FORWARDS = (_BatchNorm.forward, nn.SyncBatchNorm.forward, GhostBatchNorm.forward)
+PLAIN_FORWARDS = (AnyBatchNorm.forward, nn.SyncBatchNorm.forward, GhostBatchNorm.forward)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def fold_norm(model: nn.Module, example: Any = None) -> Folded:
     ({'1': '0'}, {'3': 'in front of it is ReLU 2, no convolution or linear layer'})
     """
     result = copy.deepcopy(model).eval()
-    wide = {name for name, dims in input_dims(result, (_BatchNorm,), example).items() if dims > 2}
+    wide = {name for name, dims in input_dims(result, (AnyBatchNorm,), example).items() if dims > 2}
     folded: dict[str, str] = {}
     while True:
         pairs, left = matches(result, wide)
@@ -86,7 +86,7 @@ def fuse(layer: Any, norm: Any) -> nn.Module:
 
 def matches(model: nn.Module, wide: set[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Batch norms with the layer to fold them into, by name, and the others with the reason."""
-    norms = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
+    norms = [name for name, module in model.named_modules() if isinstance(module, AnyBatchNorm)]
     left = dict.fromkeys(norms, "the code that calls it could not be traced")
     pairs: dict[str, str] = {}
     found = flows(model, training=False)
@@ -94,7 +94,7 @@ def matches(model: nn.Module, wide: set[str]) -> tuple[dict[str, str], dict[str,
     for flow in found:
         for node in flow.graph.nodes:
             norm = flow.layer(node)
-            if not isinstance(norm, _BatchNorm):
+            if not isinstance(norm, AnyBatchNorm):
                 continue
             name = flow.name(node)
             front = layer_before(flow, node)
@@ -129,7 +129,7 @@ def layer_before(flow: Flow, norm: fx.Node) -> fx.Node | str:
     return node
 
 
-def norm_reason(norm: _BatchNorm, used: Counter[nn.Module]) -> str | None:
+def norm_reason(norm: AnyBatchNorm, used: Counter[nn.Module]) -> str | None:
     """Why the batch norm itself stands against folding, if it does."""
     if used[norm] > 1:
         return "it is used more than once"
@@ -140,7 +140,7 @@ def norm_reason(norm: _BatchNorm, used: Counter[nn.Module]) -> str | None:
     return None
 
 
-def layer_reason(flow: Flow, node: fx.Node, norm: _BatchNorm, used: Counter[nn.Module], wide: bool) -> str | None:
+def layer_reason(flow: Flow, node: fx.Node, norm: AnyBatchNorm, used: Counter[nn.Module], wide: bool) -> str | None:
     """Why the layer that `node` calls cannot take in `norm`, if it cannot."""
     layer, name = flow.layer(node), flow.name(node)
     assert layer is not None
@@ -158,4 +158,4 @@ def layer_reason(flow: Flow, node: fx.Node, norm: _BatchNorm, used: Counter[nn.M
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether something runs before or after the module's forward."""
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    return bool(forward_hooks(module))

@@ -4,7 +4,8 @@ import functools
 from typing import Any, Self
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from lanewise.base.torch_modules import AnyBatchNorm
 
 
 class Frozen(nn.Module):
@@ -54,7 +55,7 @@ def freeze_norm(model: nn.Module, affine: bool = True) -> list[str]:
     frozen = []
     layers: list[tuple[str, Any]] = list(model.named_modules())
     for name, layer in layers:
-        if isinstance(layer, _BatchNorm) and not isinstance(layer, Frozen) and layer.running_mean is not None:
+        if isinstance(layer, AnyBatchNorm) and not isinstance(layer, Frozen) and layer.running_mean is not None:
             freeze_layer(layer, affine)
             frozen.append(name)
     return frozen

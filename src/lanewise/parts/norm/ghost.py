@@ -6,8 +6,8 @@ batch size. Evaluation is plain batch norm with running statistics.
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from lanewise.base.torch_modules import AnyBatchNorm
 from lanewise.errors import InputError
 from lanewise.parts.norm.batch_norm import EPS, MOMENTUM, batch_norm, check_arguments, normalised
 from lanewise.parts.part import Allowed, check_number
@@ -99,7 +99,7 @@ def blended(running: Tensor, batches: Tensor, momentum: float | Tensor) -> Tenso
     return running
 
 
-class GhostBatchNorm(_BatchNorm):
+class GhostBatchNorm(AnyBatchNorm):
     """Ghost batch norm as a layer for [N, C] and [N, C, ...], with the parameters and state of `torch.nn.BatchNorm2d`.
 
     Args:

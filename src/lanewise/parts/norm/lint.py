@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from lanewise.base.torch_modules import AnyBatchNorm
 from lanewise.parts.dropout import RATE, Dropout
 from lanewise.parts.norm.flow import DROPOUTS, NORMS, Flow, calls, flows, source
 from lanewise.parts.norm.reestimate import Forward, run
@@ -151,7 +151,7 @@ def norms_behind(flow: Flow, node: fx.Node, measured: Measured) -> list[tuple[st
             continue
         share, is_known = max(carried[given] for given in noisy)
         layer = flow.layer(step)
-        if isinstance(layer, _BatchNorm):
+        if isinstance(layer, AnyBatchNorm):
             norms[flow.name(step)] = share, is_known
         elif not isinstance(layer, NORMS):
             # A parameter that is added has no variance.

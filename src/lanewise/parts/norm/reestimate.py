@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from lanewise.base.torch_modules import AnyBatchNorm, own_buffers
 from lanewise.errors import InputError
 from lanewise.parts.norm.freeze import Frozen
 from lanewise.parts.norm.ghost import GhostBatchNorm
@@ -71,7 +71,7 @@ def reestimate(model: nn.Module, batches: Iterable[Any], forward: Forward | None
     norms = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, _BatchNorm) and not isinstance(module, Frozen) and module.running_mean is not None
+        if isinstance(module, AnyBatchNorm) and not isinstance(module, Frozen) and module.running_mean is not None
     }
     if not norms:
         return Reestimated((), (), 0, ())
@@ -134,7 +134,7 @@ def run(model: nn.Module, batch: Any) -> Any:
 
 
 @contextmanager
-def listening(model: nn.Module, norms: dict[str, _BatchNorm], goal: Goal) -> Iterator[list[tuple[str, Statistics]]]:
+def listening(model: nn.Module, norms: dict[str, AnyBatchNorm], goal: Goal) -> Iterator[list[tuple[str, Statistics]]]:
     """While open, `norms` normalise with batch statistics and append these to the list; after it all is as before.
 
     A pass that has reached its `goal` ends in `AllHeardError`.
@@ -145,9 +145,9 @@ def listening(model: nn.Module, norms: dict[str, _BatchNorm], goal: Goal) -> Ite
     modes = [(module, module.training) for module in model.modules()]
     momenta = [(norm, norm.momentum) for norm in norms.values()]
     buffers = [
-        (module._buffers, name, buffer, buffer.clone())
+        (own_buffers(module), name, buffer, buffer.clone())
         for module in model.modules()
-        for name, buffer in module._buffers.items()
+        for name, buffer in own_buffers(module).items()
         if buffer is not None
     ]
     hooks = []
@@ -173,10 +173,10 @@ def listening(model: nn.Module, norms: dict[str, _BatchNorm], goal: Goal) -> Ite
             holder[name] = buffer
 
 
-def before(name: str, heard: list[tuple[str, Statistics]]) -> Callable[[_BatchNorm, tuple[Tensor]], None]:
+def before(name: str, heard: list[tuple[str, Statistics]]) -> Callable[[AnyBatchNorm, tuple[Tensor]], None]:
     """A hook that clears the running statistics, and ends the pass where there is one value per channel."""
 
-    def hook(norm: _BatchNorm, given: tuple[Tensor]) -> None:
+    def hook(norm: AnyBatchNorm, given: tuple[Tensor]) -> None:
         norm.reset_running_stats()
         if given[0].numel() == norm.num_features:
             heard.append((name, of_channels(given[0].reshape(1, -1))))
@@ -187,15 +187,15 @@ def before(name: str, heard: list[tuple[str, Statistics]]) -> Callable[[_BatchNo
 
 def after(
     name: str, heard: list[tuple[str, Statistics]], goal: Goal
-) -> Callable[[_BatchNorm, tuple[Tensor], Tensor], None]:
+) -> Callable[[AnyBatchNorm, tuple[Tensor], Tensor], None]:
     """A hook that takes down the statistics of the batch that the layer was given."""
 
-    def hook(norm: _BatchNorm, given: tuple[Tensor], _: Tensor) -> None:
+    def hook(norm: AnyBatchNorm, given: tuple[Tensor], _: Tensor) -> None:
         take_down(norm, given)
         if name == goal.last and len(heard) == goal.count:
             raise AllHeardError
 
-    def take_down(norm: _BatchNorm, given: tuple[Tensor]) -> None:
+    def take_down(norm: AnyBatchNorm, given: tuple[Tensor]) -> None:
         if isinstance(norm, GhostBatchNorm):  # its running statistics are those of its last virtual batch
             heard.append((name, of_channels(given[0])))
             return

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from lanewise.lanes.compile.torch_parts import DispatchMode
 
 LOOKS = {
     getattr(Tensor, name)
@@ -60,17 +61,12 @@ def classes_given(num_classes: int = -1, **others: Any) -> bool:
     return num_classes != -1
 
 
-class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Operations(DispatchMode):
     """Notes operations, whoever calls them."""
 
     def __init__(self, reads: "Reads") -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._reads = reads
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # torch would import its compiler in order to tell it to leave this mode alone.
-        return False
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if looks(function, args):
