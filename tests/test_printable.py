@@ -77,7 +77,7 @@ def test_the_command_line_shows_no_escape_of_a_record(tmp_path: Path) -> None:
     run = tmp_path / "race-\x1b]0;x\x07"
     run.mkdir()
     (run / "run.json").write_text(
-        json.dumps({"lanewise": 2, "data": "\x1b[2J[red]x[/]", "model": "m\u202e\0", "asked": "race"})
+        json.dumps({"lanewise": 3, "data": "\x1b[2J[red]x[/]", "model": "m\u202e\0", "asked": "race"})
     )
     command = [sys.executable, "-m", "lanewise", "list", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=None)

@@ -17,8 +17,8 @@ from lanewise.record.lock import Lock
 
 MARK = "run.json"
 LOCK = ".lanewise.lock"
-FORMAT = 2
-"""Of `run.json` and the folder around it; 1 could not be resumed."""
+FORMAT = 3
+"""Of `run.json` and the folder around it. Folders of other formats are refused."""
 DEFAULT_PARENT = Path("runs")
 KINDS: dict[str, Any] = {
     "data": str,

@@ -8,12 +8,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lanewise.base.plain_data import whole
 from lanewise.printable import printable
 from lanewise.recipe.file import from_dict, to_dict
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.intervals import Interval
 from lanewise.statistics.power import Needed
 from lanewise.statistics.score_kind import ScoreKind
+
+MOST_REPEATS = 10**6
+"""What a record may say; a larger number is damage."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +110,9 @@ class Ground:
     def from_dict(cls, data: Mapping[str, Any]) -> "Ground":
         """What `to_dict` gave; `data` may hold more."""
         kind = ScoreKind(data["greater_is_better"], data["fraction"])
-        names = ("repeats", "folds", "lane_steps", "seconds", "engine", "references")
+        names = ("folds", "lane_steps", "seconds", "engine", "references")
         notes, rows = tuple(data["reference_notes"]), (data["training_rows"], data["validation_rows"])
-        known = {name: data[name] for name in names}
+        known = {name: data[name] for name in names} | {"repeats": whole("repeats", data["repeats"], 1, MOST_REPEATS)}
         return cls(data["model"], data["data"], data["metric"], kind, rows=rows, reference_notes=notes, **known)
 
 

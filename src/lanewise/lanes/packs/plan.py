@@ -9,6 +9,8 @@ from lanewise.errors import InputError
 from lanewise.lanes.step.step import LaneStep
 
 EAGER_WIDTH = 32
+MOST = 1024
+"""Of workers, threads and lanes to a block, in a plan that is read."""
 NARROWEST_PACK = 2
 """A pack of one lane rounds differently from all wider ones, so packs are padded to two."""
 
@@ -68,6 +70,8 @@ class Plan:
         least = NARROWEST_PACK if data["packed"] else 1
         if min(data["width"] - least, data["workers"] - 1, data["threads"] - 1) < 0:
             raise InputError(f"{where}: workers and threads must be at least 1, and the width at least {least}")
+        if max(data["width"], data["workers"], data["threads"]) > MOST:
+            raise InputError(f"{where}: workers, threads and width must be at most {MOST}")
         if not data["packed"] and data["width"] > 1:
             raise InputError(f"{where}: width = {data['width']}: must be 1 where lanes run one after another")
         if data["packed"] and data["channels_last"]:

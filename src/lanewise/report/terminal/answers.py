@@ -145,8 +145,13 @@ def plot(answer: SweepAnswer, width: int) -> str:
     plotext.plot(x, [unit * score.mean for score in scores])
     if "tickvals" in ticks:
         plotext.xticks(ticks["tickvals"], ticks["ticktext"])
-    # The library ends each line with a code that resets colours, of which there are none.
-    return str(plotext.uncolorize(plotext.build()))
+    try:
+        drawn = plotext.build()
+    except (ValueError, ArithmeticError):
+        # Its axes overflow near the ends of float64.
+        return "No plot: the scores are too large or too far apart to draw."
+    # The library ends each line with a code that resets colours. There are no colours here.
+    return str(plotext.uncolorize(drawn))
 
 
 def _line(text: str) -> Text:
