@@ -49,6 +49,8 @@ def test_a_plan_of_a_later_version_is_read() -> None:
         {"width": 0},
         {"width": 1},
         {"workers": 0},
+        {"workers": 10**19},
+        {"threads": 1025},
         {"threads": -1},
         {"threads": "1"},
         {"packed": False, "width": 4},

@@ -82,6 +82,7 @@ def _check(name: str, value: Any, kind: Any) -> None:
     elif kind is int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError(f"{name} = {value!r}: must be a whole number")
+        whole(name, value)
     elif kind is np.ndarray or origin is np.ndarray:
         if not isinstance(value, np.ndarray) or not value.ndim or not value.size or value.dtype.kind not in "fiub":
             raise TypeError(f"{name}: must be numbers, one or more")
@@ -104,8 +105,11 @@ def _called(kind: Any) -> str:
     return "nothing" if kind is type(None) else getattr(kind, "__name__", str(kind))
 
 
-def whole(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
-    """`value` if it is a whole number in [low, high]; `TypeError` or `ValueError` names it otherwise."""
+def whole(name: str, value: Any, low: int = -(2**63), high: int = 2**63 - 1) -> int:
+    """`value` if it is a whole number in [low, high]; `TypeError` or `ValueError` names it otherwise.
+
+    By default the range is that of int64: tables, tensors and arrays hold no larger numbers.
+    """
     if type(value) is not int:
         raise TypeError(f"{name} = {value!r}: must be a whole number")
     if not low <= value <= high:

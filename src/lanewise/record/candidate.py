@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.base.plain_data import checked
+from lanewise.base.plain_data import checked, several
 from lanewise.lanes.training.groups import Scores
 from lanewise.recipe.recipe import Recipe
 
@@ -51,7 +51,7 @@ class Candidate:
     def from_dict(cls, data: dict[str, Any], recipe: Recipe) -> "Candidate":
         """The candidate that `to_dict` gave, with its recipe."""
         values = {name: data[name] for name in ("number", "generation", "left_at", "loss", "score")}
-        curves = {repeat: [(a, b, c, d) for a, b, c, d in points] for repeat, points in data["curves"]}
+        curves = {repeat: curve_of(points) for repeat, points in data["curves"]}
         return checked(cls(recipe=recipe, diverged=dict(data["diverged"]), curves=curves, **values))
 
     @property
@@ -63,6 +63,14 @@ class Candidate:
     def scored(self) -> bool:
         """Whether it was evaluated, with a loss and a score that are finite."""
         return bool(np.isfinite(self.loss) and np.isfinite(self.score))
+
+
+def curve_of(points: Any) -> list[tuple[float, float, float, float]]:
+    """The points of a curve in a record: one or more of (progress, training loss, validation loss, metric)."""
+    found = [(a, b, c, d) for a, b, c, d in several("curve", points)]
+    if not found:
+        raise ValueError("curve: has no points")
+    return found
 
 
 def rung_scores(scores: Scores, fraction: bool = True) -> np.ndarray:

@@ -90,13 +90,19 @@ def restore(cohort: Cohort, tensors: dict[str, Tensor], data: dict[str, Any]) ->
             raise ValueError(f"repeat = {repeat!r}: must be one of {cohort.repeats}")
         return whole("candidate", candidate, 0, count - 1), repeat
 
-    cohort.curves = {lane(c, repeat): [_point(point) for point in points] for c, repeat, points in data["curves"]}
+    cohort.curves = {lane(c, repeat): _curve(points) for c, repeat, points in data["curves"]}
     cohort.diverged = {lane(c, repeat): whole("step", step, 0) for c, repeat, step in data["diverged"]}
     for place, (group, packs) in enumerate(zip(cohort.groups, data["groups"], strict=True)):
         for at, pack in enumerate(several("packs", packs, len(group.packs))):
             _restore_pack(group, at, f"{place}.{at}", tensors, pack)
         if len({pack.step for pack in group.packs if pack.blocks}) > 1:
             raise ValueError("step: must be the same in all repeats")
+
+
+def _curve(points: Any) -> list[tuple[float, float, float, float]]:
+    if not several("curve", points):
+        raise ValueError("curve: has no points")
+    return [_point(point) for point in points]
 
 
 def _point(values: list[float]) -> tuple[float, float, float, float]:
