@@ -12,7 +12,7 @@ from lanewise.errors import InputError
 from lanewise.lanes.compile.compiled import Uncompiled
 from lanewise.lanes.compile.program_cache import keep
 from lanewise.lanes.machine.workers import Workers
-from lanewise.lanes.packs import plan as plan_module
+from lanewise.lanes.packs import choosing, trials
 from lanewise.lanes.packs.choosing import ChosenPlan, block_width, choose_plan
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.plan import Plan
@@ -23,7 +23,7 @@ from lanewise.task.task import Task
 from tests.lanes.cases import MLP_SGD, MODELS, engine_for, plan, rows, trained
 
 PLAN = Plan(True, True, 16, 2, 1, "the fastest of the ways tried", {"eager loop over lanes": 524.25})
-UNCOMPILED_OF = plan_module.uncompiled_of
+UNCOMPILED_OF = trials.uncompiled_of
 HOURS = 10**11
 """Lane-steps that take hours, whatever the machine."""
 
@@ -182,7 +182,7 @@ def test_where_nothing_can_be_saved_it_is_not_asked_what_was_compiled_before(
         asked.append(way)
         return UNCOMPILED_OF(way, trial)
 
-    monkeypatch.setattr(plan_module, "uncompiled_of", uncompiled_of)
+    monkeypatch.setattr(choosing, "uncompiled_of", uncompiled_of)
     # At 50 us a lane-step 75% are saved: 10,000 lane-steps save 0.4 s, 20,000 save 0.8 s; loading a library costs 0.5.
     choice, notes = choose(trial, 10_000)
     assert choice.plan.why == "compiling would cost about 0.5 s at least and save 0.4 s"
@@ -203,7 +203,7 @@ def test_compiling_pays_sooner_where_it_has_been_done_before(trial: Trial, tried
     # At 50 us a lane-step 75% are saved: 200,000 lane-steps save 7.5 s, less than 10 s and more than 0.5 s.
     choice, _ = choose(trial, 200_000)
     assert not choice.plan.compiled
-    place = plan_module.uncompiled_of(Plan(True, True, 8, 1, 1), trial).place
+    place = trials.uncompiled_of(Plan(True, True, 8, 1, 1), trial).place
     made = tmp_path / "made.so"
     made.write_bytes(b"a library")
     keep(made, place)
@@ -221,7 +221,7 @@ def test_ways_whose_trial_would_take_too_much_of_a_small_budget_are_not_tried(tr
     # Steps of a second: a trial of a pack of 8 lanes takes 32 of them, and may take a third of what is allowed.
     plan = chosen(15.0, threads=2)
     assert (plan.packed, plan.compiled, plan.workers, plan.threads) == (False, False, 2, 1)
-    assert plan.why == plan_module.TOO_LONG
+    assert plan.why == choosing.TOO_LONG
     assert tried["widths"] == [1, 1]
     assert chosen(100.0).packed
     assert (tried["widths"], tried["fused"]) == ([1, 8], 0)
@@ -289,7 +289,7 @@ def test_a_model_that_fails_to_train_is_refused(trial: Trial, tried: Tried, monk
     def fails(*_: Any) -> None:
         raise RuntimeError("no gradient")
 
-    monkeypatch.setattr(plan_module, "train_program", lambda step, packed, native=False: fails)
+    monkeypatch.setattr(choosing, "train_program", lambda step, packed, native=False: fails)
     with pytest.raises(InputError, match="model fails in a training step: RuntimeError: no gradient"):
         choose(trial, 1)
 

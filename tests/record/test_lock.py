@@ -22,7 +22,7 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_none(tmp_path: Path) -> None
 def test_a_lock_that_is_a_link_is_refused_and_what_it_names_stays(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "lock").symlink_to(tmp_path / "mine")
-    with pytest.raises(OSError, match="symbolic|loop|link"):
+    with pytest.raises(OSError, match=r"symbolic|loop|link"):
         Lock(tmp_path / "lock").take()
     assert not is_held(tmp_path / "lock")
     assert (tmp_path / "mine").read_text() == "mine"

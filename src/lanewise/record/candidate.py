@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lanewise.base.plain_data import checked, several
+from lanewise.base.plain_data import checked, number, several
 from lanewise.lanes.training.groups import Scores
 from lanewise.recipe.recipe import Recipe
 
@@ -50,7 +50,8 @@ class Candidate:
     @classmethod
     def from_dict(cls, data: dict[str, Any], recipe: Recipe) -> "Candidate":
         """The candidate that `to_dict` gave, with its recipe."""
-        values = {name: data[name] for name in ("number", "generation", "left_at", "loss", "score")}
+        values = {name: data[name] for name in ("number", "generation", "left_at")}
+        values |= {name: float(number(name, data[name])) for name in ("loss", "score")}
         curves = {repeat: curve_of(points) for repeat, points in data["curves"]}
         return checked(cls(recipe=recipe, diverged=dict(data["diverged"]), curves=curves, **values))
 
@@ -67,10 +68,15 @@ class Candidate:
 
 def curve_of(points: Any) -> list[tuple[float, float, float, float]]:
     """The points of a curve in a record: one or more of (progress, training loss, validation loss, metric)."""
-    found = [(a, b, c, d) for a, b, c, d in several("curve", points)]
+    found = [(point(a), point(b), point(c), point(d)) for a, b, c, d in several("curve", points)]
     if not found:
         raise ValueError("curve: has no points")
     return found
+
+
+def point(value: Any) -> float:
+    """A number of a curve, as a float: JSON may hold whole numbers of any size."""
+    return float(number("curve", value))
 
 
 def rung_scores(scores: Scores, fraction: bool = True) -> np.ndarray:
