@@ -34,9 +34,9 @@ def test_the_largest_whole_numbers_are_read() -> None:
 @pytest.mark.parametrize(
     ("damage", "error"),
     [
-        ({"curves": [[0, []]]}, "has no points"),
+        ({"curves": [[0, []]]}, "points of four numbers"),
         ({"curves": [[0, 3]]}, "must be a list"),
-        ({"curves": [[0, [[0.5, 1.0, 1.0]]]]}, "not enough values"),
+        ({"curves": [[0, [[0.5, 1.0, 1.0]]]]}, "points of four numbers"),
         ({"diverged": [[0, 10**20]]}, "diverged"),
         ({"generation": 10**20}, "generation"),
     ],

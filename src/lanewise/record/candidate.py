@@ -51,7 +51,7 @@ class Candidate:
     def from_dict(cls, data: dict[str, Any], recipe: Recipe) -> "Candidate":
         """The candidate that `to_dict` gave, with its recipe."""
         values = {name: data[name] for name in ("number", "generation", "left_at")}
-        values |= {name: float(number(name, data[name])) for name in ("loss", "score")}
+        values |= {name: number(name, data[name]) for name in ("loss", "score")}
         curves = {repeat: curve_of(points) for repeat, points in data["curves"]}
         return checked(cls(recipe=recipe, diverged=dict(data["diverged"]), curves=curves, **values))
 
@@ -68,15 +68,10 @@ class Candidate:
 
 def curve_of(points: Any) -> list[tuple[float, float, float, float]]:
     """The points of a curve in a record: one or more of (progress, training loss, validation loss, metric)."""
-    found = [(point(a), point(b), point(c), point(d)) for a, b, c, d in several("curve", points)]
-    if not found:
-        raise ValueError("curve: has no points")
-    return found
-
-
-def point(value: Any) -> float:
-    """A number of a curve, as a float: JSON may hold whole numbers of any size."""
-    return float(number("curve", value))
+    found = [tuple(number("curve", value) for value in point) for point in several("curve", points)]
+    if not found or {len(point) for point in found} != {4}:
+        raise ValueError("curve: must be points of four numbers, one or more")
+    return [(a, b, c, d) for a, b, c, d in found]
 
 
 def rung_scores(scores: Scores, fraction: bool = True) -> np.ndarray:
