@@ -1,4 +1,4 @@
-"""Private names of torch stand in few files, so that a new torch can break the package in few places."""
+"""Private names of torch and Optuna stand in few files, so that a new version breaks the package in few places."""
 
 import ast
 from collections.abc import Iterator
@@ -10,16 +10,23 @@ PACKAGE = Path(__file__).parents[1] / "src" / "lanewise"
 FREE = {
     "base/torch_modules.py",
     "base/dynamo.py",
+    "sampling/optuna_private.py",
     *(str(p.relative_to(PACKAGE)) for p in (PACKAGE / "lanes/compile").glob("*.py")),
 }
-"""Files that may use private names of torch; what they use and why stands in `base/torch_modules.py` and in each."""
+"""Files that may use private names; what they use and why stands in them, that of torch in `base/torch_modules.py`."""
 ELSEWHERE = {
     # torch's SequentialLR and ChainedScheduler call or write these.
     "bridges/torch_schedule.py": {"_initial_step", "_update_lr", "_last_lr", "_is_initial", "_step_count"},
     # Nothing public ends the processes of a DataLoader.
     "data/rows/dataset_rows.py": {"_iterator"},
+    # Methods of `TPESampler` that `GenerationTPE` calls, see `sampling/optuna_private.py`.
+    "sampling/tpe.py": {
+        *("_build_parzen_estimator", "_compute_acquisition_func", "_compare"),
+        *("_rng", "_n_ei_candidates"),
+    },
     # Public, whatever their names look like: those of named tuples, and the end of a process.
     "lanes/attributes/walk.py": {"_make"},
+    "sampling/database_url.py": {"_replace"},
     "task/outputs.py": {"_fields"},
     "cli/stopping.py": {"_exit"},
 }
@@ -30,13 +37,9 @@ OF_TORCH = {
     "_should_skip_dynamo",
 }
 """Names of torch's that a class of ours could define too, and that count as torch's all the same."""
-OTHER_LIBRARIES = {"sampling"}
-"""Folders that talk to Optuna, whose private names have a table of their own."""
-
 FILES = {
     str(path.relative_to(PACKAGE)): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.relative_to(PACKAGE).parts[0] not in OTHER_LIBRARIES
 }
 
 

@@ -75,7 +75,7 @@ def test_folds_stay_whole() -> None:
 @pytest.mark.parametrize(("budget", "seconds"), [("1ep", 0.0), ("2s", 1.0)])
 def test_what_is_too_small_for_every_size_is_refused_with_the_least(budget: str, seconds: float) -> None:
     least = (
-        r"must be at least (\d+(ep|s)) here for the smallest race: 2 candidates in 1 repeat of 1 epoch, confirmed on"
+        r"must be at least (\d+(ep|s)) here for the smallest race: 2 candidates in 1 repeat of 1 epoch, confirmed in"
     )
     with pytest.raises(InputError, match=least) as caught:
         fitted(budget, seconds)
@@ -117,7 +117,7 @@ def test_a_refusal_comes_before_anything_is_compiled_or_tried(tmp_path: Path, mo
         raise AssertionError
 
     monkeypatch.setattr("lanewise.lanes.packs.engine.choose_plan", never)
-    monkeypatch.setattr("lanewise.study.race.seconds_by_rows", lambda *_: 30.0)
+    monkeypatch.setattr("lanewise.study.pilot.seconds_by_rows", lambda *_: 30.0)
     with pytest.raises(InputError, match="budget = '60s': must be at least "):
         lw.race(Task(model, rows()), SPACE, budget="60s", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

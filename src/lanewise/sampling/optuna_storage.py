@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy import delete, insert, select
@@ -28,7 +27,10 @@ from sqlalchemy.orm import Session
 
 from lanewise.errors import InputError, WriteError
 from lanewise.sampling.database_url import EXAMPLES, DatabaseURL
+from lanewise.sampling.optuna_private import record_tables
 from lanewise.sampling.samplers import quiet
+
+models = record_tables()
 
 OWN_NAME = "race"
 """Of the study in a run's own file; in a shared database every run has another."""

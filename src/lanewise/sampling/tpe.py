@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
-from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
-from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from lanewise.sampling.optuna_private import ParzenEstimator, default_gamma, split_trials
 
 Names = tuple[str, ...]
 
@@ -20,14 +20,14 @@ class GenerationTPE(TPESampler):
     the one before. Here what has ended is sorted once and every trial is read once. What is drawn stays the same, bit
     for bit; tests compare them.
 
-    It replaces two methods that Optuna does not call public, so `pyproject.toml` names the versions it was tried with.
+    It replaces two methods that Optuna does not call public: see `lanewise.sampling.optuna_private`.
     """
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self._ended: set[int] | None = None
         self._split: tuple[list[FrozenTrial], list[FrozenTrial]] = ([], [])
-        self._below: dict[Names, _ParzenEstimator] = {}
+        self._below: dict[Names, ParzenEstimator] = {}
         self._numbers: dict[Names, dict[int, tuple[float, ...] | None]] = {}
 
     def _sample(
@@ -37,7 +37,7 @@ class GenerationTPE(TPESampler):
         if self._ended is None:
             ended = [one for one in trials if one.state in (TrialState.COMPLETE, TrialState.PRUNED)]
             self._ended = {one.number for one in ended}
-            self._split = _split_trials(study, ended, default_gamma(len(ended)))
+            self._split = split_trials(study, ended, default_gamma(len(ended)))
         below, above = self._split
         asked = [one for one in trials if one.state == TrialState.RUNNING and one.number != trial.number]
         names = tuple(search_space)
