@@ -28,15 +28,29 @@ def adapted(model: nn.Module, recipe: Recipe, example: Tensor) -> nn.Module:
     size = recipe.ghost
     if size is None:
         return model
-    if not any(type(layer) in BATCH_NORMS for layer in model.modules()):
+    layers = [layer for layer in model.modules() if isinstance(layer, BATCH_NORMS)]
+    if own := sorted({type(layer).__name__ for layer in layers if not is_plain(layer)}):
+        raise InputError(
+            f"ghost = {recipe.ghost}: the model has batch norm layers of its own that do more than torch's: "
+            f"{', '.join(own)}; must be none, or use torch's layers"
+        )
+    if not layers:
         raise InputError(f"ghost = {recipe.ghost}: the model has no batch norm layer whose batch could be divided")
     return replace_layers(copy.deepcopy(model), lambda layer, _: ghost(layer, size))
 
 
-def ghost(layer: Any, virtual_size: int) -> nn.Module:
-    """Ghost batch norm with the very parameters and statistics of a batch norm `layer`; any other layer as it is."""
-    if type(layer) not in BATCH_NORMS:
-        return layer  # type: ignore[no-any-return]
+def is_plain(layer: nn.Module) -> bool:
+    """Whether a batch norm `layer` is torch's, or of a subclass that computes the same and holds nothing else."""
+    kind = next(kind for kind in BATCH_NORMS if isinstance(layer, kind))
+    same = all(getattr(type(layer), name) is getattr(kind, name) for name in ("forward", "__call__"))
+    return same and vars(layer).keys() == vars(kind(1)).keys()
+
+
+def ghost(module: nn.Module, virtual_size: int) -> nn.Module:
+    """Ghost batch norm with the parameters and statistics of the batch norm `module`; any other layer as it is."""
+    if not isinstance(module, BATCH_NORMS):
+        return module
+    layer: Any = module
     momentum = 0.1 if layer.momentum is None else layer.momentum
     tracked = layer.track_running_stats
     new = GhostBatchNorm(layer.num_features, virtual_size, layer.eps, momentum, layer.affine, tracked)
