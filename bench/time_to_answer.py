@@ -42,7 +42,7 @@ PEERS = {"ray-asha": "Ray Tune, ASHA, plain loop", "keras-hyperband": "Keras Tun
 def write_rows(path: Path) -> None:
     """The rows of the first repeat, standardised: what the other tuners search with."""
     repeat = Engine(Task("mlp", "digits"), seed=0).repeat(0)
-    split, scale, held = repeat.split, repeat.scale, repeat.held
+    split, scale, held = repeat.split, repeat.scale, repeat.holdout
     parts = {
         "": (held.pool_x[split.train], held.pool_y[split.train]),
         "_valid": (held.pool_x[split.valid], held.pool_y[split.valid]),

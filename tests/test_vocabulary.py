@@ -27,7 +27,7 @@ RULE_STAYS = r"(?<!one-standard-error )(?<!standard error )(?<!linear )(?<!Scott
 RETIRED = {
     RULE_STAYS + r"\brules?\b(?! of thumb)": "optimizer or pruner",
     r"\bupdate rules?\b": "optimizer",
-    r"(?<!degrees of )(?<!degree of )\bfreedom\b": "degrees of freedom",
+    r"(?<![Dd]egrees of )(?<![Dd]egree of )\bfreedom\b": "degrees of freedom",
     r"\b(?:told|tell|tells|telling) (?:\w+ ){0,3}(?:apart|from)\b": "significantly better, or too close to call",
     r"\bcannot be told\b|\btold ties\b|\btells? (?:equal|ties)\b": "tied, or too close to call",
     r"\bindistinguishable from\b": "too close to call",

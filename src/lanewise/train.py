@@ -122,8 +122,8 @@ def train(
     check_precision(precision, where)
     rows = Repeat.draw(hold_out(task.source, TEST_SEED), seed, repeat)
     if all_rows:
-        everything = torch.arange(len(rows.held.pool))
-        scale, target_scale = scales(rows.held, everything)
+        everything = torch.arange(len(rows.holdout.pool))
+        scale, target_scale = scales(rows.holdout, everything)
         rows = replace(rows, split=Split(everything, everything[:0]), scale=scale, target_scale=target_scale)
     count = len(rows.split.train)
     feed = Feed(rows, rows_per_step(recipe, count), {}, dtype, where)
@@ -138,7 +138,7 @@ def train(
     # Whatever a lane of this recipe would be refused for, with the name of the layer. With a model of its own, for
     # it is run, and what a model refers to by closures is not copied with it.
     step = LaneStep(new(), recipe, task.objective, take(first.x, 0), take(first.y, 0), new=new)
-    step.check_rows(validation=len(rows.split.valid), test=len(rows.held.test))
+    step.check_rows(validation=len(rows.split.valid), test=len(rows.holdout.test))
     size = step.batch_rows if step.batchwise else EVALUATED_ROWS
     model = adapted(new(), recipe, step.example).to(where).train()
     optimizer = native_optimizer(recipe.optimizer, model)
@@ -206,7 +206,7 @@ def train(
         return loss, ScoreKind.of(task.objective.metric).turned(metric)
 
     validation = given(valid) if len(valid) else None
-    test = given(torch.arange(len(rows.held.test)), tested=True)
+    test = given(torch.arange(len(rows.holdout.test)), tested=True)
     final.eval()
     for hook in hooks:
         hook.remove()

@@ -145,7 +145,7 @@ def epoch_of(source, epoch=0):
     engine = Engine(Task(lambda: torch.nn.Linear(2, 2), source), 0, threads=1)
     feed = engine.feed(Recipe(optimizer=SGD(lr=0.1), batch_size=10, epochs=4), 0)
     order = feed.reading.order(epoch)
-    return engine, order, engine.held.pool.take(order)[0][:, 0].long()
+    return engine, order, engine.holdout.pool.take(order)[0][:, 0].long()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_training_rows_are_drawn_by_their_weights_and_no_others(reading, cache):
     assert set(first.tolist()) <= set(split.train.tolist())
     drawn = torch.cat([epoch_of(source, epoch)[2] for epoch in range(20)])
     often = int((drawn < 20).sum()) / len(drawn)
-    held = engine.held.pool.take(split.train)[0][:, 0]
+    held = engine.holdout.pool.take(split.train)[0][:, 0]
     wanted = 9 * int((held < 20).sum()) / (9 * int((held < 20).sum()) + int((held >= 20).sum()))
     assert often == pytest.approx(wanted, abs=0.06)
     assert torch.equal(first, epoch_of(source)[1])

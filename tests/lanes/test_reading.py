@@ -94,7 +94,7 @@ def test_rows_that_validate_or_test_are_read_once() -> None:
     assert data.reads.total() == len(pool)
     for candidates in ([0], [1], [0, 1]):
         cohort.test_rows(candidates)
-    assert data.reads.total() == len(pool) + len(cohort.engine.held.test)
+    assert data.reads.total() == len(pool) + len(cohort.engine.holdout.test)
 
 
 def test_other_batch_sizes_and_lengths_read_for_themselves_and_train_alike() -> None:

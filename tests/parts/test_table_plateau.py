@@ -91,8 +91,8 @@ def in_a_plain_loop(case: Case) -> tuple[Lane, ByHand]:
     """The recipe without its plateau, in plain PyTorch, with the optimizer applied by hand."""
     run, optimizer = Alone("mlp", case.plain), ByHand(case.plateau)
     repeat = run.feed.repeat
-    pool = repeat.scale.apply(repeat.held.pool_x, torch.float64)
-    x, y = pool[repeat.split.valid], repeat.held.pool_y[repeat.split.valid]
+    pool = repeat.scale.apply(repeat.holdout.pool_x, torch.float64)
+    x, y = pool[repeat.split.valid], repeat.holdout.pool_y[repeat.split.valid]
     table = run.run.tables[case.number].copy()
     for point in POINTS:
         counts = np.zeros(STEPS, dtype=bool)
@@ -107,7 +107,7 @@ def in_a_plain_loop(case: Case) -> tuple[Lane, ByHand]:
             optimizer.hear(run.scores(x, y).mean().item(), accuracy)
         run.run.model.train()
     return Lane(
-        run.run.final(), torch.tensor(run.losses, dtype=torch.float64), run.scores(pool, repeat.held.pool_y)
+        run.run.final(), torch.tensor(run.losses, dtype=torch.float64), run.scores(pool, repeat.holdout.pool_y)
     ), optimizer
 
 

@@ -84,7 +84,7 @@ def test_folds_validate_on_every_row_once() -> None:
     assert isinstance(answer, SweepAnswer)
     rows = run.done[0].rows
     assert rows is not None
-    assert sorted(rows.row.tolist()) == list(range(len(run.engine.held.pool)))
+    assert sorted(rows.row.tolist()) == list(range(len(run.engine.holdout.pool)))
     # A penalty of 10 leaves nothing to tell classes by.
     assert answer.compared[0].scored.name == "0.0"
     assert answer.compared[1].significant

@@ -65,9 +65,10 @@ def test_constants_and_models_score_as_scikit_learn_has_them() -> None:
     engine = Engine(task, 1, threads=1)
     found = references_of(engine, [2, 3])
     pool_x, pool_y, test_x, test_y = (
-        part.numpy() for part in (*engine.held.pool.take(torch.arange(160)), *engine.held.test.take(torch.arange(40)))
+        part.numpy()
+        for part in (*engine.holdout.pool.take(torch.arange(160)), *engine.holdout.test.take(torch.arange(40)))
         if part is not None
-    )  # fmt: skip
+    )
     want: dict[str, list[float]] = {"mean": [], "linear model": [], "gradient-boosted trees": []}
     for index in (2, 3):
         at = engine.repeat(index).split.train.numpy()
@@ -89,7 +90,7 @@ def test_the_constant_suits_the_metric() -> None:
     found = references_of(engine, [0])
     run = engine.repeat(0)
     median = np.median(run.targets(run.split.train))  # type: ignore[arg-type]
-    want = mean_absolute_error(engine.held.test_y, np.full(40, median))
+    want = mean_absolute_error(engine.holdout.test_y, np.full(40, median))
     assert found.scores["median"] == pytest.approx(want, rel=1e-6)
     engine = Engine(lw.Task(lambda: nn.Linear(4, 1), (x, y), metric="quantile 0.9"), 0, threads=1)
     assert next(iter(references_of(engine, [0]).scores)) == "quantile"
@@ -100,7 +101,7 @@ def test_classes_are_guessed_by_their_frequency() -> None:
     task = lw.Task(lambda: nn.Linear(4, 3), (x, y))
     engine = Engine(task, 0, threads=1)
     found = references_of(engine, [0])
-    test_y = engine.held.test_y
+    test_y = engine.holdout.test_y
     assert isinstance(test_y, Tensor)
     commonest = int(torch.bincount(y).argmax())
     assert found.scores["majority class"] == pytest.approx(float((test_y == commonest).double().mean()))
@@ -193,7 +194,7 @@ def test_the_most_frequent_token_is_guessed() -> None:
     y = torch.where(torch.rand(60, 6, generator=draw) < 0.7, 3, x)
     engine = Engine(lw.Task(Tokens, (x, y)), 0, threads=1)
     found = references_of(engine, [0])
-    test_y = engine.held.test_y
+    test_y = engine.holdout.test_y
     assert isinstance(test_y, Tensor)
     assert found.scores == {"majority token": pytest.approx(float((test_y == 3).double().mean()))}
 

@@ -76,7 +76,7 @@ class SideBySide(Run[Answer]):
         self._expected = self._lane_steps()
 
     def _about(self) -> list[str]:
-        rows = f"{self.model_name} on {self.data_name}: {len(self.engine.held.pool):,} examples"
+        rows = f"{self.model_name} on {self.data_name}: {len(self.engine.holdout.pool):,} examples"
         return [rows, f"model: {self.model_description}", *self._notes]
 
     def _train(self) -> Answer:

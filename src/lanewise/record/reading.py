@@ -21,7 +21,7 @@ class RecordedCandidate:
 
     Attributes:
         recipe: by which it was trained. last: where its lane of the repeat asked for was evaluated last, as (progress,
-            validation loss, metric in its own direction); None where it has no lane in that repeat.
+            validation loss, metric, not negated); None where it has no lane in that repeat.
     """
 
     recipe: Recipe
@@ -45,7 +45,7 @@ def candidate_of(folder: RunFolder, number: int, repeat: int, kind: ScoreKind) -
 def winner_of(folder: RunFolder) -> int:
     """The candidate that won the race in `folder`; `InputError` where it has not come to a verdict."""
     if not folder.finished:
-        raise InputError(f"{folder.path}: is not finished, so nobody has won yet; name a candidate: --candidate 0")
+        raise InputError(f"{folder.path}: is not finished, so there is no winner yet; name a candidate: --candidate 0")
     found = read_json(folder.verdict, str(folder.verdict)).get("winner_candidate")
     if not isinstance(found, int):
         raise InputError(f"{folder.verdict}: does not hold a verdict: winner_candidate = {found!r}")

@@ -2,7 +2,7 @@
 
 `traces.parquet` has a row for each point of a learning curve: `phase` ("race" or "confirmation"; of a comparison, an
 ablation or a sweep what its lanes were trained for), `candidate`, `repeat`, `progress` (fraction of the run),
-`training_loss`, `validation_loss` and `metric`, in its own direction.
+`training_loss`, `validation_loss` and `metric`, not negated.
 `candidates.parquet` has a row for each candidate: `candidate`, `generation` (null for a baseline), `recipe` (the text
 of its file), `left_at` (null if it stayed), `diverged` (in how many repeats of the race), `loss` and `score`, the mean
 over the repeats when it was last evaluated.
@@ -148,7 +148,7 @@ def read(path: Path) -> Table:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a learning curve, its metric in its own direction."""
+    """A point of a learning curve, its metric not negated."""
 
     phase: str
     candidate: int

@@ -14,7 +14,7 @@ from lanewise.racing.evidence import ranks
 LEAST = 20
 """Candidates below which nothing is said: even a setting that decides all would often be missed."""
 SHUFFLES = 399
-"""Times that the places are dealt out at random within their generation, to see what chance alone gives."""
+"""Random permutations of the places within each generation, which show what chance alone gives."""
 LEVEL = 0.05
 """How often a setting without influence is said to matter."""
 

@@ -66,10 +66,10 @@ def df_of_sum(first: float, first_df: float, second: float, second_df: float) ->
     """Degrees of freedom for a squared error that is a sum of two estimates, of which the first may be known badly.
 
     That Student's t at 95% is the mean of those of both estimates, (w t1 + (1 - w) t2), w = (first / sum)**1.25. The
-    usual df after Welch and Satterthwaite declares up to 7.8% where `first` has 2 degrees of freedom and is nearly
-    all: an estimate that came out small by chance then looks well known, too. Cochran's mean of both t (w without the
-    power) keeps to 5.03%, but falls to 2.9% where both are alike; with the power it is 3.5% to 5.4%, and the nearer to
-    5% the more df there is (by integration, see the tests).
+    usual degrees of freedom after Welch and Satterthwaite declares up to 7.8% where `first` has 2 degrees of freedom
+    and is nearly all: an estimate that came out small by chance then looks well known, too. Cochran's mean of both t (w
+    without the power) keeps to 5.03%, but falls to 2.9% where both are alike; with the power it is 3.5% to 5.4%, and
+    the nearer to 5% the more df there is (by integration, see the tests).
 
     Args:
         first, second: at least 0, their sum above 0. first_df, second_df: above 0, taken as at least 1.

@@ -72,7 +72,7 @@ def with_reference(means: PairedMeans, reference: int) -> list[Interval]:
 
 
 def lead_of(one: np.ndarray, other: np.ndarray) -> Interval:
-    """A 95% interval for `one` minus `other`, two candidates that were settled before these rows were scored.
+    """A 95% interval for `one` minus `other`, two candidates that were chosen before these rows were scored.
 
     Args:
         one, other: scores of the same rows in the same runs, finite, float [repeats, rows], at least 2 of both.

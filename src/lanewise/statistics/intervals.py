@@ -133,7 +133,7 @@ def fraction_interval(values: np.ndarray, confidence: float = CONFIDENCE) -> Int
 def score_interval(values: np.ndarray, fraction: bool) -> Interval:
     """Interval for an expected score, or an expected difference of scores, over new runs and new rows.
 
-    A single row says nothing of how rows differ: then the interval covers new runs scored on that row alone.
+    With a single row the variation between rows is unknown: the interval then covers new runs scored on that row.
 
     Args:
         values: scores of the same rows in each run, float [R, M], R at least 2; where whole batches are scored, batches

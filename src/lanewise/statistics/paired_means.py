@@ -106,7 +106,7 @@ def paired_means(
 ) -> PairedMeans:
     """What the scores of candidates in the same repeats tell of their differences.
 
-    With the scores of single rows the two errors are told apart, and the spread over repeats is estimated from all
+    With the scores of single rows the two errors are estimated separately, and the spread over repeats from all
     candidates together: a few repeats of one pair say little. How the pairs differ in what rows give is believed as far
     as it is more than chance, see `pooling`. What is taken to be alike is how much the repeats spread
     beside what the rows alone would give. A candidate that spreads more than the others (by an F test at 1%, corrected)

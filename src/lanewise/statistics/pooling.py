@@ -3,7 +3,7 @@
 From few rows the variance of one pair's difference is known badly, and worst where scores are 0 or 1: the pair that
 happens to differ in more rows has the greater lead and the greater variance. What pairs have in common is known much
 better. So each variance is moved towards the mean of all pairs, by as much of their scatter as chance alone explains:
-all the way where pairs cannot be told apart, not at all where rows are so many that they can.
+all the way if chance explains all of their scatter, not at all if it explains none.
 """
 
 from collections.abc import Iterator

@@ -25,7 +25,7 @@ class Sample:
         overlap: validation rows divided by training rows of a repeat. count: validation rows of a repeat.
         rows: the scores row by row, if the metric scores rows; of metrics that are no fractions without the repeats in
             which any diverged. losses: as `scores`, NaN where a run diverged. diverged: which runs did, bool [recipes,
-            repeats]. bounds: of the metric in its own direction; no interval of a score goes beyond them.
+            repeats]. bounds: of the metric, not negated; no interval of a score goes beyond them.
     """
 
     scores: np.ndarray

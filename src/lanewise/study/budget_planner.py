@@ -200,10 +200,10 @@ class BudgetPlanner:
         return (self.most_finalists() + self.others) * self.settings.confirm
 
     def left_in_race(self, live: int, progress: float, finished: int | None = None) -> tuple[float, float | None]:
-        """(share of the race done, seconds left or None where that cannot be told) in the middle of a generation.
+        """(share of the race done, seconds left, None if unknown) in the middle of a generation.
 
         Args:
-            live: candidates that are still in. progress: of their run. finished: candidates of earlier generations that
+            live: candidates still training. progress: of their run. finished: candidates of earlier generations that
                 came to the end, where that is known; those of later ones are confirmed beside them.
         """
         estimate = self._by_time()

@@ -145,5 +145,5 @@ def _compared(
         kind,
         None if baseline is None else Baseline(baseline, test.baseline),
         heavy_tails=test.heavy_tails,
-        test_rows=len(engine.held.test),
+        test_rows=len(engine.holdout.test),
     )

@@ -130,7 +130,7 @@ class Study(Run[Verdict]):
         return _expected(tuple(rung for rung in self._rungs if rung in points), PRUNERS[self.settings.pruner])
 
     def _about(self) -> list[str]:
-        held = self.engine.held
+        held = self.engine.holdout
         rows = f"{len(held.pool):,} examples to train and validate on, {len(held.test):,} to test on"
         return [
             f"{self.model_name} on {self.data_name}: {rows}",

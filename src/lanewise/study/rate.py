@@ -11,8 +11,8 @@ COLD_SECONDS = 20.0
 class Rate:
     """Seconds that a unit of work takes, by the latest work of this process.
 
-    What came before the first steps, the imports and checks and whatever an earlier process did, says nothing of it;
-    and the first seconds of steps, in which the process is still warming up, are soon forgotten.
+    Time before the first steps (imports, checks, an earlier process) is not counted. The first seconds of steps, in
+    which the process is still warming up, soon lose their weight.
 
     >>> rate = Rate()
     >>> asked = ((8.0, 0.0), (9.0, 1.0), (11.0, 2.0), (13.0, 4.0), (15.0, 8.0))

@@ -140,7 +140,7 @@ class Run(ABC, Generic[ResultT]):
 
     @abstractmethod
     def _time_left(self) -> tuple[float, float | None]:
-        """(share done, seconds left or None where that cannot be told); asked before the first step of a stage, too."""
+        """(share done, seconds left, None if unknown); called before the first step of a stage, too."""
 
     @abstractmethod
     def _show(self) -> None:

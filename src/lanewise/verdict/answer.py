@@ -25,7 +25,7 @@ class Scored:
     """A recipe with its scores.
 
     Attributes:
-        scores: the metric in its own direction on the validation rows of each repeat [repeats], NaN where the run
+        scores: the metric, not negated, on the validation rows of each repeat [repeats], NaN where the run
             diverged. losses: of the same. zeros: share of the penalised weights that are exactly zero.
     """
 

@@ -33,7 +33,7 @@ def by_class(cohort: Cohort, candidate: int) -> tuple[OfClass, ...]:
     engine = cohort.engine
     source, y = (
         engine.task.source,
-        engine.repeat(cohort.repeats[0]).targets(torch.arange(len(engine.held.test)), test=True),
+        engine.repeat(cohort.repeats[0]).targets(torch.arange(len(engine.holdout.test)), test=True),
     )
     if not isinstance(engine.task.objective, Classification) or y is None or source.classes is None:
         return ()

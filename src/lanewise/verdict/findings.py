@@ -21,8 +21,8 @@ class Finalist:
     """A candidate that was confirmed in new training runs.
 
     Attributes:
-        candidate: its number in the race. scores: the metric on the validation rows of each new run [repeats], in its
-            own direction, NaN where the run diverged.
+        candidate: its number in the race. scores: the metric on the validation rows of each new run [repeats], not
+            negated, NaN where the run diverged.
         mean: the score that it is ranked by; differences are differences of these (of metrics that are no fractions
             they are trimmed means).
         difference: winner minus this one on those rows, corrected for how many are compared; None for the winner. Above

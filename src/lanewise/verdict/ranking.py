@@ -77,7 +77,7 @@ def in_order(chances: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Tested:
-    """What the test rows say, of recipes that were settled before.
+    """Scores on the test rows of recipes that were chosen before.
 
     Attributes:
         winner: its test metric, in the metric's own direction. runner_up, baseline: winner minus the other, above zero

@@ -48,7 +48,7 @@ class References:
     """What simple models score.
 
     Attributes:
-        scores: name -> the metric in its own direction on those rows, the mean over repeats. notes: what was left
+        scores: name -> the metric, not negated, on those rows, the mean over repeats. notes: what was left
             out or cut short, a sentence each.
     """
 
@@ -67,7 +67,7 @@ def references_of(engine: Engine, repeats: Sequence[int], test: bool = True) -> 
     notes: list[str] = []
     scores: dict[str, float] = {}
     runs = [engine.repeat(index) for index in repeats]
-    few = runs[: MOST_REPEATS if engine.held.pool_reader is None else 1]
+    few = runs[: MOST_REPEATS if engine.holdout.pool_reader is None else 1]
     name = {NextToken: TOKEN, Classification: MAJORITY}.get(type(objective)) or name_of_constant(objective)
     _scored(name, [partial(constant_score, run, objective, classes, test) for run in runs], scores, notes)
     models, why = models_for(engine, objective)
@@ -114,7 +114,7 @@ def name_of_constant(objective: Objective) -> str:
 
 def scored_rows(run: Repeat, test: bool) -> Tensor:
     """The rows that are scored: all test rows, or those of the pool that `run` validates on."""
-    return torch.arange(len(run.held.test)) if test else run.split.valid
+    return torch.arange(len(run.holdout.test)) if test else run.split.valid
 
 
 def constant_score(run: Repeat, objective: Objective, classes: int | None, test: bool = True) -> float:
@@ -147,7 +147,7 @@ def token_score(train: Tensor, test: Tensor, objective: Objective) -> float:
 
 
 def score_of(run: Repeat, objective: Objective, outputs: Tensor, test: Tensor) -> float:
-    """The metric of `outputs`, as a lane gives them, for all rows that are scored, in its own direction.
+    """The metric of `outputs`, as a lane gives them, over all rows that are scored, not negated.
 
     Args:
         test: their targets as stored.
@@ -194,11 +194,11 @@ def target_columns(engine: Engine) -> int:
 def rows_to_fit(run: Repeat, classes: int | None) -> tuple[int, int]:
     """(training rows that models are fitted on, of how many)."""
     train = run.split.train
-    x, y = run.held.pool.take(train[:1])
+    x, y = run.holdout.pool.take(train[:1])
     assert isinstance(x, Tensor)
     assert y is not None
     size = x[0].numel() * (classes or y[0].numel())
-    most = MOST_ROWS if run.held.pool_reader is None else MOST_READ
+    most = MOST_ROWS if run.holdout.pool_reader is None else MOST_READ
     return min(len(train), most, max(FEWEST_ROWS, MOST_PRODUCTS // max(1, size))), len(train)
 
 
@@ -252,7 +252,7 @@ def trees(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None, classes: int
 
 
 def of_classes(model: Any, classes: int) -> Guess:
-    """Log probabilities [rows, classes] of a fitted classifier; of classes that it has not seen, next to none."""
+    """Log probabilities [rows, classes] of a fitted classifier; very small for classes it was not fitted on."""
 
     def guess(rows: np.ndarray) -> Tensor:
         found = torch.zeros(len(rows), classes, dtype=torch.float64)

@@ -29,7 +29,7 @@ class Slot:
     """A place that holds a plain value: `holder[key]`, whatever kind of holder it is.
 
     Attributes:
-        holder: a dict, a list, a cell, a class, a function or an object with slots; or the place of a tuple.
+        holder: a dict, a list, a cell, a class, a function or an object with `__slots__`; or the place of a tuple.
     """
 
     path: str
@@ -242,7 +242,7 @@ STANDING = (
 
 
 def slots_of(kind: type) -> tuple[str, ...]:
-    """The attributes of objects of a class that stand in slots."""
+    """The attributes that a class and its bases name in `__slots__`."""
     every = (vars(each).get("__slots__", ()) for each in kind.__mro__)
     names = [name for slots in every for name in ((slots,) if isinstance(slots, str) else tuple(slots))]
     return tuple(name for name in names if name not in ("__dict__", "__weakref__") and not name.startswith("__"))

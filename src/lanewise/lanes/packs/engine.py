@@ -74,7 +74,7 @@ class Engine:
         if self.device.type != "cpu":
             # One worker keeps an accelerator busy; more would only wait for each other.
             self.threads = 1
-        self.held = hold_out(task.source, TEST_SEED)
+        self.holdout = hold_out(task.source, TEST_SEED)
         self.plans: dict[str, Plan] = dict(replayed or {})
         self.costs = Costs()
         self.allowed: Callable[[], float] = lambda: math.inf
@@ -100,7 +100,7 @@ class Engine:
     def repeat(self, index: int) -> Repeat:
         """The repeat `index` of the study."""
         if index not in self._repeats:
-            self._repeats[index] = Repeat.draw(self.held, self.seed, index)
+            self._repeats[index] = Repeat.draw(self.holdout, self.seed, index)
         return self._repeats[index]
 
     def new_model(self, index: int, width: int | None = None) -> torch.nn.Module:
@@ -132,12 +132,12 @@ class Engine:
 
     def check_metric(self, repeats: Iterable[int]) -> None:
         """Raise `InputError` if the metric has no value for the test rows, or for the validation rows of a repeat."""
-        metric, held = self.task.objective.metric, self.held
-        if metric.check is None or metric.of_data or held.pool_y is None or held.test_y is None:
+        metric, holdout = self.task.objective.metric, self.holdout
+        if metric.check is None or metric.of_data or holdout.pool_y is None or holdout.test_y is None:
             return
-        sets = {"test rows": held.test_y}
+        sets = {"test rows": holdout.test_y}
         sets |= {
-            f"validation rows of repeat {index}": held.pool_y[split_of(held, self.seed, index).valid]
+            f"validation rows of repeat {index}": holdout.pool_y[split_of(holdout, self.seed, index).valid]
             for index in repeats
         }
         for name, y in sets.items():
@@ -176,7 +176,7 @@ class Engine:
             origin=feed.repeat.index,
             known_traits=self._known_traits,
         )
-        step.check_rows(validation=len(feed.repeat.split.valid), test=len(self.held.test))
+        step.check_rows(validation=len(feed.repeat.split.valid), test=len(self.holdout.test))
         return step
 
     def prepare(

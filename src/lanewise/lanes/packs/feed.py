@@ -38,26 +38,26 @@ class Repeat:
 
     index: int
     study_seed: int
-    held: Holdout
+    holdout: Holdout
     split: Split
     scale: Standardise
     target_scale: TargetScale | None = None
 
     @classmethod
-    def draw(cls, held: Holdout, study_seed: int, index: int) -> "Repeat":
+    def draw(cls, holdout: Holdout, study_seed: int, index: int) -> "Repeat":
         """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
-        rows = split_of(held, study_seed, index)
-        return cls(index, study_seed, held, rows, *scales(held, rows.train))
+        rows = split_of(holdout, study_seed, index)
+        return cls(index, study_seed, holdout, rows, *scales(holdout, rows.train))
 
     def rows(self, index: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
         """(inputs, targets) of the rows `index` of the pool, standardised."""
-        return self.scaled(self.held.pool.take(index), dtype, device)
+        return self.scaled(self.holdout.pool.take(index), dtype, device)
 
     def evaluated(
         self, parts: Sequence[Tensor], dtype: torch.dtype, device: torch.device, test: bool = False
     ) -> Iterator[tuple[Inputs, Targets]]:
         """(inputs, targets) of each of `parts` of the pool's rows, or of the test rows', standardised."""
-        rows = self.held.kept_test if test else self.held.kept_pool
+        rows = self.holdout.kept_test if test else self.holdout.kept_pool
         return (self.scaled(batch, dtype, device) for batch in rows.batches(parts))
 
     def scaled(self, batch: Batch, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
@@ -70,8 +70,8 @@ class Repeat:
 
     def targets(self, rows: Tensor, test: bool = False) -> Targets:
         """The targets of `rows` of the pool, or of the test rows, as they are stored."""
-        held = self.held
-        y, everything = (held.test_y, held.test) if test else (held.pool_y, held.pool)
+        holdout = self.holdout
+        y, everything = (holdout.test_y, holdout.test) if test else (holdout.pool_y, holdout.pool)
         return everything.take(rows)[1] if y is None else take(y, rows)
 
     @property
@@ -123,21 +123,21 @@ class Chunk:
         return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
 
 
-def split_of(held: Holdout, study_seed: int, index: int) -> Split:
+def split_of(holdout: Holdout, study_seed: int, index: int) -> Split:
     """Which rows train and which validate in the repeat `index` of a study."""
-    return held.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
+    return holdout.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
 
 
-def scales(held: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
+def scales(holdout: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
     """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
 
     Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
     """
-    y = held.pool_y
-    if held.pool_reader is None:
-        scale = Standardise.fit(held.pool_x, rows, held.standardise)
+    y = holdout.pool_y
+    if holdout.pool_reader is None:
+        scale = Standardise.fit(holdout.pool_x, rows, holdout.standardise)
     else:
-        scale = Standardise.fit(sample(held.pool, rows)[0], None, held.standardise)
+        scale = Standardise.fit(sample(holdout.pool, rows)[0], None, holdout.standardise)
     return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
 
 
@@ -181,7 +181,7 @@ class BatchReader:
     def order(self, epoch: int) -> Tensor:
         """The training rows in the order of an epoch; where rows have weights, as many draws by these."""
         if self._order is None or self._order[0] != epoch:
-            train, weights = self.repeat.split.train, self.repeat.held.splitter.weights
+            train, weights = self.repeat.split.train, self.repeat.holdout.splitter.weights
             shuffle = stream(self.repeat.study_seed, self.repeat.index, "order", epoch)
             self._order = (epoch, train[order_of(len(train), shuffle, None if weights is None else weights[train])])
         return self._order[1]
@@ -189,14 +189,14 @@ class BatchReader:
     def _read(self, start: int, stop: int) -> Batch:
         """The rows of the steps `start` to `stop` as they are stored; read in order, they are read ahead."""
         epoch, first = divmod(start, self.steps_per_epoch)
-        held, order, size = self.repeat.held, self.order(epoch), self.batch_size
-        if held.pool_reader is None:
-            return held.pool.take(order[first * size : (first + stop - start) * size])
+        holdout, order, size = self.repeat.holdout, self.order(epoch), self.batch_size
+        if holdout.pool_reader is None:
+            return holdout.pool.take(order[first * size : (first + stop - start) * size])
         if self._ahead is None or self._ahead[0] != start:
             self._ahead = None  # what was read ahead ends before anything else is begun
             lists = torch.split(order[first * size : self.steps_per_epoch * size], size)
             seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", epoch)
-            self._ahead = (start, held.pool.batches(lists, seed, start=first * size))
+            self._ahead = (start, holdout.pool.batches(lists, seed, start=first * size))
         _, batches = self._ahead
         found = [next(batches) for _ in range(stop - start)]
         self._ahead = (stop, batches) if stop % self.steps_per_epoch else None
@@ -251,7 +251,7 @@ class Feed:
         self.repeat, self.batch_size, self.draw_shapes = repeat, batch_size, draws
         self.dtype, self.device, self.seeded, self.channels_last = dtype, device, seeded, channels_last
         self.steps_per_epoch = rows // batch_size
-        one, _ = repeat.held.pool.take(repeat.split.train[:1])
+        one, _ = repeat.holdout.pool.take(repeat.split.train[:1])
         row_bytes = sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
         # The length depends on the data alone, never on the lanes, because draws are seeded by chunk.
         self.length = max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (row_bytes * batch_size)))
@@ -290,7 +290,7 @@ class Feed:
         order = self.reading.order(0)
         count = max(1, min(len(order) // size, -(-rows // size)))
         seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
-        batches = self.repeat.held.pool.batches(torch.split(order[: count * size], together * size), seed)
+        batches = self.repeat.holdout.pool.batches(torch.split(order[: count * size], together * size), seed)
         return (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
 
     def _seeds(self, start: int, stop: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ def averaged(weights: dict[str, Tensor], buffers: dict[str, Tensor]) -> dict[str
 
 
 STEPS = "steps"
-"""The slot that counts the steps in which a parameter had a gradient."""
+"""The entry of the optimizer state that counts the steps in which a parameter had a gradient."""
 
 
 def own_steps(param: Tensor) -> Tensor:

@@ -230,7 +230,7 @@ class Cohort(Training):
             for at, pack in enumerate(group.packs):
                 if not asked & {*pack.candidates, *group.stopping[at]}:
                     continue
-                every = torch.arange(len(pack.feed.repeat.held.test))
+                every = torch.arange(len(pack.feed.repeat.holdout.test))
                 losses, metric = self._with_memory(group, partial(self._final, group, at, asked, every, test=True))
                 for candidate in asked & set(metric):
                     scores = metric[candidate]

@@ -26,7 +26,7 @@ def predicted_classes(cohort: Cohort, candidate: int) -> list[np.ndarray | None]
         if lane is None:
             found.append(None)
             continue
-        rows = torch.arange(len(pack.feed.repeat.held.test))
+        rows = torch.arange(len(pack.feed.repeat.holdout.test))
         losses, classes = rows_of(group, pack, [lane], rows, test=True)
         sound = bool(np.isfinite(losses[candidate]).all())
         found.append(classes[candidate].astype(np.int64) if sound else None)

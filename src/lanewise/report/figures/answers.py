@@ -123,7 +123,7 @@ def lead_figure(answer: ComparisonAnswer) -> Figure:
     return rows_figure("leads", title, caption, rows, across, ground, ("← other better", f"{best.name} better →"))
 
 
-def worth_figure(answer: AblationAnswer) -> Figure:
+def contribution_figure(answer: AblationAnswer) -> Figure:
     """What each technique is worth."""
     ground = answer.ground
     rows = []

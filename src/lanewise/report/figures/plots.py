@@ -18,7 +18,7 @@ from lanewise.verdict.recipe_words import describe
 Json: TypeAlias = dict[str, Any]
 
 PALETTE = 6
-"""Colours for finalists: Okabe and Ito's, told apart by people who do not see red and green as others do."""
+"""Colours for finalists: Okabe and Ito's palette, which people with colour blindness can distinguish."""
 DASHES = ("solid", "dash", "dot")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 WORDS_IN_A_LINE = 48

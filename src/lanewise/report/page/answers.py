@@ -146,7 +146,7 @@ def swept(answer: SweepAnswer, drawn: list[Figure]) -> Section | None:
 def ablation(answer: AblationAnswer, drawn: list[Figure]) -> list[Section | None]:
     """What each technique is worth, pairs, and the learning rates that were tried."""
     ground = answer.ground
-    worths = answer_figures.worth_figure(answer)
+    worths = answer_figures.contribution_figure(answer)
     drawn.append(worths)
     unit = lead_unit(ground.kind)
     heads = [("technique", False), (f"worth{unit}", True), ("95% CI", True), ("", False),

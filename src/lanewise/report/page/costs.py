@@ -37,7 +37,7 @@ def costs_of(
     ]
     known.append(("everything else: evaluation, sampling, data", seconds["total"] - sum(value for _, value in known)))
     each = 1e6 * seconds["train"] / lane_steps if lane_steps else 0.0
-    held = engine.held
+    held = engine.holdout
     facts = [
         ("training steps", f"{lane_steps:,} over all lanes and repeats, {each:,.0f} microseconds each"),
         ("machine", f"{processor()}, {counted(os.cpu_count() or 1, 'hardware thread')}"),
