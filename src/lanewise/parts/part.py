@@ -73,6 +73,14 @@ class Variable:
         """Whether `value` is one of those that may be drawn."""
         raise NotImplementedError
 
+    def inner(self) -> tuple[tuple[str | int, Any], ...]:
+        """(key, value) of what it is made of where further ranges can stand; nothing for a plain range."""
+        return ()
+
+    def with_inner(self, values: Sequence[Any]) -> Any:
+        """The same made of other `values`, in the order of `inner`."""
+        return self
+
     def in_whole_numbers(self) -> str:
         """What to write instead where only whole numbers are allowed; empty if there is no such thing."""
         return ""

@@ -5,7 +5,7 @@ schedule beside it, `lr.cosine.warmup` a field inside it, `optimizer` the whole 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lanewise.errors import InputError
@@ -14,8 +14,8 @@ from lanewise.parts.part import Part, Timed
 from lanewise.parts.schedules import Product, Schedule, Sequence, product
 from lanewise.recipe.language import did_you_mean
 from lanewise.recipe.recipe import Recipe
+from lanewise.recipe.tree import Path, at, children, replaced
 
-Path = tuple[Any, ...]
 NUMBER = "number"
 """The place of the plain number that a schedule is multiplied by where none is written."""
 SHRINKING = ("l2", "l1", "decay", "weight_decay", "dropout", "stochastic_depth", "mixup", "label_smoothing")
@@ -74,7 +74,11 @@ def with_value(recipe: Recipe, place: Place, value: Any) -> Recipe:
     Raises:
         InputError: the value is not allowed there.
     """
-    changed: Recipe = _replaced(recipe, place.whole if isinstance(value, Timed) else place.path, value)
+    path, new = place.whole if isinstance(value, Timed) else place.path, value
+    if path and path[-1] == NUMBER:
+        path = path[:-1]
+        new = product(value, at(recipe, path))
+    changed: Recipe = replaced(recipe, path, new)
     return changed
 
 
@@ -83,15 +87,15 @@ def _walk(value: Any, path: Path, name: str) -> Iterator[tuple[Path, str, Any, P
     if isinstance(value, Product):
         numbered = isinstance(value.factors[0], (int, float))
         yield (*path, "factors", 0) if numbered else (*path, NUMBER), name, value.factors[0] if numbered else 1.0, path
-        schedules = [at for at, factor in enumerate(value.factors) if isinstance(factor, Schedule)]
+        schedules = [((*path, *key), child) for key, child in children(value) if isinstance(child, Schedule)]
         if len(schedules) == 1:
-            here = (*path, "factors", schedules[0])
-            yield here, f"{name}.schedule", value.factors[schedules[0]], here
-        for at in schedules:
-            yield from _inside(value.factors[at], (*path, "factors", at), name)
+            ((here, schedule),) = schedules
+            yield here, f"{name}.schedule", schedule, here
+        for here, schedule in schedules:
+            yield from _inside(schedule, here, name)
     elif isinstance(value, Sequence):
-        for at, part in enumerate(value.parts):
-            here = (*path, "parts", at)
+        for key, part in children(value):
+            here = (*path, *key)
             if isinstance(part, Schedule) and not isinstance(part, Product):
                 # A number for this part alone would leave a step between it and the next.
                 yield here, f"{name}.schedule", part, here
@@ -111,26 +115,12 @@ def _inside(part: Part, path: Path, name: str) -> Iterator[tuple[Path, str, Any,
     if isinstance(part, Sequence):
         yield from _walk(part, path, name)
         return
-    for item in fields(part):
-        value, here = getattr(part, item.name), (*path, item.name)
+    for key, value in children(part):
+        here, field = (*path, *key), str(key[0])
         if isinstance(part, Schedule):
-            yield here, f"{name}.{part.name}.{item.name}", value, here
+            yield here, f"{name}.{part.name}.{field}", value, here
         elif isinstance(value, Optimizer):
-            yield here, item.name, value, here
+            yield here, field, value, here
             yield from _inside(value, here, "")
         else:
-            yield from _walk(value, here, item.name)
-
-
-def _replaced(value: Any, path: Path, new: Any) -> Any:
-    if not path:
-        return new
-    first, rest = path[0], path[1:]
-    if first == NUMBER:
-        return product(new, value)
-    if isinstance(first, int):
-        return tuple(_replaced(item, rest, new) if at == first else item for at, item in enumerate(value))
-    changed = _replaced(getattr(value, first), rest, new)
-    if isinstance(value, Product):
-        return product(*changed)
-    return replace(value, **{first: changed})
+            yield from _walk(value, here, field)

@@ -6,7 +6,7 @@ along it and across it. What is drawn is an ordinary recipe, with lr = sqrt(prod
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.part import Part, Variable, extremes
 from lanewise.parts.schedules import Product, Schedule
 from lanewise.recipe.ranges import Choice, Log, Range, Uniform
+from lanewise.recipe.tree import children
 
 RATE = "lr"
 DECAYS = ("l2", "decay")
@@ -59,6 +60,12 @@ class CoupledRate(Range):
 
     def holds(self, value: Any) -> bool:
         return isinstance(value, (int, float)) and min(self.extremes()) <= value <= max(self.extremes())
+
+    def inner(self) -> tuple[tuple[str | int, Any], ...]:
+        return ("product", self.product), ("ratio", self.ratio)
+
+    def with_inner(self, values: Sequence[Any]) -> "CoupledRate":
+        return CoupledRate(*values)
 
     def corners(self) -> list[tuple[float, float]]:
         """(rate, decay) at every end of both ranges."""
@@ -181,18 +188,12 @@ def _coupled(value: Any, where: str) -> Iterator[tuple[str, Any]]:
     """(field it stands in, what is coupled) of all there is in `value`."""
     if isinstance(value, (CoupledRate, CoupledDecay)):
         yield where, value
-    elif isinstance(value, Choice):
+        return
+    if isinstance(value, Choice):
         # By another name than the field's own: inside a choice is no place for it.
-        inner = where if all(isinstance(option, Optimizer) for option in leaves(value)) else f"{where} (in a choice)"
-        for option in value.options:
-            yield from _coupled(option, inner)
+        where = where if all(isinstance(option, Optimizer) for option in leaves(value)) else f"{where} (in a choice)"
     elif isinstance(value, Product):
-        inner = where if _alone(value) is not None else f"{where} (in a product)"
-        for factor in value.factors:
-            yield from _coupled(factor, inner)
-    elif isinstance(value, Part):
-        for item in fields(value):
-            yield from _coupled(getattr(value, item.name), f"{type(value).__name__}.{item.name}")
-    elif isinstance(value, tuple):
-        for entry in value:
-            yield from _coupled(entry, where)
+        where = where if _alone(value) is not None else f"{where} (in a product)"
+    for key, child in children(value):
+        of_field = isinstance(value, Part) and not isinstance(value, (Product, Variable))
+        yield from _coupled(child, f"{type(value).__name__}.{key[0]}" if of_field else where)

@@ -6,6 +6,7 @@ They stand wherever a number or a part may stand, and multiply with schedules:
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -124,6 +125,12 @@ class Choice(Range):
 
     def holds(self, value: Any) -> bool:
         return any(value == option for option in self.options)
+
+    def inner(self) -> tuple[tuple[str | int, Any], ...]:
+        return tuple(enumerate(self.options))
+
+    def with_inner(self, values: Sequence[Any]) -> "Choice":
+        return Choice(tuple(values))
 
     @property
     def of_schedules(self) -> bool:

@@ -4,13 +4,13 @@ A recipe in which some values are ranges or choices is a space; `choose` draws a
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD, Optimizer
 from lanewise.parts.part import Allowed, Part, Value, Variable, check_number, expression, extremes, numeric, word
-from lanewise.parts.schedules import Cosine, Product, Schedule, Sequence, product
+from lanewise.parts.schedules import Cosine, Product, Schedule, Sequence
 from lanewise.parts.schedules.duration import duration
 from lanewise.recipe.coupling import (
     CoupledDecay,
@@ -23,6 +23,7 @@ from lanewise.recipe.coupling import (
     scale,
 )
 from lanewise.recipe.ranges import Choice
+from lanewise.recipe.tree import Path, children, map_children
 
 INDEPENDENT_DECAY = Allowed(0.0, 1.0, timed=True)
 """More than 1 would turn weights over: they are multiplied by 1 - decay."""
@@ -202,15 +203,7 @@ def choose(
             return drawn["decay"]
         if isinstance(value, Variable):
             return pick(*named[path])
-        if isinstance(value, Product):
-            # A plain number where no schedule is left in it: what the file of the recipe reads as.
-            return product(*(chosen(factor, (*path, "factors", at)) for at, factor in enumerate(value.factors)))
-        if isinstance(value, Part):
-            changed = {f.name: chosen(getattr(value, f.name), (*path, f.name)) for f in fields(value)}
-            return replace(value, **changed)
-        if isinstance(value, tuple):
-            return tuple(chosen(item, (*path, index)) for index, item in enumerate(value))
-        return value
+        return map_children(value, lambda place, child: chosen(child, place), path)
 
     recipe: Recipe = chosen(space, ())
     return recipe
@@ -254,16 +247,12 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
         if isinstance(value, Variable):
             picked[named[path][0]] = found
             return value.holds(found)
-        if isinstance(value, Product):
-            return isinstance(found, Product) and same_length(value.factors, found.factors, (*path, "factors"))
-        if isinstance(value, Part):
+        if isinstance(value, (Part, tuple)):
             if isinstance(value, Optimizer):
                 optimizers.append((value, found))
-            return type(value) is type(found) and all(
-                fits(getattr(value, item.name), getattr(found, item.name), (*path, item.name)) for item in fields(value)
-            )
-        if isinstance(value, tuple):
-            return isinstance(found, tuple) and same_length(value, found, path)
+            pairs = list(zip(children(value), children(found), strict=False))
+            alike = type(value) is type(found) and len(children(value)) == len(children(found))
+            return alike and all(fits(child, other, (*path, *key)) for (key, child), (_, other) in pairs)
         return bool(value == found) and isinstance(value, bool) == isinstance(found, bool)
 
     def comes_near(value: Any, number: float, path: tuple[Any, ...]) -> bool:
@@ -273,10 +262,6 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
         if inside is not None and isinstance(value, Variable):
             picked[named[path][0]] = inside
         return inside is not None
-
-    def same_length(values: tuple[Any, ...], found: tuple[Any, ...], path: tuple[Any, ...]) -> bool:
-        pairs = zip(values, found, strict=False)
-        return len(values) == len(found) and all(fits(*pair, (*path, at)) for at, pair in enumerate(pairs))
 
     if not fits(space, recipe, ()):
         return None
@@ -312,35 +297,27 @@ def _walk(value: Any, path: tuple[Any, ...], name: str, decay: str) -> Iterator[
     choice beside it, `lr.polynomial.power` for a range inside one of its options, `lr * l2` for the product of a rate
     and the decay that is coupled to it, which is called `decay`.
     """
-    if isinstance(value, CoupledRate):
-        yield from _walk(value.product, (*path, "product"), f"{name} * {decay}", decay)
-        yield from _walk(value.ratio, (*path, "ratio"), f"{name} / {decay}", decay)
-    elif isinstance(value, CoupledDecay):
-        return
-    elif isinstance(value, Variable):
+    if isinstance(value, Variable) and not isinstance(value, (CoupledRate, CoupledDecay)):
         is_schedule = isinstance(value, Choice) and value.of_schedules
         yield path, value, f"{name}.schedule" if is_schedule else name
-        for index, option in enumerate(value.options if isinstance(value, Choice) else ()):
-            inner = _dotted(name, option.name) if isinstance(option, Optimizer) else name
-            yield from _walk(option, (*path, index), inner, decay)
-    elif isinstance(value, (Product, Sequence)):
-        inside = "factors" if isinstance(value, Product) else "parts"
-        for index, part in enumerate(getattr(value, inside)):
-            yield from _walk(part, (*path, inside, index), name, decay)
-    elif isinstance(value, Part):
+    elif isinstance(value, (Optimizer, Recipe)):
+        decay = decay_of(value) or decay
+    for key, child in children(value):
+        yield from _walk(child, (*path, *key), _called(value, key, child, name, decay), decay)
+
+
+def _called(value: Any, key: Path, child: Any, name: str, decay: str) -> str:
+    """The name of `child`, which stands at `key` in `value`, which is called `name`."""
+    if isinstance(value, CoupledRate):
+        return f"{name} {'*' if key == ('product',) else '/'} {decay}"
+    if isinstance(value, Choice):
+        return _dotted(name, child.name) if isinstance(child, Optimizer) else name
+    if isinstance(value, (Product, Sequence)):
+        return name
+    if isinstance(value, Part):
         inner = _dotted(name, value.name) if isinstance(value, Schedule) else name
-        partner = (decay_of(value) if isinstance(value, (Optimizer, Recipe)) else None) or decay
-        for item in fields(value):
-            here = (
-                ""
-                if item.name == "optimizer" and isinstance(getattr(value, "optimizer", None), Optimizer)
-                else item.name
-            )
-            called = _dotted(inner, here) if here else inner
-            yield from _walk(getattr(value, item.name), (*path, item.name), called, partner)
-    elif isinstance(value, tuple):
-        for index, item in enumerate(value):
-            yield from _walk(item, (*path, index), f"{name}.{index + 1}", decay)
+        return inner if isinstance(child, Optimizer) and key == ("optimizer",) else _dotted(inner, str(key[0]))
+    return f"{name}.{int(key[0]) + 1}"
 
 
 def _dotted(*words: str) -> str:
