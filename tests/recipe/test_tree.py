@@ -1,9 +1,11 @@
 """One walk over recipes: what stands where, and the same recipe with one thing in it changed."""
 
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lanewise.errors import InputError
 from lanewise.parts.optimizers import SGD
@@ -14,6 +16,7 @@ from lanewise.recipe.tree import at, children, map_children, replaced, walk
 from tests.recipe.recipe_draws import recipes
 
 LR = ("optimizer", "lr")
+few = settings(max_examples=20)
 RECIPE = Recipe(optimizer=SGD(lr=0.1 * (Warmup("5%") >> Cosine(to=0.25)), momentum=0.9), l2=1e-4)
 
 
@@ -21,20 +24,23 @@ def same(path: Any, child: Any) -> Any:
     return map_children(child, same, path)
 
 
+@few
 @given(recipes(space=True))
 def test_the_identity_gives_the_same_recipe(recipe: Recipe) -> None:
     assert map_children(recipe, same) == recipe
 
 
-@given(recipes(space=True))
-def test_everything_is_found_at_its_path_and_put_there(recipe: Recipe) -> None:
-    paths = [path for path, _ in walk(recipe)]
-    assert len(set(paths)) == len(paths)
-    for path, value in walk(recipe):
-        assert at(recipe, path) is value
-        assert replaced(recipe, path, value) == recipe
+@few
+@given(recipes(space=True), st.randoms(use_true_random=False))
+def test_everything_is_found_at_its_path_and_put_there(recipe: Recipe, random: Random) -> None:
+    nodes = list(walk(recipe))
+    assert len({path for path, _ in nodes}) == len(nodes)
+    assert all(at(recipe, path) is value for path, value in nodes)
+    path, value = random.choice(nodes)
+    assert replaced(recipe, path, value) == recipe
 
 
+@few
 @given(recipes(space=True))
 def test_every_range_is_walked_once(recipe: Recipe) -> None:
     leaves = [value for _, value in walk(recipe) if not children(value)]

@@ -111,11 +111,13 @@ def aligned(sorted_time: Tensor, cut: int) -> int:
 def folded(labels: Tensor | None, groups: Tensor | None, rows: int, seed: int, folds: int) -> Tensor:
     """The fold, 0 to `folds` - 1, of every row, int64 [rows]: by group, else by class, else at random.
 
-    Each class has the same share of all folds to within one row. Groups go to the smallest fold, the largest first.
+    Rows and classes are divided by scikit-learn's `KFold` and `StratifiedKFold`, so that each class has the same share
+    of all folds to within one row. Groups go to the smallest fold, the largest first, as in `GroupKFold`, whose order
+    of groups of one size follows NumPy's sort and so may depend on the processor.
     """
     check_seed(seed)
-    source = torch.Generator().manual_seed(seed)
     if groups is not None:
+        source = torch.Generator().manual_seed(seed)
         names, number, sizes = torch.unique(groups, return_inverse=True, return_counts=True)
         if len(names) < folds:
             raise InputError(f"folds = {folds}: there are {len(names)} groups; must be at least as many")
@@ -128,7 +130,10 @@ def folded(labels: Tensor | None, groups: Tensor | None, rows: int, seed: int, f
         return fold_of[number]
     if rows < folds:
         raise InputError(f"folds = {folds}: there are {rows} rows; must be at least as many")
-    order = torch.randperm(rows, generator=source)
+    # Importing scikit-learn takes a second: only where folds are asked for.
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    kind = KFold
     if labels is not None:
         found, counts = torch.unique(labels, return_counts=True)
         fewest = int(counts.argmin())
@@ -137,10 +142,11 @@ def folded(labels: Tensor | None, groups: Tensor | None, rows: int, seed: int, f
                 int(found[fewest]),
                 f"folds = {folds}: {{}} has {int(counts[fewest])} rows beside the test rows; must be at least {folds}",
             )
-        # Dealt out class after class, so that sizes and shares differ by one row at most.
-        order = order[labels[order].argsort(stable=True)]
+        kind = StratifiedKFold
+    splits = kind(folds, shuffle=True, random_state=seed).split(np.zeros(rows), labels)
     fold = torch.empty(rows, dtype=torch.int64)
-    fold[order] = torch.arange(rows) % folds
+    for number, (_, valid) in enumerate(splits):
+        fold[torch.from_numpy(valid)] = number
     return fold
 
 
