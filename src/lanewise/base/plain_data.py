@@ -133,3 +133,11 @@ def several(name: str, value: Any, length: int | None = None) -> list[Any]:
     if length is not None and len(value) != length:
         raise ValueError(f"{name}: has {len(value)} items; must have {length}")
     return list(value)
+
+
+def vector(name: str, value: Any) -> np.ndarray:
+    """float64 [n] of a list of numbers, in which None stands for NaN, as JSON has none."""
+    found = np.array(several(name, value), dtype=np.float64)
+    if found.ndim != 1:
+        raise ValueError(f"{name}: must be numbers, not lists of numbers")
+    return found

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lanewise.base.plain_data import whole
+from lanewise.base.plain_data import vector, whole
 from lanewise.printable import printable
 from lanewise.recipe.file import from_dict, to_dict
 from lanewise.recipe.recipe import Recipe
@@ -53,7 +53,7 @@ class Scored:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], where: str) -> "Scored":
         """What `to_dict` gave."""
-        scores, losses = (np.array(data[key], dtype=np.float64) for key in ("validation", "validation_loss"))
+        scores, losses = (vector(key, data[key]) for key in ("validation", "validation_loss"))
         return cls(data["name"], from_dict(data["recipe"], where), scores, losses, data["zeros"])
 
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from lanewise.base.plain_data import vector
 from lanewise.errors import InputError, one_line
 from lanewise.recipe.file import from_dict, to_dict
 from lanewise.recipe.recipe import Recipe
@@ -176,7 +177,7 @@ class Findings:
                 Finalist(
                     one["candidate"],
                     from_dict(one["recipe"], where),
-                    np.array(one["validation"], dtype=np.float64),
+                    vector("validation", one["validation"]),
                     one["mean"],
                     _interval(one["difference"]),
                     one["chance"],

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lanewise.printable import printable
 from lanewise.recipe.file import dump
 from lanewise.report.figures.answers import positions
 from lanewise.report.terminal.curve import NARROWEST
@@ -139,19 +140,18 @@ def plot(answer: SweepAnswer, width: int) -> str:
     plotext.plot_size(max(NARROWEST, min(width, WIDEST_PLOT)), PLOT_LINES)
     metric = f"validation {metric_words(answer.ground.metric)}{', %' if answer.ground.kind.fraction else ''}"
     plotext.title(f"{metric}; + : 95% CI of each value")
-    plotext.xlabel(answer.field)
+    plotext.xlabel(printable(answer.field))
     for name in ("low", "high"):
         plotext.scatter(x, [unit * getattr(score, name) for score in scores], marker="+")
     plotext.plot(x, [unit * score.mean for score in scores])
     if "tickvals" in ticks:
         plotext.xticks(ticks["tickvals"], ticks["ticktext"])
     try:
-        drawn = plotext.build()
+        # The library ends each line with a code that resets colours. There are no colours here.
+        return str(plotext.uncolorize(plotext.build()))
     except (ValueError, ArithmeticError):
         # Its axes overflow near the ends of float64.
         return "No plot: the scores are too large or too far apart to draw."
-    # The library ends each line with a code that resets colours. There are no colours here.
-    return str(plotext.uncolorize(drawn))
 
 
 def _line(text: str) -> Text:
