@@ -106,7 +106,7 @@ def test_products_are_added_up_in_order_although_torch_comes_later() -> None:
     """MKL reads its setting at the first product of a process, which may come before any name of ours is used."""
     code = (
         "import lanewise, torch; torch.ones(64, 64) @ torch.ones(64, 64); "
-        "from lanewise.lanes.machine.workers import adds_by_address; print(adds_by_address())"
+        "from lanewise.base.lane_process import adds_by_address; print(adds_by_address())"
     )
     environment = {"PATH": "", "PYTHONPATH": ":".join(sys.path)}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)

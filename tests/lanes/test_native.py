@@ -97,8 +97,10 @@ def test_other_shapes_are_refused(compiled: Compiled) -> None:
 AGAIN = """
 import sys
 from tests.lanes.test_native import STEP, inputs
+from lanewise.base.lane_process import prepare_process
 from lanewise.lanes.compile.compiled import Uncompiled
 
+prepare_process()
 state, given = inputs()
 uncompiled = Uncompiled(STEP, [*state, *(each[0] for each in given)])
 assert uncompiled.is_kept
