@@ -215,3 +215,10 @@ def test_machine_paths_are_recognised(line: str) -> None:
 @pytest.mark.parametrize("line", ["https://example.org/home/ann", "a/wor" + "k/b", "runs/tmp/x", "1/root"])
 def test_other_paths_are_not_mistaken(line: str) -> None:
     assert not MACHINE_PATH.search(line)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda path: path.stem)
+def test_tests_reach_lanes_through_one_helper(path: Path) -> None:
+    if path.parts[-2:] != ("lanes", "cases.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert not [line for line in lines if re.search(r"(?<!param)\.groups\[", line)], "see tests/lanes/cases.py"

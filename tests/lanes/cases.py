@@ -14,7 +14,7 @@ from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.pack import Block, Pack
 from lanewise.lanes.packs.plan import Plan
 from lanewise.lanes.training.cohort import Cohort
-from lanewise.lanes.training.groups import Scores
+from lanewise.lanes.training.groups import Group, Scores
 from lanewise.parts.optimizers import SGD, Adam
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Staircase
 from lanewise.recipe.recipe import Recipe
@@ -161,9 +161,19 @@ class Lane:
         return torch.cat(self.block.losses)[:, self.at]
 
 
+def group_of(cohort: Cohort, number: int = 0) -> Group:
+    """The lanes of one structure: group `number` of a cohort, in the order of its recipes."""
+    return cohort.groups[number]
+
+
+def pack_of(cohort: Cohort, repeat: int = 0, group: int = 0) -> Pack:
+    """The lanes of one structure in the repeat at position `repeat`."""
+    return group_of(cohort, group).packs[repeat]
+
+
 def lane_of(cohort: Cohort, candidate: int, repeat: int = 0) -> Lane:
     """The lane of one candidate in the repeat at position `repeat`."""
-    packs = [group.packs[repeat] for group in cohort.groups]
+    packs = [pack_of(cohort, repeat, group) for group in range(len(cohort.groups))]
     places = ((pack, block) for pack in packs for block in pack.blocks)
     return next(Lane(p, b, b.candidates.index(candidate)) for p, b in places if candidate in b.candidates)
 

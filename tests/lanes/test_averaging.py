@@ -16,16 +16,7 @@ from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.lanes.training.groups import Scores
 from lanewise.parts.norm import reestimate
-from tests.lanes.cases import (
-    CNN_SGD,
-    MLP_SGD,
-    STEPS,
-    Case,
-    all_bits,
-    lane_of,
-    same_scores,
-    trained,
-)
+from tests.lanes.cases import CNN_SGD, MLP_SGD, STEPS, Case, all_bits, group_of, lane_of, pack_of, same_scores, trained
 
 EngineOf = Callable[..., Engine]
 REPEATS = (0, 3)
@@ -44,7 +35,7 @@ def raced(engine: Engine, case: Case, progress: float = RUNG) -> Cohort:
 
 def weights(cohort: Cohort, candidate: int, repeat: int) -> dict[str, Tensor]:
     lane = lane_of(cohort, candidate, repeat)
-    return cohort.groups[0].prepared.step.weights(lane.state, lane.block.table[lane.pack.step - 1, :, lane.at])
+    return group_of(cohort).prepared.step.weights(lane.state, lane.block.table[lane.pack.step - 1, :, lane.at])
 
 
 def by_hand(cohort: Cohort, seen: list[dict[str, Tensor]], repeat: int) -> tuple[float, float]:
@@ -78,7 +69,7 @@ def test_it_is_the_score_of_the_mean_of_states_evenly_spread_before_the_rung(
     for candidate in range(4):
         for at in (0, 1):
             loss, accuracy = by_hand(plain, [seen[step][candidate, at] for step in MARKS], at)
-            table = plain.groups[0].packs[at].tables[candidate]
+            table = pack_of(plain, at).tables[candidate]
             share = 1 - min(1, table[-1, 0] / table[max(MARKS) - 1, 0])
             assert found.loss[candidate, at] == pytest.approx(share * loss + (1 - share) * 2, rel=1e-9)
             assert found.metric[candidate, at] == pytest.approx(share * accuracy + (1 - share) * 0.5, abs=1e-12)
@@ -119,7 +110,7 @@ def test_lanes_that_leave_or_change_their_block_take_their_states_along(engine_o
     middle = list(MARKS)[1] / STEPS
     left, cut = (raced(engine, MLP_SGD, middle) for _ in range(2))
     left.keep({1, 3})
-    for pack in cut.groups[0].packs:
+    for pack in group_of(cut).packs:
         pack.narrow(2, 2)
     for each in (left, cut):
         each.advance(RUNG)
@@ -130,7 +121,7 @@ def test_lanes_that_leave_or_change_their_block_take_their_states_along(engine_o
 
 def test_asked_again_for_the_same_state_a_block_takes_it_in_once(engine_of: EngineOf) -> None:
     cohort = raced(engine_of(MLP_SGD, "packed"), MLP_SGD)
-    block = cohort.groups[0].packs[0].blocks[0]
+    block = pack_of(cohort).blocks[0]
     before = [leaf.clone() for leaf in block.mean]
     block.take_in(STATES - 1)
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(block.mean, before, strict=True))

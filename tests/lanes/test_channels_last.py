@@ -17,7 +17,7 @@ from lanewise.lanes.step.channels_last import channels_last
 from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.task.task import Task
-from tests.lanes.cases import bits_of, lane_of, plan, rows, same_scores
+from tests.lanes.cases import bits_of, group_of, lane_of, pack_of, plan, rows, same_scores
 
 LOOPED = plan("looped")
 LAST = replace(LOOPED, channels_last=True)
@@ -66,14 +66,14 @@ def test_the_format_changes_no_number(compiled: bool) -> None:
 def test_every_layer_meets_images_in_the_format_at_every_step() -> None:
     trained = cohort(LAST)
     seen: list[tuple[str, bool]] = []
-    model = trained.groups[0].prepared.step.model("train").model
+    model = group_of(trained).prepared.step.model("train").model
     for layer in model[:9]:
         layer.register_forward_hook(lambda layer, _, out: seen.append((type(layer).__name__, is_last(out.detach()))))
     # In this thread, where the model with the hooks is.
-    chunk = trained.groups[0].packs[0].feed.chunk(0, 4)
+    chunk = pack_of(trained).feed.chunk(0, 4)
     assert all(is_last(image) for image in chunk.x)
-    block = trained.groups[0].packs[0].blocks[0]
-    block.run(trained.groups[0].prepared.train, chunk, block.table[:4])
+    block = pack_of(trained).blocks[0]
+    block.run(group_of(trained).prepared.train, chunk, block.table[:4])
     assert len(seen) == 4 * 9
     assert all(last for _, last in seen), seen
 

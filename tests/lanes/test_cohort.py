@@ -21,6 +21,7 @@ from tests.lanes.cases import (
     all_bits,
     engine_for,
     faster,
+    group_of,
     lane_of,
     plan,
     rows,
@@ -120,8 +121,8 @@ def test_a_cool_down_lowers_every_rate_of_a_optimizer(engine: Engine) -> None:
     # `cooled` lowers those that the step names; Muon has a second one for what is no matrix.
     recipe = Recipe(optimizer=Muon(lr=0.02, adam_lr=0.05), batch_size=16, epochs=34)
     run = engine_for(MODELS["mlp"], rows("mlp"), recipe, plan("packed"))
-    assert Cohort(run, [recipe], (0,)).groups[0].prepared.step.rates == {"lr", "adam_lr"}
-    assert Cohort(engine, MLP_SGD.recipes(), (0,)).groups[0].prepared.step.rates == {"lr"}
+    assert group_of(Cohort(run, [recipe], (0,))).prepared.step.rates == {"lr", "adam_lr"}
+    assert group_of(Cohort(engine, MLP_SGD.recipes(), (0,))).prepared.step.rates == {"lr"}
     run.close()
 
 

@@ -11,7 +11,20 @@ from torch import Tensor
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.recipe.recipe import Recipe
-from tests.lanes.cases import CASES, CLASSES, CNN_ADAM, CNN_SGD, HOW, STEPS, Case, Lane, Watched, lane_of
+from tests.lanes.cases import (
+    CASES,
+    CLASSES,
+    CNN_ADAM,
+    CNN_SGD,
+    HOW,
+    STEPS,
+    Case,
+    Lane,
+    Watched,
+    group_of,
+    lane_of,
+    pack_of,
+)
 from tests.lanes.plain_reference import PlainRun
 
 EngineOf = Callable[..., Engine]
@@ -46,7 +59,7 @@ class Alone:
 
 def batches(cohort: Cohort) -> list[Batch]:
     """The batches of all steps."""
-    feed = cohort.groups[0].packs[0].feed
+    feed = pack_of(cohort).feed
     found = []
     for start, stop in feed.spans(0, STEPS):
         chunk = feed.chunk(start, stop)
@@ -87,7 +100,7 @@ def alone(engine_of: EngineOf) -> Callable[[Case], list[Alone]]:
 
 def log_probabilities(cohort: Cohort, lane: Lane, x: Tensor) -> Tensor:
     """What the lane makes of `x` in evaluation mode, [rows, classes]: minus the cross entropy with each class."""
-    evaluate = cohort.groups[0].prepared.evaluate
+    evaluate = group_of(cohort).prepared.evaluate
     labels = [torch.full((len(x),), label) for label in range(CLASSES)]
     return -torch.stack([evaluate(*lane.block.state, lane.block.table[-1], x, y)[0][lane.at] for y in labels], dim=1)
 
@@ -105,7 +118,7 @@ def test_a_run_equals_plain_pytorch(
         lane = lane_of(cohort, candidate)
         # Each loss is the mean over all outputs of one batch in training mode.
         assert apart([lane.losses], [torch.tensor(expected.losses, dtype=torch.float64)]) < 1e-9
-        weights = cohort.groups[0].prepared.step.weights(lane.state, lane.block.table[-1][:, lane.at])
+        weights = group_of(cohort).prepared.step.weights(lane.state, lane.block.table[-1][:, lane.at])
         assert weights.keys() == expected.weights.keys()
         assert apart(in_order(weights), in_order(expected.weights)) < 1e-9
         assert apart([log_probabilities(cohort, lane, x)], [expected.log_probabilities]) < 1e-9
@@ -126,7 +139,7 @@ def test_every_step_at_a_large_rate_equals_one_of_plain_pytorch(case: Case, how:
     recipes = case.recipes(LARGE)
     cohort = Cohort(engine, recipes, (0,))
     runs = [plain_run(engine, recipe) for recipe in recipes]
-    step = cohort.groups[0].prepared.step
+    step = group_of(cohort).prepared.step
     for at, batch in enumerate(batches(cohort)):
         before = [named(step, lane_of(cohort, candidate), runs[candidate]) for candidate in range(len(recipes))]
         cohort.advance((at + 1) / STEPS)
@@ -158,10 +171,10 @@ def test_a_compiled_program_is_fused(engine_of: EngineOf) -> None:
     seen = {}
     for how in ("packed", "compiled"):
         cohort = Cohort(engine_of(CASES[0], how), CASES[0].recipes(), (0,))
-        block, chunk = cohort.groups[0].packs[0].blocks[0], cohort.groups[0].packs[0].feed.chunk(0, 1)
+        block, chunk = pack_of(cohort).blocks[0], pack_of(cohort).feed.chunk(0, 1)
         with torch.no_grad(), torch.autograd.profiler.profile() as profile:
             draws = (draw[0] for draw in chunk.draws)
-            cohort.groups[0].prepared.train(*block.state, block.table[0], chunk.x[0], chunk.y[0], *draws)
+            group_of(cohort).prepared.train(*block.state, block.table[0], chunk.x[0], chunk.y[0], *draws)
         seen[how] = {event.name for event in profile.function_events}
     elementwise = {"aten::rsqrt", "aten::where", "aten::sign", "aten::threshold_backward"}
     assert elementwise <= seen["packed"]

@@ -18,7 +18,7 @@ from lanewise.lanes.packs.trials import Trial
 from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.task.task import Task
-from tests.lanes.cases import MLP_SGD, MODELS, bits_of, rows
+from tests.lanes.cases import MLP_SGD, MODELS, bits_of, group_of, pack_of, rows
 
 CPU = torch.device("cpu")
 
@@ -58,7 +58,7 @@ def test_blocks_are_as_wide_as_memory_allows(monkeypatch: pytest.MonkeyPatch) ->
     recipe = MLP_SGD.recipes()[0]
     plan = Plan(packed=True, compiled=False, width=2, workers=1, threads=1)
     engine = Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=1, plans={str(recipe.structure()): plan})
-    tried, notes = Cohort(engine, [recipe], [0]).groups[0].prepared.trial, []
+    tried, notes = group_of(Cohort(engine, [recipe], [0])).prepared.trial, []
     at_rest = sum(leaf.numel() * leaf.element_size() for leaf in tried.state)
     given = tried.examples(1)
     at_work = peak_bytes(lambda: choosing.train_program(tried.step, packed=False)(*given))
@@ -99,7 +99,7 @@ def race(most: int, how: Plan, notes: list[str]) -> tuple[Cohort, list[Small]]:
     small: list[Small] = []
 
     def limit() -> None:
-        prepared = cohort.groups[0].prepared
+        prepared = group_of(cohort).prepared
         small.append(Small(prepared.train, most))
         object.__setattr__(prepared, "train", small[-1])
 
@@ -158,10 +158,10 @@ def test_other_errors_stay_what_they_are() -> None:
         plans={key: Plan(packed=True, compiled=False, width=2, workers=1, threads=1)},
     )
     cohort = Cohort(engine, [recipe], [0])
-    object.__setattr__(cohort.groups[0].prepared, "train", broken)
+    object.__setattr__(group_of(cohort).prepared, "train", broken)
     with pytest.raises(RuntimeError, match="something else"):
         cohort.advance(0.1)
-    assert isinstance(cohort.groups[0].prepared.trial, Trial)
+    assert isinstance(group_of(cohort).prepared.trial, Trial)
 
 
 def test_what_was_written_down_in_wide_blocks_is_read_back_into_narrow_ones() -> None:
@@ -176,7 +176,7 @@ def test_what_was_written_down_in_wide_blocks_is_read_back_into_narrow_ones() ->
     wide.advance(0.25)
     wide.evaluate()
     restore(narrow, *state_of(wide))
-    assert {len(block.state[0]) for block in narrow.groups[0].packs[0].blocks} == {2}
+    assert {len(block.state[0]) for block in pack_of(narrow).blocks} == {2}
     for cohort in (wide, narrow):
         cohort.advance(0.5)
         cohort.evaluate()

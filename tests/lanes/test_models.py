@@ -21,7 +21,7 @@ from lanewise.parts.schedules import Linear
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.models import generator_states
 from lanewise.task.task import Task
-from tests.lanes.cases import bits_of, engine_for, lane_of, plan, rows, trained
+from tests.lanes.cases import bits_of, engine_for, group_of, lane_of, plan, rows, trained
 from tests.lanes.plain_reference import PlainRun
 
 OWN = Recipe(optimizer=SGD(lr=0.1 * Linear(), momentum=0.9), l2=1e-2, l1=1e-3, decay=1e-2, batch_size=16, epochs=4)
@@ -189,7 +189,7 @@ def distance_from_plain(cohort: Cohort, candidate: int) -> float:
         for at in range(stop - start):
             draws = {name: draw[at] for name, draw in zip(feed.draw_shapes, chunk.draws, strict=True)}
             run.step(run.values(start + at), chunk.x[at], chunk.y[at], draws)
-    mine = cohort.groups[0].prepared.step.weights(lane.state, lane.block.table[0][:, lane.at])
+    mine = group_of(cohort).prepared.step.weights(lane.state, lane.block.table[0][:, lane.at])
     expected = run.model.state_dict()
     # A tensor with two names stands under its first one only.
     assert mine.keys() <= expected.keys()
@@ -212,7 +212,7 @@ def test_frozen_parameters_stay() -> None:
     run = engine(Frozen, "packed", GIVEN)
     lane = lane_of(trained(run, [GIVEN]), 0)
     cohort = Cohort(run, [GIVEN], (0,))
-    after = cohort.groups[0].prepared.step.weights(lane.state, lane.block.table[0][:, 0])
+    after = group_of(cohort).prepared.step.weights(lane.state, lane.block.table[0][:, 0])
     before = run.new_model(0).state_dict()
     frozen = {"first.weight", "first.bias", "norm.weight"}
     moved = {name for name, value in before.items() if not torch.equal(after[name], value)}

@@ -17,7 +17,7 @@ from lanewise.lanes.packs.plan import Plan
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.task.task import Task
 from lanewise.train import train
-from tests.lanes.cases import lane_of, plan, rows
+from tests.lanes.cases import group_of, lane_of, plan, rows
 
 STEPS = 12
 CLASSES, TOKENS, WIDTH = 4, 8, 16
@@ -73,7 +73,7 @@ def lanes(kind: str, how: Plan, precision: str) -> tuple[dict[str, Tensor], floa
     run = engine(kind, how, precision)
     cohort = Cohort(run, [RECIPE] * 3, [0])
     cohort.advance(1.0)
-    step, lane = cohort.groups[0].prepared.step, lane_of(cohort, 1)
+    step, lane = group_of(cohort).prepared.step, lane_of(cohort, 1)
     numbers = lane.block.table[-1][:, lane.at]
     assert all(leaf.dtype != torch.bfloat16 for leaf in lane.state)
     loss = float(cohort.evaluate().loss[1, 0])

@@ -20,7 +20,7 @@ from lanewise.parts.optimizers import SGD, Adam
 from lanewise.recipe.recipe import Recipe
 from lanewise.record.identity import check_unchanged, data_checksums
 from lanewise.task.task import Task
-from tests.lanes.cases import all_bits, plan
+from tests.lanes.cases import all_bits, group_of, pack_of, plan
 
 ROWS = 100
 X, Y = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(1)), torch.arange(ROWS) % 2
@@ -106,14 +106,14 @@ def test_other_batch_sizes_and_lengths_read_for_themselves_and_train_alike() -> 
         alone, _ = cohort_of([recipe])
         trained(alone)
         lone += all_bits(alone)
-        assert alone.groups[0].total_steps == together.groups[number].total_steps
+        assert group_of(alone).total_steps == group_of(together, number).total_steps
     assert all_bits(together) == lone
     assert shared.reads.total() == 2 * 60 + 2 * 60 + 60
 
 
 def test_no_more_is_kept_than_a_few_stretches() -> None:
     cohort, _ = cohort_of([FIRST, *OTHERS])
-    reading = cohort.groups[0].packs[0].feed.reading
+    reading = pack_of(cohort).feed.reading
     assert all(group.packs[0].feed.reading is reading for group in cohort.groups)
     for start in range(8):
         reading.steps(start, start + 1)

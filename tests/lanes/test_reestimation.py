@@ -18,7 +18,7 @@ from lanewise.parts.norm import Statistics, freeze_norm, merged, reestimate
 from lanewise.parts.optimizers import SGD, ScheduleFreeSGD
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.task import Task
-from tests.lanes.cases import engine_for, plan
+from tests.lanes.cases import engine_for, group_of, pack_of, plan
 
 ROWS = 80
 X = torch.randn(ROWS, 1, 6, 6, generator=torch.Generator().manual_seed(5))
@@ -99,14 +99,14 @@ def by_hand(cohort: Cohort, engine: Engine, candidate: int, at: int) -> tuple[fl
 @pytest.mark.parametrize("name", MODELS)
 def test_averaged_weights_are_scored_with_statistics_of_their_own(name: str, how: str) -> None:
     cohort, engine = cohort_of(name, how)
-    untouched = [[leaf.clone() for leaf in block.state] for block in cohort.groups[0].packs[0].blocks]
+    untouched = [[leaf.clone() for leaf in block.state] for block in pack_of(cohort).blocks]
     scores = cohort.evaluate()
     for candidate in (0, 1):
         for at in (0, 1):
             assert scores.loss[candidate, at] == pytest.approx(by_hand(cohort, engine, candidate, at)[0], abs=1e-9)
     assert all(
         torch.equal(mine, theirs)
-        for block, kept in zip(cohort.groups[0].packs[0].blocks, untouched, strict=True)
+        for block, kept in zip(pack_of(cohort).blocks, untouched, strict=True)
         for mine, theirs in zip(block.state, kept, strict=True)
     ), "training goes on from what it was"
     engine.close()
@@ -115,7 +115,7 @@ def test_averaged_weights_are_scored_with_statistics_of_their_own(name: str, how
 def test_it_is_not_the_average_of_running_statistics() -> None:
     cohort, engine = cohort_of("images", "packed")
     found = cohort.evaluate()
-    cohort.groups[0].prepared.step.normed = ()
+    group_of(cohort).prepared.step.normed = ()
     assert np.abs(cohort.evaluate().loss - found.loss).min() > 1e-4
     engine.close()
 
@@ -137,12 +137,12 @@ def never(*given: torch.Tensor) -> list[torch.Tensor]:
 def test_lanes_without_averages_or_batch_norm_take_no_statistics() -> None:
     engine = engine_for(images, (X, Y), recipe(), plan("packed"))
     cohort = Cohort(engine, [recipe()], [0])
-    group = cohort.groups[0]
+    group = group_of(cohort)
     group.prepared = replace(group.prepared, statistics=never)
     assert np.isfinite(cohort.evaluate().loss).all()
     engine.close()
     flat = engine_for(lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 4)), (X, Y), recipe(ema=0.5), plan("packed"))
-    assert Cohort(flat, [recipe(ema=0.5)], [0]).groups[0].prepared.step.normed == ()
+    assert group_of(Cohort(flat, [recipe(ema=0.5)], [0])).prepared.step.normed == ()
     flat.close()
 
 

@@ -13,7 +13,19 @@ from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine, Plateau
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.task import Task
-from tests.lanes.cases import HOW, MLP_SGD, MODELS, all_bits, engine_for, lane_of, plan, rows, same_scores, trained
+from tests.lanes.cases import (
+    HOW,
+    MLP_SGD,
+    MODELS,
+    all_bits,
+    engine_for,
+    lane_of,
+    pack_of,
+    plan,
+    rows,
+    same_scores,
+    trained,
+)
 
 EngineOf = Callable[..., Engine]
 REPEATS = (0, 3)
@@ -78,17 +90,17 @@ def test_a_plateau_lowers_the_rate_of_its_own_lane_when_it_stands_still() -> Non
     recipes = [recipe(0), recipe(100)]
     run = engine_for(MODELS["mlp"], rows("mlp"), recipes[0], plan("packed"))
     cohort = Cohort(run, recipes, (0,))
-    table = cohort.groups[0].packs[0].tables[0].copy()
+    table = pack_of(cohort).tables[0].copy()
     rate = [*recipes[0].numbers()].index("lr")
     for progress in (0.25, 0.5, 0.75):
         cohort.advance(progress)
         cohort.evaluate()
-    mine, other = (cohort.groups[0].packs[0].tables[candidate][:, rate] for candidate in (0, 1))
+    mine, other = (pack_of(cohort).tables[candidate][:, rate] for candidate in (0, 1))
     falls = mine / table[:, rate]
     assert falls[0] == 1.0
     assert falls[-1] < 1.0
     assert set(np.round(np.log2(falls), 9)) <= {0.0, -1.0, -2.0, -3.0}
     assert np.array_equal(other, table[:, rate])
-    given = cohort.groups[0].packs[0].blocks[0].table[:, rate, :2]
+    given = pack_of(cohort).blocks[0].table[:, rate, :2]
     assert np.allclose(given.T, [mine, other], rtol=1e-6)
     run.close()

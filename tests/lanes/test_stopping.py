@@ -22,7 +22,7 @@ from lanewise.parts.schedules import Plateau
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.task import Task
 from lanewise.train import train
-from tests.lanes.cases import MODELS, all_bits, bits_of, engine_for, plan, rows
+from tests.lanes.cases import MODELS, all_bits, bits_of, engine_for, group_of, pack_of, plan, rows
 from tests.lanes.plain_reference import PlainRun
 
 BASE = Recipe(optimizer=SGD(lr=0.2, momentum=0.5), batch_size=16, epochs=16)
@@ -57,7 +57,7 @@ def go_on(cohort: Cohort, points: list[float] = POINTS) -> Cohort:
 
 def stops(cohort: Cohort, at: int = 0) -> dict[int, int]:
     """Candidate -> steps of the weights that count, for those that have ended."""
-    return {c: lane.heard.step for c, lane in cohort.groups[0].stopping[at].items() if lane.ended}
+    return {c: lane.heard.step for c, lane in group_of(cohort).stopping[at].items() if lane.ended}
 
 
 def by_hand(cohort: Cohort, candidate: int, at: int) -> tuple[int, int, float, dict[str, Tensor]]:
@@ -88,7 +88,7 @@ def by_hand(cohort: Cohort, candidate: int, at: int) -> tuple[int, int, float, d
 
 
 def lane_of_any(cohort: Cohort, at: int) -> Any:
-    return cohort.groups[0].packs[at].feed
+    return pack_of(cohort, at).feed
 
 
 @pytest.mark.parametrize("how", ["packed", "looped"])
@@ -131,7 +131,7 @@ def whole(engine: Engine) -> Whole:
     found = Whole(Cohort(engine, RECIPES, REPEATS))
     cohort, before = found.cohort, engine.costs.lane_steps
     for last, point in pairwise([0.0, *POINTS]):
-        there = sum(len(pack.candidates) for pack in cohort.groups[0].packs)
+        there = sum(len(pack.candidates) for pack in group_of(cohort).packs)
         found.expected_steps += there * (round(point * STEPS) - round(last * STEPS))
         go_on(cohort, [point])
         found.ended.append([set(stops(cohort, at)) for at in (0, 1)])
@@ -147,7 +147,7 @@ def test_one_repeat_stops_while_another_goes_on(whole: Whole) -> None:
 def test_a_place_is_given_up_and_costs_nothing_more(whole: Whole) -> None:
     assert whole.cost == whole.expected_steps < 0.8 * len(RECIPES) * 2 * STEPS
     assert whole.cohort.live == list(range(len(RECIPES))), "it stays in the race"
-    assert whole.cohort.groups[0].packs[0].candidates == [4]
+    assert pack_of(whole.cohort).candidates == [4]
 
 
 def test_neighbours_train_as_without_those_that_stop(engine: Engine, whole: Whole) -> None:
@@ -203,7 +203,7 @@ def test_a_cool_down_counts_a_lane_that_has_ended_as_it_stands(engine: Engine, w
     cohort = go_on(Cohort(engine, RECIPES, REPEATS), POINTS[: half + 1])
     before = engine.costs.lane_steps
     cold = cohort.cool_down(0.04)
-    places = sum(len(pack.candidates) for pack in cohort.groups[0].packs)
+    places = sum(len(pack.candidates) for pack in group_of(cohort).packs)
     assert engine.costs.lane_steps - before == places * 4 < len(RECIPES) * 2 * 4
     for at in (0, 1):
         for candidate in range(4):

@@ -8,6 +8,7 @@ import pytest
 
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.parts.optimizers import SGD
+from tests.lanes.cases import group_of
 from tests.parts.table import NUMBER_ROWS, TABLE, TOGETHER_ROWS
 from tests.parts.table_row import LIVELY, Row, recipe
 from tests.parts.table_runs import PLANS, alone, distance, engine, everything, lane, structure
@@ -82,7 +83,7 @@ def test_the_second_pack_of_a_structure_compiles_nothing(row: Row) -> None:
     other.advance(0.4)
     assert compilations() == now
     assert run.costs.compile == seconds > 0
-    assert other.groups[0].prepared is prepared
+    assert group_of(other).prepared is prepared
 
 
 def test_eager_packs_compile_nothing_at_all() -> None:

@@ -15,6 +15,7 @@ from lanewise.lanes.training.groups import evaluation_points
 from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Cosine, Plateau, Warmup
 from lanewise.recipe.recipe import Recipe
+from tests.lanes.cases import group_of
 from tests.parts.table_row import LIVELY, recipe
 from tests.parts.table_runs import Alone, Lane, distance, lanes_of, new_engine, same_bits
 
@@ -135,7 +136,7 @@ def together() -> Cohort:
 
 
 def factor(cohort: Cohort, name: str) -> float:
-    (listening,) = cohort.groups[0].plateaus[0][list(CASES).index(name)].listening
+    (listening,) = group_of(cohort).plateaus[0][list(CASES).index(name)].listening
     return listening.state.factor
 
 
@@ -167,12 +168,12 @@ def test_a_stopped_run_goes_on_from_step_tables_states_and_what_the_plateaus_rem
     half = len(POINTS) // 2
     stopped = in_lanes(recipes, POINTS[:half])
     going_on = new_cohort(recipes)
-    (old,), (new,) = stopped.groups[0].packs, going_on.groups[0].packs
+    (old,), (new,) = group_of(stopped).packs, group_of(going_on).packs
     new.step = old.step
     new.replace_tables(old.tables)
     for mine, theirs in zip(new.blocks, old.blocks, strict=True):
         mine.state = theirs.state
-    going_on.groups[0].plateaus[0] = copy.deepcopy(stopped.groups[0].plateaus[0])
+    group_of(going_on).plateaus[0] = copy.deepcopy(group_of(stopped).plateaus[0])
     go_on(going_on, POINTS[half:])
     for mine, whole in zip(lanes_of(going_on), lanes_of(together), strict=True):
         assert same_bits(mine.state, whole.state)
@@ -195,13 +196,13 @@ def test_a_plateau_that_can_never_reduce_is_noted_once() -> None:
     assert line.startswith("plateau(patience=14) never reduces anything: a run of 20 epoch(s) is measured 16 times")
     assert len(notes_of(Warmup("50%") >> Plateau(patience=7), Plateau(patience=7))) == 1
     reduced = in_lanes([on_rate(Plateau(beta=0.5, patience=13, threshold=1e9, relative=False))] * 2)
-    assert reduced.groups[0].plateaus[0][0].listening[0].state.factor == 0.5
+    assert group_of(reduced).plateaus[0][0].listening[0].state.factor == 0.5
 
 
 def test_only_the_points_of_the_recipes_own_curve_are_heard() -> None:
     heard = in_lanes([on_rate(EAGER)] * 2)
     more = in_lanes([on_rate(EAGER)] * 2, sorted({*POINTS, 0.3, 0.7, 0.99}))
-    assert heard.groups[0].plateaus == more.groups[0].plateaus
+    assert group_of(heard).plateaus == group_of(more).plateaus
     assert same_bits(lanes_of(heard)[0].state, lanes_of(more)[0].state)
 
 
@@ -213,7 +214,7 @@ def test_a_measurement_that_is_no_number_is_no_improvement_and_is_reported(build
     diverging = recipe(SGD(lr=1e200 * build(plateau), momentum=0.5), epochs=EPOCHS, **LIVELY)
     neighbour = on_rate(EAGER)
     cohort = in_lanes([diverging, neighbour])
-    (listening,) = cohort.groups[0].plateaus[0][0].listening
+    (listening,) = group_of(cohort).plateaus[0][0].listening
     assert listening.state.rejected == len(POINTS)
     assert listening.state.best is None
     assert listening.state.factor == 0.5 ** (len(POINTS) // 3)

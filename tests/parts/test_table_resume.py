@@ -8,6 +8,7 @@ import torch
 
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.recipe.recipe import Recipe
+from tests.lanes.cases import group_of
 from tests.parts.table import TABLE
 from tests.parts.table_row import Row
 from tests.parts.table_runs import STOP, Lane, everything, lane, lanes_of, new_engine, same_bits, structure, together
@@ -21,7 +22,7 @@ def resumed(model: str, of: str) -> dict[Recipe, Lane]:
     torch.save(together("packed", model, of).stopped, file)
     file.seek(0)
     going_on = Cohort(new_engine("packed", model, recipes), recipes, [0])
-    (pack,) = going_on.groups[0].packs
+    (pack,) = group_of(going_on).packs
     pack.step = STOP
     for block, state in zip(pack.blocks, torch.load(file), strict=True):
         block.state = state
