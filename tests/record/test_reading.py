@@ -87,7 +87,7 @@ def test_without_a_number_it_is_the_winner(runs: Path) -> None:
     winner = json.loads((runs / "whole" / "verdict.json").read_text())["winner_candidate"]
     shown = command("train", runs / "whole", "--repeat", 2)
     assert f"candidate {winner}, repeat 2: on record with validation loss" in shown.stderr
-    assert "is not finished, so nobody has won yet" in str(command("train", runs / "cut").exception)
+    assert "is not finished, so there is no winner yet" in str(command("train", runs / "cut").exception)
 
 
 @pytest.mark.parametrize(
