@@ -115,9 +115,7 @@ def train(
         InputError: a space instead of a recipe, a batch larger than the data, a number out of range.
     """
     if recipe.is_space:
-        raise InputError(
-            "recipe: has ranges in it, so it is a space; find its best recipe with lanewise.race(task, space)"
-        )
+        raise InputError("recipe: has ranges in it, so it is a space; find its best with lanewise.race(task, space)")
     show = show or step_lines(progress)
     task.check_model()
     where = usable_device(device)

@@ -81,7 +81,7 @@ class Study(Run[Verdict]):
     ) -> None:
         if not space.is_space:
             raise InputError(
-                "space: there is nothing to choose, every value is fixed; train it with lanewise.train.train(task, recipe)"
+                "space: there is nothing to choose, all is fixed; train it with lanewise.train.train(task, recipe)"
             )
         folder = options.get("folder")
         if not (folder and folder.resumes):
