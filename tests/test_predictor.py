@@ -68,8 +68,8 @@ def wrong_weights() -> nn.Module:
     ("content", "factory", "message"),
     [
         (None, normed, "no such file"),
-        (b"nothing", normed, "is none that lanewise train --save wrote"),
-        ("theirs", normed, "is none that lanewise train --save wrote"),
+        (b"nothing", normed, "was not written by lanewise train --save"),
+        ("theirs", normed, "was not written by lanewise train --save"),
         ("ours", wrong_weights, "its weights do not fit the model"),
     ],
 )

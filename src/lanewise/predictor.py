@@ -220,9 +220,9 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
     except FileNotFoundError:
         raise InputError(f"{where}: no such file") from None
     except MemoryError:
-        raise InputError(f"{where}: is damaged: it asks for more memory than there is") from None
+        raise InputError(f"{where}: is damaged: it needs more memory than there is") from None
     except Exception as error:  # What a damaged header makes of the code that reads it cannot be foreseen.
-        raise InputError(f"{where}: is none that lanewise train --save wrote ({one_line(error)})") from error
+        raise InputError(f"{where}: was not written by lanewise train --save ({one_line(error)})") from error
     # What a model draws when it is made, and keeps in no tensor of its state, it draws as it did for training.
     with models.seeded(weight_seed):
         made = models.call(getattr(model, "__name__", type(model).__name__), model, recipe.width)

@@ -1,4 +1,4 @@
-"""One recipe trained alone, natively: `torch.optim`, `nn.BatchNorm`, `nn.Dropout` and a plain loop.
+"""Train one recipe alone in plain PyTorch: `torch.optim`, `nn.BatchNorm`, `nn.Dropout` and a plain loop.
 
 The batches, the initial weights and the numbers at every step are those of the recipe's lane, so the two
 implementations check each other. Dropout masks come from torch's own generator.
@@ -107,15 +107,15 @@ def train(
     Args:
         all_rows: train on the validation rows too; nothing is left to validate on.
         precision: of the forward pass: float32, or bfloat16 by `torch.autocast`; weights and losses stay float32.
-        show: told (steps done, steps in all, training loss) at the end of every epoch, and where training stops, in the
-            place of standard error.
+        show: called with (steps done, total steps, training loss) after every epoch and when training stops,
+            instead of printing to standard error.
         progress: whether to show that on standard error; by default where that is a terminal or a notebook.
 
     Raises:
         InputError: a space instead of a recipe, a batch larger than the data, a number out of range.
     """
     if recipe.is_space:
-        raise InputError("recipe: has ranges in it, so it is a space; find its best recipe with: lanewise race --space")
+        raise InputError("recipe: has ranges in it, so it is a space; find its best with lanewise.race(task, space)")
     show = show or step_lines(progress)
     task.check_model()
     where = usable_device(device)

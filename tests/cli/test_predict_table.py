@@ -202,7 +202,7 @@ def test_a_damaged_table_is_said_on_one_line(
     header["__metadata__"]["lanewise"] = json.dumps(index)
     text = json.dumps(header).encode()
     (tmp_path / "m.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
-    with pytest.raises(lw.InputError, match="is none that lanewise train --save wrote"):
+    with pytest.raises(lw.InputError, match="was not written by lanewise train --save"):
         lw.load_model(tmp_path / "m.safetensors")
 
 

@@ -1,4 +1,4 @@
-"""Questions about given recipes in one call: which is best, what each technique is worth, which value suits."""
+"""Compare, ablate and sweep given recipes, each in one call."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ GivenRecipe = Recipe | str | os.PathLike[str]
 
 
 class Result(FinishedRun):
-    """An answer, with what it was found by.
+    """An answer and the run that produced it.
 
     Attributes:
         run: the engine, the settings, and all learning curves.
@@ -84,12 +84,12 @@ def compare(
     Args:
         task: model, data, objective.
         recipes: name -> recipe, or the path of its YAML file; at least two. Their lengths and structures may differ.
-        epochs, batch_size: replace those of every recipe.
+        epochs, batch_size: replace the values in every recipe.
         **options: repeats (8, or as many as the data has folds), seed, out (a new folder for the record and the
             report), checkpoint_every, device, precision, threads, engine, observer, progress: as for `lanewise.race`.
 
     Raises:
-        InputError: anything that cannot be compared; nothing has been written then.
+        InputError: the recipes cannot be compared; nothing has been written.
     """
     pairs = list(recipes.items()) if isinstance(recipes, Mapping) else list(recipes)
     named = [(name, _recipe(str(name), given, epochs, batch_size)) for name, given in pairs]
@@ -105,11 +105,11 @@ def ablate(
     batch_size: int | None = None,
     **options: Any,
 ) -> Result:
-    """What each technique of `recipe` is worth on `task`, alone and in pairs.
+    """Measure what each technique of `recipe` contributes on `task`, alone and in pairs.
 
     Args:
         recipe: or the path of its YAML file.
-        pairs: take pairs of techniques away, too, to see which act together.
+        pairs: also remove techniques in pairs, to see which interact.
         task, epochs, batch_size, **options: as for `compare`.
     """
     return _ask(task, Ablation(_recipe("recipe", recipe, epochs, batch_size), pairs), **options)
@@ -174,7 +174,7 @@ def _ask(
 
 
 def recorded_question(recorded: Mapping[str, Any], where: str) -> tuple[Question, SideBySideSettings]:
-    """What a run that is no race was asked, by its `run.json`."""
+    """The question of a comparison, ablation or sweep, from its `run.json`."""
     question: Question = QUESTIONS[recorded["asked"]].from_dict(recorded["question"], where)
     return question, SideBySideSettings(**recorded["settings"])
 

@@ -81,17 +81,17 @@ def race(
         task: model, data, objective.
         space: a recipe with ranges, the name of a built-in space, or the path of a YAML file.
         epochs, batch_size: replace the space's own.
-        out: a new folder for the record and the report; nothing is written without it. A race that was stopped or
-            killed goes on with `resume(out)`.
+        out: a new folder for the record and the report; nothing is written without it. `resume(out)` continues a
+            race that was stopped or killed.
         checkpoint_every: seconds between two checkpoints in that folder, at least.
         device: a torch device. precision: of the forward pass, float32 or bfloat16 (by `torch.autocast`; weights and
             losses stay float32). threads: processors to use, all by default.
-        engine: an `engine.json` of an earlier run, whose choices are taken instead of measuring anew.
-        observer: told how it goes, instead of standard error.
-        progress: whether to show on standard error how it goes; by default where that is a terminal or a notebook.
+        engine: an `engine.json` of an earlier run, whose choices are used instead of new measurements.
+        observer: receives the progress, instead of standard error.
+        progress: whether to show progress on standard error; by default only in a terminal or a notebook.
         sampler: draws the candidates: tpe, gp, cmaes, qmc, random or grid, an Optuna sampler, or a function that makes
             one for each generation from its seed.
-        enqueue: recipes, or the paths of some, that are raced first; they count as candidates.
+        enqueue: recipes or paths of recipe files to race first; they count as candidates.
         storage: the URL of a database that other studies share, for the record instead of `study.db`; or `env:NAME`
             of an environment variable or `file:PATH` of a file that holds it.
         baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
@@ -101,8 +101,8 @@ def race(
             is split into folds, repeats is their number by default, and confirm the least multiple of it from 8 up.
 
     Raises:
-        InputError: anything that cannot be raced; nothing has been written then.
-        UnrecordedError: the race has its verdict, and the disk no room for it; `resume` writes what is missing.
+        InputError: the race cannot run as given; nothing has been written.
+        UnrecordedError: the race finished but the disk is full; `resume` writes the missing files.
     """
     check_task(task)
     how: dict[str, Any] = {

@@ -71,7 +71,7 @@ def register(
             or a `lanewise.Metric`.
         name: what it is called; by default the `name` of the class, its own name in small letters with `_`, or the
             name of the function.
-        kind: `pruner` or `metric`, for a function whose number of arguments does not tell.
+        kind: `pruner` or `metric`, for a function whose number of arguments is ambiguous.
         greater_is_better: of a metric that is a function; true by default. fraction: whether all its scores are in
             [0, 1], as accuracy is, and are shown in percent; false by default.
 
@@ -127,7 +127,7 @@ def register(
 
 
 def kind_of(part: Any, kind: str | None = None) -> str:
-    """What `part` is: schedule, optimizer, pruner or metric; a function is told by its arguments."""
+    """What `part` is: schedule, optimizer, pruner or metric; a function is classified by its number of arguments."""
     if isinstance(part, type) and issubclass(part, (Schedule, Optimizer)):
         found = "schedule" if issubclass(part, Schedule) else "optimizer"
     elif isinstance(part, Metric):

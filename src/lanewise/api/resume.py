@@ -1,4 +1,4 @@
-"""Going on with a run that was stopped or killed, in one call."""
+"""Continue a run that was stopped or killed, in one call."""
 
 import os
 from collections.abc import Mapping
@@ -42,13 +42,13 @@ def resume(
     storage: str | None = None,
     pruner: Pruner | None = None,
 ) -> Race | Result:
-    """Go on with a run that was stopped or killed: its traces and its verdict are those of one that never was.
+    """Continue a stopped or killed run; its traces and verdict are the same as without the stop.
 
     Args:
-        folder: what `race`, `compare`, `ablate` or `sweep` was given as `out`.
+        folder: the `out` folder of `race`, `compare`, `ablate` or `sweep`.
         task: the same as it was; may be left out where model and data are built in, or the data is a path.
         observer, progress: as for `race`.
-        sampler: the one of your own that the race began with, as it was then.
+        sampler: your own sampler, unchanged since the race began.
         pruner: the function that the race was given as its pruner, unless it is registered by a name.
         storage: the URL of the shared database that its record is in, or where that stands, as for `race`; to be given
             if it has one, for no record says what is opened. A relative path of an SQLite file means the file that it
@@ -101,7 +101,7 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
         if not recorded.get("model_built_in"):
             raise InputError(
                 f"{where}: its model, {recorded.get('model')}, is not built in, and a record names no code to import; "
-                "give it again: --model package.module:factory, or resume(folder, task) in Python"
+                "give it again: resume(folder, task)"
             )
         model = recorded["model"]
         check_recorded({"model": str(model)}, where)
@@ -114,8 +114,8 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
         data = recorded.get("data_given")
         if data is None or not (data in BUILT_IN or data.startswith(PREFIX) or is_there(Path(data))):
             raise InputError(
-                f"{where}: its data, {data or recorded.get('data')}, is no longer there; give it again: --data PATH, "
-                "or resume(folder, task) in Python"
+                f"{where}: its data, {data or recorded.get('data')}, is no longer there; give it again: "
+                "resume(folder, task)"
             )
     if recorded.get("function") is not None:
         raise InputError(

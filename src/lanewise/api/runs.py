@@ -1,4 +1,4 @@
-"""What every call that begins a run or goes on with one does around it."""
+"""The steps shared by all calls that start or continue a run."""
 
 import os
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from lanewise.task.task import Task
 
 
 class FinishedRun(ABC):
-    """What a call returns: a run that is over, and what it found."""
+    """A finished run and its result, as the calls return it."""
 
     run: Run[Any]
 
@@ -37,7 +37,7 @@ AnyOutcome = TypeVar("AnyOutcome", bound=FinishedRun)
 
 
 class UnrecordedError(WriteError):
-    """A run came to its end, but its record or its report cannot be written.
+    """A run finished, but its record or report cannot be written.
 
     Attributes:
         outcome: the run, finished but for its record. found: its verdict, or its answer.

@@ -59,7 +59,7 @@ for command, words in COMMANDS.items():
 
 
 def show_version(asked: bool) -> None:
-    """Print the version and end, if that is asked for."""
+    """Print the version and exit if `--version` was given."""
     if asked:
         from importlib.metadata import PackageNotFoundError, version
 
@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def give_up_output() -> None:
-    """Let what is still to be written to standard output go nowhere, for its writing would fail again."""
+    """Discard the remaining standard output, since writing it would fail again."""
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

@@ -8,6 +8,16 @@ from functools import partial
 
 import typer
 
+PYTHON_CALLS = {
+    r"(its model, .*; give it again: )resume\(folder, task\)": r"\1--model package.module:factory",
+    r"(its data, .*; give it again: )resume\(folder, task\)": r"\1--data PATH",
+    r"(task: data .*; )pass others to lanewise\.Task": r"\1give others with --data",
+    r"(task: model .*; )pass your own to lanewise\.Task": r"\1give your own with --model",
+    r"with lanewise\.race\(task, space\)": "with: lanewise race --space FILE",
+    r"with lanewise\.train\.train\(task, recipe\)": "with: lanewise train FILE",
+}
+"""Python calls that messages advise, and the same advice for the command line."""
+
 VALUE = r"True\b|\[(?:'[^']*'(?:, )?)*\]|'[^']*'|[A-Z]{2,}\b"
 """What an argument is given in a message that advises it: a truth value, a list of names, a text, or a placeholder."""
 
@@ -30,11 +40,15 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
     "t.csv: leave them out with --drop 'a b' --drop c"
     >>> in_options("name it: target='...'", {"target": "--target"})
     'name it: --target ...'
+    >>> in_options("recipe: is a space; find its best recipe with lanewise.race(task, space)", {"space": "--space"})
+    'recipe: is a space; find its best recipe with: lanewise race --space FILE'
     >>> in_options("best.yaml: uses x of parts, which is not registered; import parts first", {"imports": "--import"})
     'best.yaml: uses x of parts, which is not registered; give --import parts'
     """
     if not options:
         return message
+    for call, words in PYTHON_CALLS.items():
+        message = re.sub(call, words, message)
     # Functions and objects are for Python only.
     message = re.sub(r"((?:^|; )metric = [^;]*), ([^;,]+), or a function", r"\1 or \2", message)
     message = re.sub(r"((?:^|; )(?:pruner|sampler) = [^;]*), or (?:a function|in Python [^;]*)", r"\1", message)

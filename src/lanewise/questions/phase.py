@@ -118,7 +118,7 @@ def check_recipe(where: str, recipe: Any) -> Recipe:
     if not isinstance(recipe, Recipe):
         raise InputError(f"{where}: is a {type(recipe).__name__}; must be a recipe or the path of its file")
     if recipe.is_space:
-        raise InputError(f"{where}: has ranges in it, so it is a space; find its best recipe with: lanewise race")
+        raise InputError(f"{where}: has ranges in it, so it is a space; find its best with lanewise.race(task, space)")
     return recipe
 
 

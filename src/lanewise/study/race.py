@@ -80,7 +80,9 @@ class Study(Run[Verdict]):
         **options: Unpack[RunOptions],
     ) -> None:
         if not space.is_space:
-            raise InputError("space: there is nothing to choose, every value is fixed; train it with: lanewise train")
+            raise InputError(
+                "space: there is nothing to choose, all is fixed; train it with lanewise.train.train(task, recipe)"
+            )
         folder = options.get("folder")
         if not (folder and folder.resumes):
             most = Allowed(2, settings.candidates or math.inf, integer=True, optional=True)

@@ -98,8 +98,10 @@ def check_recorded(names: Mapping[str, str], where: str) -> None:
     data, model = names.get("data"), names.get("model")
     if data is not None and data not in BUILT_IN:
         raise InputError(
-            f"{where}: task: data {data!r}: must be built in ({', '.join(BUILT_IN)}); give others with --data"
+            f"{where}: task: data {data!r}: must be built in ({', '.join(BUILT_IN)}); pass others to lanewise.Task"
         )
     if model is not None and model.partition(":")[0] not in models.BUILT_IN:
         allowed = ", ".join(models.BUILT_IN)
-        raise InputError(f"{where}: task: model {model!r}: must be built in ({allowed}); give your own with --model")
+        raise InputError(
+            f"{where}: task: model {model!r}: must be built in ({allowed}); pass your own to lanewise.Task"
+        )
