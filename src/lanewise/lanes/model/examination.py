@@ -70,8 +70,8 @@ class Examination:
         self._attributes.put(attributes or {})
         self._real.load(self._start)
         with seeded(0), reads or contextlib.nullcontext():
-            gradients, loss = self._real.gradients([batch or self._batch], NEUTRAL["label_smoothing"], [None])
-        return Passed(loss, gradients, self._real.buffers())
+            loss = self._real.backward(batch or self._batch, NEUTRAL["label_smoothing"], None)
+        return Passed(loss, self._real.taken_gradients(), self._real.buffers())
 
     def traits(self, functions: Functions | None, failed: str) -> ModelTraits:
         """What the passes show.

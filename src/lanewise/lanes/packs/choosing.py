@@ -184,7 +184,7 @@ def choose_plan(
     traits = trial.step.traits
     loop = Plan(packed=False, compiled=False, width=1, workers=1, threads=1, real=bool(traits.real))
     try:
-        program = train_program(trial.step, packed=False, native=True)
+        program = train_program(trial.step, packed=False)
         plan, cost = loop, timed(loop, program)
     except Exception as error:
         raise InputError(f"model fails in a training step: {one_line(error)}") from error

@@ -90,7 +90,7 @@ def program_of(plan: Plan, trial: Trial, uncompiled: Uncompiled | None = None) -
         uncompiled: what `uncompiled_of` gave, where it has been called.
     """
     if not plan.compiled:
-        return train_program(trial.step, plan.packed, native=True, images_last=plan.channels_last), 0.0
+        return train_program(trial.step, plan.packed, images_last=plan.channels_last), 0.0
     begun = time.perf_counter()
     program = (uncompiled or uncompiled_of(plan, trial)).compiled()
     program(*trial.laid_for(plan).examples(plan.width))
@@ -101,7 +101,7 @@ def uncompiled_of(plan: Plan, trial: Trial) -> Uncompiled:
     """What there is to compile for a plan."""
     # Made before its operations are written down, or the copying of the model would be among them.
     trial.step.model("train")
-    program = train_program(trial.step, plan.packed, images_last=plan.channels_last)
+    program = train_program(trial.step, plan.packed, functional=True, images_last=plan.channels_last)
     return Uncompiled(program, trial.laid_for(plan).examples(plan.width), plan.threads)
 
 
