@@ -141,6 +141,11 @@ class RealForm:
     def __init__(self, real: Real) -> None:
         self._real = real
 
+    @property
+    def model(self) -> nn.Module:
+        """The module that trains."""
+        return self._real.model
+
     def take_on(self, tensors: dict[str, Tensor]) -> None:
         """Let the parameters be `tensors`; buffers and attributes are copied from them."""
         real = self._real

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lanewise.base.torch_modules import own_buffers
 from lanewise.lanes.model.bound import Bound
@@ -24,7 +24,7 @@ class PlainForm:
     """
 
     def __init__(self, bound: Bound, lane_buffers: dict[str, str]) -> None:
-        self.bound = bound
+        self._bound = bound
         bound.take_native(True)
         modules = dict(bound.model.named_modules())
         self._dropouts = [layer for layer in modules.values() if isinstance(layer, LaneDropout)]
@@ -41,6 +41,11 @@ class PlainForm:
             name: (own_buffers(modules[name.rpartition(".")[0]]), name.rpartition(".")[2])
             for name, _ in bound.model.named_buffers()
         }
+
+    @property
+    def model(self) -> nn.Module:
+        """The module that trains."""
+        return self._bound.model
 
     def take_on(self, tensors: dict[str, Tensor]) -> None:
         """Let parameters and buffers be `tensors`, which a step then overwrites."""
@@ -69,7 +74,7 @@ class PlainForm:
         for layer in self._dropouts:
             layer.calls = 0
         with torch.enable_grad():
-            loss: Tensor = self.bound("training_loss", *batch, numbers["label_smoothing"], blend)
+            loss: Tensor = self._bound("training_loss", *batch, numbers["label_smoothing"], blend)
             loss = loss if share == 1 else loss * share
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
