@@ -24,7 +24,7 @@ from lanewise.lanes.model.traits import ModelTraits, check_kept, named
 from lanewise.task.models import seeded
 from lanewise.task.objectives import Objective
 
-MOST_ROWS = 64
+MOST_ROWS = 16
 """Rows of the passes: how a model behaves shows in a few."""
 CAPTURED = "would mutate a captured Tensor"
 """What torch.func says of a layer that is not the copy's own; plain autograd then tells which."""

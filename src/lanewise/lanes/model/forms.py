@@ -102,7 +102,7 @@ class Forms:
             self.draws = draw_shapes(lane_layer, one_pass, dtype, self._device)
             self.draws_itself = draws_itself(lane_layer, one_pass, self._device)
             self._models = {
-                "train": copy.deepcopy(lane_layer).train(),
+                "train": another(lane_layer).train(),
                 "eval": lane_layer.eval(),
                 "listen": listening(lane_layer),
             }
@@ -187,7 +187,7 @@ class Forms:
 
     def new_bound(self, mode: str, precision: str) -> Bound:
         """A new copy of the lane layer model in one of the modes."""
-        return Bound(copy.deepcopy(self._models[mode]), self.objective, precision, self._device)
+        return Bound(another(self._models[mode]), self.objective, precision, self._device)
 
     def form_of(self, tensors: dict[str, Tensor]) -> PlainForm | RealForm:
         """The model of this thread for training lanes in place, with the `tensors` of a lane."""
@@ -267,6 +267,12 @@ def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[
     with torch.no_grad():
         one_pass(listener)
     return tuple(heard(listener))
+
+
+def another(model: nn.Module) -> nn.Module:
+    """A copy of `model` with parameters of its own that lie in the same memory: their values are those of no lane."""
+    own = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters() if type(p) is nn.Parameter}
+    return copy.deepcopy(model, own)
 
 
 def copied(model: nn.Module) -> nn.Module:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from lanewise.base.lane_process import give_back_memory
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.workers import Workers
@@ -60,13 +61,23 @@ class PlanSearch:
     compile_seconds: float = 0.0
     begun: float = field(default_factory=time.perf_counter)
 
-    def tried(self, plan: Plan, program: Program) -> float:
-        """The cost of a way, which is taken where it is the fastest so far."""
-        workers = Workers(plan.workers, plan.threads)
+    def tried(self, plan: Plan, program: Program, at_once: int | None = None) -> float:
+        """The cost of a way, which is taken where it is the fastest so far.
+
+        Args:
+            at_once: lanes that may be at work in the trial; fewer workers then count for all.
+        """
+        width, count = tried_lanes(plan, self.lanes), plan.workers
+        if at_once is not None:
+            width = min(width, at_once)
+            count = max(1, min(count, at_once // width))
+        workers = Workers(count, plan.threads)
+        beaten_by = self.cost * plan.workers / count
         try:
-            cost = self.trial.laid_for(plan).microseconds(program, tried_lanes(plan, self.lanes), workers, self.cost)
+            cost = self.trial.laid_for(plan).microseconds(program, width, workers, beaten_by) * count / plan.workers
         finally:
             workers.close()
+            give_back_memory()
         self.timings[str(plan)] = cost
         if cost < self.cost:
             self.plan, self.program, self.cost = plan, program, cost
@@ -132,6 +143,8 @@ def choose_plan(
         )
     try:
         at_work = bytes_of_a_step(trial)
+        # The workers begin where this thread has taken what the passes of an examination take.
+        give_back_memory()
         spare = spare_lanes(trial, at_work)
         workers = 1 if alone else max(1, min(threads, 1 + spare, lanes * repeats))
         loop = Plan(packed=False, compiled=False, width=1, workers=workers, threads=1, real=bool(traits.real))
@@ -171,14 +184,13 @@ def _pack(search: PlanSearch, pack: Plan, spare: int, at_work: int) -> bool:
         search.why = TOO_LARGE.format(at_work / 2**20)
         return False
     # A trial must not take much more memory than a plain run does.
-    workers = max(1, min(pack.workers, (1 + spare) // NARROWEST_PACK))
-    pack = replace(pack, workers=workers)
+    at_once = max(NARROWEST_PACK, 1 + spare)
     if not search.affordable(pack):
         search.why = TOO_LONG
         return False
     try:
         before = search.cost
-        return search.tried(pack, train_program(trial.step, packed=True)) < FUSION_GAIN * before
+        return search.tried(pack, train_program(trial.step, packed=True), at_once) < FUSION_GAIN * before
     except Exception as error:
         where = layer_that_fails(trial, train_program(trial.step, packed=True))
         search.note(f"lanes run one after another, because {where or 'the model'} cannot be packed: {brief(error)}")
