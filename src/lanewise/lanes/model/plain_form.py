@@ -37,7 +37,7 @@ class PlainForm:
             attribute = "own_momentum" if isinstance(layer, LaneBatchNorm) else "own_rate"
             self._layers.append((layer, attribute, number))
         self._params = dict(bound.model.named_parameters())
-        self._buffers: dict[str, tuple[dict[str, Any], str]] = {
+        self._places: dict[str, tuple[dict[str, Any], str]] = {
             name: (own_buffers(modules[name.rpartition(".")[0]]), name.rpartition(".")[2])
             for name, _ in bound.model.named_buffers()
         }
@@ -53,7 +53,7 @@ class PlainForm:
             if name in self._params:
                 self._params[name].data = tensor
             else:
-                buffers, own = self._buffers[name]
+                buffers, own = self._places[name]
                 buffers[own] = tensor
 
     def params(self, names: Iterable[str]) -> dict[str, Tensor]:
@@ -62,7 +62,7 @@ class PlainForm:
 
     def buffers(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
         """What a step has left of the buffers `given`, and frozen parameters among them as they are."""
-        return given | {name: buffers[own].detach() for name, (buffers, own) in self._buffers.items() if name in given}
+        return given | {name: buffers[own].detach() for name, (buffers, own) in self._places.items() if name in given}
 
     def loss(
         self, batch: tuple[Any, Any], numbers: dict[str, float], drawn: dict[str, Tensor], blend: Any, share: float

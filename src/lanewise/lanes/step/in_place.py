@@ -73,12 +73,12 @@ class LaneInPlace:
 
     def __init__(self, step: LaneStep, groups: Sequence[OptimizerGroup], leaves: Sequence[Tensor]) -> None:
         self._step, self._groups = step, groups
-        self._params, self._buffers, self._memory, self._averages = step.unflattened(leaves)
-        self._form = step.form_of(self._params | self._buffers)
+        self._params, self._lane_buffers, self._memory, self._averages = step.unflattened(leaves)
+        self._form = step.form_of(self._params | self._lane_buffers)
 
     def state(self) -> list[Tensor]:
         """The flat state as it is now; the module is no longer the lane's."""
-        buffers = self._form.buffers(self._buffers)
+        buffers = self._form.buffers(self._lane_buffers)
         self._form.rest()
         return tree_flatten((self._params, buffers, self._memory, self._averages))[0]
 
@@ -147,7 +147,9 @@ class LaneInPlace:
 
     def _average(self, numbers: dict[str, float]) -> None:
         step, decay = self._step, numbers[AVERAGING]
-        now = averaged(step.evaluated_params(self._params, self._memory, numbers), self._form.buffers(self._buffers))
+        now = averaged(
+            step.evaluated_params(self._params, self._memory, numbers), self._form.buffers(self._lane_buffers)
+        )
         for name, average in self._averages.items():
             average.lerp_(now[name], 1 - decay)
 
