@@ -106,7 +106,7 @@ def loops(case: Case) -> list[Way]:
 def lanes(case: Case) -> Way:
     """Lanewise with `LANES` lanes of one repeat."""
     recipe = lw.Recipe(optimizer=lw.SGD(lr=0.01 * lw.Cosine(), momentum=0.9), batch_size=case.batch, epochs=10_000)
-    task = lw.Task(case.model, lw.load(*case.data, standardise=False))
+    task = lw.Task(case.model, lw.load(case.data, standardise=False))
     engine = Engine(task, seed=0, note=lambda line: print(f"  {line}", flush=True))
     steps_per_epoch = engine.feed(recipe, 0).steps_per_epoch
     cohort = Cohort(engine, [recipe] * LANES, [0], runs_to_come=RUNS / 10_000)

@@ -37,6 +37,9 @@ class Examination:
         new: the model as a factory makes it for a repeat, adapted to the recipe. origin: that repeat.
         batch: of a training step. draws: whether the functions were seen to draw from a global generator.
         momentum: whether a recipe gives batch norm its momentum.
+
+    Attributes:
+        differs: whether functions of the model gave other numbers than the module, which may be rounding.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Examination:
             set_layer_numbers(model, NEUTRAL if momentum else NO_MASKS)
         self._attributes = Attributes(self._model)
         self._batch = batch
+        self.differs = False
         every = [*self._model.named_parameters(), *self._model.named_buffers()]
         self._trained = {name for name, param in self._model.named_parameters() if param.requires_grad}
         self._start = {name: tensor.detach().clone() for name, tensor in every}
@@ -107,6 +111,7 @@ class Examination:
             why = failed
         else:
             why = self._compared(functions, first)
+            self.differs = bool(why)
         self._attributes.put({})
         return ModelTraits(why, stateful or bool(cached), varies, unused, notes, reads.found)
 
