@@ -122,6 +122,8 @@ def lanes(case: Case) -> Way:
 
 def measure(case: Case, rounds: int) -> tuple[float, float]:
     """(processor, wall): how many times cheaper Lanewise is than the best plain loop, medians over the rounds."""
+    # What was compiled for other models counts against what torch compiles anew.
+    torch.compiler.reset()
     ways = [*loops(case), lanes(case)]
     for way in ways:
         way.turn(counts=False)
@@ -135,6 +137,10 @@ def measure(case: Case, rounds: int) -> tuple[float, float]:
     wall = [min(costs) / own for *costs, own in zip(*(way.wall for way in (*plain, ours)), strict=True)]
     first = [one / own for one, own in zip(plain[0].processor, ours.processor, strict=True)]
     best = min(plain, key=lambda way: statistics.median(way.wall))
+    for way in plain:
+        one = [a / b for a, b in zip(way.processor, ours.processor, strict=True)]
+        other = [a / b for a, b in zip(way.wall, ours.wall, strict=True)]
+        print(f"  {way.name:48}{spread(one, digits=2):>22}{spread(other, digits=2):>22}")
     print(
         f"{case.name:18}{spread(ours.wall, 1e3, 2):>26}{spread(first, digits=2):>22}{spread(busy, digits=2):>22}"
         f"{spread(wall, digits=2):>22}  {best.name}",
