@@ -29,8 +29,8 @@ LANES = 8
 SECONDS = 0.4
 """Of one contestant's turn, about."""
 IMAGE_AXES = 4
-RUNS = 400.0
-"""Runs of this size that compiling may be charged to: those of a race."""
+LANE_STEPS = 1e6
+"""Steps that compiling is charged to: those of a race of 48 candidates in 3 repeats, 20 epochs of 350 batches each."""
 
 
 @dataclass
@@ -109,8 +109,8 @@ def lanes(case: Case) -> Way:
     task = lw.Task(case.model, lw.load(case.data, standardise=False))
     engine = Engine(task, seed=0, note=lambda line: print(f"  {line}", flush=True))
     steps_per_epoch = engine.feed(recipe, 0).steps_per_epoch
-    cohort = Cohort(engine, [recipe] * LANES, [0], runs_to_come=RUNS / 10_000)
     total, reached = 10_000 * steps_per_epoch, 0
+    cohort = Cohort(engine, [recipe] * LANES, [0], runs_to_come=LANE_STEPS / (total * LANES))
 
     def run(steps: int) -> None:
         nonlocal reached
