@@ -1,6 +1,7 @@
 """The way lanes run: chosen by cost and benefit, written down, read back; what is no plan is refused."""
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,23 @@ def test_the_cheapest_way_is_taken(
     assert (choice.plan.packed, choice.plan.compiled) == (packed, is_compiled)
     assert choice.plan.width == 1 or packed
     assert choice.plan.why == "the fastest of the ways tried"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_way_is_taken_that_its_own_timings_show_to_be_slower(
+    trial: Trial, tried: Tried, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    source = random.Random(seed)
+    costs: dict[Any, float] = {}
+
+    def microseconds(self: Trial, program: Any, width: int, workers: Workers, beaten_by: float = 0.0) -> float:
+        compiled = isinstance(program, AsItIs)
+        return costs.setdefault((compiled, width > 1, workers.count, workers.threads), source.uniform(1.0, 100.0))
+
+    monkeypatch.setattr(Trial, "microseconds", microseconds)
+    choice, _ = choose(trial, HOURS, threads=2)
+    assert choice.plan.timings[str(choice.plan)] == min(choice.plan.timings.values())
+    assert len(choice.plan.timings) >= 4
 
 
 def test_without_a_compiler_nothing_is_compiled(trial: Trial, tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
