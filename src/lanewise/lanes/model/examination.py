@@ -16,6 +16,7 @@ from lanewise.data.arrays.nested import mapped
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.attributes.attributes import Attributes
 from lanewise.lanes.attributes.plain_values import Plain, same
+from lanewise.lanes.attributes.stores import may_store
 from lanewise.lanes.compile.reads import Reads
 from lanewise.lanes.model.agreement import alike, close, holds_numbers, same_values, shaken, unreached
 from lanewise.lanes.model.passes import NEUTRAL, NO_MASKS, Functions, Passed
@@ -98,6 +99,7 @@ class Examination:
         cached = () if stateful else self._counts_in_evaluation()
         varies = reads.found or self._draws
         unused = self._unused(first, varies)
+        may_change = varies and not stateful and may_store(self._model)
         why = ""
         if stateful:
             why = f"a forward pass changes {named(self._changing(changed))}, which goes with each lane"
@@ -107,13 +109,15 @@ class Examination:
             why = f"a forward pass changes the parameters {named(moved)} themselves"
         elif different := self._different(first):
             why = f"{named(different)} differs from repeat to repeat, and is neither a parameter nor a buffer"
+        elif may_change:
+            why = "its code changes attributes or items, perhaps in a rare branch, and they go with each lane"
         elif functions is None:
             why = failed
         else:
             why = self._compared(functions, first)
             self.differs = bool(why)
         self._attributes.put({})
-        return ModelTraits(why, stateful or bool(cached), varies, unused, notes, reads.found)
+        return ModelTraits(why, stateful or bool(cached) or may_change, varies, unused, notes, reads.found)
 
     def _moved(self) -> list[str]:
         now = self._model.named_parameters()
