@@ -7,7 +7,7 @@ implementations check each other. Dropout masks come from torch's own generator.
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -24,6 +24,7 @@ from lanewise.data.arrays.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.data.encoding.schema import TableSchema
 from lanewise.errors import InputError
 from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.attributes.plain_values import Plain
 from lanewise.lanes.machine.devices import usable_device
 from lanewise.lanes.machine.streams import stream_seed
 from lanewise.lanes.model.adapt import adapted
@@ -81,6 +82,7 @@ class TrainedModel:
     class_names: tuple[str, ...] | None = None
     schema: TableSchema | None = None
     model_name: str | None = None
+    attributes: dict[str, Plain] | None = field(default_factory=dict)
 
     def __repr__(self) -> str:
         scores = {"validation": self.validation, "test": self.test}
@@ -216,7 +218,7 @@ def train(
     return TrainedModel(
         final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
         weight_seed=rows.weight_seed, classes=data.classes, class_names=data.class_names, schema=data.schema,
-        model_name=task.names.get("model"),
+        model_name=task.names.get("model"), attributes=carried.values,
     )  # fmt: skip
 
 
