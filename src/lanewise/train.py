@@ -1,7 +1,6 @@
 """Train one recipe alone in plain PyTorch: `torch.optim`, `nn.BatchNorm`, `nn.Dropout` and a plain loop.
 
-The batches, the initial weights and the numbers at every step are those of the recipe's lane, so the two
-implementations check each other. Dropout masks come from torch's own generator.
+Batches, initial weights and numbers are those of the recipe's lane; dropout masks come from torch's own generator.
 """
 
 import contextlib
@@ -53,7 +52,6 @@ from lanewise.task.task import Task
 EVALUATED_ROWS = 1024
 
 Cast: TypeAlias = Callable[[], contextlib.AbstractContextManager[Any]]
-"""Gives the context in which a model runs."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +135,8 @@ def train(
     def new(_: int = 0) -> nn.Module:
         return task.new_model(rows.weight_seed, dtype, recipe.width)
 
-    # Whatever a lane of this recipe would be refused for, with the name of the layer. With a model of its own, for
-    # it is run, and what a model refers to by closures is not copied with it.
+    # Refuses what a lane of this recipe would be refused for. With a model of its own: what it refers to by closures
+    # is not copied with it.
     step = LaneStep(new(), recipe, task.objective, take(first.x, 0), take(first.y, 0), new=new)
     step.check_rows(validation=len(rows.split.valid), test=len(rows.holdout.test))
     size = step.batch_rows if step.batchwise else EVALUATED_ROWS

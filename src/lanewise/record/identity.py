@@ -126,14 +126,14 @@ def data_checksums(source: Source) -> dict[str, str]:
 
 def sampled(source: Source) -> dict[str, str]:
     """Shape, type and checksum of some rows that are read from elsewhere, if reading them again gives the same."""
-    if source.reader is None or not source.reader.replayable:
+    if source.rows.in_memory or not source.rows.replayable:
         return {}
-    rows = len(source.reader)
+    rows = len(source)
     # Rows that come in an order of their own are read up to the last one wanted.
     index = torch.arange(min(rows, SAMPLED_ROWS))
-    if not isinstance(source.reader, IterableRows):
+    if not isinstance(source.rows, IterableRows):
         index = index * rows // len(index)
-    x, _ = source.reader.take(index)
+    x, _ = source.rows.take(index)
     return fingerprint(zip(branches(SAMPLED, x), leaves(x), strict=True))
 
 
