@@ -53,6 +53,7 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "races": races.main,
     "fuzz": fuzz.main,
     "recordings": recordings.main,
+    "networks": networks.with_options,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
 BY_NAME_ONLY = (
