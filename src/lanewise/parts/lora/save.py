@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lanewise.base.files import write_whole
 from lanewise.base.torch_modules import is_persistent, own_buffers
 from lanewise.errors import InputError
-from lanewise.parts.lora.layers import AdaptedLayer, Adapter, LoraEmbedding, LoraTransposed, LoraWeight
+from lanewise.parts.lora.layers import AdaptedLayer, Adapter, LoraConv2d, LoraEmbedding, LoraTransposed, LoraWeight
 
 PREFIX = "base_model.model."
 """Of every name in PEFT's files."""
@@ -24,7 +24,8 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     The folder holds `adapter_model.safetensors` and `adapter_config.json`.
 
     Raises:
-        InputError: `model` has no adapters of `lora`, or adapters of several alphas.
+        InputError: `model` has no adapters of `lora`, adapters of several alphas, or such as PEFT (0.21)
+            computes otherwise: of `nn.MultiheadAttention`, and of dilated convolutions.
     """
     tensors, targets = dict[str, Tensor](), list[str]()
     found = [module for module in model.modules() if isinstance(module, Adapter)]
@@ -36,12 +37,18 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     kept = dict[str, nn.Module]()
     for path, module in model.named_modules():
         if isinstance(module, AdaptedLayer):
+            if isinstance(module, LoraConv2d) and any(step != 1 for step in module.dilation):
+                raise InputError(
+                    f"save_lora: PEFT leaves out the dilation of the adapted convolution {path!r}, so that its outputs "
+                    "would be others; save the model of merge_lora"
+                )
             targets.append(path)
             tensors |= matrices(path, module)
         elif isinstance(module, LoraWeight):
-            place, target = attention_place(path)
-            targets += [target] if target else []
-            tensors |= matrices(place, module)
+            raise InputError(
+                "save_lora: PEFT adds the adapter of the output layer of nn.MultiheadAttention twice, so that its "
+                f"outputs would be others ({path.partition('.parametrizations')[0]}); save the model of merge_lora"
+            )
         elif any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
             kept[path] = module
     for path, module in kept.items():
@@ -76,24 +83,6 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_whole(where / "adapter_model.safetensors", safetensors.torch.save(plain, {"format": "pt"}))
     write_whole(where / "adapter_config.json", json.dumps(config, indent=2).encode())
-
-
-def attention_place(path: str) -> tuple[str, str]:
-    """PEFT's place of the parametrisation at `path`, and the attention layer that it makes a target, if it is that.
-
-    >>> attention_place("attn.parametrizations.in_proj_weight.0")
-    ('attn', 'attn')
-    >>> attention_place("attn.out_proj.parametrizations.weight.0")
-    ('attn.base_layer.out_proj', '')
-    """
-    owner, _, rest = path.rpartition("parametrizations.")
-    owner, name = owner.removesuffix("."), rest.partition(".")[0]
-    if name == "in_proj_weight":
-        return owner, owner
-    if name == "weight":
-        attention, _, child = owner.rpartition(".")
-        return f"{attention}.base_layer.{child}".lstrip("."), ""
-    raise InputError(f"save_lora: {owner!r} has a weight of its own for keys or values, which PEFT does not adapt")
 
 
 def matrices(path: str, adapter: Adapter) -> dict[str, Tensor]:
