@@ -189,7 +189,8 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
 
     Args:
         model: the function that makes a new one, as given to the race, or its name; it is called with the recipe's
-            width if that has one, and the recipe's normalisation is put into it. May be left out where it is built in.
+            width and rank if that has them, and the recipe's normalisation is put into it. May be left out where it is
+            built in.
 
     Raises:
         InputError: no such file, another format, or weights that do not fit the model.
@@ -202,8 +203,8 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
         size = sum(tensor.numel() for tensor in weights.values())
         index = json.loads(header[INDEX])
         recipe, _ = load_recipe(index["recipe"], where)
-        if recipe.width is not None:
-            whole("width", recipe.width, 1, size)
+        for name, given in recipe.sizes.items():
+            whole(name, given, 1, size)
         inputs, targets = index["inputs"], index["targets"]
         rest = dict(index.get("model_state", {}))
         weight_seed = whole("seed", rest.pop("seed", 0), 0, 2**64 - 1)
@@ -225,7 +226,7 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
         raise InputError(f"{where}: was not written by lanewise train --save ({one_line(error)})") from error
     # What a model draws when it is made, and keeps in no tensor of its state, it draws as it did for training.
     with models.seeded(weight_seed):
-        made = models.call(getattr(model, "__name__", type(model).__name__), model, recipe.width)
+        made = models.call(getattr(model, "__name__", type(model).__name__), model, **recipe.sizes)
     changed = adapted(made, recipe, example)
     kinds = {real_type(tensor.dtype) for tensor in weights.values() if has_mean(tensor)}
     try:

@@ -133,7 +133,7 @@ def train(
     first = feed.example()
 
     def new(_: int = 0) -> nn.Module:
-        return task.new_model(rows.weight_seed, dtype, recipe.width)
+        return task.new_model(rows.weight_seed, dtype, **recipe.sizes)
 
     # Whatever a lane of this recipe would be refused for, with the name of the layer. With a model of its own, for
     # it is run, and what a model refers to by closures is not copied with it.

@@ -43,9 +43,9 @@ class Task:
 
     Args:
         model: built-in name (`mlp`, `mlp:256,256`, `cnn`, `cnn:32,64`), `package.module:factory`, or a function
-            that returns a new `nn.Module`; it is called without arguments, or with the `width` of a recipe that has
-            one, after the global generators of torch, NumPy and Python are seeded. A batch whose inputs are a tuple or
-            a dict gives it several arguments.
+            that returns a new `nn.Module`; it is called without arguments, or with the `width` and `rank` of a recipe
+            that has them, after the global generators of torch, NumPy and Python are seeded. A batch whose inputs are a
+            tuple or a dict gives it several arguments.
         data: whatever `lanewise.data.load` takes: `"digits"`, a path, or arrays `(x, y)`.
         objective: `classification`, `regression`, `next token`, or a function `objective(model, batch)` that returns
             the loss, or (loss, {name: metric}), each 0-d or one a row; by default what suits the targets. The batch
@@ -181,17 +181,17 @@ class Task:
             "class_weights": getattr(objective, "weights", None) and list(getattr(objective, "weights", ())),
         }
 
-    def new_model(self, seed: int, dtype: torch.dtype = torch.float32, width: int | None = None) -> nn.Module:
+    def new_model(self, seed: int, dtype: torch.dtype = torch.float32, **sizes: int) -> nn.Module:
         """A new model with the initial weights that follow from `seed`; all generators are left as they were.
 
         Args:
-            width: of a recipe.
+            sizes: of a recipe, `width=64` or `rank=8`.
 
         Raises:
-            InputError: the user's function fails, takes no width, or returns no module.
+            InputError: the user's function fails, takes no such size, or returns no module.
         """
         with models.seeded(seed):
-            return models.converted(self.factory() if width is None else self.factory(width=width), dtype)
+            return models.converted(self.factory(**sizes), dtype)
 
     def check_model(self) -> str:
         """Build the model once and raise `InputError` unless its output fits the targets; returns its description."""

@@ -112,7 +112,7 @@ class Forms:
         except Exception as error:
             return None, f"torch.func cannot take a copy of the model: {one_line(error)[:200]}"
         self.masks = tuple(self.draws)
-        self.lane_buffers = lane_buffers(lane_layer)
+        self.lane_buffers = lane_buffers(lane_layer, self.recipe)
         self._layer_numbers = set(self.lane_buffers.values())
         return lane_layer, ""
 
@@ -128,7 +128,7 @@ class Forms:
             return ModelTraits()
         recipe = self.recipe
         given = [recipe.norm_momentum is not None, recipe.dropout is not None, recipe.stochastic_depth is not None]
-        key = str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, *given))
+        key = str((*recipe.sizes.items(), recipe.norm, recipe.norm_groups, recipe.ghost, *given))
         known = {} if known_traits is None else known_traits
         if key not in known:
             known[key] = self._tried(lane_layer, failed, batch, origin)
@@ -220,7 +220,7 @@ class Forms:
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """(gradients, loss, new buffers) of one batch; `by_leaves` those of the parameters that were used alone."""
         given = {name: drawn[name] for name in self.masks}
-        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
+        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items() if name in numbers}
         blend = self.blend(numbers, drawn)
 
         def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from lanewise.base.torch_modules import own_children
 from lanewise.errors import InputError
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
+from lanewise.parts.lora.layers import Adapter
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
 from lanewise.parts.norm.batch_norm import check_count
 from lanewise.parts.stochastic_depth import StochasticDepth
@@ -215,7 +216,7 @@ def _dropouts(layer: Any) -> list[tuple[str, float, str]]:
     return []
 
 
-def lane_buffers(model: nn.Module) -> dict[str, str]:
+def lane_buffers(model: nn.Module, recipe: Recipe) -> dict[str, str]:
     """Full name of every buffer that holds a number of the lane -> the recipe's name of that number."""
     found: dict[str, str] = {}
     for path, module in model.named_modules():
@@ -223,6 +224,8 @@ def lane_buffers(model: nn.Module) -> dict[str, str]:
             found[f"{path}.lane_momentum".lstrip(".")] = "norm_momentum"
         elif isinstance(module, LaneDropout) and module.number is not None:
             found[f"{path}.lane_rate".lstrip(".")] = module.number
+        elif isinstance(module, Adapter) and recipe.lora_alpha is not None:
+            found[f"{path}.lora_alpha".lstrip(".")] = "lora_alpha"
     return found
 
 

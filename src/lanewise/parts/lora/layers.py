@@ -43,6 +43,16 @@ class Adapter(nn.Module):
         self.register_buffer("lora_alpha", torch.tensor(float(alpha), dtype=like.dtype, device=like.device))
 
     @property
+    def alpha(self) -> float:
+        """What the product of B and A is multiplied by, with the rank."""
+        return float(self.lora_alpha)
+
+    @alpha.setter
+    def alpha(self, alpha: float) -> None:
+        with torch.no_grad():
+            self.lora_alpha.fill_(alpha)
+
+    @property
     def lora_scale(self) -> Tensor:
         """What the product of B and A is multiplied by."""
         return self.lora_alpha / (math.sqrt(self.rank) if self.rslora else self.rank)

@@ -31,7 +31,7 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     found = [module for module in model.modules() if isinstance(module, Adapter)]
     if not found:
         raise InputError("save_lora: the model has no adapters of lora")
-    alphas = {float(adapter.lora_alpha) for adapter in found}
+    alphas = {adapter.alpha for adapter in found}
     if len(alphas) > 1:
         raise InputError(f"save_lora: the adapters have alpha {sorted(alphas)}: must be one number in PEFT's file")
     kept = dict[str, nn.Module]()
