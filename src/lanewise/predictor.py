@@ -20,6 +20,7 @@ from lanewise.base.plain_data import several, whole
 from lanewise.data import Standardise, TargetScale
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, rebuilt, shapes
 from lanewise.data.encoding.schema import TableSchema, texts
+from lanewise.data.source.standardise import is_tokens
 from lanewise.data.tables import new_rows
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.model.adapt import adapted
@@ -27,6 +28,7 @@ from lanewise.parts.reals import has_mean, real_type
 from lanewise.recipe.file import dump
 from lanewise.recipe.file import load as load_recipe
 from lanewise.task import models
+from lanewise.task.libraries import Fit, build_from_library, is_from_library
 from lanewise.task.outputs import LABELS, outputs_of
 from lanewise.task.weights import restore, stored
 from lanewise.train import TrainedModel
@@ -256,7 +258,11 @@ def factory_of(
         for digits in re.findall(r"\d+", str(name)):
             whole("width", int(digits), 0, size)
     outputs = whole("outputs", index.get("outputs", 1), 1, size)
-    return models.build(str(name), tuple(leaves(example)[0].shape[1:]), outputs)
+    shape = tuple(leaves(example)[0].shape[1:])
+    if is_from_library(str(name)):
+        kind = "number" if index.get("targets") else "class" if index.get("outputs", 1) > 1 else "tokens"
+        return build_from_library(str(name), Fit(shape, is_tokens(leaves(example)[0]), outputs, kind))
+    return models.build(str(name), shape, outputs)
 
 
 def kind_of(nested: Inputs) -> Any:

@@ -37,7 +37,7 @@ Factory: TypeAlias = Callable[..., nn.Module]
 BUILT_IN = {"mlp": (128,), "cnn": (16, 32)}
 """Models known by name and the sizes they have by default; a recipe file may record these names."""
 
-ALLOWED = "mlp, mlp:256,256, cnn, cnn:16,32 or package.module:factory"
+ALLOWED = "mlp, mlp:256,256, cnn, cnn:16,32, timm:resnet18, transformers:bert or package.module:factory"
 LARGEST = 65_536
 """Most units or channels of a layer; a larger number is a slip of the finger."""
 
