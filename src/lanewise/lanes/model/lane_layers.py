@@ -72,7 +72,7 @@ class LaneBatchNorm(nn.Module):
 
     @property
     def momentum(self) -> Any:
-        """The lane's own, a 0-d tensor, or the layer's."""
+        """The lane's own, a 0-d tensor, or the layer's; None averages all batches."""
         return getattr(self, "lane_momentum", self.own_momentum)
 
     def extra_repr(self) -> str:
@@ -87,6 +87,9 @@ class LaneBatchNorm(nn.Module):
     def normalised(self, x: Tensor) -> Tensor:
         """`x` [N, C, ...] normalised; in training the running statistics move."""
         momentum = self.momentum
+        if momentum is None:
+            # The mean of all batches so far.
+            momentum = 1 / (self.num_batches_tracked.to(self.running_mean.dtype) + 1)
         affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
         if self.native and self.virtual_size is None:
             return self.as_torch_does(x, momentum)
@@ -195,9 +198,7 @@ def replace_layers(model: nn.Module, replacement: Callable[[nn.Module, str], nn.
 
 def _lane_layer(layer: nn.Module, where: str, recipe: Recipe) -> nn.Module:
     if type(layer) in (*BATCH_NORMS, BatchNormLast, GhostBatchNorm) and layer.track_running_stats:
-        by_lane = recipe.norm_momentum is not None
-        if by_lane or layer.momentum is not None:
-            return lane_layer_of(LaneBatchNorm, layer, where, by_lane)
+        return lane_layer_of(LaneBatchNorm, layer, where, recipe.norm_momentum is not None)
     for kind, rate, number in _dropouts(layer):
         given = getattr(recipe, number) is not None
         if given or rate:
