@@ -164,7 +164,7 @@ LOOPED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "item inside": (lambda: Pair(ItemInside()), "ItemInside middle looks at values"),
     "old weight norm": (
         old_weight_norm,
-        r"cannot take Linear first, whose weight a hook computes .* parametrizations\.weight_norm",
+        r"cannot take Linear first, whose weight a hook computes .*parametrizations\.weight_norm",
     ),
     "old spectral norm": (
         lambda: Pair(first=nn.utils.spectral_norm(nn.Linear(12, 8))),
