@@ -12,6 +12,7 @@ from bench import (
     fuzz,
     importance,
     loading,
+    lora,
     many,
     networks,
     peers,
@@ -31,6 +32,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "reestimation": reestimation.main,
     "networks": networks.main,
     "loading": loading.main,
+    "lora": lora.main,
     "start": start.main,
     "many": many.main,
     "time-to-answer": time_to_answer.main,
@@ -53,6 +55,7 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "races": races.main,
     "fuzz": fuzz.main,
     "recordings": recordings.main,
+    "lora": lora.with_options,
     "networks": networks.with_options,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""

@@ -25,10 +25,10 @@ from lanewise.lanes.model.lane_layers import (
     with_lane_layers,
 )
 from lanewise.lanes.model.listening import heard, listen, listening
-from lanewise.lanes.model.passes import Functions, watched
+from lanewise.lanes.model.passes import Functions, called, watched
 from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, RealForm, layer_numbers
 from lanewise.lanes.model.plain_form import PlainForm
-from lanewise.lanes.model.traits import ModelTraits
+from lanewise.lanes.model.traits import ModelTraits, named
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.reals import real_type
 from lanewise.recipe.recipe import Recipe
@@ -111,9 +111,9 @@ class Forms:
         except InputError:
             raise
         except Exception as error:
-            return None, f"torch.func cannot take a copy of the model: {one_line(error)[:200]}"
+            return None, computed(model) or f"torch.func cannot take a copy of the model: {one_line(error)[:200]}"
         self.masks = tuple(self.draws)
-        self.lane_buffers = lane_buffers(lane_layer)
+        self.lane_buffers = lane_buffers(lane_layer, self.recipe)
         self._layer_numbers = set(self.lane_buffers.values())
         return lane_layer, ""
 
@@ -129,7 +129,7 @@ class Forms:
             return ModelTraits()
         recipe = self.recipe
         given = [recipe.norm_momentum is not None, recipe.dropout is not None, recipe.stochastic_depth is not None]
-        key = str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, *given))
+        key = str((*recipe.sizes.items(), recipe.norm, recipe.norm_groups, recipe.ghost, *given))
         known = {} if known_traits is None else known_traits
         if key not in known:
             known[key] = self._tried(lane_layer, failed, batch, origin)
@@ -245,7 +245,7 @@ class Forms:
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """(gradients, loss, new buffers) of one batch; `by_leaves` those of the parameters that were used alone."""
         given = {name: drawn[name] for name in self.masks}
-        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
+        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items() if name in numbers}
         blend = self.blend(numbers, drawn)
 
         def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -303,6 +303,21 @@ def another(model: nn.Module) -> nn.Module:
     """A copy of `model` with parameters of its own that lie in the same memory: their values are those of no lane."""
     own = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters() if type(p) is nn.Parameter}
     return copy.deepcopy(model, own)
+
+
+def computed(model: nn.Module) -> str:
+    """Which layers hold tensors that hooks compute from others, so that there is no copy of them, or nothing."""
+    found = [
+        called(name, layer)
+        for name, layer in model.named_modules()
+        if any(isinstance(value, Tensor) and not value.is_leaf for value in vars(layer).values())
+    ]
+    if not found:
+        return ""
+    return (
+        f"torch.func cannot take {named(found)}, whose weight a hook computes from others; "
+        "torch.nn.utils.parametrizations.weight_norm in place of torch.nn.utils.weight_norm can be packed"
+    )
 
 
 def copied(model: nn.Module) -> nn.Module:
