@@ -64,6 +64,7 @@ from lanewise.recipe.coupling import coupled
 from lanewise.recipe.ranges import choice, integer, log, uniform
 from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import classic
+from lanewise.task.spaces import auto, portfolio
 from lanewise.task.task import Task
 
 __version__: str
@@ -112,6 +113,7 @@ __all__ = [
     "Warmup",
     "WarmupStableDecay",
     "ablate",
+    "auto",
     "choice",
     "classic",
     "compare",
@@ -127,6 +129,7 @@ __all__ = [
     "load_model",
     "log",
     "numeric",
+    "portfolio",
     "race",
     "reestimate",
     "register",
