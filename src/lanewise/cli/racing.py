@@ -107,12 +107,6 @@ def race(
     first: dict[str, Any] = {
         "sampler": sampler, "enqueue": enqueue or [], "storage": storage, "baseline": baseline, "portfolio": portfolio,
     }  # fmt: skip
-        "sampler": sampler,
-        "enqueue": enqueue or [],
-        "storage": storage,
-        "baseline": baseline,
-        "portfolio": portfolio,
-    }
     folder = out or fresh_path()
     # What is wrong is said before the data is read, and all at once.
     on, *_ = together(

@@ -4,8 +4,8 @@
 ablation or a sweep what its lanes were trained for), `candidate`, `repeat`, `progress` (fraction of the run),
 `training_loss`, `validation_loss` and `metric`, not negated.
 `candidates.parquet` has a row for each candidate: `candidate`, `generation` (null for a baseline), `name` (of a
-recipe of the portfolio, else null), `recipe` (the text of its file), `left_at` (null if it stayed), `diverged` (in how many repeats of the race), `loss` and `score`, the mean
-over the repeats when it was last evaluated.
+recipe of the portfolio, else null), `recipe` (the text of its file), `left_at` (null if it stayed), `diverged` (in how
+many repeats of the race), `loss` and `score`, the mean over the repeats when it was last evaluated.
 """
 
 import io

@@ -149,7 +149,7 @@ class Findings:
             "finalists": [
                 {
                     "candidate": one.candidate,
-                    "name": one.name or None,
+                    **({"name": one.name} if one.name else {}),
                     # JSON knows no NaN, the score of a repeat that diverged.
                     "validation": [float(score) if np.isfinite(score) else None for score in one.scores],
                     "mean": one.mean,
@@ -191,7 +191,7 @@ class Findings:
                     one["chance"],
                     Needed(**one["needed"]) if one["needed"] else None,
                     one["zeros"],
-                    one["name"] or "",
+                    one.get("name", ""),
                 )
                 for one in data["finalists"]
             )
