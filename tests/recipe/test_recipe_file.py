@@ -77,7 +77,14 @@ def test_every_part_is_read_as_it_was_written(kind: type, data: st.DataObject) -
 
 
 EVERYTHING = Facts(
-    rows=1_000, pictures=True, smooths=True, mixes=True, dropout=(0.1,), depth=True, norm_momentum=(0.1,), converts=True
+    rows=1_000,
+    pictures=True,
+    smooths=True,
+    mixes=True,
+    dropout=(0.1,),
+    depth=(0.1,),
+    norm_momentum=(0.1,),
+    converts=True,
 )
 MADE = [suited(EVERYTHING.of_kind(kind)) for kind in KINDS]
 

@@ -141,6 +141,8 @@ class Sampler:
     def enqueue(self, recipe: Recipe, name: str = "") -> None:
         """Let `recipe`, added by hand, be the next candidate that is asked for, after those enqueued before.
 
+        Those with a `name`, of the portfolio, are half of a generation at the most; the others follow in the next.
+
         One that could be drawn from the space becomes a trial with its parameters, from which the sampler learns. Any
         other is a trial with the attribute `OUTSIDE`, which samplers pass over as failed.
         """
@@ -153,11 +155,11 @@ class Sampler:
         first = len(self.recipes)
         with quiet():
             self.study.sampler = sampler_for(self.kind, self.space, self.seed, generation, count, self.own)
-            given = min(count, len(self._enqueued))
-            fixed = self._fixed(range(first + given, first + count), count)
+            given = self._taken(count)
+            fixed = self._fixed(range(first + len(given), first + count), count)
             for number in range(first, first + count):
-                name = self._enqueued[0][1] if self._enqueued else ""
-                recipe = self._enqueued_trial() if self._enqueued else self._drawn_trial(next(fixed, None))
+                enqueued, name = given.pop(0) if given else (None, "")
+                recipe = self._enqueued_trial(enqueued) if enqueued else self._drawn_trial(next(fixed, None))
                 text = dump(recipe)
                 if name:
                     self._trials[number].set_user_attr("name", name)
@@ -169,6 +171,13 @@ class Sampler:
         self._changed.update(range(first, first + count))
         self.write()
         return self.recipes[first:]
+
+    def _taken(self, count: int) -> list[tuple[Recipe, str]]:
+        """Those enqueued that are of a generation of `count`: of those with names half at the most."""
+        named = [one for one in self._enqueued if one[1]][: (count + 1) // 2]
+        taken = [one for one in self._enqueued if not one[1] or one in named][:count]
+        self._enqueued = [one for one in self._enqueued if one not in taken]
+        return taken
 
     def _fixed(self, numbers: Sequence[int], size: int) -> Iterator[Structure]:
         """What the candidates `numbers` of a generation of `size` must be, by name; nothing where all is free."""
@@ -185,8 +194,7 @@ class Sampler:
         self._trials.append(trial)
         return choose(self.space, lambda name, variable: suggest(trial, name, variable))
 
-    def _enqueued_trial(self) -> Recipe:
-        recipe, _ = self._enqueued.pop(0)
+    def _enqueued_trial(self, recipe: Recipe) -> Recipe:
         fixed = parameters_of(self.space, recipe)
         if fixed is None:
             trial = self.study.ask()

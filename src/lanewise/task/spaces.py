@@ -1,7 +1,9 @@
 """The spaces that are made from a task: what is known of it, its space by name, and its recipes of habit."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +19,15 @@ from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import KINDS, Facts, classic, suited
 from lanewise.recipe.spaces import portfolio as recipes_of_habit
 from lanewise.recipe.spaces.suited import told
+from lanewise.task.models import seeded
 from lanewise.task.task import Task
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention, nn.Embedding, nn.EmbeddingBag)
 DROPPING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 TEST_SHARE, VALID_SHARE = 0.2, 0.25
 """Shares of the examples that are set apart where the data brings no split of its own."""
+SPREAD = 0.15
+"""Share by which mean and largest size of new weights may differ from draw to draw."""
 ALIKE = 0.5
 """Share of the weights that must not depend on the seed for them to count as pretrained."""
 
@@ -96,7 +101,7 @@ def facts_of(task: Task, kind: str | None = None, epochs: int | None = None, bat
         mixes=blends,
         matrices=any(one is Role.WEIGHT for one in roles(model).values()),
         dropout=tuple(dropout_rates(modules)),
-        depth=any(isinstance(module, StochasticDepth) for module in modules),
+        depth=tuple(module.rate for module in modules if isinstance(module, StochasticDepth)),
         norm_momentum=tuple(norm.momentum for norm in norms),
         converts=bool(norms) and converts(model),
         imbalance=imbalance(source.y if source.target == "class" else None),
@@ -137,16 +142,33 @@ def converts(model: nn.Module) -> bool:
 def is_pretrained(task: Task, model: nn.Module) -> bool:
     """Whether most weights of `model` are the same whatever the seed, so that they come from elsewhere.
 
-    Weights that are constant (zeros, ones) say nothing.
+    Weights that are constant (zeros, ones) say nothing; those that look as layers draw them at first come from a seed
+    that the model sets itself.
     """
     other = dict(task.new_model(1).named_parameters())
     same = total = 0
-    for name, parameter in model.named_parameters():
-        if parameter.numel() < 2 or bool((parameter == parameter.flatten()[0]).all()):
-            continue
-        total += parameter.numel()
-        same += parameter.numel() * bool(torch.equal(parameter, other[name]))
+    for path, module in model.named_modules():
+        for own, parameter in module.named_parameters(path, recurse=False):
+            if parameter.numel() < 2 or bool((parameter == parameter.flatten()[0]).all()):
+                continue
+            total += parameter.numel()
+            known = torch.equal(parameter, other[own]) and not looks_new(module, own.rpartition(".")[2])
+            same += parameter.numel() * known
     return same > ALIKE * total
+
+
+def looks_new(module: nn.Module, name: str) -> bool:
+    """Whether the parameter `name` of `module` spreads as `reset_parameters` of its layer would let it."""
+    if not callable(getattr(module, "reset_parameters", None)):
+        return False
+    with seeded(0):
+        new: Any = copy.deepcopy(module)
+        new.reset_parameters()
+    drawn, found = (getattr(one, name).detach().double().abs() for one in (new, module))
+    return all(
+        abs(float(measure(found)) - float(measure(drawn))) <= SPREAD * float(measure(drawn))
+        for measure in (torch.Tensor.mean, torch.Tensor.max)
+    )
 
 
 def imbalance(labels: Tensor | None) -> float:

@@ -23,8 +23,8 @@ class Facts:
         pictures: whether an input is a picture. sequence: whether the model reads sequences (recurrent, attention or
             embedding layers, tokens). pretrained: whether its weights are the same whatever the seed.
         smooths: whether the objective has labels to smooth. mixes: whether inputs can be blended.
-        matrices: whether some weight is a matrix. dropout: rates of the dropout layers. depth: whether there are
-            layers of stochastic depth. norm_momentum: momentum of each batch norm layer, None for a plain average.
+        matrices: whether some weight is a matrix. dropout: rates of the dropout layers. depth: of those
+            of stochastic depth. norm_momentum: momentum of each batch norm layer, None for a plain average.
         converts: whether the batch norm can become a layer norm. imbalance: examples of the largest class divided by
             those of the smallest; 1 where there are no classes. weighed: whether classes have weights.
     """
@@ -39,7 +39,7 @@ class Facts:
     mixes: bool = False
     matrices: bool = True
     dropout: tuple[float, ...] = ()
-    depth: bool = False
+    depth: tuple[float, ...] = ()
     norm_momentum: tuple[float | None, ...] = ()
     converts: bool = False
     imbalance: float = 1.0
@@ -74,8 +74,8 @@ class Facts:
         if self.batch_size is not None:
             return (self.batch_size,)
         fitting = 2 ** int(math.log2(max(1, self.rows / STEPS_OF_AN_EPOCH)))
-        # No batch can hold more than there is.
-        usual = max(1, min(max(SMALLEST_BATCH, min(LARGEST_BATCH, fitting)), self.rows))
+        # Two batches at least: how many examples there are is known roughly.
+        usual = max(1, min(max(SMALLEST_BATCH, min(LARGEST_BATCH, fitting)), self.rows // 2))
         return (usual, usual // 2) if usual >= 2 * SMALLEST_BATCH else (usual,)
 
     @property

@@ -43,6 +43,8 @@ def usual_recipe(facts: Facts) -> Recipe:
     fields: dict[str, Any] = {"batch_size": facts.batch_sizes[0], "epochs": facts.epochs}
     if len(set(facts.dropout)) == 1:
         fields["dropout"] = facts.dropout[0]
+    if len(set(facts.depth)) == 1:
+        fields["stochastic_depth"] = facts.depth[0]
     if len(set(facts.norm_momentum)) == 1 and facts.norm_momentum[0]:
         fields["norm_momentum"] = facts.norm_momentum[0]
     if facts.sequence:

@@ -122,7 +122,7 @@ def told(facts: Facts, name: str) -> list[str]:
         "vision": "pictures",
         "text": "a model of sequences",
         "table": "a table or other numbers",
-        "finetune": "pretrained weights",
+        "finetune": "pretrained weights (the same for every seed)",
     }
     sizes = " or ".join(map(str, facts.batch_sizes))
     lines = [
