@@ -174,9 +174,12 @@ class Sampler:
 
     def _taken(self, count: int) -> list[tuple[Recipe, str]]:
         """Those enqueued that are of a generation of `count`: of those with names half at the most."""
-        named = [one for one in self._enqueued if one[1]][: (count + 1) // 2]
-        taken = [one for one in self._enqueued if not one[1] or one in named][:count]
-        self._enqueued = [one for one in self._enqueued if one not in taken]
+        room, taken, left = (count + 1) // 2, list[tuple[Recipe, str]](), list[tuple[Recipe, str]]()
+        for recipe, name in self._enqueued:
+            fits = len(taken) < count and (not name or room > 0)
+            room -= bool(name)
+            (taken if fits else left).append((recipe, name))
+        self._enqueued = left
         return taken
 
     def _fixed(self, numbers: Sequence[int], size: int) -> Iterator[Structure]:
