@@ -21,6 +21,7 @@ from bench import (
     recordings,
     reestimation,
     schedulers,
+    spaces,
     start,
     time_to_answer,
 )
@@ -43,6 +44,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "pruners": pruners.main,
     "places": places.main,
     "coordinates": coordinates.main,
+    "spaces": spaces.main,
     "peers": peers.main,
     "fuzz": fuzz.main,
 }
@@ -53,10 +55,12 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "races": races.main,
     "fuzz": fuzz.main,
     "recordings": recordings.main,
+    "spaces": spaces.main,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
 BY_NAME_ONLY = (
     "races", "recordings", "importance", "coordinates", "coverage", "calibration", "equal-studies", "peers", "fuzz",
+    "spaces",
 )  # fmt: skip
 """What takes minutes or half an hour, or needs an environment of its own."""
 
