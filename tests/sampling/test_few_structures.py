@@ -31,7 +31,7 @@ def told(sampler: Sampler, losses: list[float | None]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tpe", "random", "qmc"])
-@pytest.mark.parametrize(("sizes", "most"), [([6, 5, 5], 4), ([16, 16, 16], 6), ([40, 40, 40], 9)])
+@pytest.mark.parametrize(("sizes", "most"), [([6, 5, 5], 4), ([16, 16, 16], 5), ([80, 80, 80], 6)])
 def test_structures_are_few_and_grow_with_the_candidates(kind: str, sizes: list[int], most: int) -> None:
     sampler = Sampler(SPACE, 1, kind=kind)
     for generation, size in enumerate(sizes):
@@ -45,16 +45,16 @@ def test_structures_are_few_and_grow_with_the_candidates(kind: str, sizes: list[
 
 def test_a_later_generation_keeps_the_best_structures() -> None:
     sampler = Sampler(SPACE, 0)
-    first = sampler.ask(16, 0)
+    first = sampler.ask(60, 0)
     best = first[3].structure()
     told(sampler, [0.1 if recipe.structure() == best else 0.5 for recipe in first])
-    second = structures(sampler.ask(16, 1))
+    second = structures(sampler.ask(60, 1))
     assert best in second
     assert len(second) < len(structures(first))
 
 
 def test_the_first_generation_tries_every_optimizer() -> None:
-    drawn = Sampler(SPACE, 0).ask(16, 0)
+    drawn = Sampler(SPACE, 0).ask(60, 0)
     assert {recipe.optimizer.name for recipe in drawn} == {"adamw", "sgd", "muon", "schedule_free_adamw"}
 
 

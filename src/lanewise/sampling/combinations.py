@@ -23,9 +23,9 @@ def structures_for(size: int) -> int:
     """How many structures a generation of `size` candidates is drawn from.
 
     >>> [structures_for(size) for size in (1, 2, 6, 11, 16, 50, 333)]
-    [1, 2, 2, 3, 4, 5, 11]
+    [1, 2, 2, 3, 3, 4, 8]
     """
-    return min(size, max(2, min(size * 3 // 8, 2 + math.isqrt(size) // 2)))
+    return min(size, max(2, min(size * 3 // 8, 2 + math.isqrt(size) // 3)))
 
 
 class Combinations:
@@ -63,7 +63,7 @@ class Combinations:
         for number, at in self._of.items():
             best[at] = min(best[at], standings[number])
         ranked = [self._known[at] for at in sorted(range(len(best)), key=lambda at: (best[at], at))]
-        kept = ranked[: max(1, count // 2)]
+        kept = ranked[: (count + 1) // 2]
         for _ in range(min(max(1, count // 4), count - 1)):
             new = self._untried() or self._variation(ranked)
             if new is not None:

@@ -64,7 +64,10 @@ def suited(facts: Facts) -> Recipe:
 
 
 def optimizers(facts: Facts) -> list[Optimizer]:
-    """The optimizers that the space chooses from, the usual one first."""
+    """The optimizers that the space chooses from, the usual one first.
+
+    Muon comes last: its steps cost several times those of the others in small models, so small races try it late.
+    """
     rates = PRETRAINED if facts.pretrained else SEQUENCE if facts.sequence else FRESH
     schedules = choice(
         Cosine(warmup="5%"),
@@ -77,6 +80,13 @@ def optimizers(facts: Facts) -> list[Optimizer]:
         AdamW(lr=log(*rates.adamw) * schedules, weight_decay=log(1e-4, 0.3)),
         SGD(lr=log(*rates.sgd) * schedules, momentum=uniform(0.6, 0.97)),
     ]
+    found.append(
+        ScheduleFreeAdamW(
+            lr=log(*rates.schedule_free) * Constant(warmup="5%"),
+            beta1=uniform(0.8, 0.98),
+            weight_decay=log(1e-4, 0.3),
+        )
+    )
     if facts.matrices:
         found.append(
             Muon(
@@ -85,13 +95,6 @@ def optimizers(facts: Facts) -> list[Optimizer]:
                 adam_lr=log(*rates.adamw) * Cosine(warmup="5%"),
             )
         )
-    found.append(
-        ScheduleFreeAdamW(
-            lr=log(*rates.schedule_free) * Constant(warmup="5%"),
-            beta1=uniform(0.8, 0.98),
-            weight_decay=log(1e-4, 0.3),
-        )
-    )
     return found
 
 
@@ -106,7 +109,7 @@ def told(facts: Facts, name: str) -> list[str]:
     Args:
         name: of the space, such as auto.
     """
-    names = ["AdamW", "SGD with momentum", *["Muon"] * facts.matrices, "schedule-free AdamW"]
+    names = ["AdamW", "SGD with momentum", "schedule-free AdamW", *["Muon"] * facts.matrices]
     space = suited(facts)
     what = {
         "dropout": "dropout",
