@@ -2,9 +2,9 @@
 
 Each contender may spend the same epochs of all lanes together (`LENGTHS` times those of a run). `auto` races its
 portfolio beside what it draws, `classic` none; the portfolio alone trains its four recipes in equally many runs and
-takes the best. The recipes that win are then trained in new training runs, on splits and from weights that no race has
-used, and compared in pairs. Intervals allow for the overlap of the training sets (Nadeau and Bengio, 2003); differences
-are pooled over the races' seeds.
+takes the best. The recipes that win are then trained in new training runs and compared in pairs: where there is plenty
+of data on parts of it that no race has seen; else on new splits of the same data, where intervals allow for
+the overlap of the training sets (Nadeau and Bengio, 2003). Differences are pooled over the races' seeds.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import pydoc_data.topics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,32 +32,37 @@ RUNS = 10
 """New training runs of each winner."""
 CONTENDERS = ("auto", "classic", "portfolio")
 FASHION_ROWS = 3_000
-WINDOW, WINDOWS = 24, 1_500
+WINDOW, WINDOWS, APART = 24, 1_000, 25
+"""Characters of a row, rows, and characters from the start of one row to that of the next."""
 FIRST_SEED_OF_RUNS = 10_000
+PARTS = 8
+"""Parts of the data that no race has seen."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """A task, and how long its runs are."""
+    """A task, and how long its runs are; `part` gives the task on the part 1, 2, ... of data that no race has seen."""
 
     name: str
     task: Callable[[], lw.Task]
     epochs: int
+    part: Callable[[int], lw.Task] | None = None
 
 
-def fashion(folder: Path) -> lw.Task:
-    """The convolutional network on the first rows of Fashion-MNIST in `folder`."""
+def fashion(folder: Path, part: int = 0) -> lw.Task:
+    """The convolutional network on some rows of Fashion-MNIST in `folder`."""
     source = lw.load(str(folder))
-    x, y = source.rows.take(torch.arange(FASHION_ROWS))
+    x, y = source.rows.take(torch.arange(FASHION_ROWS) + part * FASHION_ROWS)
     return lw.Task("cnn:8,16", (x, y))
 
 
-def text() -> lw.Task:
+def text(part: int = 0) -> lw.Task:
     """The next character of Python's own manual, by one layer of causal attention."""
     manual = "".join(pydoc_data.topics.topics[name] for name in sorted(pydoc_data.topics.topics)).lower()
     known = sorted(set(manual))
-    codes = torch.tensor([known.index(letter) for letter in manual[: 40 * WINDOWS]])
-    starts = torch.arange(WINDOWS) * 40
+    first = part * APART * WINDOWS
+    codes = torch.tensor([known.index(letter) for letter in manual[first : first + APART * WINDOWS]])
+    starts = torch.arange(WINDOWS) * APART
     windows = torch.stack([codes[start : start + WINDOW + 1] for start in starts.tolist()])
     return lw.Task(lambda: Reader(len(known)), (windows[:, :-1].int(), windows[:, 1:]))
 
@@ -102,10 +108,10 @@ def grounds(folder: Path | None) -> list[Ground]:
         Ground("breast cancer", of_sklearn(load_breast_cancer, metric="log loss"), 20),
         Ground("wine", of_sklearn(load_wine, metric="log loss"), 20),
         Ground("diabetes", of_sklearn(load_diabetes), 20),
-        Ground("text", text, 6),
+        Ground("text", text, 10, text),
     ]
     if folder is not None:
-        found.append(Ground("Fashion-MNIST cnn", lambda: fashion(folder), 6))
+        found.append(Ground("Fashion-MNIST cnn", lambda: fashion(folder), 6, partial(fashion, folder)))
     return found
 
 
@@ -134,7 +140,17 @@ def report(ground: Ground, seeds: int) -> None:
             seconds[name] = seconds.get(name, 0.0) + time.process_time() - begun
             optimizer = found[name].optimizer
             winners.setdefault(name, []).append(optimizer.name)
-        overlap = new_runs(task, found, FIRST_SEED_OF_RUNS + seed, scores)
+        if ground.part is None:
+            overlap = new_runs(task, found, FIRST_SEED_OF_RUNS + seed, RUNS, scores)
+            continue
+        parts = dict[str, list[np.ndarray]]()
+        for part in range(1, PARTS + 1):
+            new_runs(ground.part(part), found, FIRST_SEED_OF_RUNS + part, 2, parts)
+        for name, runs in parts.items():
+            scores.setdefault(name, []).append(np.array([one.mean() for one in runs]))
+    if ground.part is not None:
+        # Races share the parts, so a part counts once.
+        scores, overlap = {name: [np.mean(runs, axis=0)] for name, runs in scores.items()}, 0.0
     greater = task.objective.metric.greater_is_better
     print(f"\n{ground.name}: {task.objective.metric.name}, {'more' if greater else 'less'} is better")
     for name in CONTENDERS:
@@ -163,13 +179,15 @@ def winner(name: str, task: lw.Task, epochs: int, seed: int) -> lw.Recipe:
     return race.winner
 
 
-def new_runs(task: lw.Task, found: dict[str, lw.Recipe], seed: int, scores: dict[str, list[np.ndarray]]) -> float:
+def new_runs(
+    task: lw.Task, found: dict[str, lw.Recipe], seed: int, runs: int, scores: dict[str, list[np.ndarray]]
+) -> float:
     """Add the scores of the recipes `found` in new training runs; returns validation rows divided by training rows."""
     different = {str(recipe): recipe for recipe in found.values()}
     named = {f"recipe {at}": recipe for at, recipe in enumerate(different.values())}
     if len(named) == 1:
         raise SystemExit("all contenders settled on the same recipe")
-    answer = lw.compare(task, named, repeats=RUNS, seed=seed, threads=1, progress=False).answer
+    answer = lw.compare(task, named, repeats=runs, seed=seed, threads=1, progress=False).answer
     known = {str(one.scored.recipe): one.scored.scores for one in answer.compared}  # type: ignore[attr-defined]
     for name, recipe in found.items():
         scores.setdefault(name, []).append(known[str(recipe)])
