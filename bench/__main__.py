@@ -56,6 +56,7 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "fuzz": fuzz.main,
     "recordings": recordings.main,
     "spaces": spaces.main,
+    "networks": networks.with_options,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
 BY_NAME_ONLY = (

@@ -1,168 +1,167 @@
-"""Cost of one candidate-step of larger models: convolutional networks on 28 x 28 and a small transformer.
+"""Cost of one candidate-step of the models that people train, beside the plain loops that they would write.
 
-Lanewise runs them the way its engine chooses. Beside it the plain loop as users run it, and its faster relatives: the
-layout channels-last, and the loop compiled by `torch.compile`. Each loop is measured with one thread and with all, and
-the better of the two counts in every round. All train on the same shapes of random data, in float32, and one of each
-under bfloat16 autocast.
+Lanewise runs eight lanes of one repeat in the way that its engine chooses. Beside it the plain loop, the layout
+channels-last where there are convolutions, and the loop compiled by `torch.compile`; each loop with one thread and with
+all. Two figures for each model: processor seconds, where every loop has one thread, and wall seconds, where the better
+of one and all threads counts for each loop. All train on the same data, in float32, with SGD and momentum.
 """
 
+import argparse
 import itertools
+import math
+import statistics
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 import lanewise as lw
-from bench.rounds import Contestant, machine, ratios, revision, spread, take_turns, timed
+from bench.models import Case, cases
+from bench.rounds import machine, revision, spread
 from lanewise.lanes.machine.workers import available_threads
-from lanewise.lanes.model.precision import PRECISIONS
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.training.cohort import Cohort
 
-ROWS, STEPS = 320, 3
-VOCABULARY, TOKENS, WIDTH, LAYERS = 64, 64, 128, 4
+LANES = 8
+SECONDS = 0.4
+"""Of one contestant's turn, about."""
+IMAGE_AXES = 4
+RUNS = 400.0
+"""Runs of this size that compiling may be charged to: those of a race."""
 
 
-def cnn(first: int, second: int) -> Callable[[], nn.Module]:
-    """Two convolutions with batch norm and pooling, and a dense layer."""
+@dataclass
+class Way:
+    """A way to train; `run(steps)` trains so many steps of one candidate each.
 
-    def made() -> nn.Module:
-        return nn.Sequential(
-            nn.Conv2d(1, first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(first, second, 3, padding=1, bias=False), nn.BatchNorm2d(second), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(second * 49, 10),
-        )  # fmt: skip
-
-    return made
-
-
-class Transformer(nn.Module):
-    """Causal attention through `scaled_dot_product_attention`, four heads, layer norm in front of each part."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed, self.place = nn.Embedding(VOCABULARY, WIDTH), nn.Parameter(torch.zeros(TOKENS, WIDTH))
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                [nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH),
-                 nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)]
-            )
-            for _ in range(LAYERS)
-        )  # fmt: skip
-        self.head = nn.Linear(WIDTH, VOCABULARY)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        x = self.embed(tokens) + self.place
-        for before, qkv, out, between, wide, narrow in self.layers:
-            q, k, v = (part.unflatten(-1, (4, -1)).transpose(1, 2) for part in qkv(before(x)).chunk(3, -1))
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + out(mixed.transpose(1, 2).flatten(2))
-            x = x + narrow(F.gelu(wide(between(x))))
-        return self.head(x)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model with its data, batch size and the lanes to try it with."""
+    Attributes:
+        wall, processor: seconds a candidate-step, round by round. steps: of a turn.
+    """
 
     name: str
-    model: Callable[[], nn.Module]
-    data: tuple[Tensor, Tensor]
-    batch: int
-    lanes: tuple[int, ...]
+    run: Callable[[int], None]
+    lanes: int = 1
+    steps: int = 1
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
 
-
-def cases() -> list[Case]:
-    """The models of the table."""
-    torch.manual_seed(0)
-    images = torch.randn(ROWS, 1, 28, 28), torch.arange(ROWS) % 10
-    tokens = torch.randint(VOCABULARY, (ROWS, TOKENS)), torch.randint(VOCABULARY, (ROWS, TOKENS))
-    return [
-        Case("cnn 32-64", cnn(32, 64), images, 64, (8,)),
-        Case("cnn 8-16", cnn(8, 16), images, 64, (16,)),
-        Case("transformer", Transformer, tokens, 16, (8,)),
-    ]
+    def turn(self, counts: bool = True) -> float:
+        """One turn; returns its wall seconds."""
+        begun, busy = time.perf_counter(), time.process_time()
+        self.run(self.steps)
+        wall, processor = time.perf_counter() - begun, time.process_time() - busy
+        if counts:
+            self.wall.append(wall / (self.steps * self.lanes))
+            self.processor.append(processor / (self.steps * self.lanes))
+        return wall
 
 
 def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Cross entropy of rows or of tokens."""
+    """Squared error of numbers, else cross entropy of rows or of tokens."""
+    if targets.is_floating_point():
+        return F.mse_loss(outputs, targets)
     return F.cross_entropy(outputs.flatten(0, -2), targets.flatten())
 
 
-def loop(case: Case, threads: int, channels_last: bool, compiled: bool, bfloat16: bool) -> Callable[[], float]:
-    """Seconds of STEPS steps of the plain loop."""
+def loop(case: Case, threads: int, channels_last: bool, compiled: bool) -> Callable[[int], None]:
+    """The plain loop."""
     x, y = case.data
     model = case.model().train()
     if channels_last:
         model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     run = torch.compile(model) if compiled else model
-    places = itertools.cycle(range(0, ROWS - case.batch + 1, case.batch))
+    places = itertools.cycle(range(0, len(x) - case.batch + 1, case.batch))
 
-    def step() -> None:
-        at = next(places)
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            outputs = run(x[at : at + case.batch])
-        loss_of(outputs.float(), y[at : at + case.batch]).backward()
-        optimizer.step()
-
-    def steps() -> float:
+    def steps(count: int) -> None:
         torch.set_num_threads(threads)
         try:
-            return timed(lambda: [step() for _ in range(STEPS)])
+            for _ in range(count):
+                at = next(places)
+                optimizer.zero_grad()
+                loss_of(run(x[at : at + case.batch]), y[at : at + case.batch]).backward()
+                optimizer.step()
         finally:
             torch.set_num_threads(1)
 
     return steps
 
 
-def plain(
-    case: Case, name: str, channels_last: bool = False, compiled: bool = False, bfloat16: bool = False
-) -> Contestant:
-    """The plain loop at the better of one thread and all."""
-    runs = [loop(case, count, channels_last, compiled, bfloat16) for count in sorted({1, available_threads()})]
-    return Contestant(f"{case.name}: {name}", lambda: (min(run() for run in runs), STEPS))
+def loops(case: Case) -> list[Way]:
+    """Every plain loop, with one thread and with all."""
+    images = case.data[0].ndim == IMAGE_AXES
+    found = []
+    for last, compiled in itertools.product((False, True) if images else (False,), (False, True)):
+        name = "plain" + ", channels-last" * last + ", compiled" * compiled
+        found += [
+            Way(f"{name}, {threads} thread(s)", loop(case, threads, last, compiled))
+            for threads in sorted({1, available_threads()})
+        ]
+    return found
 
 
-def lanes(case: Case, count: int, precision: str = "float32") -> Contestant:
-    """Lanewise with `count` lanes of one repeat."""
-    name = f"{case.name}: Lanewise, {count} lanes{', bfloat16' * (precision == 'bfloat16')}"
-    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.01 * lw.Cosine(), momentum=0.9), batch_size=case.batch, epochs=100_000)
-    task = lw.Task(case.model, case.data)
-    engine = Engine(task, seed=0, precision=precision, note=lambda line: print(f"  {name}, {line}"))
-    cohort = Cohort(engine, [recipe] * count, [0], runs_to_come=1.0)
-    total = cohort.groups[0].total_steps
-    rounds = iter(range(1, 10**9))
+def lanes(case: Case) -> Way:
+    """Lanewise with `LANES` lanes of one repeat."""
+    recipe = lw.Recipe(optimizer=lw.SGD(lr=0.01 * lw.Cosine(), momentum=0.9), batch_size=case.batch, epochs=10_000)
+    task = lw.Task(case.model, lw.load(*case.data, standardise=False))
+    engine = Engine(task, seed=0, note=lambda line: print(f"  {line}", flush=True))
+    steps_per_epoch = engine.feed(recipe, 0).steps_per_epoch
+    cohort = Cohort(engine, [recipe] * LANES, [0], runs_to_come=RUNS / 10_000)
+    total, reached = 10_000 * steps_per_epoch, 0
 
-    def run() -> tuple[float, float]:
-        before = engine.costs.train, engine.costs.lane_steps
-        cohort.advance(next(rounds) * STEPS / total)
-        return engine.costs.train - before[0], engine.costs.lane_steps - before[1]
+    def run(steps: int) -> None:
+        nonlocal reached
+        reached += steps
+        cohort.advance(reached / total)
 
-    return Contestant(name, run)
+    return Way("Lanewise", run, LANES)
 
 
-def main(rounds: int = 7) -> None:
-    """Measure and print the table."""
-    print(f"Cost of one candidate-step of larger models\n{machine()}; {revision()}; n = {rounds} rounds")
-    print(f"\n{'who':44}{'milliseconds a candidate-step':>34}{'times faster than the plain loop':>36}")
-    for case in cases():
-        images = case.data[0].ndim == 4
-        loops = [plain(case, "plain loop"), plain(case, "compiled", compiled=True)]
-        if images:
-            loops.append(plain(case, "channels-last", channels_last=True))
-            loops.append(plain(case, "channels-last, compiled", channels_last=True, compiled=True))
-        half = plain(case, "plain loop, bfloat16", channels_last=images, bfloat16=True)
-        ours = [lanes(case, count, precision) for count in case.lanes for precision in PRECISIONS]
-        contestants = [*loops, half, *ours]
-        take_turns(contestants, rounds)
-        for one in contestants:
-            faster = spread(ratios(contestants[0], one), digits=2)
-            print(f"{one.name:44}{spread(one.costs, 1e3, 2):>34}{faster:>36}")
-        best = [min(costs) for costs in zip(*(each.costs for each in loops), strict=True)]
-        against = [a / b for a, b in zip(best, ours[0].costs, strict=True)]
-        print(f"{case.name}: the best loop of each round costs {spread(against, digits=2)} times {ours[0].name}")
+def measure(case: Case, rounds: int) -> tuple[float, float]:
+    """(processor, wall): how many times cheaper Lanewise is than the best plain loop, medians over the rounds."""
+    ways = [*loops(case), lanes(case)]
+    for way in ways:
+        way.turn(counts=False)
+        way.steps = max(1, round(SECONDS / max(1e-4, way.turn(counts=False))))
+    for number in range(rounds):
+        for way in ways if number % 2 == 0 else reversed(ways):
+            way.turn()
+    *plain, ours = ways
+    single = [way for way in plain if way.name.endswith(", 1 thread(s)")]
+    busy = [min(costs) / own for *costs, own in zip(*(way.processor for way in (*single, ours)), strict=True)]
+    wall = [min(costs) / own for *costs, own in zip(*(way.wall for way in (*plain, ours)), strict=True)]
+    first = [one / own for one, own in zip(plain[0].processor, ours.processor, strict=True)]
+    best = min(plain, key=lambda way: statistics.median(way.wall))
+    print(
+        f"{case.name:18}{spread(ours.wall, 1e3, 2):>26}{spread(first, digits=2):>22}{spread(busy, digits=2):>22}"
+        f"{spread(wall, digits=2):>22}  {best.name}",
+        flush=True,
+    )
+    return statistics.median(busy), statistics.median(wall)
+
+
+def main(rounds: int = 5, only: str = "") -> None:
+    """Measure and print the table; `only` names a part of the models' names."""
+    torch.set_num_threads(1)
+    print(f"Cost of one candidate-step of the models that people train, {LANES} lanes")
+    print(f"{machine()}; {revision()}; n = {rounds} rounds")
+    print(
+        f"{'model':18}{'ms a candidate-step':>26}{'plain/ours, cpu':>22}{'best/ours, cpu':>22}{'best/ours, wall':>22}"
+    )
+    found = [measure(case, rounds) for case in cases() if only in case.name]
+    for name, values in zip(("processor", "wall"), zip(*found, strict=True), strict=True):
+        mean = math.exp(statistics.fmean(map(math.log, values)))
+        print(f"{name}: geometric mean {mean:.2f}, least {min(values):.2f} times cheaper than the best plain loop")
     print("median [least, most] over the rounds; ratios are taken within a round")
+
+
+def with_options(arguments: list[str]) -> None:
+    """`--rounds N`, `--only NAME`."""
+    parser = argparse.ArgumentParser(prog="python -m bench networks")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="part of a model's name")
+    given = parser.parse_args(arguments)
+    main(given.rounds, given.only)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from lanewise.lanes.packs.choosing import OVERHEAD_LANES, block_width
+from lanewise.lanes.packs.compile_cost import OVERHEAD_LANES, block_width
 from lanewise.racing import DEFAULT, RUNGS, expected_survivors
 from lanewise.study.settings import RaceSettings
 

@@ -66,10 +66,12 @@ def test_the_format_changes_no_number(compiled: bool) -> None:
 def test_every_layer_meets_images_in_the_format_at_every_step() -> None:
     trained = cohort(LAST)
     seen: list[tuple[str, bool]] = []
-    model = group_of(trained).prepared.step.model("train").model
+    step = group_of(trained).prepared.step
+    params, buffers, *_ = step.unflattened([leaf[0] for leaf in pack_of(trained).blocks[0].state])
+    # In this thread, where the model with the hooks is.
+    model = step.form_of(params | buffers).model
     for layer in model[:9]:
         layer.register_forward_hook(lambda layer, _, out: seen.append((type(layer).__name__, is_last(out.detach()))))
-    # In this thread, where the model with the hooks is.
     chunk = pack_of(trained).feed.chunk(0, 4)
     assert all(is_last(image) for image in chunk.x)
     block = pack_of(trained).blocks[0]
@@ -97,7 +99,7 @@ def test_the_faster_format_is_taken(monkeypatch: pytest.MonkeyPatch, share: floa
     monkeypatch.setattr(
         Trial,
         "microseconds",
-        lambda self, program, width, workers: 100.0 * (share if self.channels_last else 1.0) * (3 if width > 1 else 1),
+        lambda self, program, width, *_: 100.0 * (share if self.channels_last else 1.0) * (3 if width > 1 else 1),
     )
     engine = Engine(Task(cnn, rows("cnn")), 7, threads=1)
     chosen = engine.prepare(RECIPE, 0, 2, 1, 1).plan

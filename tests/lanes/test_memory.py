@@ -10,10 +10,10 @@ from torch import nn
 from lanewise.errors import InputError
 from lanewise.lanes.compile.peak_memory import peak_bytes
 from lanewise.lanes.machine.memory import available_bytes, is_out_of_memory
-from lanewise.lanes.packs import choosing
-from lanewise.lanes.packs.choosing import fitting_width
+from lanewise.lanes.packs import fitting
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.packs.plan import Plan
+from lanewise.lanes.packs.fitting import bytes_of_a_step, fitting_width
+from lanewise.lanes.packs.plan import EAGER_WIDTH, Plan
 from lanewise.lanes.packs.trials import Trial
 from lanewise.lanes.training.checkpoint import restore, state_of
 from lanewise.lanes.training.cohort import Cohort
@@ -60,18 +60,17 @@ def test_blocks_are_as_wide_as_memory_allows(monkeypatch: pytest.MonkeyPatch) ->
     engine = Engine(Task(MODELS["mlp"], rows("mlp")), 7, threads=1, plans={str(recipe.structure()): plan})
     tried, notes = group_of(Cohort(engine, [recipe], [0])).prepared.trial, []
     at_rest = sum(leaf.numel() * leaf.element_size() for leaf in tried.state)
-    given = tried.examples(1)
-    at_work = peak_bytes(lambda: choosing.train_program(tried.step, packed=False)(*given))
+    at_work = bytes_of_a_step(tried)
     assert at_work > at_rest
 
     def width(free: float) -> int:
-        monkeypatch.setattr(choosing, "available_bytes", lambda device: int(free))
-        return fitting_width(tried, 100, 2, notes.append)
+        monkeypatch.setattr(fitting, "available_bytes", lambda device: int(free))
+        return fitting_width(tried, 100, 2, at_work, notes.append)
 
     wanted = 100 * at_rest + 2 * 6.5 * at_work
-    assert width(wanted / choosing.USABLE) == 6
+    assert width(wanted / fitting.USABLE) == 6
     assert "at most 6 lanes" in notes[-1]
-    assert width(1e12) == choosing.EAGER_WIDTH
+    assert width(1e12) == EAGER_WIDTH
     assert len(notes) == 1
     with pytest.raises(InputError, match=r"states of 100 lanes take .* GiB and .* are free"):
         width(99 * at_rest)

@@ -12,8 +12,9 @@ from lanewise.errors import InputError
 from lanewise.lanes.compile.compiled import Uncompiled
 from lanewise.lanes.compile.program_cache import keep
 from lanewise.lanes.machine.workers import Workers
-from lanewise.lanes.packs import choosing, trials
-from lanewise.lanes.packs.choosing import ChosenPlan, block_width, choose_plan
+from lanewise.lanes.packs import choosing, compile_cost, trials
+from lanewise.lanes.packs.choosing import ChosenPlan, choose_plan
+from lanewise.lanes.packs.compile_cost import block_width
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.plan import Plan
 from lanewise.lanes.packs.trials import Trial
@@ -139,7 +140,7 @@ def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"loop": 100.0, "pack": 50.0, "compiled": 20.0, "widths": [], "fused": 0}
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
 
-    def microseconds(self: Trial, program: Any, width: int, workers: Workers) -> float:
+    def microseconds(self: Trial, program: Any, width: int, workers: Workers, beaten_by: float = 0.0) -> float:
         state, rows = self.inputs(width)
         program(*state, rows[0], self.chunk.x[0], self.chunk.y[0], *(draw[0] for draw in self.chunk.draws))
         given["widths"].append(width)
@@ -182,7 +183,7 @@ def test_where_nothing_can_be_saved_it_is_not_asked_what_was_compiled_before(
         asked.append(way)
         return UNCOMPILED_OF(way, trial)
 
-    monkeypatch.setattr(choosing, "uncompiled_of", uncompiled_of)
+    monkeypatch.setattr(compile_cost, "uncompiled_of", uncompiled_of)
     # At 50 us a lane-step 75% are saved: 10,000 lane-steps save 0.4 s, 20,000 save 0.8 s; loading a library costs 0.5.
     choice, notes = choose(trial, 10_000)
     assert choice.plan.why == "compiling would cost about 0.5 s at least and save 0.4 s"
@@ -288,7 +289,7 @@ def test_a_model_that_fails_to_train_is_refused(trial: Trial, tried: Tried, monk
     def fails(*_: Any) -> None:
         raise RuntimeError("no gradient")
 
-    monkeypatch.setattr(choosing, "train_program", lambda step, packed, native=False: fails)
+    monkeypatch.setattr(choosing, "train_program", lambda step, packed: fails)
     with pytest.raises(InputError, match="model fails in a training step: RuntimeError: no gradient"):
         choose(trial, 1)
 

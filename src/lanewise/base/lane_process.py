@@ -76,3 +76,12 @@ def keep_freed_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
     mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def give_back_memory() -> None:
+    """Hand freed blocks back to the kernel: what one thread has freed cannot serve another. Only with glibc."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError, TypeError):
+        return
+    trim(0)

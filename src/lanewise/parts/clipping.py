@@ -22,6 +22,11 @@ def gradient_norm(gradients: Iterable[Tensor]) -> Tensor:
     return torch.stack([as_reals(gradient).square().sum() for gradient in gradients]).sum().sqrt()
 
 
+def clipping_factor(gradients: Iterable[Tensor], most: float | Tensor) -> Tensor:
+    """min(1, most / (norm + 1e-6)), 0-d, where norm is that of all `gradients` together."""
+    return (most / (gradient_norm(gradients) + EPS)).clamp(max=1.0)
+
+
 def clipped(gradients: dict[str, Tensor], most: float | Tensor) -> dict[str, Tensor]:
     """`gradients` times min(1, most / (norm + 1e-6)), where norm is that of all of them together.
 
@@ -37,5 +42,5 @@ def clipped(gradients: dict[str, Tensor], most: float | Tensor) -> dict[str, Ten
     """
     if not isinstance(most, Tensor):
         check_number("clip", most, NORM)
-    factor = (most / (gradient_norm(gradients.values()) + EPS)).clamp(max=1.0)
+    factor = clipping_factor(gradients.values(), most)
     return {name: gradient * factor for name, gradient in gradients.items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lanewise.errors import InputError
-from lanewise.lanes.packs.choosing import OVERHEAD_LANES
+from lanewise.lanes.packs.compile_cost import OVERHEAD_LANES
 from lanewise.lanes.packs.plan import Plan, Survivors
 
 ALLOWED = 'epochs of all lanes together ("500ep") or a time ("90s", "10m", "1h30m")'

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lanewise.errors import InputError
-from lanewise.lanes.packs.choosing import OVERHEAD_LANES
+from lanewise.lanes.packs.compile_cost import OVERHEAD_LANES
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.plan import Plan, Survivors
 from lanewise.record.decisions import Decision, Decisions

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from lanewise.lanes.packs.choosing import MOST_COMPILING, OVERHEAD_LANES
+from lanewise.lanes.packs.choosing import MOST_COMPILING
+from lanewise.lanes.packs.compile_cost import OVERHEAD_LANES
 from lanewise.lanes.packs.prepared import Costs, Prepared
 from lanewise.sampling.sampler import generation_sizes
 from lanewise.study.settings import RaceSettings

@@ -40,6 +40,14 @@ def _free_in_group() -> int | None:
         return None
 
 
+def resident_bytes() -> int | None:
+    """Bytes of memory that this process has now; None where nobody knows."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` says that there was not enough memory, in any of the ways in which torch says so."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):

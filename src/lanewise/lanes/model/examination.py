@@ -24,7 +24,7 @@ from lanewise.lanes.model.traits import ModelTraits, check_kept, named
 from lanewise.task.models import seeded
 from lanewise.task.objectives import Objective
 
-MOST_ROWS = 64
+MOST_ROWS = 16
 """Rows of the passes: how a model behaves shows in a few."""
 CAPTURED = "would mutate a captured Tensor"
 """What torch.func says of a layer that is not the copy's own; plain autograd then tells which."""
@@ -70,8 +70,8 @@ class Examination:
         self._attributes.put(attributes or {})
         self._real.load(self._start)
         with seeded(0), reads or contextlib.nullcontext():
-            gradients, loss = self._real.gradients([batch or self._batch], NEUTRAL["label_smoothing"], [None])
-        return Passed(loss, gradients, self._real.buffers())
+            loss = self._real.backward(batch or self._batch, NEUTRAL["label_smoothing"], None)
+        return Passed(loss, self._real.taken_gradients(), self._real.buffers())
 
     def traits(self, functions: Functions | None, failed: str) -> ModelTraits:
         """What the passes show.

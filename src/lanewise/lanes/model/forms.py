@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,8 @@ from lanewise.lanes.model.lane_layers import (
 )
 from lanewise.lanes.model.listening import heard, listen, listening
 from lanewise.lanes.model.passes import Functions, watched
-from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, layer_numbers
+from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, RealForm, layer_numbers
+from lanewise.lanes.model.plain_form import PlainForm
 from lanewise.lanes.model.traits import ModelTraits
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.reals import real_type
@@ -101,7 +102,7 @@ class Forms:
             self.draws = draw_shapes(lane_layer, one_pass, dtype, self._device)
             self.draws_itself = draws_itself(lane_layer, one_pass, self._device)
             self._models = {
-                "train": copy.deepcopy(lane_layer).train(),
+                "train": another(lane_layer).train(),
                 "eval": lane_layer.eval(),
                 "listen": listening(lane_layer),
             }
@@ -186,10 +187,21 @@ class Forms:
 
     def new_bound(self, mode: str, precision: str) -> Bound:
         """A new copy of the lane layer model in one of the modes."""
-        return Bound(copy.deepcopy(self._models[mode]), self.objective, precision, self._device)
+        return Bound(another(self._models[mode]), self.objective, precision, self._device)
+
+    def form_of(self, tensors: dict[str, Tensor]) -> PlainForm | RealForm:
+        """The model of this thread for training lanes in place, with the `tensors` of a lane."""
+        if self.traits.real:
+            form: PlainForm | RealForm = RealForm(self._real_of(int(tensors[ORIGIN])))
+        else:
+            if not hasattr(self._of_thread, "plain_form"):
+                self._of_thread.plain_form = PlainForm(self.new_bound("train", self._precision), self.lane_buffers)
+            form = self._of_thread.plain_form
+        form.take_on(tensors)
+        return form
 
     @staticmethod
-    def blend(numbers: dict[str, Tensor], drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    def blend(numbers: Mapping[str, Tensor | float], drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor] | None:
         """Mixup's partners and weight, where a recipe has it."""
         if "mixup" not in numbers:
             return None
@@ -235,16 +247,19 @@ class Forms:
             yield inside
 
     def _real(self, tensors: dict[str, Tensor], listens: bool = False) -> Real:
-        """The real module of a lane, one a thread and repeat, with its `tensors` loaded."""
-        origin = int(tensors[ORIGIN])
+        """The real module of a lane with its `tensors` loaded."""
+        found = self._real_of(int(tensors[ORIGIN]), listens)
+        found.load(tensors, training=not listens)
+        return found
+
+    def _real_of(self, origin: int, listens: bool = False) -> Real:
+        """The real module of the lanes of a repeat, one a thread."""
         reals: dict[tuple[int, bool], Real] = self._of_thread.__dict__.setdefault("reals", {})
         if (origin, listens) not in reals:
             model = self.real_model(origin)
             given = self.objective, self._precision, self._device, self.traits.stateful
             reals[origin, listens] = Real(listen(model) if listens else model, *given)
-        found = reals[origin, listens]
-        found.load(tensors, training=not listens)
-        return found
+        return reals[origin, listens]
 
 
 def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
@@ -252,6 +267,12 @@ def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[
     with torch.no_grad():
         one_pass(listener)
     return tuple(heard(listener))
+
+
+def another(model: nn.Module) -> nn.Module:
+    """A copy of `model` with parameters of its own that lie in the same memory: their values are those of no lane."""
+    own = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters() if type(p) is nn.Parameter}
+    return copy.deepcopy(model, own)
 
 
 def copied(model: nn.Module) -> nn.Module:

@@ -4,7 +4,7 @@ The module takes on a lane's tensors, runs, and hands them back; what follows a 
 Nothing is copied by `copy.deepcopy` and no layer is replaced: the module is as the user's function made it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import torch
@@ -74,8 +74,14 @@ class Real:
         if self.attributes is not None:
             self.attributes.put(unpacked(tensors[KEPT]))
         for name, param in self.model.named_parameters():
-            param.copy_(tensors[name])
+            # Not `copy_`: since `RealForm.take_on` a parameter may hold the tensor of a lane.
+            param.data = tensors[name].clone()
             param.grad = None
+        self.load_buffers(tensors)
+
+    @torch.no_grad()
+    def load_buffers(self, tensors: dict[str, Tensor]) -> None:
+        """Take on copies of the buffers of a lane."""
         for name, buffer in list(self.model.named_buffers()):
             value = tensors[name]
             if buffer.requires_grad or buffer.shape != value.shape:
@@ -94,26 +100,24 @@ class Real:
         if self.attributes is not None:
             self.attributes.put({})
 
-    def gradients(
-        self, batches: Sequence[Batch], smoothing: Tensor | float, blends: Sequence[Blend]
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """(mean gradient over `batches` of every parameter that has one, dense; mean loss)."""
-        losses = []
-        for batch, blend in zip(batches, blends, strict=True):
-            with torch.enable_grad(), autocast(self._precision, self._device):
-                loss = self._objective.training_loss(self.model, *batch, smoothing, blend) / len(batches)
-            if loss.requires_grad:
-                # Not torch.autograd.grad, which re-entrant checkpoints refuse.
-                loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
-        found = {
-            name: param.grad.to_dense() if param.grad.layout != torch.strided else param.grad
-            for name, param in self.model.named_parameters()
-            if param.grad is not None
-        }
-        for param in self.model.parameters():
-            param.grad = None
-        return found, torch.stack(losses).sum()
+    def backward(self, batch: Batch, smoothing: Tensor | float, blend: Blend, share: float = 1.0) -> Tensor:
+        """The loss of a batch, 0-d, times `share`, after it went back into the gradients."""
+        with torch.enable_grad(), autocast(self._precision, self._device):
+            loss = self._objective.training_loss(self.model, *batch, smoothing, blend)
+            loss = loss if share == 1 else loss * share
+        if loss.requires_grad:
+            # Not torch.autograd.grad, which re-entrant checkpoints refuse.
+            loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def taken_gradients(self) -> dict[str, Tensor]:
+        """The gradients since the last call, dense, by name, of the parameters that have one."""
+        found = {}
+        for name, param in self.model.named_parameters():
+            if param.grad is not None:
+                found[name] = param.grad.to_dense() if param.grad.layout != torch.strided else param.grad
+                param.grad = None
+        return found
 
     def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(losses, metrics) by `Objective.scores`, in evaluation mode."""
@@ -125,3 +129,54 @@ class Real:
         """Run the model in the mode it is in."""
         with autocast(self._precision, self._device):
             self._objective.one_pass(self.model, *batch)
+
+
+class RealForm:
+    """The real module of a lane at work: its parameters are the lane's tensors, which a step overwrites.
+
+    Args:
+        real: this object's own for as long as the lane is at work.
+    """
+
+    def __init__(self, real: Real) -> None:
+        self._real = real
+
+    @property
+    def model(self) -> nn.Module:
+        """The module that trains."""
+        return self._real.model
+
+    def take_on(self, tensors: dict[str, Tensor]) -> None:
+        """Let the parameters be `tensors`; buffers and attributes are copied from them."""
+        real = self._real
+        real.model.train()
+        if real.attributes is not None:
+            real.attributes.put(unpacked(tensors[KEPT]))
+        for name, param in real.model.named_parameters():
+            param.data, param.grad = tensors[name], None
+        real.load_buffers(tensors)
+
+    def params(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """The parameters by their `names`: a forward pass may put others in their places."""
+        found = dict(self._real.model.named_parameters())
+        return {name: found[name].detach() for name in names}
+
+    def buffers(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Copies of the buffers and attributes as they are now, those of `given` otherwise."""
+        found = self._real.buffers()
+        return {name: found.get(name, tensor) for name, tensor in given.items()}
+
+    def loss(
+        self, batch: Batch, numbers: dict[str, float], drawn: dict[str, Tensor], blend: Blend, share: float
+    ) -> Tensor:
+        """The loss of a batch, 0-d, times `share`, after it went back into the gradients."""
+        set_layer_numbers(self._real.model, numbers)
+        return self._real.backward(batch, numbers["label_smoothing"], blend, share)
+
+    def gradients(self) -> dict[str, Tensor]:
+        """The gradients since the last call, dense, by name, of the parameters that have one."""
+        return self._real.taken_gradients()
+
+    def rest(self) -> None:
+        """See `Real.rest`."""
+        self._real.rest()

@@ -1,5 +1,6 @@
 """What all lanes of a repeat are given at a step: the batch and the random draws, made once and shared."""
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -116,6 +117,11 @@ class Chunk:
     def step(self, number: int) -> list[Tensor]:
         """The batch and draws of one of the steps."""
         return [leaf[number] for leaf in self.leaves]
+
+    def first(self) -> "Chunk":
+        """The first of the steps."""
+        x, y = (None if nested is None else mapped(lambda leaf: leaf[:1], nested) for nested in (self.x, self.y))
+        return Chunk(x, y, tuple(draw[:1] for draw in self.draws), self.seeds[:1])
 
     def channels_last(self) -> "Chunk":
         """The same with the channels of images, and of draws for them, innermost in memory."""
@@ -252,9 +258,11 @@ class Feed:
         self.dtype, self.device, self.seeded, self.channels_last = dtype, device, seeded, channels_last
         self.steps_per_epoch = rows // batch_size
         one, _ = repeat.holdout.pool.take(repeat.split.train[:1])
-        row_bytes = sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
-        # The length depends on the data alone, never on the lanes, because draws are seeded by chunk.
-        self.length = max(1, min(LONGEST_CHUNK, CHUNK_BYTES // (row_bytes * batch_size)))
+        step_bytes = batch_size * sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
+        step_bytes += sum(math.prod(shape) for shape in draws.values()) * dtype.itemsize
+        # The length depends on the data and the model alone, never on the lanes, because draws are seeded by chunk. A
+        # power of two, so that no stretch of a feed crosses the boundaries of a longer one's chunks.
+        self.length = 2 ** int(math.log2(max(1, min(LONGEST_CHUNK, CHUNK_BYTES // step_bytes))))
         self.reading = BatchReader(repeat, batch_size, dtype, device) if reading is None else reading
 
     def spans(self, start: int, stop: int) -> Iterator[tuple[int, int]]:

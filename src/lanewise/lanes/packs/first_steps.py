@@ -43,7 +43,7 @@ def seconds_of_a_step(trial: Trial, clock: Clock = time.perf_counter) -> float:
     workers = Workers(1, 1)
     try:
         try:
-            looped = _timed(train_program(trial.step, packed=False, native=True), trial, 1, workers, clock)
+            looped = _timed(train_program(trial.step, packed=False), trial, 1, workers, clock)
         except Exception as error:
             raise InputError(f"model fails in a training step: {one_line(error)}") from error
         alone = trial.step.draws_itself or trial.step.traits.real or trial.step.traits.apart

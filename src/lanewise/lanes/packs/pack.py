@@ -12,6 +12,7 @@ from torch import Tensor
 from lanewise.lanes.compile.compiled import Compiled
 from lanewise.lanes.compile.program import Program
 from lanewise.lanes.packs.feed import Chunk, Feed
+from lanewise.lanes.step.in_place import PlainLoop
 from lanewise.lanes.step.numbers import stack_tables
 from lanewise.parts.reals import has_mean
 from lanewise.task.models import seeded
@@ -70,6 +71,8 @@ def advance(program: Program, state: list[Tensor], chunk: Chunk, rows: Tensor) -
     with torch.no_grad():
         if isinstance(program, Compiled):
             return program.stretch(state, [rows, *chunk.leaves])
+        if isinstance(program, PlainLoop):
+            return program.stretch(state, [rows, *chunk.leaves], chunk.seeds)
         for at in range(len(chunk)):
             with seeded(chunk.seeds[at]) if chunk.seeds else contextlib.nullcontext():
                 *state, loss = program(*state, rows[at], *chunk.step(at))

@@ -1,6 +1,7 @@
 """What a way to run lanes costs, measured for a moment."""
 
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ TRIAL_WIDTH = 8
 """Lanes of an eager pack when it is tried; wider ones are no slower a lane, and trials of large models stay short."""
 TRIAL_SECONDS = 0.05
 COLD_SECONDS = 5.0
+LOST = 2.0
+"""A way whose second step takes so many times as long as one of the fastest way has lost."""
 
 
 @dataclass(frozen=True)
@@ -53,28 +56,42 @@ class Trial:
         state, rows = self.inputs(width)
         return [*state, rows[0], *self.chunk.step(0)]
 
-    def microseconds(self, program: Program, width: int, workers: Workers) -> float:
-        """Wall time of a lane-step with every worker busy: the best of three short stretches."""
+    def microseconds(self, program: Program, width: int, workers: Workers, beaten_by: float = math.inf) -> float:
+        """Wall time of a lane-step with every worker busy: the best of three short stretches.
+
+        Args:
+            beaten_by: microseconds of a faster way. A way whose steps take `LOST` times as long is not tried further.
+        """
         blocks = [self.inputs(width) for _ in range(workers.count)]
 
-        def stretch(calls: int) -> float:
+        def stretch(calls: int, chunk: Chunk) -> float:
+            """Microseconds of a lane-step, over so many calls of each worker."""
+
             def run(state: list[Tensor], rows: Tensor) -> None:
                 for _ in range(calls):
-                    state, _ = advance(program, state, self.chunk, rows)
+                    state, _ = advance(program, state, chunk, rows[: len(chunk)])
 
             begun = time.perf_counter()
             workers.run([partial(run, *block) for block in blocks])
             synchronise(self.row.device)
-            return time.perf_counter() - begun
+            return (time.perf_counter() - begun) * 1e6 / (calls * len(chunk) * width * workers.count)
 
         with torch.random.fork_rng(devices=[], enabled=self.step.draws_itself):
-            first, calls = stretch(1), 1
+            one, lane_steps = self.chunk.first(), len(self.chunk) * width * workers.count
+            best = stretch(1, one)
             # What is run first in a process takes up to a second more; a large model shows its speed however cold.
-            best = first if first > COLD_SECONDS else stretch(1)
-            if best < TRIAL_SECONDS:
-                calls = max(1, round(TRIAL_SECONDS / best))
-                best = min(stretch(calls) for _ in range(3))
-        return best / (calls * len(self.chunk) * width * workers.count) * 1e6
+            if best * lane_steps * 1e-6 > COLD_SECONDS:
+                return best
+            if best > LOST * beaten_by:
+                best = min(best, stretch(1, one))
+                if best > LOST * beaten_by:
+                    return best
+            best = stretch(1, self.chunk)
+            seconds = best * lane_steps * 1e-6
+            if seconds < TRIAL_SECONDS:
+                calls = max(1, round(TRIAL_SECONDS / seconds))
+                best = min(stretch(calls, self.chunk) for _ in range(3))
+        return best
 
 
 def synchronise(device: torch.device) -> None:
@@ -90,7 +107,7 @@ def program_of(plan: Plan, trial: Trial, uncompiled: Uncompiled | None = None) -
         uncompiled: what `uncompiled_of` gave, where it has been called.
     """
     if not plan.compiled:
-        return train_program(trial.step, plan.packed, native=True, images_last=plan.channels_last), 0.0
+        return train_program(trial.step, plan.packed, images_last=plan.channels_last), 0.0
     begun = time.perf_counter()
     program = (uncompiled or uncompiled_of(plan, trial)).compiled()
     program(*trial.laid_for(plan).examples(plan.width))
@@ -101,7 +118,7 @@ def uncompiled_of(plan: Plan, trial: Trial) -> Uncompiled:
     """What there is to compile for a plan."""
     # Made before its operations are written down, or the copying of the model would be among them.
     trial.step.model("train")
-    program = train_program(trial.step, plan.packed, images_last=plan.channels_last)
+    program = train_program(trial.step, plan.packed, functional=True, images_last=plan.channels_last)
     return Uncompiled(program, trial.laid_for(plan).examples(plan.width), plan.threads)
 
 

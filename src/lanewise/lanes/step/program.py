@@ -11,20 +11,23 @@ from torch.func import vjp, vmap
 from lanewise.lanes.compile.program import Program
 from lanewise.lanes.compile.whole_vectors import in_whole_vectors
 from lanewise.lanes.step.channels_last import channels_last
+from lanewise.lanes.step.in_place import PlainLoop
 from lanewise.lanes.step.step import LaneStep
 
 
-def train_program(step: LaneStep, packed: bool, native: bool = False, images_last: bool = False) -> Program:
+def train_program(step: LaneStep, packed: bool, functional: bool = False, images_last: bool = False) -> Program:
     """The program that trains a block; looped programs take blocks of one lane.
 
     Args:
-        native: where it will run eagerly and looped, torch's own batch norm is faster than ours.
+        functional: whether a looped program is a function of its tensors, to be compiled, or overwrites its own.
         images_last: whether a looped program holds images and weights of convolutions in channels-last format.
     """
-    if not packed:
-        return lambda *flat: _one_lane(partial(step.train, native=native), step.state_size, flat, images_last)
-    lanes = (0,) * step.state_size + (1,) + (None,) * (step.layout.count + len(step.draws))
-    return _by_lane(step.train, lanes, step.state_size)
+    if packed:
+        lanes = (0,) * step.state_size + (1,) + (None,) * (step.layout.count + len(step.draws))
+        return _by_lane(step.train, lanes, step.state_size)
+    if functional:
+        return lambda *flat: _one_lane(step.train, step.state_size, flat, images_last)
+    return PlainLoop(step, images_last)
 
 
 def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False, images_last: bool = False) -> Program:

@@ -26,6 +26,7 @@ from lanewise.lanes.step.numbers import AVERAGING, number_names
 from lanewise.lanes.step.own_steps import STEPS, averaged, own_steps
 from lanewise.parts.clipping import clipped
 from lanewise.parts.norm import exponential_average
+from lanewise.parts.optimizers.optimizer import Numbers, State
 from lanewise.parts.penalties import decayed, penalty_gradient, proximal_l1
 from lanewise.parts.reals import as_before, as_reals
 from lanewise.parts.roles import penalised, roles
@@ -131,7 +132,7 @@ class LaneStep(Forms):
         flat, self._structure = tree_flatten((params, buffers | frozen, optimizer_state, averages))
         return flat
 
-    def train(self, *flat: Tensor, native: bool = False) -> list[Tensor]:
+    def train(self, *flat: Tensor) -> list[Tensor]:
         """One training step of one lane: (*state, numbers [count], *batch, *draws) -> [*state, loss]."""
         size = self._structure.num_leaves
         params, buffers, optimizer_state, averages = tree_unflatten(list(flat[:size]), self._structure)
@@ -143,13 +144,7 @@ class LaneStep(Forms):
             dict(zip(self.draws, draws if count == 1 else [draw[number] for draw in draws], strict=True))
             for number in range(count)
         ]
-        if self.traits.real:
-            gradients, loss, params, buffers = self._by_real_module(params, buffers, numbers, parts, drawn)
-        else:
-            # Where other steps may use other parameters, plain autograd tells which a step has used.
-            gradients, loss, buffers = self._by_functions(
-                params, buffers, numbers, parts, drawn, native, native and self.traits.varies
-            )
+        gradients, loss, buffers = self._by_functions(params, buffers, numbers, parts, drawn)
         if "clip" in numbers and gradients:
             gradients = clipped(gradients, numbers["clip"])
         stepped = {
@@ -161,30 +156,10 @@ class LaneStep(Forms):
         params = {name: param for name, (param, _) in stepped.items()}
         optimizer_state = {name: own for name, (_, own) in stepped.items()}
         if averages:
-            now = averaged(self._evaluated(params, optimizer_state, numbers), buffers)
+            now = averaged(self.evaluated_params(params, optimizer_state, numbers), buffers)
             decay = numbers[AVERAGING]
             averages = {name: exponential_average(average, now[name], decay) for name, average in averages.items()}
         return [*tree_flatten((params, buffers, optimizer_state, averages))[0], loss]
-
-    def _by_real_module(
-        self,
-        params: dict[str, Tensor],
-        buffers: dict[str, Tensor],
-        numbers: dict[str, Tensor],
-        parts: Sequence[Sequence[Tensor]],
-        drawn: Sequence[dict[str, Tensor]],
-    ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """(gradients, loss, parameters and buffers after the forward pass) of a step, by plain autograd."""
-        real = self._real(params | buffers)
-        set_layer_numbers(real.model, numbers)
-        batches = [self.layout.batch(part) for part in parts]
-        blends = [self.blend(numbers, own) for own in drawn]
-        found, loss = real.gradients(batches, numbers["label_smoothing"], blends)
-        now = {name: param.detach().clone() for name, param in real.model.named_parameters()}
-        after = now | real.buffers()
-        real.rest()
-        gradients = {name: found[name] for name in params if name in found}
-        return gradients, loss, {name: now[name] for name in params}, {n: after.get(n, buffers[n]) for n in buffers}
 
     def _by_functions(
         self,
@@ -193,17 +168,14 @@ class LaneStep(Forms):
         numbers: dict[str, Tensor],
         parts: Sequence[Sequence[Tensor]],
         drawn: Sequence[dict[str, Tensor]],
-        native: bool,
-        by_leaves: bool,
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """(gradients, loss, buffers after it) of a step."""
         bound, count = self.model("train"), len(parts)
-        bound.take_native(native)
         total: dict[str, Tensor] = {}
         losses = []
         for part, own in zip(parts, drawn, strict=True):
             batch = self.layout.batch(part)
-            gradients, loss, buffers = self.gradients(bound, params, buffers, numbers, batch, own, by_leaves)
+            gradients, loss, buffers = self.gradients(bound, params, buffers, numbers, batch, own)
             total |= {name: total[name] + found if name in total else found for name, found in gradients.items()}
             losses.append(loss)
         gradients = total if count == 1 else {name: found / count for name, found in total.items()}
@@ -232,9 +204,10 @@ class LaneStep(Forms):
             param = proximal_l1(param, numbers[self.optimizers[name].rate] * numbers["l1"])
         return param, optimizer_state
 
-    def _evaluated(
-        self, params: dict[str, Tensor], optimizer_state: dict[str, dict[str, Tensor]], numbers: dict[str, Tensor]
+    def evaluated_params(
+        self, params: dict[str, Tensor], optimizer_state: dict[str, dict[str, Tensor]], numbers: Numbers
     ) -> dict[str, Tensor]:
+        """The weights of a lane that are evaluated, by name: of schedule-free optimizers not those that train."""
         return {
             name: as_before(self.optimizers[name].evaluated(as_reals(param), optimizer_state[name], numbers), param)
             for name, param in params.items()
@@ -249,7 +222,7 @@ class LaneStep(Forms):
         """All that a lane is evaluated with."""
         params, buffers, optimizer_state, averages = tree_unflatten(list(state), self._structure)
         numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
-        return {**self._evaluated(params, optimizer_state, numbers), **buffers, **averages}
+        return {**self.evaluated_params(params, optimizer_state, numbers), **buffers, **averages}
 
     def _given(self, row: Tensor) -> dict[str, Tensor]:
         """The lane's numbers that layers hold, by the names of the buffers they are in."""
@@ -337,6 +310,13 @@ class LaneStep(Forms):
     def _counts_steps(self) -> bool:
         """Whether each parameter has a count of its own steps, as in torch.optim: those without a gradient are none."""
         return bool(self.traits.real) or self.traits.varies
+
+    def unflattened(
+        self, state: Sequence[Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, State], dict[str, Tensor]]:
+        """(parameters, buffers, optimizer state, averages) of the flat `state`, by name."""
+        params, buffers, optimizer_state, averages = tree_unflatten(list(state), self._structure)
+        return params, buffers, optimizer_state, averages
 
     @property
     def state_size(self) -> int:

@@ -129,7 +129,8 @@ class Training:
         All groups train on a chunk before the next, so that its rows are read once. The next one is made by the workers
         too, while they train on the present one.
         """
-        spans = list(cut(convoy[0][1][0].feed.spans(start, stop), convoy[0][0].averaged))
+        shortest = min((packs[0].feed for _, packs in convoy), key=lambda feed: feed.length)
+        spans = list(cut(shortest.spans(start, stop), convoy[0][0].averaged))
 
         def fetch(group: Group, packs: list[Pack], span: tuple[int, int]) -> "list[Future[Chunk]]":
             return [group.prepared.workers.submit(pack.feed.chunk, *span) for pack in packs]

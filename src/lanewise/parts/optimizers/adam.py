@@ -1,12 +1,23 @@
 """Adam, and AdamW with its decoupled weight decay."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
-from lanewise.parts.optimizers.optimizer import Numbers, Optimizer, State, as_number, bias_correction, moving_average
+from lanewise.parts.optimizers.optimizer import (
+    FloatNumbers,
+    Numbers,
+    Optimizer,
+    State,
+    add_l2,
+    as_number,
+    bias_correction,
+    moving_average,
+)
 from lanewise.parts.part import Value, flag, numeric
 
 
@@ -60,6 +71,30 @@ class Adam(Optimizer):
             square = after["largest_square"] = torch.maximum(state["largest_square"], square)
         scale = torch.sqrt(square) / torch.sqrt(bias_correction(beta2, t)) + eps
         return param - (lr / bias_correction(beta1, t)) * average / scale, after
+
+    def update_in_place(
+        self,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        states: Sequence[State],
+        n: FloatNumbers,
+        t: int,
+        l2: float = 0.0,
+    ) -> None:
+        """One step of all `params` by `torch.optim`'s fused kernel; they and their averages are overwritten."""
+        decoupled = "weight_decay" in n
+        if decoupled:
+            # The kernel takes one of the two: L2, or decay apart from the gradient.
+            add_l2(params, grads, l2)
+        averages, squares = ([state[name] for state in states] for name in ("average", "square"))
+        largest = [state["largest_square"] for state in states] if self.amsgrad else []
+        # The kernel counts them up itself, in float32 whatever the parameters are.
+        steps = [torch.tensor(float(t), device=param.device) for param in params]
+        adam(
+            list(params), list(grads), averages, squares, largest, steps, fused=True, amsgrad=self.amsgrad,
+            beta1=n["beta1"], beta2=n["beta2"], lr=n["lr"], weight_decay=n.get("weight_decay", l2), eps=n["eps"],
+            maximize=False, decoupled_weight_decay=decoupled,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Muon: orthogonalised momentum for matrices, AdamW for every other parameter."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,15 @@ from torch import Tensor
 
 from lanewise.errors import InputError
 from lanewise.parts.optimizers.adam import AdamW
-from lanewise.parts.optimizers.optimizer import Numbers, Optimizer, State, as_number, check_nesterov, moving_average
+from lanewise.parts.optimizers.optimizer import (
+    FloatNumbers,
+    Numbers,
+    Optimizer,
+    State,
+    as_number,
+    check_nesterov,
+    moving_average,
+)
 from lanewise.parts.part import Value, flag, numeric
 from lanewise.parts.roles import Role
 
@@ -133,3 +142,15 @@ class MuonAdamW(AdamW):
     def update(self, param: Tensor, grad: Tensor, state: State, n: Numbers, t: Tensor | int) -> tuple[Tensor, State]:
         """One step of AdamW with the `adam_` numbers of `n`."""
         return super().update(param, grad, state, {own: n[f"adam_{own}"] for own in self.number_names()}, t)
+
+    def update_in_place(
+        self,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        states: Sequence[State],
+        n: FloatNumbers,
+        t: int,
+        l2: float = 0.0,
+    ) -> None:
+        """One step of AdamW of all `params`, which are overwritten, with the `adam_` numbers of `n`."""
+        super().update_in_place(params, grads, states, {own: n[f"adam_{own}"] for own in self.number_names()}, t, l2)

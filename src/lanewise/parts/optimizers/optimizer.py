@@ -1,6 +1,6 @@
 """What every optimizer is: its numbers, and the mathematics of one step for one tensor of one lane."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeAlias
 
@@ -13,6 +13,7 @@ from lanewise.parts.roles import Role
 
 State: TypeAlias = dict[str, Tensor]
 Numbers: TypeAlias = "Mapping[str, Tensor | float]"
+FloatNumbers: TypeAlias = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,33 @@ class Optimizer(Part):
         """
         raise NotImplementedError
 
+    def update_in_place(
+        self,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        states: Sequence[State],
+        n: FloatNumbers,
+        t: int,
+        l2: float = 0.0,
+    ) -> None:
+        """One step of many tensors of one lane, which overwrites them and their memory: what a plain loop does.
+
+        Args:
+            params: parameters of one lane, of one dtype.
+            grads: their gradients, which may be overwritten too.
+            states: the memory of each.
+            n: this step's value of each of the optimizer's numbers.
+            t: the number of updates done before this one.
+            l2: strength of an L2 penalty, whose gradient l2 theta is added to `grads` first.
+        """
+        add_l2(params, grads, l2)
+        numbers = {name: as_number(value, params[0]) for name, value in n.items()}
+        for param, grad, state in zip(params, grads, states, strict=True):
+            updated, after = self.update(param, grad, state, numbers, t)
+            param.copy_(updated)
+            for name, value in after.items():
+                state[name].copy_(value)
+
     def evaluated(self, param: Tensor, state: State, n: Numbers) -> Tensor:
         """The weights to evaluate and to save: `param` itself unless the optimizer averages."""
         return param
@@ -75,6 +103,13 @@ class Optimizer(Part):
     def for_role(self, role: Role, param: Tensor) -> "Optimizer":
         """The optimizer for `param`, whose role in the model is `role`; its `update` takes the numbers of `self`."""
         return self
+
+
+def add_l2(params: Sequence[Tensor], grads: Sequence[Tensor], l2: float) -> None:
+    """Add the gradient l2 theta of an L2 penalty to `grads`, in place."""
+    if l2:
+        for param, grad in zip(params, grads, strict=True):
+            grad.add_(param, alpha=l2)
 
 
 def as_number(value: Tensor | float, param: Tensor) -> Tensor:

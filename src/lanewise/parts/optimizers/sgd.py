@@ -1,12 +1,22 @@
 """Gradient descent on the whole training set, and stochastic gradient descent with momentum."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.optim.sgd import sgd
 
-from lanewise.parts.optimizers.optimizer import Numbers, Optimizer, State, as_number, check_nesterov
+from lanewise.parts.optimizers.optimizer import (
+    FloatNumbers,
+    Numbers,
+    Optimizer,
+    State,
+    add_l2,
+    as_number,
+    check_nesterov,
+)
 from lanewise.parts.part import Value, flag, numeric
 
 
@@ -33,6 +43,20 @@ class GradientDescent(Optimizer):
     def update(self, param: Tensor, grad: Tensor, state: State, n: Numbers, t: Tensor | int) -> tuple[Tensor, State]:
         """One step; no memory."""
         return param - n["lr"] * grad, {}
+
+    def update_in_place(
+        self,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        states: Sequence[State],
+        n: FloatNumbers,
+        t: int,
+        l2: float = 0.0,
+    ) -> None:
+        """One step of all `params`, which are overwritten."""
+        add_l2(params, grads, l2)
+        for param, grad in zip(params, grads, strict=True):
+            param.sub_(grad, alpha=n["lr"])
 
 
 @dataclass(frozen=True)
@@ -88,3 +112,21 @@ class SGD(Optimizer):
         buffer = kept * state["momentum"] + taken * grad
         direction = grad + momentum * buffer if self.nesterov else torch.where(plain, grad, buffer)
         return param - lr * direction, {"momentum": buffer}
+
+    def update_in_place(
+        self,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        states: Sequence[State],
+        n: FloatNumbers,
+        t: int,
+        l2: float = 0.0,
+    ) -> None:
+        """One step of all `params` by `torch.optim`'s fused kernel; they and their buffers are overwritten."""
+        lr, momentum = n["lr"], n["momentum"]
+        buffers = [state["momentum"] if momentum else None for state in states]
+        sgd(
+            list(params), list(grads), buffers, fused=True, weight_decay=l2, momentum=momentum, lr=lr,
+            # Buffers begin at 0, and the first gradient enters them whole.
+            dampening=n["dampening"] if t else 0.0, nesterov=self.nesterov and momentum > 0, maximize=False,
+        )  # fmt: skip
