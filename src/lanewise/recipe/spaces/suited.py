@@ -39,7 +39,7 @@ def suited(facts: Facts) -> Recipe:
     """The space that suits the task of which `facts` are known."""
     fields: dict[str, Any] = {
         "optimizer": choice(*optimizers(facts)),
-        "l2": choice(0.0, log(1e-6, 3e-3)),
+        "l2": choice(0.0, log(1e-6, 1e-2)),
         "batch_size": one_of(facts.batch_sizes),
         "epochs": facts.epochs,
     }
@@ -77,21 +77,21 @@ def optimizers(facts: Facts) -> list[Optimizer]:
         Constant(warmup="5%"),
     )
     found: list[Optimizer] = [
-        AdamW(lr=log(*rates.adamw) * schedules, weight_decay=log(1e-4, 0.3)),
+        AdamW(lr=log(*rates.adamw) * schedules, weight_decay=log(1e-4, 1.0)),
         SGD(lr=log(*rates.sgd) * schedules, momentum=uniform(0.6, 0.97)),
     ]
     found.append(
         ScheduleFreeAdamW(
             lr=log(*rates.schedule_free) * Constant(warmup="5%"),
             beta1=uniform(0.8, 0.98),
-            weight_decay=log(1e-4, 0.3),
+            weight_decay=log(1e-4, 1.0),
         )
     )
     if facts.matrices:
         found.append(
             Muon(
                 lr=log(*rates.muon) * schedules,
-                weight_decay=log(1e-4, 0.3),
+                weight_decay=log(1e-4, 1.0),
                 adam_lr=log(*rates.adamw) * Cosine(warmup="5%"),
             )
         )
