@@ -161,9 +161,13 @@ def looks_new(module: nn.Module, name: str) -> bool:
     """Whether the parameter `name` of `module` spreads as `reset_parameters` of its layer would let it."""
     if not callable(getattr(module, "reset_parameters", None)):
         return False
-    with seeded(0):
-        new: Any = copy.deepcopy(module)
-        new.reset_parameters()
+    try:
+        with seeded(0):
+            new: Any = copy.deepcopy(module)
+            new.reset_parameters()
+    except Exception:
+        # A layer that cannot be copied, or whose function takes arguments, is not one of torch's own.
+        return False
     drawn, found = (getattr(one, name).detach().double().abs() for one in (new, module))
     return all(
         abs(float(measure(found)) - float(measure(drawn))) <= SPREAD * float(measure(drawn))
