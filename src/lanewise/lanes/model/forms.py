@@ -32,6 +32,7 @@ from lanewise.lanes.model.traits import ModelTraits, named
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.reals import real_type
 from lanewise.recipe.recipe import Recipe
+from lanewise.task.models import converted
 from lanewise.task.objectives import Objective
 
 
@@ -159,13 +160,37 @@ class Forms:
         raise AssertionError("a batch has rows")
 
     def _examination(self, lane_layer: nn.Module | None, failed: str, batch: Batch, origin: int) -> ModelTraits:
+        found, differs = self._examined_as(lane_layer, failed, batch, origin, self.real_model)
+        if not differs:
+            return found
+        # In float32 rounding may turn a unit on or off, and with it a gradient; float64 tells that from a fault.
+        x, y = (None if nested is None else mapped(doubled, nested) for nested in batch)
+        try:
+            exact, differs = self._examined_as(
+                lane_layer, failed, (x, y), origin, lambda origin: converted(self.real_model(origin), torch.float64)
+            )
+        # Some models make float32 tensors of their own.
+        except Exception:
+            return found
+        return found if differs else exact
+
+    def _examined_as(
+        self,
+        lane_layer: nn.Module | None,
+        failed: str,
+        batch: Batch,
+        origin: int,
+        new: Callable[[int], nn.Module],
+    ) -> tuple[ModelTraits, bool]:
+        """(the traits of the model that `new` makes, whether functions of it differ from it)."""
         draws, momentum = lane_layer is not None and self.draws_itself, self.recipe.norm_momentum is not None
-        examination = Examination(self.real_model, origin, self.objective, batch, draws=draws, momentum=momentum)
+        examination = Examination(new, origin, self.objective, batch, draws=draws, momentum=momentum)
         if lane_layer is None:
-            return examination.traits(None, failed)
+            return examination.traits(None, failed), False
         params = {name for name, param in lane_layer.named_parameters() if param.requires_grad}
         train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
-        return examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
+        traits = examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
+        return traits, examination.differs
 
     def real_model(self, origin: int) -> nn.Module:
         """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""
@@ -267,6 +292,11 @@ def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[
     with torch.no_grad():
         one_pass(listener)
     return tuple(heard(listener))
+
+
+def doubled(value: Tensor) -> Tensor:
+    """Floating-point numbers in float64, anything else as it is."""
+    return value.double() if value.is_floating_point() else value
 
 
 def another(model: nn.Module) -> nn.Module:
