@@ -22,6 +22,7 @@ from bench import (
     recordings,
     reestimation,
     schedulers,
+    spaces,
     start,
     time_to_answer,
 )
@@ -45,6 +46,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "pruners": pruners.main,
     "places": places.main,
     "coordinates": coordinates.main,
+    "spaces": spaces.main,
     "peers": peers.main,
     "fuzz": fuzz.main,
 }
@@ -56,11 +58,13 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "fuzz": fuzz.main,
     "recordings": recordings.main,
     "lora": lora.with_options,
+    "spaces": spaces.main,
     "networks": networks.with_options,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
 BY_NAME_ONLY = (
     "races", "recordings", "importance", "coordinates", "coverage", "calibration", "equal-studies", "peers", "fuzz",
+    "spaces",
 )  # fmt: skip
 """What takes minutes or half an hour, or needs an environment of its own."""
 

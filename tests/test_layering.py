@@ -19,7 +19,7 @@ ROOMS = (
     ("printable", "errors"),
     ("base",),
     ("parts", "parts.schedules", "parts.optimizers", "parts.norm", "parts.lora"),
-    ("recipe",),
+    ("recipe", "recipe.spaces"),
     (
         "data.arrays",
         "data.splitting",

@@ -65,6 +65,7 @@ from lanewise.recipe.coupling import coupled
 from lanewise.recipe.ranges import choice, integer, log, uniform
 from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import classic
+from lanewise.task.spaces import auto, portfolio
 from lanewise.task.task import Task
 
 __version__: str
@@ -113,6 +114,7 @@ __all__ = [
     "Warmup",
     "WarmupStableDecay",
     "ablate",
+    "auto",
     "choice",
     "classic",
     "compare",
@@ -130,6 +132,7 @@ __all__ = [
     "lora",
     "merge_lora",
     "numeric",
+    "portfolio",
     "race",
     "reestimate",
     "register",

@@ -18,7 +18,7 @@ from lanewise.errors import InputError, together
 from lanewise.metrics import METRICS, find_metric, metric_names
 from lanewise.recipe.file import read
 from lanewise.recipe.recipe import Recipe
-from lanewise.recipe.spaces import SPACES
+from lanewise.recipe.spaces import NAMES
 from lanewise.record.folder import RunFolder
 from lanewise.record.identity import check_unchanged
 from lanewise.record.reading import candidate_of, winner_of
@@ -114,7 +114,7 @@ def class_weights_of(text: str | None) -> str | list[float] | None:
 
 def recorded_names(space: str) -> dict[str, str]:
     """The built-in data and model that a space's file names; nothing for a built-in space."""
-    recorded = read(space)[1] if space not in SPACES and is_there(Path(space)) else {}
+    recorded = read(space)[1] if space not in NAMES and is_there(Path(space)) else {}
     check_recorded(recorded, space)
     return recorded
 

@@ -186,7 +186,7 @@ def timed_fields(part: Any) -> list[Any]:
 
 def variables(space: Recipe) -> Iterator[tuple[str, Variable]]:
     """Every range and choice of `space`, those inside options too, with the name the sampler knows it by."""
-    yield from _named(space).values()
+    yield from named_variables(space).values()
 
 
 Pair = tuple[float, float]
@@ -201,7 +201,7 @@ def choose(
     Args:
         pair: (rate, decay) of a product and a ratio.
     """
-    named, drawn = _named(space), dict[str, float]()
+    named, drawn = named_variables(space), dict[str, float]()
 
     def chosen(value: Any, path: tuple[Any, ...]) -> Any:
         if isinstance(value, Choice):
@@ -229,7 +229,7 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
     The inverse of `choose`, which calls the names; a choice is given as the option that stands in the space. A product
     and a ratio are those of the recipe's rate and decay, as near as rounding allows.
     """
-    named, picked = _named(space), dict[str, Any]()
+    named, picked = named_variables(space), dict[str, Any]()
     # The optimizer of the space that is looked at, and the one in its place.
     optimizers: list[tuple[Optimizer, Optimizer]] = []
     # Of the recipe, where they were drawn together.
@@ -289,7 +289,7 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
     return used if choose(space, pick, lambda product, ratio: pair[-1]) == recipe else None
 
 
-def _named(space: Recipe) -> dict[tuple[Any, ...], tuple[str, Variable]]:
+def named_variables(space: Recipe) -> dict[tuple[Any, ...], tuple[str, Variable]]:
     """(name, variable) of everything that is not chosen yet, by its structural path."""
     named: dict[tuple[Any, ...], tuple[str, Variable]] = {}
     taken: dict[tuple[Any, ...], str] = {}
