@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import lanewise as lw
-from bench.networks import RUNS, SECONDS, Way
+from bench.networks import SECONDS, Way
 from bench.rounds import machine, revision, spread
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.training.cohort import Cohort
@@ -22,7 +22,8 @@ from lanewise.lanes.training.cohort import Cohort
 LANES, WIDTH, LAYERS, VOCABULARY, CLASSES = 16, 256, 4, 512, 4
 SHAPES = ((1, 16), (4, 16), (8, 32))
 """Rows of a batch, and tokens of a row."""
-EPOCHS = 10_000
+EPOCHS, RUNS = 10_000, 400
+"""Passes of a run, and runs that compiling may be charged to."""
 
 
 class Block(nn.Module):
