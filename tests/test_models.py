@@ -71,7 +71,8 @@ def test_the_factory_draws_from_the_seeded_generator_and_pickles():
         (
             "resnet",
             (64,),
-            r"model 'resnet' is unknown: must be mlp, mlp:256,256, cnn, cnn:16,32 or package\.module:factory",
+            r"model 'resnet' is unknown: must be mlp, mlp:256,256, cnn, cnn:16,32, "
+            r"timm:resnet18, transformers:bert or package\.module:factory",
         ),
         ("", (64,), "model '' is unknown"),
         (":make", (64,), "model ':make' is unknown"),
