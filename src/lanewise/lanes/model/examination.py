@@ -108,7 +108,7 @@ class Examination:
         else:
             why = self._compared(functions, first)
         self._attributes.put({})
-        return ModelTraits(why, stateful or bool(cached), varies, unused, notes, reads.found)
+        return ModelTraits(why, stateful or bool(cached), varies, unused, notes, reads.found, frozenset(moved))
 
     def _moved(self) -> list[str]:
         now = self._model.named_parameters()

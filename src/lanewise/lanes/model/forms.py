@@ -3,15 +3,20 @@
 import contextlib
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value
 
+from lanewise.base.torch_modules import own_buffers
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.frozen.calls import Followed, Following, SharedCall, worth_sharing
+from lanewise.lanes.frozen.given import Computing
 from lanewise.lanes.model.adapt import adapted
 from lanewise.lanes.model.bound import Bound
 from lanewise.lanes.model.examination import MOST_ROWS, Examination
@@ -34,6 +39,11 @@ from lanewise.parts.reals import real_type
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.objectives import Objective
 
+MODES = ("train", "eval", "listen")
+FOLLOWED_ROWS = 8
+"""Rows of the passes that are followed, of which all that is computed on the way is kept."""
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
 
 class Forms:
     """The models that lanes of one structure run with.
@@ -48,6 +58,10 @@ class Forms:
         draws: name -> shape of the draws of dropout layers, whose names are `masks`.
         lane_buffers: buffers that hold a number of the lane -> the recipe's name of that number.
         normed: the batch norm layers whose statistics can be taken anew.
+        held: names of the frozen parameters, and of buffers that no pass changes: one copy serves all lanes of a
+            repeat. constants: those of them that a program is given; a real module has them already.
+        shared: by mode, the calls of layers that are computed once for all lanes. given: by mode, the names of the
+            buffers that what they return is handed in by.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
@@ -56,6 +70,10 @@ class Forms:
     draws_itself: bool
     lane_buffers: dict[str, str]
     normed: tuple[str, ...]
+    held: tuple[str, ...]
+    constants: tuple[str, ...]
+    shared: dict[str, tuple[SharedCall, ...]]
+    given: dict[str, tuple[str, ...]]
     _layer_numbers: set[str]
     _models: dict[str, nn.Module]
 
@@ -75,6 +93,7 @@ class Forms:
         self._device = leaves(batch[0])[0].device
         self._new = new or (lambda _: copied(model))
         self._of_thread = threading.local()
+        self.shared, self.given = dict.fromkeys(MODES, ()), dict.fromkeys(MODES, ())
         # The passes of trials must leave no trace in what the model shares with others: closures, globals, classes.
         before = Attributes(model)
         lane_layer, failed = self._as_functions(model, batch)
@@ -82,6 +101,12 @@ class Forms:
         if lane_layer is None or self.traits.real:
             lane_layer = self._as_it_is(batch, origin)
         self.reference = lane_layer
+        frozen = [name for name, param in lane_layer.named_parameters() if not param.requires_grad]
+        self.held = tuple(name for name in frozen if name not in self.traits.moved)
+        if self.held and known_traits is not None and not self.traits.real:
+            self._share(batch)
+        self.constants = () if self.traits.real else self._handed_in()
+        self.given = {mode: tuple(n for call in calls for n in call.full_names) for mode, calls in self.shared.items()}
         before.put({})
 
     def _as_functions(self, model: nn.Module, batch: Batch) -> tuple[nn.Module | None, str]:
@@ -167,6 +192,64 @@ class Forms:
         train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
         return examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
 
+    def _share(self, batch: Batch) -> None:
+        """Find what lanes can share; nothing where passes cannot be followed."""
+        rows = row_count(batch[0])
+        for count in [rows] if self.recipe.ghost or rows <= FOLLOWED_ROWS else [FOLLOWED_ROWS, rows]:
+            with contextlib.suppress(Exception):
+                few = take(batch[0], slice(count)), take(batch[1], slice(count))
+                written = self._followed("train", few).written | self._followed("eval", few).written
+                norms = {f"{name}.{kind}".lstrip(".") for name in self.normed for kind in STATISTICS}
+                buffers = {name for name, _ in self.reference.named_buffers()} - self.lane_buffers.keys() - norms
+                fixed = set() if self.traits.looks else buffers - written - set(self.draws)
+                own = written | norms
+                self.held = (*(name for name in self.held if name not in own), *sorted(fixed))
+                if not self.traits.looks:
+                    self.shared = {mode: self._followed(mode, few, own).calls for mode in ("train", "eval")}
+                    heard = any(
+                        f"{name}.".startswith(f"{c.path}.") for c in self.shared["eval"] for name in self.normed
+                    )
+                    self.shared["listen"] = () if heard else self.shared["eval"]
+                return
+
+    def _handed_in(self) -> tuple[str, ...]:
+        """Those of `held` that a program needs: layers that are given what they return need none."""
+        names: dict[int, list[str]] = {}
+        for walk in (self.reference.named_parameters, self.reference.named_buffers):
+            for name, tensor in walk(remove_duplicate=False):
+                names.setdefault(id(tensor), []).append(name)
+        tensors = dict([*self.reference.named_parameters(), *self.reference.named_buffers()])
+
+        def idle(name: str) -> bool:
+            return all(
+                any(known.startswith(f"{call.path}.") for call in self.shared[mode])
+                for mode in MODES
+                for known in names[id(tensors[name])]
+            )
+
+        return tuple(name for name in self.held if not idle(name))
+
+    def _followed(self, mode: str, batch: Batch, own: Collection[str] = ()) -> Followed:
+        """What a pass in `mode` shows, with lanes' `own` tensors beside what is always theirs."""
+        bound = self.new_bound(mode, "float32")
+        model = bound.model
+        trained = {name for name, param in model.named_parameters() if param.requires_grad}
+
+        def run() -> None:
+            if mode == "eval":
+                bound("scores", *batch)
+                return
+            blend = None
+            if self.recipe.mixup is not None:
+                weight = torch.zeros((), device=self._device)
+                watch.follow([weight])
+                blend = torch.arange(row_count(batch[0]), device=self._device), weight
+            bound("training_loss", *batch, 0.0, blend)
+
+        watch = Following(model, {*trained, *own, *self.lane_buffers, *self.draws}, self._device)
+        found = watch.of(run)
+        return found if worth_sharing(model, found.calls) else replace(found, calls=())
+
     def real_model(self, origin: int) -> nn.Module:
         """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""
         return adapted(self._new(origin), self.recipe, self.example).to(self._device)
@@ -187,7 +270,31 @@ class Forms:
 
     def new_bound(self, mode: str, precision: str) -> Bound:
         """A new copy of the lane layer model in one of the modes."""
-        return Bound(another(self._models[mode]), self.objective, precision, self._device)
+        bound = Bound(another(self._models[mode]), self.objective, precision, self._device)
+        bound.give(self.shared[mode])
+        return bound
+
+    def computing(self, mode: str, tensors: Mapping[str, Tensor]) -> Computing | None:
+        """What computes the calls that lanes share in `mode`, by the `tensors` held; None where there are none."""
+        calls = self.shared[mode]
+        if not calls:
+            return None
+        bound = Bound(another(self._models[mode]), self.objective, self._precision, self._device)
+        bound.take_native(True)
+        for name, param in bound.model.named_parameters():
+            if name in tensors:
+                param.data = tensors[name]
+        modules = dict(bound.model.named_modules())
+        for name, _ in list(bound.model.named_buffers()):
+            if name in tensors:
+                owner, _, key = name.rpartition(".")
+                own_buffers(modules[owner])[key] = tensors[name]
+
+        def run(*batch: Any) -> None:
+            start_calls(bound)
+            bound("one_pass", *batch)
+
+        return Computing(bound.model, calls, run)
 
     def form_of(self, tensors: dict[str, Tensor]) -> PlainForm | RealForm:
         """The model of this thread for training lanes in place, with the `tensors` of a lane."""
@@ -217,9 +324,10 @@ class Forms:
         batch: tuple[Inputs, Tensor | None],
         drawn: dict[str, Tensor],
         by_leaves: bool = False,
+        constants: Mapping[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """(gradients, loss, new buffers) of one batch; `by_leaves` those of the parameters that were used alone."""
-        given = {name: drawn[name] for name in self.masks}
+        given = {name: drawn[name] for name in (*self.masks, *self.given["train"])} | dict(constants or {})
         given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
         blend = self.blend(numbers, drawn)
 

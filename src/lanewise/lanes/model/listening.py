@@ -19,12 +19,14 @@ def listening(model: nn.Module) -> nn.Module:
 def listen(model: nn.Module) -> nn.Module:
     """`model` in evaluation mode but for its batch norms, which normalise by batch and tell what they are given.
 
-    Frozen ones, and those without running statistics, are left as they are.
+    Frozen ones, those that the model keeps in evaluation mode, and those without running statistics are left as they
+    are.
     """
+    in_training = {layer for layer in model.train().modules() if layer.training}
     model.eval()
     for layer in model.modules():
         norm = isinstance(layer, (LaneBatchNorm, AnyBatchNorm)) and not isinstance(layer, Frozen)
-        if norm and layer.running_mean is not None:
+        if norm and layer.running_mean is not None and layer in in_training:
             layer.train()
             if not isinstance(layer, LaneBatchNorm):
                 # What it writes is not looked at, and none would ask how many batches there were.

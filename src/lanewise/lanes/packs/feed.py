@@ -4,7 +4,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, take
 from lanewise.data.rows.items import Batch, joined
 from lanewise.errors import InputError
 from lanewise.lanes.machine.streams import stream, stream_seed
+from lanewise.lanes.packs.shared import Shared
 from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.channels_last import channels_last
 from lanewise.metrics import Unit
@@ -98,6 +99,7 @@ class Chunk:
 
     Attributes:
         x: inputs, each tensor [steps, rows, ...]. y: targets [steps, rows, ...], or None. draws: [steps, ...] each.
+        constants: what no step changes. given: what layers are given instead of computing it, [steps, ...] each.
         seeds: for a model that draws from torch's global generator itself, the seed of every step.
     """
 
@@ -105,14 +107,18 @@ class Chunk:
     y: Targets
     draws: tuple[Tensor, ...]
     seeds: tuple[int, ...] = ()
+    constants: tuple[Tensor, ...] = ()
+    given: tuple[Tensor, ...] = ()
 
     @cached_property
     def leaves(self) -> tuple[Tensor, ...]:
-        """All tensors of the steps' batches, then the draws: what a program is given beside state and numbers."""
-        return (*batch_leaves(self.x, self.y), *self.draws)
+        """What a program is given beside state and numbers, each [steps, ...]: constants, batch, draws, `given`."""
+        batch = batch_leaves(self.x, self.y)
+        constants = (leaf.expand(len(batch[0]), *leaf.shape) for leaf in self.constants)
+        return (*constants, *batch, *self.draws, *self.given)
 
     def __len__(self) -> int:
-        return len(self.leaves[0])
+        return len(batch_leaves(self.x, self.y)[0])
 
     def step(self, number: int) -> list[Tensor]:
         """The batch and draws of one of the steps."""
@@ -121,12 +127,15 @@ class Chunk:
     def first(self) -> "Chunk":
         """The first of the steps."""
         x, y = (None if nested is None else mapped(lambda leaf: leaf[:1], nested) for nested in (self.x, self.y))
-        return Chunk(x, y, tuple(draw[:1] for draw in self.draws), self.seeds[:1])
+        draws, given = (tuple(leaf[:1] for leaf in leaves) for leaves in (self.draws, self.given))
+        return replace(self, x=x, y=y, draws=draws, seeds=self.seeds[:1], given=given)
 
     def channels_last(self) -> "Chunk":
         """The same with the channels of images, and of draws for them, innermost in memory."""
         y = None if self.y is None else mapped(channels_last, self.y)
-        return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
+        draws, given = (tuple(map(channels_last, leaves)) for leaves in (self.draws, self.given))
+        constants = tuple(channels_last(leaf, leading=0) for leaf in self.constants)
+        return replace(self, x=mapped(channels_last, self.x), y=y, draws=draws, constants=constants, given=given)
 
 
 def split_of(holdout: Holdout, study_seed: int, index: int) -> Split:
@@ -165,6 +174,8 @@ class BatchReader:
         self.steps_per_epoch = len(repeat.split.train) // batch_size
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, int], tuple[Inputs, Targets]] = OrderedDict()
+        self._given_lock = threading.Lock()
+        self._given: OrderedDict[Any, tuple[Tensor, ...]] = OrderedDict()
         self._order: tuple[int, Tensor] | None = None
         self._ahead: tuple[int, Iterator[Batch]] | None = None
 
@@ -179,10 +190,24 @@ class BatchReader:
                     self._kept.popitem(last=False)
             return self._kept[start, stop]
 
+    def given(self, shared: Shared, start: int, stop: int, parts: int) -> tuple[Tensor, ...]:
+        """What layers are given in the steps `start` to `stop`, each of so many `parts`: computed once for all lanes."""
+        key = (id(shared), start, stop, parts)
+        with self._given_lock:
+            if key not in self._given:
+                x, y = self.steps(start, stop)
+                epoch, first = divmod(start, self.steps_per_epoch)
+                rows = self.order(epoch)[first * self.batch_size : (first + stop - start) * self.batch_size]
+                self._given[key] = shared.of_steps(x, y, rows, stop - start, parts)
+                while len(self._given) > KEPT_SPANS:
+                    self._given.popitem(last=False)
+            return self._given[key]
+
     def release(self) -> None:
         """Let go of what is kept."""
-        with self._lock:
+        with self._lock, self._given_lock:
             self._kept.clear()
+            self._given.clear()
 
     def order(self, epoch: int) -> Tensor:
         """The training rows in the order of an epoch; where rows have weights, as many draws by these."""
@@ -232,6 +257,7 @@ class Feed:
 
     Attributes:
         channels_last: whether chunks are made with the channels of images innermost in memory.
+        shared: what the lanes of the repeat share, or None. parts: batches that a step accumulates.
 
     Raises:
         InputError: a larger batch than training rows.
@@ -247,6 +273,8 @@ class Feed:
         seeded: bool = False,
         reading: BatchReader | None = None,
         channels_last: bool = False,
+        shared: Shared | None = None,
+        parts: int = 1,
     ) -> None:
         rows = len(repeat.split.train)
         if batch_size > rows:
@@ -260,6 +288,9 @@ class Feed:
         one, _ = repeat.holdout.pool.take(repeat.split.train[:1])
         step_bytes = batch_size * sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
         step_bytes += sum(math.prod(shape) for shape in draws.values()) * dtype.itemsize
+        self.shared, self.parts = shared, parts
+        if shared is not None:
+            step_bytes += batch_size * shared.row_bytes
         # The length depends on the data and the model alone, never on the lanes, because draws are seeded by chunk. A
         # power of two, so that no stretch of a feed crosses the boundaries of a longer one's chunks.
         self.length = 2 ** int(math.log2(max(1, min(LONGEST_CHUNK, CHUNK_BYTES // step_bytes))))
@@ -281,6 +312,9 @@ class Feed:
         steps = stop - start
         x, y = self.reading.steps(start, stop)
         chunk = Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        if self.shared is not None:
+            given = self.reading.given(self.shared, start, stop, self.parts)
+            chunk = replace(chunk, constants=self.shared.constants, given=given)
         return chunk.channels_last() if self.channels_last else chunk
 
     def example(self, steps: int = 1) -> Chunk:
@@ -288,18 +322,37 @@ class Feed:
         steps = min(steps, self.steps_per_epoch)
         x, y = self.repeat.rows(self.reading.order(0)[: steps * self.batch_size], self.dtype, self.device)
         x, y = (at_steps(nested, steps) for nested in (x, y))
-        return Chunk(x, y, self._draws(0, 0, steps), self._seeds(0, steps))
+        chunk = Chunk(x, y, self._draws(0, 0, steps), self._seeds(0, steps))
+        if self.shared is None:
+            return chunk
+        given = self.shared.of_steps(x, y, None, steps, self.parts)
+        return replace(chunk, constants=self.shared.constants, given=given)
 
-    def first_rows(self, size: int, rows: int, together: int) -> Iterator[tuple[Inputs, Targets]]:
+    def evaluated_leaves(
+        self, batch: tuple[Inputs, Targets], mode: str, rows: Tensor, test: bool
+    ) -> tuple[Tensor, ...]:
+        """What a program that trains nothing is given beside state and numbers.
+
+        Args:
+            mode: see `lanewise.lanes.model.forms`. rows: of the pool, or of the test rows, that make the `batch`.
+        """
+        leaves = batch_leaves(*batch)
+        if self.shared is None:
+            return leaves
+        return (*self.shared.constants, *leaves, *self.shared.of_rows(mode, *batch, rows, test))
+
+    def first_rows(self, size: int, rows: int, together: int) -> Iterator[tuple[Tensor, tuple[Inputs, Targets]]]:
         """The first batches of `size` rows of the first epoch: at least one, and as many as hold `rows` if there are.
 
-        `together` of them come as one. Rows that are read from elsewhere are augmented as in that epoch.
+        Each comes with the numbers of its rows, and `together` of them come as one. Rows that are read from elsewhere are augmented as in that epoch.
         """
         order = self.reading.order(0)
         count = max(1, min(len(order) // size, -(-rows // size)))
         seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
-        batches = self.repeat.holdout.pool.batches(torch.split(order[: count * size], together * size), seed)
-        return (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
+        parts = torch.split(order[: count * size], together * size)
+        batches = self.repeat.holdout.pool.batches(parts, seed)
+        scaled = (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
+        return zip(parts, scaled, strict=True)
 
     def _seeds(self, start: int, stop: int) -> tuple[int, ...]:
         study, repeat = self.repeat.study_seed, self.repeat.index
