@@ -19,5 +19,6 @@ def called_class(original: Any) -> Any:
 
 def call_by(layer: nn.Module, call: Callable[..., Any]) -> None:
     """Let `call(own, *arguments)` be what a call of `layer` does; `own` is what it did so far, with all hooks."""
-    layer.__class__ = called_class(type(layer))
+    kind: Any = type(layer)
+    layer.__class__ = called_class(kind)
     layer.__dict__["lane_call"] = call

@@ -165,6 +165,6 @@ def _with_needs(seen: list[_Seen], chosen: list[int], operations: list[Operation
     return tuple(found)
 
 
-def worth_sharing(model: nn.Module, calls: Collection[SharedCall]) -> bool:
+def holds_frozen(model: nn.Module, calls: Collection[SharedCall]) -> bool:
     """Whether the layers of `calls` hold frozen parameters; others are hardly worth it."""
     return any(not param.requires_grad for call in calls for param in model.get_submodule(call.path).parameters())

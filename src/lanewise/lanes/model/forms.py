@@ -4,19 +4,19 @@ import contextlib
 import copy
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value
 
-from lanewise.base.torch_modules import own_buffers
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.attributes.attributes import Attributes
-from lanewise.lanes.frozen.calls import Followed, Following, SharedCall, worth_sharing
+from lanewise.lanes.frozen.calls import Followed, Following, SharedCall
 from lanewise.lanes.frozen.given import Computing
+from lanewise.lanes.frozen.kept import MODES, Kept, put
 from lanewise.lanes.model.adapt import adapted
 from lanewise.lanes.model.bound import Bound
 from lanewise.lanes.model.examination import MOST_ROWS, Examination
@@ -39,10 +39,8 @@ from lanewise.parts.reals import real_type
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.objectives import Objective
 
-MODES = ("train", "eval", "listen")
 FOLLOWED_ROWS = 8
 """Rows of the passes that are followed, of which all that is computed on the way is kept."""
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Forms:
@@ -101,11 +99,16 @@ class Forms:
         if lane_layer is None or self.traits.real:
             lane_layer = self._as_it_is(batch, origin)
         self.reference = lane_layer
-        frozen = [name for name, param in lane_layer.named_parameters() if not param.requires_grad]
-        self.held = tuple(name for name in frozen if name not in self.traits.moved)
-        if self.held and known_traits is not None and not self.traits.real:
-            self._share(batch)
-        self.constants = () if self.traits.real else self._handed_in()
+        kept = Kept(self.reference, self.traits.moved)
+        if kept.held and known_traits is not None and not self.traits.real:
+            rows = row_count(batch[0])
+            for count in [rows] if self.recipe.ghost or rows <= FOLLOWED_ROWS else [FOLLOWED_ROWS, rows]:
+                few = take(batch[0], slice(count)), take(batch[1], slice(count))
+                followed = partial(self._followed, batch=few)
+                if kept.find(followed, {*self.lane_buffers, *self.draws}, self.normed, self.traits.looks):
+                    break
+        self.held, self.shared = kept.held, kept.shared
+        self.constants = () if self.traits.real else kept.handed_in()
         self.given = {mode: tuple(n for call in calls for n in call.full_names) for mode, calls in self.shared.items()}
         before.put({})
 
@@ -192,48 +195,10 @@ class Forms:
         train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
         return examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
 
-    def _share(self, batch: Batch) -> None:
-        """Find what lanes can share; nothing where passes cannot be followed."""
-        rows = row_count(batch[0])
-        for count in [rows] if self.recipe.ghost or rows <= FOLLOWED_ROWS else [FOLLOWED_ROWS, rows]:
-            with contextlib.suppress(Exception):
-                few = take(batch[0], slice(count)), take(batch[1], slice(count))
-                written = self._followed("train", few).written | self._followed("eval", few).written
-                norms = {f"{name}.{kind}".lstrip(".") for name in self.normed for kind in STATISTICS}
-                buffers = {name for name, _ in self.reference.named_buffers()} - self.lane_buffers.keys() - norms
-                fixed = set() if self.traits.looks else buffers - written - set(self.draws)
-                own = written | norms
-                self.held = (*(name for name in self.held if name not in own), *sorted(fixed))
-                if not self.traits.looks:
-                    self.shared = {mode: self._followed(mode, few, own).calls for mode in ("train", "eval")}
-                    heard = any(
-                        f"{name}.".startswith(f"{c.path}.") for c in self.shared["eval"] for name in self.normed
-                    )
-                    self.shared["listen"] = () if heard else self.shared["eval"]
-                return
-
-    def _handed_in(self) -> tuple[str, ...]:
-        """Those of `held` that a program needs: layers that are given what they return need none."""
-        names: dict[int, list[str]] = {}
-        for walk in (self.reference.named_parameters, self.reference.named_buffers):
-            for name, tensor in walk(remove_duplicate=False):
-                names.setdefault(id(tensor), []).append(name)
-        tensors = dict([*self.reference.named_parameters(), *self.reference.named_buffers()])
-
-        def idle(name: str) -> bool:
-            return all(
-                any(known.startswith(f"{call.path}.") for call in self.shared[mode])
-                for mode in MODES
-                for known in names[id(tensors[name])]
-            )
-
-        return tuple(name for name in self.held if not idle(name))
-
-    def _followed(self, mode: str, batch: Batch, own: Collection[str] = ()) -> Followed:
+    def _followed(self, mode: str, batch: Batch, own: Collection[str]) -> Followed:
         """What a pass in `mode` shows, with lanes' `own` tensors beside what is always theirs."""
         bound = self.new_bound(mode, "float32")
-        model = bound.model
-        trained = {name for name, param in model.named_parameters() if param.requires_grad}
+        watch = Following(bound.model, {*own, *self.lane_buffers, *self.draws}, self._device)
 
         def run() -> None:
             if mode == "eval":
@@ -246,9 +211,7 @@ class Forms:
                 blend = torch.arange(row_count(batch[0]), device=self._device), weight
             bound("training_loss", *batch, 0.0, blend)
 
-        watch = Following(model, {*trained, *own, *self.lane_buffers, *self.draws}, self._device)
-        found = watch.of(run)
-        return found if worth_sharing(model, found.calls) else replace(found, calls=())
+        return watch.of(run)
 
     def real_model(self, origin: int) -> nn.Module:
         """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""
@@ -281,14 +244,7 @@ class Forms:
             return None
         bound = Bound(another(self._models[mode]), self.objective, self._precision, self._device)
         bound.take_native(True)
-        for name, param in bound.model.named_parameters():
-            if name in tensors:
-                param.data = tensors[name]
-        modules = dict(bound.model.named_modules())
-        for name, _ in list(bound.model.named_buffers()):
-            if name in tensors:
-                owner, _, key = name.rpartition(".")
-                own_buffers(modules[owner])[key] = tensors[name]
+        put(bound.model, tensors)
 
         def run(*batch: Any) -> None:
             start_calls(bound)
@@ -304,6 +260,7 @@ class Forms:
             if not hasattr(self._of_thread, "plain_form"):
                 self._of_thread.plain_form = PlainForm(self.new_bound("train", self._precision), self.lane_buffers)
             form = self._of_thread.plain_form
+            tensors = {name: tensor for name, tensor in tensors.items() if name != ORIGIN}
         form.take_on(tensors)
         return form
 
@@ -332,11 +289,11 @@ class Forms:
         blend = self.blend(numbers, drawn)
 
         def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            fresh = {name: buffer.clone() for name, buffer in buffers.items()}
+            fresh = {name: buffer.clone() for name, buffer in buffers.items() if name != ORIGIN}
             start_calls(bound)
             tensors = {**params, **fresh, **given}
             loss, after = bound.run(tensors, "training_loss", *batch, numbers["label_smoothing"], blend)
-            return loss, {name: after[name] for name in fresh}
+            return loss, {name: after.get(name, buffer) for name, buffer in buffers.items()}
 
         if by_leaves:
             leaf = {name: param.detach().requires_grad_() for name, param in params.items()}

@@ -17,12 +17,12 @@ from lanewise.lanes.model.precision import check_precision
 from lanewise.lanes.model.traits import ModelTraits
 from lanewise.lanes.packs.choosing import choose_plan
 from lanewise.lanes.packs.evaluation import evaluation_of, statistics_of
-from lanewise.lanes.packs.feed import BatchReader, Feed, Repeat, rows_per_step, split_of
+from lanewise.lanes.packs.feed import BatchReader, Feed, rows_per_step
 from lanewise.lanes.packs.given import chosen_as_given
 from lanewise.lanes.packs.plan import NARROWEST_PACK, Plan, Survivors
 from lanewise.lanes.packs.prepared import Costs, Prepared
-from lanewise.lanes.packs.shared import Shared
-from lanewise.lanes.packs.sharing import Sharing
+from lanewise.lanes.packs.repeat import Repeat, split_of
+from lanewise.lanes.packs.shared import Shared, Sharing
 from lanewise.lanes.packs.trials import Trial, program_of
 from lanewise.lanes.step.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.step.program import evaluate_program, lane_after_lane

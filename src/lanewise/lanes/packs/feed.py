@@ -3,7 +3,7 @@
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lanewise.data import Holdout, Split, Standardise, TargetScale, sample
-from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, take
+from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped
 from lanewise.data.rows.items import Batch, joined
 from lanewise.errors import InputError
 from lanewise.lanes.machine.streams import stream, stream_seed
+from lanewise.lanes.packs.repeat import Repeat
 from lanewise.lanes.packs.shared import Shared
 from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.channels_last import channels_last
-from lanewise.metrics import Unit
 from lanewise.parts.part import Variable
 from lanewise.recipe.recipe import Recipe
 
@@ -27,70 +26,6 @@ CHUNK_BYTES = 16 * 2**20
 LONGEST_CHUNK = 16
 KEPT_SPANS = 3
 """Stretches of steps of a repeat that are kept: the present one, the next, and one for whoever is late."""
-
-
-@dataclass(frozen=True, eq=False)
-class Repeat:
-    """One split of the pool with the statistics of its training rows, and the seed of its streams.
-
-    Attributes:
-        index: names the repeat's random streams; repeats of the race count from 0, fresh ones go on from there.
-        target_scale: of numeric targets, or None.
-    """
-
-    index: int
-    study_seed: int
-    holdout: Holdout
-    split: Split
-    scale: Standardise
-    target_scale: TargetScale | None = None
-
-    @classmethod
-    def draw(cls, holdout: Holdout, study_seed: int, index: int) -> "Repeat":
-        """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
-        rows = split_of(holdout, study_seed, index)
-        return cls(index, study_seed, holdout, rows, *scales(holdout, rows.train))
-
-    def rows(self, index: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
-        """(inputs, targets) of the rows `index` of the pool, standardised."""
-        return self.scaled(self.holdout.pool.take(index), dtype, device)
-
-    def evaluated(
-        self, parts: Sequence[Tensor], dtype: torch.dtype, device: torch.device, test: bool = False
-    ) -> Iterator[tuple[Inputs, Targets]]:
-        """(inputs, targets) of each of `parts` of the pool's rows, or of the test rows', standardised."""
-        rows = self.holdout.kept_test if test else self.holdout.kept_pool
-        return (self.scaled(batch, dtype, device) for batch in rows.batches(parts))
-
-    def scaled(self, batch: Batch, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
-        """Rows as they are stored, as lanes are given them."""
-        x, y = batch
-        moved = mapped(lambda leaf: leaf.to(device), self.scale.apply(x, dtype))
-        if self.target_scale is not None and y is not None:
-            y = self.target_scale.apply(y, dtype)
-        return moved, None if y is None else y.to(device)
-
-    def targets(self, rows: Tensor, test: bool = False) -> Targets:
-        """The targets of `rows` of the pool, or of the test rows, as they are stored."""
-        holdout = self.holdout
-        y, everything = (holdout.test_y, holdout.test) if test else (holdout.pool_y, holdout.pool)
-        return everything.take(rows)[1] if y is None else take(y, rows)
-
-    @property
-    def unit(self) -> Unit | None:
-        """The unit that numeric targets are trained on, or None."""
-        scale = self.target_scale
-        return None if scale is None else Unit(scale.mean.numpy(), scale.std.numpy())
-
-    @property
-    def weight_seed(self) -> int:
-        """The seed of the initial weights, the same for all candidates."""
-        return stream_seed(self.study_seed, self.index, "weights")
-
-    @property
-    def evaluation_seed(self) -> int:
-        """The seed of what a model draws itself when it is evaluated."""
-        return stream_seed(self.study_seed, self.index, "evaluation")
 
 
 @dataclass(frozen=True)
@@ -138,24 +73,6 @@ class Chunk:
         return replace(self, x=mapped(channels_last, self.x), y=y, draws=draws, constants=constants, given=given)
 
 
-def split_of(holdout: Holdout, study_seed: int, index: int) -> Split:
-    """Which rows train and which validate in the repeat `index` of a study."""
-    return holdout.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
-
-
-def scales(holdout: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
-    """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
-
-    Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
-    """
-    y = holdout.pool_y
-    if holdout.pool_reader is None:
-        scale = Standardise.fit(holdout.pool_x, rows, holdout.standardise)
-    else:
-        scale = Standardise.fit(sample(holdout.pool, rows)[0], None, holdout.standardise)
-    return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
-
-
 def rows_per_step(recipe: Recipe, rows: int) -> int:
     """Rows of all batches that a step accumulates; all of the training rows where the optimizer wants the whole set."""
     count = recipe.accumulate
@@ -191,7 +108,7 @@ class BatchReader:
             return self._kept[start, stop]
 
     def given(self, shared: Shared, start: int, stop: int, parts: int) -> tuple[Tensor, ...]:
-        """What layers are given in the steps `start` to `stop`, each of so many `parts`: computed once for all lanes."""
+        """What layers are given in the steps `start` to `stop`, each of so many `parts`: computed once."""
         key = (id(shared), start, stop, parts)
         with self._given_lock:
             if key not in self._given:
@@ -341,18 +258,20 @@ class Feed:
             return leaves
         return (*self.shared.constants, *leaves, *self.shared.of_rows(mode, *batch, rows, test))
 
-    def first_rows(self, size: int, rows: int, together: int) -> Iterator[tuple[Tensor, tuple[Inputs, Targets]]]:
+    def first_rows(self, size: int, rows: int, together: int) -> Iterator[tuple[Inputs, Targets]]:
         """The first batches of `size` rows of the first epoch: at least one, and as many as hold `rows` if there are.
 
-        Each comes with the numbers of its rows, and `together` of them come as one. Rows that are read from elsewhere are augmented as in that epoch.
+        `together` of them come as one. Rows that are read from elsewhere are augmented as in that epoch.
         """
+        seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
+        batches = self.repeat.holdout.pool.batches(self.first_parts(size, rows, together), seed)
+        return (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
+
+    def first_parts(self, size: int, rows: int, together: int) -> tuple[Tensor, ...]:
+        """The numbers of the rows of each batch that `first_rows` gives."""
         order = self.reading.order(0)
         count = max(1, min(len(order) // size, -(-rows // size)))
-        seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
-        parts = torch.split(order[: count * size], together * size)
-        batches = self.repeat.holdout.pool.batches(parts, seed)
-        scaled = (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
-        return zip(parts, scaled, strict=True)
+        return torch.split(order[: count * size], together * size)
 
     def _seeds(self, start: int, stop: int) -> tuple[int, ...]:
         study, repeat = self.repeat.study_seed, self.repeat.index

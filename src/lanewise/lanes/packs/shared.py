@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lanewise.data.arrays.nested import row_count, take
+from lanewise.lanes.model.adapt import adapted
+from lanewise.lanes.packs.repeat import Repeat
 from lanewise.lanes.step.step import LaneStep
 
 MEASURED_ROWS = 2
@@ -20,7 +22,8 @@ class Shared:
         x, y: some rows, to measure what layers return.
 
     Attributes:
-        held: one copy. constants: those of them that programs are given, in order. row_bytes: what layers return for a row, in bytes.
+        held: one copy. constants: those of them that programs are given, in order.
+        row_bytes: what layers return for a row, in bytes.
     """
 
     def __init__(self, step: LaneStep, held: Mapping[str, Tensor], x: Any, y: Any) -> None:
@@ -74,3 +77,42 @@ def stacked(leaves: Any) -> Tensor:
         return torch.stack(leaves)
     first: Tensor = leaves[0]
     return first.expand(len(leaves), *first.shape)
+
+
+class Sharing:
+    """What lanes share, kept for all that come.
+
+    Args:
+        dtype: of weights and data. device: where they are.
+    """
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self._dtype, self._device = dtype, device
+        self._held: list[dict[str, Tensor]] = []
+        self._shared: dict[tuple[int, str], Shared] = {}
+
+    def of(self, step: LaneStep, model: nn.Module, repeat: Repeat) -> Shared:
+        """What lanes of `step` share that start from `model`, in `repeat`."""
+        key = (repeat.index, sharing_key(step))
+        if key not in self._shared:
+            held = self._one_copy(step.held_tensors(adapted(model, step.recipe, step.example)))
+            x, y = repeat.rows(repeat.split.train[:MEASURED_ROWS], self._dtype, self._device)
+            self._shared[key] = Shared(step, held, x, y)
+        step.held_of[repeat.index] = self._shared[key].held
+        return self._shared[key]
+
+    def _one_copy(self, held: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors `held`, or what is already held of the same values: pretrained weights are those of every repeat."""
+        found = {}
+        for name, tensor in held.items():
+            known = (other[name] for other in self._held if name in other)
+            found[name] = next((one for one in known if one.shape == tensor.shape and torch.equal(one, tensor)), tensor)
+        self._held.append(found)
+        return found
+
+
+def sharing_key(step: LaneStep) -> str:
+    """The same for structures whose lanes share the same."""
+    recipe = step.recipe
+    calls = {mode: [(call.path, call.number, call.needed) for call in made] for mode, made in step.shared.items()}
+    return str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, step.constants, calls))

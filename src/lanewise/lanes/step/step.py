@@ -55,6 +55,7 @@ class LaneStep(Forms):
         holds_images: whether it may matter to speed how images lie in memory.
         rates: the numbers that scale a step; they fall in a cool-down.
         batch_rows: rows of each of the batches that a step accumulates.
+        held_of: by repeat, what its lanes have one copy of, by name.
         batchwise: the layers that normalise by the rows they are given in evaluation too.
     """
 
@@ -76,6 +77,7 @@ class LaneStep(Forms):
         self.batch_rows = rows = row_count(x) // recipe.accumulate
         x, y = take(x, slice(rows)), take(y, slice(rows))
         super().__init__(model, recipe, objective, (x, y), precision, new, origin, known_traits)
+        self.held_of: dict[int, Mapping[str, Tensor]] = {}
         self._structure: Any = None
         self._row, self._origin = take(x, slice(1)), origin
         reference = self.reference
@@ -127,7 +129,8 @@ class LaneStep(Forms):
         optimizer_state = {name: self.optimizers[name].init(as_reals(param)) for name, param in params.items()}
         if self._counts_steps:
             optimizer_state = {name: {**own, STEPS: own_steps(params[name])} for name, own in optimizer_state.items()}
-        if self.traits.real:
+        if self.traits.real or self.held:
+            self.held_of.setdefault(origin, self.held_tensors(model))
             buffers[ORIGIN] = torch.tensor(origin, device=self._device)
         if self.traits.stateful:
             buffers[KEPT] = packed({}).to(self._device)
@@ -136,16 +139,12 @@ class LaneStep(Forms):
         return flat
 
     def held_tensors(self, model: nn.Module) -> dict[str, Tensor]:
-        """What all lanes that start from `model` have one copy of, by name."""
-        model = adapted(model, self.recipe, self.example)
+        """What all lanes that start from `model`, adapted to the recipe, have one copy of, by name."""
         every = dict([*model.named_parameters(), *model.named_buffers()])
         return {name: every[name].detach().to(self._device) for name in self.held}
 
     def train(self, *flat: Tensor) -> list[Tensor]:
-        """One training step of one lane: (*state, numbers [count], *constants, *batch, *draws) -> [*state, loss].
-
-        The draws include what layers are given that are computed once for all lanes.
-        """
+        """One training step of one lane: (*state, numbers [count], *constants, *batch, *draws) -> [*state, loss]."""
         size = self._structure.num_leaves
         params, buffers, optimizer_state, averages = tree_unflatten(list(flat[:size]), self._structure)
         numbers = dict(zip(self.numbers, flat[size].unbind(0), strict=True))
@@ -230,19 +229,14 @@ class LaneStep(Forms):
         return dict(zip(self.constants, shared[:first], strict=True)), shared[first:after], shared[after:]
 
     def drawn(self, draws: Sequence[Tensor]) -> dict[str, Tensor]:
-        """The draws of a batch, and what layers are given that are computed once for all lanes, by name."""
+        """The draws of a batch by name, and what shared layers are given."""
         return dict(zip((*self.draws, *self.given["train"]), draws, strict=True))
 
-    def weights(
-        self, state: Sequence[Tensor], row: Tensor, held: Mapping[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        """The weights and buffers to evaluate or to save, by the names of the model's `state_dict`.
-
-        Args:
-            held: what `held_tensors` gives of the lane's repeat.
-        """
-        found = {**(held or {}), **self._tensors(state, row)}
-        return {name: tensor for name, tensor in found.items() if name not in (ORIGIN, KEPT)}
+    def weights(self, state: Sequence[Tensor], row: Tensor) -> dict[str, Tensor]:
+        """The weights and buffers to evaluate or to save, by the names of the model's `state_dict`."""
+        found = self._tensors(state, row)
+        held = self.held_of[int(found[ORIGIN])] if self.held else {}
+        return dict(held) | {name: tensor for name, tensor in found.items() if name not in (ORIGIN, KEPT)}
 
     def _tensors(self, state: Sequence[Tensor], row: Tensor) -> dict[str, Tensor]:
         """All that a lane is evaluated with."""
@@ -256,10 +250,7 @@ class LaneStep(Forms):
         return {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
 
     def evaluate(self, *flat: Tensor, native: bool = False) -> tuple[Tensor, Tensor]:
-        """(loss, metric) of every row by `Objective.scores`: (*state, numbers [count], *shared) -> each [rows].
-
-        `shared` are constants, batch, and what layers are given that are computed once for all lanes.
-        """
+        """(loss, metric) of every row by `Objective.scores`: (*state, numbers [count], *shared) -> each [rows]."""
         size = self._structure.num_leaves
         constants, leaves, given = self.parted(flat[size + 1 :])
         batch = self.layout.batch(leaves)
@@ -270,6 +261,7 @@ class LaneStep(Forms):
             found = real.scores(batch)
             real.rest()
             return found
+        tensors.pop(ORIGIN, None)
         tensors |= self._given(flat[size]) | constants | dict(zip(self.given["eval"], given, strict=True))
         self.model("eval").take_native(native)
         scores, _ = self.model("eval").run(tensors, "scores", *batch)
@@ -296,6 +288,7 @@ class LaneStep(Forms):
         else:
             bound = self.model("listen")
             bound.take_native(native)
+            tensors.pop(ORIGIN, None)
             tensors |= constants | dict(zip(self.given["listen"], given, strict=True))
             bound.run(tensors, "one_pass", *batch)
             found = heard(bound.model)

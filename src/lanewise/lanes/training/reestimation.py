@@ -46,7 +46,8 @@ def reestimated(
         with torch.no_grad(), seeded(feed.repeat.evaluation_seed, step.draws_itself):
             total.add(program(*block.state, block.row, *leaves))
 
-    for part, batch in feed.first_rows(step.batch_rows, rows, PASSED_BATCHES):
+    asked = step.batch_rows, rows, PASSED_BATCHES
+    for part, batch in zip(feed.first_parts(*asked), feed.first_rows(*asked), strict=True):
         leaves = feed.evaluated_leaves(batch, "listen", part, test=False)
         workers.run([partial(hear, block, total, leaves) for block, total in zip(blocks, totals, strict=True)])
     return [

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.lanes.packs.feed import Feed, Repeat
+from lanewise.lanes.packs.feed import Feed
 from lanewise.lanes.packs.pack import grouped, padded
 from lanewise.lanes.packs.plan import EAGER_WIDTH, NARROWEST_PACK
 from lanewise.lanes.packs.prepared import Prepared
+from lanewise.lanes.packs.repeat import Repeat
 from lanewise.lanes.training.early_stopping import Lanes
 from lanewise.metrics import Metric
 from lanewise.task.models import seeded
