@@ -7,7 +7,7 @@ implementations check each other. Dropout masks come from torch's own generator.
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 

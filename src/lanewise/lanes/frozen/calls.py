@@ -85,8 +85,8 @@ class Following:
         """Let whatever is computed from `tensors` be a lane's own."""
         self._mode.follow(tensors)
 
-    def of(self, run: Callable[[], object]) -> Followed:
-        """What `run()`, a pass of the model, shows."""
+    def of(self, run: Callable[[], object], among: Collection[str] | None = None) -> Followed:
+        """What `run()`, a pass of the model, shows; calls of the layers `among` alone where these are given."""
         before = {name: buffer.detach().clone() for name, buffer in self._model.named_buffers()}
         with torch.no_grad(), self._mode:
             run()
@@ -101,7 +101,7 @@ class Following:
             return Followed((), frozenset(told | changed))
         places = {place(tensor) for tensor in self._tensors.values()} - {0}
         writing = {at for operation in operations if operation.writes & places for at in operation.within}
-        chosen = _outermost(self._seen, writing)
+        chosen = _outermost(self._seen, writing, among)
         return Followed(_with_needs(self._seen, chosen, operations), frozenset(told))
 
 
@@ -131,14 +131,14 @@ def _watch(
     call_by(layer, watched)
 
 
-def _outermost(seen: list[_Seen], writing: set[int]) -> list[int]:
+def _outermost(seen: list[_Seen], writing: set[int], among: Collection[str] | None) -> list[int]:
     """The calls that can be shared and are within no other such, of layers all of whose calls are so."""
     chosen: set[int] = set()
     inner: set[int] = set()
     for at, call in enumerate(seen):
         if chosen & set(call.within):
             inner.add(at)
-        elif call.path and call.shareable and at not in writing:
+        elif call.path and call.shareable and at not in writing and (among is None or call.path in among):
             chosen.add(at)
     mixed = {call.path for at, call in enumerate(seen) if at not in chosen} & {seen[at].path for at in chosen}
     return [at for at in sorted(chosen) if seen[at].path not in mixed]
@@ -165,6 +165,7 @@ def _with_needs(seen: list[_Seen], chosen: list[int], operations: list[Operation
     return tuple(found)
 
 
-def holds_frozen(model: nn.Module, calls: Collection[SharedCall]) -> bool:
-    """Whether the layers of `calls` hold frozen parameters; others are hardly worth it."""
-    return any(not param.requires_grad for call in calls for param in model.get_submodule(call.path).parameters())
+def frozen_of(model: nn.Module, calls: Collection[SharedCall]) -> set[int]:
+    """The frozen parameters of the layers of `calls`, by their identities."""
+    layers = [model.get_submodule(call.path) for call in calls]
+    return {id(param) for layer in layers for param in layer.parameters() if not param.requires_grad}

@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from torch import Tensor, nn
 
-from lanewise.base.torch_modules import own_buffers
-from lanewise.lanes.frozen.calls import Followed, SharedCall, holds_frozen
+from lanewise.base.torch_modules import own_buffers, own_parameters
+from lanewise.lanes.frozen.calls import Followed, SharedCall, frozen_of
 
 MODES = ("train", "eval", "listen")
 """Training, scoring, and taking batch norm statistics anew."""
@@ -21,6 +21,7 @@ class Kept:
 
     Attributes:
         held: names of tensors. shared: by mode, the calls that are the same for all lanes.
+        costly: whether these do more than look up embeddings, so that what they return is worth keeping.
     """
 
     def __init__(self, model: nn.Module, moved: Collection[str]) -> None:
@@ -28,6 +29,7 @@ class Kept:
         frozen = [name for name, param in model.named_parameters() if not param.requires_grad]
         self.held = tuple(name for name in frozen if name not in moved)
         self.shared: dict[str, tuple[SharedCall, ...]] = dict.fromkeys(MODES, ())
+        self.costly = False
 
     def find(
         self,
@@ -49,16 +51,27 @@ class Kept:
             own = {one for mode in MODES[:2] for one in followed(mode, own=trained).written} | norms
             buffers = {name for name, _ in self._model.named_buffers()} - {*own, *numbers}
             shared = {mode: self._worth(followed(mode, own=trained | own).calls) for mode in MODES[:2]}
+            among = {call.path for call in shared["train"]}
+            if among and frozen_of(self._model, shared["eval"]) <= frozen_of(self._model, shared["train"]):
+                # The very same calls, so that what they return can be kept for both.
+                shared["eval"] = followed("eval", own=trained | own, among=among).calls
             self.held = tuple(name for name in self.held if name not in own)
             if not looks:
                 self.held = (*self.held, *sorted(buffers))
                 heard = any(f"{name}.".startswith(f"{call.path}.") for call in shared["eval"] for name in normed)
                 self.shared = {**shared, "listen": () if heard else shared["eval"]}
+                layers = [layer for call in self.shared["train"] for layer in self._layers(call)]
+                self.costly = any(
+                    own_parameters(layer) and not isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) for layer in layers
+                )
             return True
         return False
 
+    def _layers(self, call: SharedCall) -> Iterable[nn.Module]:
+        return self._model.get_submodule(call.path).modules()
+
     def _worth(self, calls: tuple[SharedCall, ...]) -> tuple[SharedCall, ...]:
-        return calls if holds_frozen(self._model, calls) else ()
+        return calls if frozen_of(self._model, calls) else ()
 
     def handed_in(self) -> tuple[str, ...]:
         """Those of `held` that a program needs: layers that are given what they return need none."""

@@ -29,7 +29,7 @@ from lanewise.lanes.model.lane_layers import (
     start_calls,
     with_lane_layers,
 )
-from lanewise.lanes.model.listening import heard, listen, listening
+from lanewise.lanes.model.listening import heard, listen
 from lanewise.lanes.model.passes import Functions, watched
 from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, RealForm, layer_numbers
 from lanewise.lanes.model.plain_form import PlainForm
@@ -59,7 +59,7 @@ class Forms:
         held: names of the frozen parameters, and of buffers that no pass changes: one copy serves all lanes of a
             repeat. constants: those of them that a program is given; a real module has them already.
         shared: by mode, the calls of layers that are computed once for all lanes. given: by mode, the names of the
-            buffers that what they return is handed in by.
+            buffers that what they return is handed in by. costly: whether that is worth keeping.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
@@ -107,7 +107,7 @@ class Forms:
                 followed = partial(self._followed, batch=few)
                 if kept.find(followed, {*self.lane_buffers, *self.draws}, self.normed, self.traits.looks):
                     break
-        self.held, self.shared = kept.held, kept.shared
+        self.held, self.shared, self.costly = kept.held, kept.shared, kept.costly
         self.constants = () if self.traits.real else kept.handed_in()
         self.given = {mode: tuple(n for call in calls for n in call.full_names) for mode, calls in self.shared.items()}
         before.put({})
@@ -132,9 +132,9 @@ class Forms:
             self._models = {
                 "train": another(lane_layer).train(),
                 "eval": lane_layer.eval(),
-                "listen": listening(lane_layer),
+                "listen": listen(another(lane_layer)),
             }
-            self.normed = normed(copy.deepcopy(self._models["listen"]), one_pass)
+            self.normed = normed(another(self._models["listen"]), one_pass)
         except InputError:
             raise
         except Exception as error:
@@ -195,7 +195,9 @@ class Forms:
         train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
         return examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
 
-    def _followed(self, mode: str, batch: Batch, own: Collection[str]) -> Followed:
+    def _followed(
+        self, mode: str, batch: Batch, own: Collection[str], among: Collection[str] | None = None
+    ) -> Followed:
         """What a pass in `mode` shows, with lanes' `own` tensors beside what is always theirs."""
         bound = self.new_bound(mode, "float32")
         watch = Following(bound.model, {*own, *self.lane_buffers, *self.draws}, self._device)
@@ -211,7 +213,7 @@ class Forms:
                 blend = torch.arange(row_count(batch[0]), device=self._device), weight
             bound("training_loss", *batch, 0.0, blend)
 
-        return watch.of(run)
+        return watch.of(run, among)
 
     def real_model(self, origin: int) -> nn.Module:
         """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""

@@ -83,7 +83,7 @@ class Engine:
         self._given_plans, self._decided = plans or {}, decided
         self._repeats: dict[int, Repeat] = {}
         self._readings: dict[tuple[int, int, int], BatchReader] = {}
-        self._sharing = Sharing(self.dtype, self.device)
+        self._sharing = Sharing(self.dtype, self.device, task.cache, self.note_once)
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
         self._known_traits: dict[str, ModelTraits] = {}
@@ -128,8 +128,7 @@ class Engine:
         """What lanes of repeat `index` with the structure of `recipe` share; None where every lane has its own."""
         if not step.held:
             return None
-        model = self.new_model(index, recipe.width)
-        return self._sharing.of(step, model, self.repeat(index))
+        return self._sharing.of(step, lambda: self.new_model(index, recipe.width), self.repeat(index))
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
