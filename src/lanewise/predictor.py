@@ -22,6 +22,8 @@ from lanewise.data.arrays.nested import Inputs, leaves, mapped, rebuilt, shapes
 from lanewise.data.encoding.schema import TableSchema, texts
 from lanewise.data.tables import new_rows
 from lanewise.errors import InputError, one_line
+from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.attributes.plain_values import packed, unpacked
 from lanewise.lanes.model.adapt import adapted
 from lanewise.parts.reals import has_mean, real_type
 from lanewise.recipe.file import dump
@@ -34,6 +36,8 @@ from lanewise.train import TrainedModel
 FORMAT = "1"
 INDEX = "lanewise"
 """The key of the header under which everything but the weights stands, as JSON."""
+ATTRIBUTES = "lanewise.attributes"
+"""The name of the tensor that holds the model's plain attributes, where training changed some."""
 MOST_NUMBERS = 2**31
 """In one row of inputs."""
 
@@ -157,12 +161,21 @@ def save_model(trained: TrainedModel, path: str | os.PathLike[str]) -> None:
 
     The weights have the names of the model's `state_dict`, so that anything that reads safetensors can use them; a
     recipe that changes the model's normalisation changes the names, see `load_model`. Buffers that are not persistent
-    stand beside them under their own names.
+    stand beside them under their own names, and what training changed of its plain attributes under `ATTRIBUTES`; a
+    warning says where that cannot be saved.
 
     Raises:
         InputError: the model cannot be saved, see `lanewise.task.weights.stored`.
     """
     weights, rest = stored(trained.model)
+    if trained.attributes:
+        weights[ATTRIBUTES] = packed(trained.attributes)
+    elif trained.attributes is None:
+        warnings.warn(
+            "training changed attributes of the model to something that cannot be saved; the file holds weights and "
+            "buffers alone",
+            stacklevel=2,
+        )
     target = trained.target_scale
     index = {
         "format": FORMAT,
@@ -199,6 +212,7 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        attributes = weights.pop(ATTRIBUTES, None)
         size = sum(tensor.numel() for tensor in weights.values())
         index = json.loads(header[INDEX])
         recipe, _ = load_recipe(index["recipe"], where)
@@ -232,6 +246,11 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
         restore(models.converted(changed, max(kinds, key=lambda kind: kind.itemsize)), weights, rest)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where}: its weights do not fit the model: {one_line(error)}") from error
+    if attributes is not None:
+        try:
+            Attributes(changed).put(unpacked(attributes))
+        except Exception as error:  # as above
+            raise InputError(f"{where}: its attributes do not fit the model: {one_line(error)}") from error
     return Predictor(changed, scale, target_scale, classes, schema)
 
 

@@ -118,7 +118,7 @@ def lanes_of(cohort: Cohort) -> list[Lane]:
 def given_rows(group: Group) -> tuple[Tensor, Tensor]:
     """All rows of the pool as the model is given them, and their labels."""
     repeat = group.packs[0].feed.repeat
-    return repeat.scale.apply(repeat.holdout.pool_x, torch.float64), repeat.holdout.pool_y
+    return repeat.scale.apply(repeat.holdout.pool.x, torch.float64), repeat.holdout.pool_y
 
 
 class Alone:
@@ -157,7 +157,7 @@ def alone(model: str, recipe: Recipe) -> Lane:
     run.advance(run.steps)
     weights = run.run.final()
     repeat = run.feed.repeat
-    scores = run.scores(repeat.scale.apply(repeat.holdout.pool_x, torch.float64), repeat.holdout.pool_y)
+    scores = run.scores(repeat.scale.apply(repeat.holdout.pool.x, torch.float64), repeat.holdout.pool_y)
     return Lane(weights, torch.tensor(run.losses, dtype=torch.float64), scores)
 
 

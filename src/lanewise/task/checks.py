@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lanewise.data import BUILT_IN, Source, balanced_weights
+from lanewise.data.rows.rows import TensorRows
 from lanewise.data.source.measured import input_notes
 from lanewise.data.source.standardise import is_tokens
 from lanewise.errors import InputError
@@ -39,11 +40,13 @@ def with_features(source: Source) -> Source:
         is_picture = x.ndim == 3 and (source.asked or {}).get("images") is not False
         return x.double().unsqueeze(1) if is_picture else x.double()
 
-    x, x_test = features(source.x), None if source.x_test is None else features(source.x_test)
+    x, test_rows = features(source.x), source.test_rows
+    if source.x_test is not None:
+        test_rows = TensorRows(features(source.x_test), source.y_test)
     where, wanted = f"data {source.name}:", source.standardise
     told, now = (input_notes(where, one, wanted, source.feature_names) for one in (source.x, x))
     notes = (*(note for note in source.notes if note not in told), *now)
-    return replace(source, x=x, x_test=x_test, notes=notes)
+    return replace(source, rows=TensorRows(x, source.y), test_rows=test_rows, notes=notes)
 
 
 def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:

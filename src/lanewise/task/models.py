@@ -178,8 +178,10 @@ def seeded(seed: int, enabled: bool = True) -> Iterator[None]:
         yield
         return
     python, numpy = random.getstate(), np.random.get_state()
+    # torch.manual_seed seeds those of all devices; before CUDA is used they have no state.
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             random.seed(seed)
             np.random.seed(seed % 2**32)

@@ -1,6 +1,6 @@
 """A model and its objective in one module, for `torch.func.functional_call`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,8 +9,9 @@ from torch.func import functional_call
 
 from lanewise.lanes.compile.torch_parts import tree_map
 from lanewise.lanes.frozen.calls import SharedCall
-from lanewise.lanes.frozen.given import Given, give
-from lanewise.lanes.model.lane_layers import LaneBatchNorm
+from lanewise.lanes.frozen.given import Computing, Given, give
+from lanewise.lanes.frozen.kept import put
+from lanewise.lanes.model.lane_layers import LaneBatchNorm, start_calls
 from lanewise.lanes.model.precision import autocast, widen_outputs, widened
 from lanewise.task.objectives import Objective
 
@@ -57,3 +58,15 @@ class Bound(nn.Module):
         given = {f"model.{name}": tensor for name, tensor in tensors.items()}
         result = functional_call(self, given, (what, *arguments))
         return result, {name: given[f"model.{name}"] for name in tensors}
+
+
+def computing(bound: Bound, calls: Sequence[SharedCall], tensors: Mapping[str, Tensor]) -> Computing:
+    """What computes `calls` by the model of `bound`, which is its own from now on, with `tensors` in it."""
+    bound.take_native(True)
+    put(bound.model, tensors)
+
+    def run(*batch: Any) -> None:
+        start_calls(bound)
+        bound("one_pass", *batch)
+
+    return Computing(bound.model, calls, run)

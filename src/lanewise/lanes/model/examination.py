@@ -16,6 +16,7 @@ from lanewise.data.arrays.nested import mapped
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.attributes.attributes import Attributes
 from lanewise.lanes.attributes.plain_values import Plain, same
+from lanewise.lanes.attributes.stores import may_store
 from lanewise.lanes.compile.reads import Reads
 from lanewise.lanes.model.agreement import alike, close, holds_numbers, same_values, shaken, unreached
 from lanewise.lanes.model.passes import NEUTRAL, NO_MASKS, Functions, Passed
@@ -37,6 +38,9 @@ class Examination:
         new: the model as a factory makes it for a repeat, adapted to the recipe. origin: that repeat.
         batch: of a training step. draws: whether the functions were seen to draw from a global generator.
         momentum: whether a recipe gives batch norm its momentum.
+
+    Attributes:
+        differs: whether functions of the model gave other numbers than the module, which may be rounding.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Examination:
             set_layer_numbers(model, NEUTRAL if momentum else NO_MASKS)
         self._attributes = Attributes(self._model)
         self._batch = batch
+        self.differs = False
         every = [*self._model.named_parameters(), *self._model.named_buffers()]
         self._trained = {name for name, param in self._model.named_parameters() if param.requires_grad}
         self._start = {name: tensor.detach().clone() for name, tensor in every}
@@ -94,6 +99,7 @@ class Examination:
         cached = () if stateful else self._counts_in_evaluation()
         varies = reads.found or self._draws
         unused = self._unused(first, varies)
+        may_change = varies and not stateful and may_store(self._model)
         why = ""
         if stateful:
             why = f"a forward pass changes {named(self._changing(changed))}, which goes with each lane"
@@ -103,12 +109,16 @@ class Examination:
             why = f"a forward pass changes the parameters {named(moved)} themselves"
         elif different := self._different(first):
             why = f"{named(different)} differs from repeat to repeat, and is neither a parameter nor a buffer"
+        elif may_change:
+            why = "its code changes attributes or items, perhaps in a rare branch, and they go with each lane"
         elif functions is None:
             why = failed
         else:
             why = self._compared(functions, first)
+            self.differs = bool(why)
         self._attributes.put({})
-        return ModelTraits(why, stateful or bool(cached), varies, unused, notes, reads.found, frozenset(moved))
+        stateful = stateful or bool(cached) or may_change
+        return ModelTraits(why, stateful, varies, unused, notes, reads.found, frozenset(moved))
 
     def _moved(self) -> list[str]:
         now = self._model.named_parameters()

@@ -1,11 +1,9 @@
 """The forms of a model in which lanes run: functions of copies of it, or the module itself, as its traits require."""
 
 import contextlib
-import copy
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +13,12 @@ from lanewise.data.arrays.nested import Inputs, leaves, mapped, row_count, shape
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.attributes.attributes import Attributes
 from lanewise.lanes.frozen.calls import Followed, Following, SharedCall
+from lanewise.lanes.frozen.copies import another, copied
 from lanewise.lanes.frozen.given import Computing
-from lanewise.lanes.frozen.kept import MODES, Kept, put
+from lanewise.lanes.frozen.kept import MODES, Kept
 from lanewise.lanes.model.adapt import adapted
-from lanewise.lanes.model.bound import Bound
+from lanewise.lanes.model.agreement import doubled
+from lanewise.lanes.model.bound import Bound, computing
 from lanewise.lanes.model.examination import MOST_ROWS, Examination
 from lanewise.lanes.model.lane_layers import (
     MIXUP_PARTNERS,
@@ -29,7 +29,7 @@ from lanewise.lanes.model.lane_layers import (
     start_calls,
     with_lane_layers,
 )
-from lanewise.lanes.model.listening import heard, listen
+from lanewise.lanes.model.listening import listen, normed
 from lanewise.lanes.model.passes import Functions, watched
 from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, RealForm, layer_numbers
 from lanewise.lanes.model.plain_form import PlainForm
@@ -37,6 +37,7 @@ from lanewise.lanes.model.traits import ModelTraits
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.reals import real_type
 from lanewise.recipe.recipe import Recipe
+from lanewise.task.models import converted
 from lanewise.task.objectives import Objective
 
 FOLLOWED_ROWS = 8
@@ -187,13 +188,37 @@ class Forms:
         raise AssertionError("a batch has rows")
 
     def _examination(self, lane_layer: nn.Module | None, failed: str, batch: Batch, origin: int) -> ModelTraits:
+        found, differs = self._examined_as(lane_layer, failed, batch, origin, self.real_model)
+        if not differs:
+            return found
+        # In float32 rounding may turn a unit on or off, and with it a gradient; float64 tells that from a fault.
+        x, y = (None if nested is None else mapped(doubled, nested) for nested in batch)
+        try:
+            exact, differs = self._examined_as(
+                lane_layer, failed, (x, y), origin, lambda origin: converted(self.real_model(origin), torch.float64)
+            )
+        # Some models make float32 tensors of their own.
+        except Exception:
+            return found
+        return found if differs else exact
+
+    def _examined_as(
+        self,
+        lane_layer: nn.Module | None,
+        failed: str,
+        batch: Batch,
+        origin: int,
+        new: Callable[[int], nn.Module],
+    ) -> tuple[ModelTraits, bool]:
+        """(the traits of the model that `new` makes, whether functions of it differ from it)."""
         draws, momentum = lane_layer is not None and self.draws_itself, self.recipe.norm_momentum is not None
-        examination = Examination(self.real_model, origin, self.objective, batch, draws=draws, momentum=momentum)
+        examination = Examination(new, origin, self.objective, batch, draws=draws, momentum=momentum)
         if lane_layer is None:
-            return examination.traits(None, failed)
+            return examination.traits(None, failed), False
         params = {name for name, param in lane_layer.named_parameters() if param.requires_grad}
         train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
-        return examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
+        traits = examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
+        return traits, examination.differs
 
     def _followed(
         self, mode: str, batch: Batch, own: Collection[str], among: Collection[str] | None = None
@@ -245,14 +270,7 @@ class Forms:
         if not calls:
             return None
         bound = Bound(another(self._models[mode]), self.objective, self._precision, self._device)
-        bound.take_native(True)
-        put(bound.model, tensors)
-
-        def run(*batch: Any) -> None:
-            start_calls(bound)
-            bound("one_pass", *batch)
-
-        return Computing(bound.model, calls, run)
+        return computing(bound, calls, tensors)
 
     def form_of(self, tensors: dict[str, Tensor]) -> PlainForm | RealForm:
         """The model of this thread for training lanes in place, with the `tensors` of a lane."""
@@ -327,24 +345,3 @@ class Forms:
             given = self.objective, self._precision, self._device, self.traits.stateful
             reals[origin, listens] = Real(listen(model) if listens else model, *given)
         return reals[origin, listens]
-
-
-def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
-    """The batch norm layers of a model that is listening whose statistics can be taken anew."""
-    with torch.no_grad():
-        one_pass(listener)
-    return tuple(heard(listener))
-
-
-def another(model: nn.Module) -> nn.Module:
-    """A copy of `model` with parameters of its own that lie in the same memory: their values are those of no lane."""
-    own = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters() if type(p) is nn.Parameter}
-    return copy.deepcopy(model, own)
-
-
-def copied(model: nn.Module) -> nn.Module:
-    """A copy of `model`, or itself where there can be none."""
-    try:
-        return copy.deepcopy(model)
-    except Exception:
-        return model

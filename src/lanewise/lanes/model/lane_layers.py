@@ -106,6 +106,10 @@ class LaneBatchNorm(nn.Module):
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         check_count(x, self.where)
+        if not isinstance(momentum, Tensor):
+            self.num_batches_tracked.add_(1)
+            running = self.running_mean, self.running_var
+            return F.batch_norm(x, *running, self.weight, self.bias, True, momentum, self.eps)
         # With momentum 1 these become the batch's own, which a momentum that is a tensor can then blend.
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         y = F.batch_norm(x, mean, var, self.weight, self.bias, True, 1.0, self.eps)

@@ -1,8 +1,10 @@
 """A model whose batch norms tell the statistics of what they are given, as `parts/norm/reestimate.py` listens."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lanewise.base.torch_modules import AnyBatchNorm
@@ -51,3 +53,10 @@ def heard(model: nn.Module) -> dict[str, Statistics]:
             found[name] = merged(found[name], statistics) if name in found else statistics
         given.clear()
     return found
+
+
+def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
+    """The batch norm layers of a model that is listening whose statistics can be taken anew."""
+    with torch.no_grad():
+        one_pass(listener)
+    return tuple(heard(listener))

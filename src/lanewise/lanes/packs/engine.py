@@ -88,8 +88,6 @@ class Engine:
         self._checked: set[str] = set()
         self._known_traits: dict[str, ModelTraits] = {}
         self._noted: set[str] = set()
-        # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
-        self.main_threads = torch.get_num_threads()
         prepare_process()
         if self.device.type == "cpu" and adds_by_address():
             note(MKL_TOO_LATE)

@@ -138,7 +138,7 @@ class BatchReader:
         """The rows of the steps `start` to `stop` as they are stored; read in order, they are read ahead."""
         epoch, first = divmod(start, self.steps_per_epoch)
         holdout, order, size = self.repeat.holdout, self.order(epoch), self.batch_size
-        if holdout.pool_reader is None:
+        if holdout.pool.in_memory:
             return holdout.pool.take(order[first * size : (first + stop - start) * size])
         if self._ahead is None or self._ahead[0] != start:
             self._ahead = None  # what was read ahead ends before anything else is begun

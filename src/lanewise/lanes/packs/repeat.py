@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lanewise.data import Holdout, Split, Standardise, TargetScale, sample
+from lanewise.data import Holdout, Split, Standardise, TargetScale
 from lanewise.data.arrays.nested import Inputs, Targets, mapped, take
 from lanewise.data.rows.items import Batch
 from lanewise.lanes.machine.streams import stream_seed
@@ -94,8 +94,5 @@ def scales(holdout: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | N
     Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
     """
     y = holdout.pool_y
-    if holdout.pool_reader is None:
-        scale = Standardise.fit(holdout.pool_x, rows, holdout.standardise)
-    else:
-        scale = Standardise.fit(sample(holdout.pool, rows)[0], None, holdout.standardise)
+    scale = Standardise.of_rows(holdout.pool, rows, holdout.standardise)
     return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None

@@ -175,7 +175,7 @@ class Sharing:
     def _kept(self, shared: Shared) -> dict[str, Features]:
         """Room for what layers return for every row, where that is the same whenever the row comes."""
         holdout = shared.repeat.holdout
-        drawn = holdout.pool_reader is not None or holdout.test_reader is not None
+        drawn = not (holdout.pool.in_memory and holdout.test.in_memory)
         if self.cache == "off" or drawn or not shared.like or not shared.by_row():
             return {}
         like = shared.like["eval"]
