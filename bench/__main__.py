@@ -12,6 +12,7 @@ from bench import (
     fuzz,
     importance,
     loading,
+    lora,
     many,
     networks,
     peers,
@@ -21,6 +22,7 @@ from bench import (
     recordings,
     reestimation,
     schedulers,
+    spaces,
     start,
     time_to_answer,
 )
@@ -31,6 +33,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "reestimation": reestimation.main,
     "networks": networks.main,
     "loading": loading.main,
+    "lora": lora.main,
     "start": start.main,
     "many": many.main,
     "time-to-answer": time_to_answer.main,
@@ -43,6 +46,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "pruners": pruners.main,
     "places": places.main,
     "coordinates": coordinates.main,
+    "spaces": spaces.main,
     "peers": peers.main,
     "fuzz": fuzz.main,
 }
@@ -53,11 +57,14 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "races": races.main,
     "fuzz": fuzz.main,
     "recordings": recordings.main,
+    "lora": lora.with_options,
+    "spaces": spaces.main,
     "networks": networks.with_options,
 }
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
 BY_NAME_ONLY = (
     "races", "recordings", "importance", "coordinates", "coverage", "calibration", "equal-studies", "peers", "fuzz",
+    "spaces",
 )  # fmt: skip
 """What takes minutes or half an hour, or needs an environment of its own."""
 

@@ -18,8 +18,8 @@ PACKAGE = ROOT / "src" / "lanewise"
 ROOMS = (
     ("printable", "errors"),
     ("base",),
-    ("parts", "parts.schedules", "parts.optimizers", "parts.norm"),
-    ("recipe",),
+    ("parts", "parts.schedules", "parts.optimizers", "parts.norm", "parts.lora"),
+    ("recipe", "recipe.spaces"),
     (
         "data.arrays",
         "data.splitting",

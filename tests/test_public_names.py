@@ -19,9 +19,10 @@ CLASSES = {
     *("Metric", "Optimizer", "Schedule"),
 }
 FUNCTIONS = {
-    *("ablate", "compare", "load", "load_model", "race", "resume", "sweep"),
+    *("ablate", "auto", "compare", "load", "load_model", "portfolio", "race", "resume", "sweep"),
     *("choice", "classic", "coupled", "integer", "log", "uniform"),
     *("convert_norm", "fold_norm", "freeze_norm", "lint_norm", "reestimate", "unfreeze_norm"),
+    *("lora", "merge_lora", "save_lora"),
     *("duration", "flag", "numeric", "register", "role_groups", "roles", "word"),
 }
 TYPES = {"Pruner"}
@@ -31,9 +32,11 @@ PARAMETERS = {
     "Task": ["model", "data", "objective", "metric", "greater_is_better", "class_weights"],
     "race": [
         *("task", "space", "epochs", "batch_size", "out", "checkpoint_every", *HOW),
-        *("sampler", "enqueue", "storage", "baseline", "settings"),
+        *("sampler", "enqueue", "storage", "baseline", "portfolio", "settings"),
     ],
     "resume": ["folder", "task", "observer", "progress", "sampler", "storage", "pruner"],
+    "auto": ["task", "kind", "epochs", "batch_size"],
+    "portfolio": ["task", "space"],
     "compare": ["task", "recipes", "epochs", "batch_size", "options"],
     "ablate": ["task", "recipe", "pairs", "epochs", "batch_size", "options"],
     "sweep": ["task", "recipe", "field", "values", "points", "epochs", "batch_size", "options"],

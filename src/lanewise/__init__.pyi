@@ -11,6 +11,7 @@ from lanewise.data import load
 from lanewise.errors import InputError
 from lanewise.metrics import Metric
 from lanewise.parts.dropout import Dropout
+from lanewise.parts.lora import lora, merge_lora, save_lora
 from lanewise.parts.norm import (
     AveragedWeights,
     GhostBatchNorm,
@@ -64,6 +65,7 @@ from lanewise.recipe.coupling import coupled
 from lanewise.recipe.ranges import choice, integer, log, uniform
 from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import classic
+from lanewise.task.spaces import auto, portfolio
 from lanewise.task.task import Task
 
 __version__: str
@@ -112,6 +114,7 @@ __all__ = [
     "Warmup",
     "WarmupStableDecay",
     "ablate",
+    "auto",
     "choice",
     "classic",
     "compare",
@@ -126,13 +129,17 @@ __all__ = [
     "load",
     "load_model",
     "log",
+    "lora",
+    "merge_lora",
     "numeric",
+    "portfolio",
     "race",
     "reestimate",
     "register",
     "resume",
     "role_groups",
     "roles",
+    "save_lora",
     "sweep",
     "unfreeze_norm",
     "uniform",

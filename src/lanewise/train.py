@@ -131,7 +131,7 @@ def train(
     first = feed.example()
 
     def new(_: int = 0) -> nn.Module:
-        return task.new_model(rows.weight_seed, dtype, recipe.width)
+        return task.new_model(rows.weight_seed, dtype, **recipe.sizes)
 
     # Refuses what a lane of this recipe would be refused for. With a model of its own: what it refers to by closures
     # is not copied with it.

@@ -131,7 +131,7 @@ class Alone:
         self.feed: Feed = group.packs[0].feed
         self.steps = group.total_steps
         module = plain_model(model, recipe).double()
-        start_from(module, source.new_model(0, recipe.width))
+        start_from(module, source.new_model(0, **recipe.sizes))
         trained_on = len(self.feed.repeat.split.train)
         self.run = PlainRun(module, recipe, self.steps, self.feed.steps_per_epoch, trained_on)
         self.losses: list[float] = []

@@ -17,7 +17,7 @@ from lanewise.printable import printable
 from lanewise.recipe.file import dump, from_dict, load, read, save, to_dict
 from lanewise.recipe.ranges import choice, integer, log, uniform
 from lanewise.recipe.recipe import Recipe
-from lanewise.recipe.spaces import SPACES
+from lanewise.recipe.spaces import KINDS, Facts, classic, portfolio, suited
 from tests.recipe.recipe_draws import PARTS, complaint, named, parts, recipes
 
 SPACE = Recipe(
@@ -76,7 +76,20 @@ def test_every_part_is_read_as_it_was_written(kind: type, data: st.DataObject) -
     assert same(Recipe(optimizer=part) if kind.__module__.startswith("lanewise.parts.optimizers") else Recipe(l2=part))
 
 
-@pytest.mark.parametrize("space", [SPACE, *(make() for make in SPACES.values())])
+EVERYTHING = Facts(
+    rows=1_000,
+    pictures=True,
+    smooths=True,
+    mixes=True,
+    dropout=(0.1,),
+    depth=(0.1,),
+    norm_momentum=(0.1,),
+    converts=True,
+)
+MADE = [suited(EVERYTHING.of_kind(kind)) for kind in KINDS]
+
+
+@pytest.mark.parametrize("space", [SPACE, classic(), *MADE, *portfolio(EVERYTHING).values()])
 def test_spaces_with_everything_in_them(space: Recipe) -> None:
     assert same(space)
 

@@ -37,7 +37,10 @@ class Notes(Observer):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ((Task("mlp", "digits"), None), r"space is a NoneType: must be a recipe with ranges, classic or a YAML file"),
+        (
+            (Task("mlp", "digits"), None),
+            r"space is a NoneType: must be a recipe with ranges, auto, classic, .* or a YAML file",
+        ),
         (("mlp", "classic"), r"task is a str: must be a lanewise.Task\(model, data\)"),
     ],
 )

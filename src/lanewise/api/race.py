@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ from lanewise.api.runs import FinishedRun, UnrecordedError, begin, check_options
 from lanewise.errors import InputError, together
 from lanewise.recipe.file import read
 from lanewise.recipe.recipe import Recipe
-from lanewise.recipe.spaces import SPACES
+from lanewise.recipe.spaces import NAMES
 from lanewise.record.checkpoint import EVERY
 from lanewise.sampling.drawing import Drawing
 from lanewise.sampling.samplers import OwnSampler
 from lanewise.study.progress import Observer
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, check_overrides, with_overrides
+from lanewise.task.spaces import portfolio as recipes_of_habit
+from lanewise.task.spaces import space_by_name
 from lanewise.task.task import Task
 from lanewise.verdict.verdict import Verdict
 
@@ -57,7 +60,7 @@ class Race(FinishedRun):
 
 def race(
     task: Task,
-    space: Recipe | str | os.PathLike[str] = "classic",
+    space: Recipe | str | os.PathLike[str] = "auto",
     *,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -73,13 +76,15 @@ def race(
     enqueue: Sequence[Recipe | str | os.PathLike[str]] = (),
     storage: str | None = None,
     baseline: Recipe | str | os.PathLike[str] | None = None,
+    portfolio: bool | None = None,
     **settings: Any,
 ) -> Race:
     """Find the recipe of `space` that suits `task` best.
 
     Args:
         task: model, data, objective.
-        space: a recipe with ranges, the name of a built-in space, or the path of a YAML file.
+        space: a recipe with ranges, the path of a YAML file, or the name of a built-in space: `auto` is made from the
+            task, `vision`, `text`, `table` and `finetune` from the task as one of that kind, `classic` suits any.
         epochs, batch_size: replace the space's own.
         out: a new folder for the record and the report; nothing is written without it. `resume(out)` continues a
             race that was stopped or killed.
@@ -95,7 +100,9 @@ def race(
         storage: the URL of a database that other studies share, for the record instead of `study.db`; or `env:NAME`
             of an environment variable or `file:PATH` of a file that holds it.
         baseline: a recipe, or the path of one, that is confirmed beside the finalists whatever the race finds, and
-            compared with the winner.
+            compared with the winner. By default the first recipe of the portfolio, if that is raced.
+        portfolio: whether a few recipes that people use by habit are raced too, as candidates with names (see
+            `lanewise.portfolio`); by default they are with every built-in space but `classic`.
         **settings: fields of `lanewise.study.settings.RaceSettings`: candidates or budget, repeats, generations,
             pruner (a name, or a function as `lanewise.Pruner` describes it), finalists, confirm, seed. Where the data
             is split into folds, repeats is their number by default, and confirm the least multiple of it from 8 up.
@@ -111,14 +118,19 @@ def race(
         "threads": threads,
         "checkpoint_every": checkpoint_every,
     }
-    _, (chosen, asked, known, drawing) = together(
+    _, (asked, known, drawing) = together(
         lambda: check_options(**how, progress=progress),
         lambda: race_of(
-            task.source.splitter.folds, space, epochs, batch_size, out, sampler, enqueue, storage, baseline, settings
+            task.source.splitter.folds, space, epochs, batch_size, out, sampler, enqueue, storage, baseline, portfolio,
+            settings,
         ),
-    )
+    )  # fmt: skip
+    chosen, about = space_of(task, space, epochs, batch_size)
+    if portfolio if portfolio is not None else made_from_task(space):
+        drawing = replace(drawing, portfolio=tuple(recipes_of_habit(task, chosen).items()))
     return begin(
-        lambda options: Race(Study(task, chosen, asked, drawing=drawing, baseline=known, **options)), out, engine,
+        lambda options: Race(Study(task, chosen, asked, drawing=drawing, baseline=known, about=about, **options)),
+        out, engine,
         progress=progress, observer=observer, device=device, precision=precision, threads=threads,
         every=checkpoint_every,
     )  # fmt: skip
@@ -134,9 +146,10 @@ def race_of(
     enqueue: Sequence[Recipe | str | os.PathLike[str]],
     storage: str | None,
     baseline: Recipe | str | os.PathLike[str] | None,
+    portfolio: bool | None,
     settings: Mapping[str, Any],
-) -> tuple[Recipe, RaceSettings, Recipe | None, Drawing]:
-    """What a race is of, by the arguments of `race` that say so; `folds` are those of the data.
+) -> tuple[RaceSettings, Recipe | None, Drawing]:
+    """How a race is run, by the arguments of `race` that say so; `folds` are those of the data.
 
     Raises:
         InputError: some are wrong; all of them are named.
@@ -150,30 +163,51 @@ def race_of(
             names = f"setting{'s' * (len(unknown) > 1)} {' and '.join(map(repr, unknown))}"
             raise InputError(f"race: unknown {names}; allowed: {', '.join(fields)}")
 
-    whole, _, asked, known, drawing, _ = together(
+    def check_portfolio() -> None:
+        if portfolio is not None and not isinstance(portfolio, bool):
+            raise InputError(f"portfolio = {portfolio!r}: must be true or false")
+
+    *_, asked, known, drawing = together(
         lambda: find_space(space),
+        lambda: check_overrides(epochs, batch_size),
+        check_portfolio,
         check_unknown,
         lambda: RaceSettings.of_task(folds, {name: value for name, value in settings.items() if name in fields}),
         lambda: find_baseline(baseline),
         lambda: Drawing.asked(sampler, find_recipes(enqueue), storage, None if out is None else Path(out)),
-        lambda: check_overrides(epochs, batch_size),
     )
-    return with_overrides(whole, epochs, batch_size), asked, known, drawing
+    return asked, known, drawing
 
 
-def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe:
-    """The space given, built in under that name, or read from that file."""
+def space_of(
+    task: Task, space: Recipe | str | os.PathLike[str], epochs: int | None, batch_size: int | None
+) -> tuple[Recipe, list[str]]:
+    """(the space of a race, with its length and batch size; what to say of one that was made from the task)."""
+    found, about = find_space(space), list[str]()
+    if isinstance(found, str):
+        found, about = space_by_name(task, found, epochs, batch_size)
+    return with_overrides(found, epochs, batch_size), about
+
+
+def made_from_task(space: Recipe | str | os.PathLike[str]) -> bool:
+    """Whether `space` names a space that is made from the task."""
+    found = find_space(space)
+    return isinstance(found, str) and found != "classic"
+
+
+def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe | str:
+    """The space given or read from that file, or the name of one that is built in."""
     if isinstance(space, Recipe):
         return space
     if not isinstance(space, (str, os.PathLike)):
         raise InputError(
-            f"space is a {type(space).__name__}: must be a recipe with ranges, {', '.join(SPACES)} or a YAML file"
+            f"space is a {type(space).__name__}: must be a recipe with ranges, {', '.join(NAMES)} or a YAML file"
         )
     name = os.fspath(space)
-    if name in SPACES:
-        return SPACES[name]()
+    if name in NAMES:
+        return name
     if not is_there(Path(name)):
-        raise InputError(f"space {name!r}: no such space or file; must be {', '.join(SPACES)} or a YAML file")
+        raise InputError(f"space {name!r}: no such space or file; must be {', '.join(NAMES)} or a YAML file")
     return read(name)[0]
 
 

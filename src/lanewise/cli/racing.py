@@ -28,8 +28,12 @@ def race(
     *,
     task: TaskOptions,
     space: Annotated[
-        str, typer.Option(help="Recipes to choose from: a built-in space (classic) or a YAML file.")
-    ] = "classic",
+        str,
+        typer.Option(
+            help="Recipes to choose from: auto (made from your model and data), vision, text, table, finetune, "
+            "classic, or a YAML file."
+        ),
+    ] = "auto",
     candidates: Annotated[
         int | None,
         typer.Option(help="How many recipes to draw from the space; 48 without a budget.", show_default=False),
@@ -62,6 +66,15 @@ def race(
     baseline: Annotated[
         Path | None, typer.Option(help="Recipe file to confirm beside the finalists and to compare with the winner.")
     ] = None,
+    portfolio: Annotated[
+        bool | None,
+        typer.Option(
+            "--portfolio/--no-portfolio",
+            help="Race a few recipes that people use by habit too; the first is the baseline if none is given. On "
+            "unless the space is classic or a file.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="New folder for the record; runs/race-NNN if not given.")] = None,
     how: EngineOptions,
     sampler: Annotated[
@@ -91,7 +104,9 @@ def race(
         "candidates": candidates, "budget": budget, "generations": generations, "pruner": pruner,
         "finalists": finalists, "seed": seed, **given,
     }  # fmt: skip
-    first: dict[str, Any] = {"sampler": sampler, "enqueue": enqueue or [], "storage": storage, "baseline": baseline}
+    first: dict[str, Any] = {
+        "sampler": sampler, "enqueue": enqueue or [], "storage": storage, "baseline": baseline, "portfolio": portfolio,
+    }  # fmt: skip
     folder = out or fresh_path()
     # What is wrong is said before the data is read, and all at once.
     on, *_ = together(

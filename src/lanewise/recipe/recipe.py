@@ -32,6 +32,9 @@ INDEPENDENT_DECAY = Allowed(0.0, 1.0, timed=True)
 LARGEST_WIDTH = 65_536
 """A larger number is a slip of the finger."""
 
+SIZES = ("width", "rank")
+"""What a recipe says of the model's size, each an argument of the function that makes it."""
+
 
 def check_names(where: str, value: Any) -> None:
     """Raise `InputError` unless `value` is None or a tuple of names."""
@@ -75,10 +78,13 @@ class Recipe(Part):
             improved for so long, and the weights of the best evaluation count in place of the last; none is off.
         width: units of the model's first hidden layer, or channels of its first convolution, the others in proportion;
             a model of one's own is called with it as `width`; none builds the model as it is.
+        rank: of the low-rank adapters of a model of one's own, which is called with it as `rank` and hands it to
+            `lanewise.lora`; none builds the model as it is.
+        lora_alpha: of the adapters that `lanewise.lora` put into the model, >= 0; none keeps the model's own.
         batch_size: rows per batch. epochs: passes over the training rows.
 
     Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`,
-    `early_stopping`, `width`, `batch_size` and `epochs`.
+    `early_stopping`, `width`, `rank`, `batch_size` and `epochs`.
     """
 
     name: ClassVar[str] = "recipe"
@@ -104,6 +110,8 @@ class Recipe(Part):
     average_from: float | None = numeric(None, low=0, high=1, high_open=True, optional=True)
     early_stopping: Any = duration(None, positive=True, optional=True)
     width: int | None = numeric(None, low=1, high=LARGEST_WIDTH, integer=True, optional=True)
+    rank: int | None = numeric(None, low=1, high=LARGEST_WIDTH, integer=True, optional=True)
+    lora_alpha: Value | None = numeric(None, low=0, timed=True, optional=True)
     batch_size: int = numeric(64, low=1, integer=True)
     epochs: int = numeric(20, low=1, integer=True)
 
@@ -151,11 +159,17 @@ class Recipe(Part):
                     return allowed
         raise KeyError(number)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the function that makes the model is called with."""
+        return {name: getattr(self, name) for name in SIZES if getattr(self, name) is not None}
+
     def structure(self) -> tuple[Any, ...]:
         """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
         flags = tuple((f.name, getattr(self.optimizer, f.name)) for f in fields(self.optimizer) if not _is_timed(f))
-        # Plans are kept by this: those of a version that knew no width are found where there is none.
-        apart = ("optimizer", "average_from", "early_stopping", *["width"] * (self.width is None))
+        # Plans are kept by this: those of a version that knew no such size are found where there is none.
+        apart = ["optimizer", "average_from", "early_stopping"]
+        apart += [name for name in SIZES if getattr(self, name) is None]
         own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart and not _is_timed(f))
         return (self.optimizer.name, flags, own, (*self.numbers(), *["average_from"] * (self.average_from is not None)))
 
@@ -172,7 +186,7 @@ def timed_fields(part: Any) -> list[Any]:
 
 def variables(space: Recipe) -> Iterator[tuple[str, Variable]]:
     """Every range and choice of `space`, those inside options too, with the name the sampler knows it by."""
-    yield from _named(space).values()
+    yield from named_variables(space).values()
 
 
 Pair = tuple[float, float]
@@ -187,7 +201,7 @@ def choose(
     Args:
         pair: (rate, decay) of a product and a ratio.
     """
-    named, drawn = _named(space), dict[str, float]()
+    named, drawn = named_variables(space), dict[str, float]()
 
     def chosen(value: Any, path: tuple[Any, ...]) -> Any:
         if isinstance(value, Choice):
@@ -215,7 +229,7 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
     The inverse of `choose`, which calls the names; a choice is given as the option that stands in the space. A product
     and a ratio are those of the recipe's rate and decay, as near as rounding allows.
     """
-    named, picked = _named(space), dict[str, Any]()
+    named, picked = named_variables(space), dict[str, Any]()
     # The optimizer of the space that is looked at, and the one in its place.
     optimizers: list[tuple[Optimizer, Optimizer]] = []
     # Of the recipe, where they were drawn together.
@@ -275,7 +289,7 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
     return used if choose(space, pick, lambda product, ratio: pair[-1]) == recipe else None
 
 
-def _named(space: Recipe) -> dict[tuple[Any, ...], tuple[str, Variable]]:
+def named_variables(space: Recipe) -> dict[tuple[Any, ...], tuple[str, Variable]]:
     """(name, variable) of everything that is not chosen yet, by its structural path."""
     named: dict[tuple[Any, ...], tuple[str, Variable]] = {}
     taken: dict[tuple[Any, ...], str] = {}

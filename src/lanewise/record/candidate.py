@@ -22,6 +22,7 @@ class Candidate:
     Attributes:
         left_at: the progress at which it left the race, or None. loss, score: mean over repeats when last evaluated;
             a score is the metric turned so that greater is better, here and in the curves.
+        name: of a recipe of the portfolio; others are called by their number.
         diverged: repeat -> step at which the loss was no longer finite.
         curves: repeat -> points (progress, training loss, validation loss, metric).
     """
@@ -34,12 +35,14 @@ class Candidate:
     score: float = np.nan
     diverged: dict[int, int] = field(default_factory=dict)
     curves: dict[int, list[tuple[float, float, float, float]]] = field(default_factory=dict)
+    name: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: all but the recipe."""
         return {
             "number": self.number,
             "generation": self.generation,
+            "name": self.name,
             "left_at": self.left_at,
             "loss": self.loss,
             "score": self.score,
@@ -50,7 +53,7 @@ class Candidate:
     @classmethod
     def from_dict(cls, data: dict[str, Any], recipe: Recipe) -> "Candidate":
         """The candidate that `to_dict` gave, with its recipe."""
-        values = {name: data[name] for name in ("number", "generation", "left_at")}
+        values = {name: data[name] for name in ("number", "generation", "name", "left_at")}
         values |= {name: number(name, data[name]) for name in ("loss", "score")}
         curves = {repeat: curve_of(points) for repeat, points in data["curves"]}
         return checked(cls(recipe=recipe, diverged=dict(data["diverged"]), curves=curves, **values))

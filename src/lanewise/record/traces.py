@@ -3,9 +3,9 @@
 `traces.parquet` has a row for each point of a learning curve: `phase` ("race" or "confirmation"; of a comparison, an
 ablation or a sweep what its lanes were trained for), `candidate`, `repeat`, `progress` (fraction of the run),
 `training_loss`, `validation_loss` and `metric`, not negated.
-`candidates.parquet` has a row for each candidate: `candidate`, `generation` (null for a baseline), `recipe` (the text
-of its file), `left_at` (null if it stayed), `diverged` (in how many repeats of the race), `loss` and `score`, the mean
-over the repeats when it was last evaluated.
+`candidates.parquet` has a row for each candidate: `candidate`, `generation` (null for a baseline), `name` (of a
+recipe of the portfolio, else null), `recipe` (the text of its file), `left_at` (null if it stayed), `diverged` (in how
+many repeats of the race), `loss` and `score`, the mean over the repeats when it was last evaluated.
 """
 
 import io
@@ -38,6 +38,7 @@ TRACES: Columns = (
 CANDIDATES: Columns = (
     ("candidate", "int32"),
     ("generation", "int32"),
+    ("name", "string"),
     ("recipe", "string"),
     ("left_at", "float64"),
     ("diverged", "int32"),
@@ -100,11 +101,20 @@ def table_of(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], ki
         candidates: all that were drawn. confirmed: those of the confirmation. kind: of the metric's scores.
     """
     rows: list[tuple[Any, ...]] = [
-        (c.number, c.generation, dump(c.recipe), c.left_at, len(c.diverged), c.loss, float(kind.turned(c.score)))
+        (
+            c.number,
+            c.generation,
+            c.name or None,
+            dump(c.recipe),
+            c.left_at,
+            len(c.diverged),
+            c.loss,
+            float(kind.turned(c.score)),
+        )
         for c in candidates
     ]
     given = [c for c in confirmed if c.number >= len(candidates)]
-    rows += [(c.number, None, dump(c.recipe), None, 0, np.nan, np.nan) for c in given]
+    rows += [(c.number, None, None, dump(c.recipe), None, 0, np.nan, np.nan) for c in given]
     return table(zip(*rows, strict=True), CANDIDATES)
 
 

@@ -1,8 +1,8 @@
 """How candidates are drawn and where that is recorded: as the user asked for it, and as `run.json` holds it."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ class Drawing:
     Args:
         sampler: a name in `lanewise.sampling.samplers.SAMPLERS`, or what a sampler of the user's own is recorded as.
         own: that sampler. enqueue: recipes that are raced first, in this order.
+        portfolio: (name, recipe) of those that people use by habit, raced before these.
         storage: the URL of a shared database that takes the place of the run's own file, or where that stands; see
             `lanewise.sampling.database_url`. study: the name there.
     """
@@ -27,13 +28,14 @@ class Drawing:
     sampler: str = "tpe"
     own: OwnSampler | None = None
     enqueue: tuple[Recipe, ...] = ()
+    portfolio: tuple[tuple[str, Recipe], ...] = ()
     # It may hold a password.
     storage: str | None = field(default=None, repr=False)
     study: str | None = None
 
     def __post_init__(self) -> None:
         check_sampler(self.sampler, self.own)
-        for recipe in self.enqueue:
+        for recipe in (*self.enqueue, *(recipe for _, recipe in self.portfolio)):
             if not isinstance(recipe, Recipe):
                 raise InputError(f"enqueue holds a {type(recipe).__name__}: must hold recipes or the paths of some")
             if recipe.is_space:
@@ -60,7 +62,7 @@ class Drawing:
 
         url = DatabaseURL.of(storage)
         name = f"{folder.absolute().name if folder else 'race'}-{uuid.uuid4().hex[:8]}"
-        return cls(kind, own, tuple(enqueue), url.text, name)
+        return cls(kind, own, tuple(enqueue), storage=url.text, study=name)
 
     @classmethod
     def recorded(
@@ -92,6 +94,7 @@ class Drawing:
                 f"{where}: its record is in another place, {url}; if that is right, give it again: storage=URL"
             )
         enqueue = tuple(load(text, where)[0] for text in data.get("enqueue", []))
+        portfolio = tuple((str(one), load(text, where)[0]) for one, text in data.get("portfolio", {}).items())
         if storage is not None:
             from lanewise.sampling.database_url import DatabaseURL
 
@@ -99,17 +102,32 @@ class Drawing:
             if found.path is not None and not found.path.exists():
                 raise InputError(f"{where}: storage: {found.path}: there is no such file; its record was in {url}")
             storage = found.text
-        return cls(kind, sampler, enqueue, storage or url, name)
+        return cls(kind, sampler, enqueue, portfolio, storage or url, name)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `run.json`, without the secrets in the URL of a database."""
-        about = {"sampler": self.sampler, "enqueue": [dump(recipe) for recipe in self.enqueue], "study": self.study}
+        about = {
+            "sampler": self.sampler,
+            "enqueue": [dump(recipe) for recipe in self.enqueue],
+            "portfolio": {name: dump(recipe) for name, recipe in self.portfolio},
+            "study": self.study,
+        }
         if self.storage is None:
             return about
         from lanewise.sampling.database_url import DatabaseURL
 
         url = DatabaseURL.of(self.storage)
         return about | {"storage": url.recorded, "password": url.has_secrets}
+
+    def changed(self, change: Callable[[Recipe], Recipe]) -> "Drawing":
+        """The same with every recipe that is raced in any case changed."""
+        portfolio = tuple((name, change(recipe)) for name, recipe in self.portfolio)
+        return replace(self, enqueue=tuple(map(change, self.enqueue)), portfolio=portfolio)
+
+    @property
+    def bounds(self) -> bool:
+        """Whether only some structures are drawn from where a space has many: a grid or a user's sampler takes all."""
+        return self.sampler != "grid" and self.own is None
 
     def check(self, space: Recipe, seed: int, candidates: int | None) -> None:
         """Raise `InputError` unless `candidates` of `space` can be drawn so, the enqueued ones among them."""
@@ -119,13 +137,15 @@ class Drawing:
                     "sampler = 'grid': goes with candidates, not with a budget: a grid has a size of its own"
                 )
             return
-        if len(self.enqueue) > candidates:
+        given = [*self.enqueue, *(recipe for _, recipe in self.portfolio)]
+        if len(given) > candidates:
             raise InputError(
-                f"candidates = {candidates}: must be at least {len(self.enqueue)}, as many as enqueue holds"
+                f"candidates = {candidates}: must be at least {len(given)}, as many as enqueue "
+                f"{'and the portfolio hold' if self.portfolio else 'holds'}"
             )
         if self.sampler == "grid":
             points = len(grid(space, seed))
-            points += sum(parameters_of(space, recipe) is None for recipe in self.enqueue)
+            points += sum(parameters_of(space, recipe) is None for recipe in given)
             if candidates > points:
                 raise InputError(
                     f"candidates = {candidates}: the grid of this space has {points} points; must be no more"
@@ -146,6 +166,8 @@ class Drawing:
             journal, recipes = resumed.get("journal", []), resumed.get("recipes", [])
             sampler = Sampler.replayed(space, seed, record, journal, recipes, **how)
         if not sampler.journal:
+            for name, recipe in self.portfolio:
+                sampler.enqueue(recipe, name)
             for recipe in self.enqueue:
                 sampler.enqueue(recipe)
         return sampler

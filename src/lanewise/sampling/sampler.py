@@ -1,6 +1,6 @@
 """Drawing candidates from a space, and recording what became of them, with Optuna."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +12,16 @@ from lanewise.parts.part import Variable, expression
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.ranges import Choice, Integer, Log, NumberRange
 from lanewise.recipe.recipe import Recipe, choose, parameters_of, variables
+from lanewise.recipe.structures import Structure
+from lanewise.sampling.combinations import NOWHERE, Combinations, Standing
 from lanewise.sampling.samplers import OwnSampler, grid, quiet, sampler_for
 
 OUTSIDE = "outside_space"
 """User attribute of a trial whose recipe was added by hand and cannot be drawn from the space."""
 
 Event = tuple[Any, ...]
-"""("enqueue", text), ("ask", count, generation), ("report", candidate, rung, loss) or ("tell", candidate, loss or None,
-diverged)."""
+"""("enqueue", text, name), ("ask", count, generation), ("report", candidate, rung, loss) or ("tell", candidate, loss or
+None, diverged)."""
 
 
 class Shared(NamedTuple):
@@ -42,7 +44,7 @@ class Sampler:
 
     Attributes:
         journal: everything that was asked, reported and told, in order; `replayed` takes it.
-        recipes: all that were drawn. texts: the same as YAML.
+        recipes: all that were drawn. texts: the same as YAML. names: of those that have one, else empty text.
 
     Raises:
         WriteError: the record cannot be written to, here and in `write`, `ask` and `close`.
@@ -60,10 +62,14 @@ class Sampler:
         self.journal: list[Event] = []
         self.recipes: list[Recipe] = []
         self.texts: list[str] = []
+        self.names: list[str] = []
+        self.combinations = Combinations(space, seed)
+        self._bounded = self.combinations.bounded and kind != "grid" and own is None
+        self._standings: list[Standing] = []
         self._trials: list[Trial] = []
         self._outside: set[int] = set()
         self._changed: set[int] = set()
-        self._enqueued: list[Recipe] = []
+        self._enqueued: list[tuple[Recipe, str]] = []
         self._grid = iter(grid(space, seed) if kind == "grid" else [])
         with quiet():
             self.study = optuna.create_study(study_name="race", direction="minimize")
@@ -101,7 +107,7 @@ class Sampler:
             "ask": sampler.ask,
             "report": sampler.report,
             "tell": sampler.tell,
-            "enqueue": lambda text: sampler.enqueue(load(text)[0]),
+            "enqueue": lambda text, name: sampler.enqueue(load(text)[0], name),
         }
         for what, *arguments in journal:
             calls[what](*arguments)
@@ -132,14 +138,16 @@ class Sampler:
         sampler._changed.clear()
         return sampler
 
-    def enqueue(self, recipe: Recipe) -> None:
+    def enqueue(self, recipe: Recipe, name: str = "") -> None:
         """Let `recipe`, added by hand, be the next candidate that is asked for, after those enqueued before.
+
+        Those with a `name`, of the portfolio, are half of a generation at the most; the others follow in the next.
 
         One that could be drawn from the space becomes a trial with its parameters, from which the sampler learns. Any
         other is a trial with the attribute `OUTSIDE`, which samplers pass over as failed.
         """
-        self.journal.append(("enqueue", dump(recipe)))
-        self._enqueued.append(recipe)
+        self.journal.append(("enqueue", dump(recipe), name))
+        self._enqueued.append((recipe, name))
 
     def ask(self, count: int, generation: int) -> list[Recipe]:
         """`count` recipes: those enqueued, then of the space; candidates are numbered on from those asked before."""
@@ -147,15 +155,38 @@ class Sampler:
         first = len(self.recipes)
         with quiet():
             self.study.sampler = sampler_for(self.kind, self.space, self.seed, generation, count, self.own)
+            given = self._taken(count)
+            fixed = self._fixed(range(first + len(given), first + count), count)
             for number in range(first, first + count):
-                recipe = self._enqueued_trial() if self._enqueued else self._drawn_trial(next(self._grid, None))
+                enqueued, name = given.pop(0) if given else (None, "")
+                recipe = self._enqueued_trial(enqueued) if enqueued else self._drawn_trial(next(fixed, None))
                 text = dump(recipe)
+                if name:
+                    self._trials[number].set_user_attr("name", name)
+                self.names.append(name)
+                self._standings.append(NOWHERE)
                 self._trials[number].set_user_attr("recipe", text)
                 self.recipes.append(recipe)
                 self.texts.append(text)
         self._changed.update(range(first, first + count))
         self.write()
         return self.recipes[first:]
+
+    def _taken(self, count: int) -> list[tuple[Recipe, str]]:
+        """Those enqueued that are of a generation of `count`: of those with names half at the most."""
+        room, taken, left = (count + 1) // 2, list[tuple[Recipe, str]](), list[tuple[Recipe, str]]()
+        for recipe, name in self._enqueued:
+            fits = len(taken) < count and (not name or room > 0)
+            room -= bool(name)
+            (taken if fits else left).append((recipe, name))
+        self._enqueued = left
+        return taken
+
+    def _fixed(self, numbers: Sequence[int], size: int) -> Iterator[Structure]:
+        """What the candidates `numbers` of a generation of `size` must be, by name; nothing where all is free."""
+        if self._bounded and numbers:
+            return iter(self.combinations.assigned(numbers, size, self._standings))
+        return self._grid
 
     def _drawn_trial(self, fixed: dict[str, Any] | None) -> Recipe:
         """A new trial, and the recipe it draws from the space; `fixed` says by name what it must be."""
@@ -166,8 +197,7 @@ class Sampler:
         self._trials.append(trial)
         return choose(self.space, lambda name, variable: suggest(trial, name, variable))
 
-    def _enqueued_trial(self) -> Recipe:
-        recipe = self._enqueued.pop(0)
+    def _enqueued_trial(self, recipe: Recipe) -> Recipe:
         fixed = parameters_of(self.space, recipe)
         if fixed is None:
             trial = self.study.ask()
@@ -185,6 +215,7 @@ class Sampler:
         if loss == loss:
             self._trials[candidate].report(loss, rung)
             self._changed.add(candidate)
+            self._standings[candidate] = (1, -rung, loss)
 
     def tell(self, candidate: int, loss: float | None, diverged: bool) -> None:
         """Note how a candidate ended: its final loss, or None if it left the race.
@@ -195,6 +226,10 @@ class Sampler:
         self.journal.append(("tell", candidate, loss, bool(diverged)))
         trial = self._trials[candidate]
         self._changed.add(candidate)
+        if diverged:
+            self._standings[candidate] = NOWHERE
+        elif loss is not None:
+            self._standings[candidate] = (0, 0, loss)
         with quiet():
             if diverged:
                 trial.set_user_attr("diverged", True)

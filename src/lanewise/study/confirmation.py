@@ -51,8 +51,8 @@ def check_baseline(baseline: Recipe, engine: Engine) -> None:
         raise InputError(f"baseline: {error}") from None
 
 
-def phase_of_confirmation(finalists: int, repeats: int, baseline: Recipe | None) -> str:
-    """What the confirmation is called while it goes on."""
+def phase_of_confirmation(finalists: int, repeats: int, baseline: bool) -> str:
+    """What the confirmation is called while it goes on; `baseline` says whether one is confirmed beside them."""
     what = f"{finalists} finalist{'s' * (finalists > 1)}{' and the baseline' if baseline else ''}"
     return f"confirming {what} in {repeats} new training runs"
 
@@ -83,16 +83,15 @@ def reach_verdict(
     kind: ScoreKind,
     candidates: Sequence[Candidate],
     seconds: float,
-    given: Recipe | None,
+    baseline: int | None,
     rungs: Sequence[float],
 ) -> Verdict:
     """The verdict on a confirmation that has come to its end.
 
     Args:
-        candidates: all that were drawn. seconds: that the study has taken. given: the baseline, which is confirmed as
-            the candidate after those drawn. rungs: of the race.
+        candidates: all that were drawn. seconds: that the study has taken. baseline: the number of the baseline: the
+            next after those drawn where the user gave it. rungs: of the race.
     """
-    baseline = None if given is None else len(candidates)
     recipes = {str(candidate.recipe) for candidate in candidates}
     found = _compared(stage, engine, kind, len(candidates), seconds, baseline)
     simple = references_of(engine, list(stage.cohort.repeats))
@@ -120,6 +119,8 @@ def _compared(
         what="finalist",
     )  # fmt: skip
     finalists = rank_finalists(numbers, [candidate.recipe for candidate in stage.own], sample)
+    names = {candidate.number: candidate.name for candidate in stage.own}
+    finalists = tuple(replace(one, name=names[one.candidate]) for one in finalists)
     zeros = cohort.zeros()
     finalists = tuple(replace(one, zeros=zeros[numbers.index(one.candidate)]) for one in finalists)
     # The one use of the test data: winner and runner-up are settled, nothing is chosen by it.

@@ -16,7 +16,7 @@ class Standing:
 
     Attributes:
         score: mean metric over repeats at the last evaluation, in the metric's own direction. live: still training.
-        name: of a recipe that has one; others are called by their number.
+        name: of a recipe that has one, such as those of the portfolio; others are called by their number.
     """
 
     candidate: int
@@ -62,7 +62,7 @@ class Observer:
 
 
 def standings(pool: Iterable[Candidate], kind: ScoreKind, names: Sequence[str] = ()) -> list[Standing]:
-    """The leading candidates of `pool`, best first; `names` are those of candidates 0, 1, ... if they have any."""
+    """The leading candidates of `pool`, best first; `names` are those of candidates 0, 1, ... in place of their own."""
     # Those that came furthest lead: a loss in the middle of a run says little beside one at its end.
     ranked = sorted((c for c in pool if c.scored), key=lambda c: (not c.in_race, *standing(c)))
     return [
@@ -73,7 +73,7 @@ def standings(pool: Iterable[Candidate], kind: ScoreKind, names: Sequence[str] =
             c.loss,
             kind.turned(c.score),
             c.in_race,
-            names[c.number] if names else "",
+            names[c.number] if names else c.name and f"{c.number} {c.name}",
         )
         for c in ranked[:LEADERS]
     ]

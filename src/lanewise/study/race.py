@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any, Unpack
@@ -34,18 +35,11 @@ from lanewise.study.fitting import Size, least_epochs, with_shorter_runs
 from lanewise.study.generation import least_to_keep, leave_at_rung, tell, usable
 from lanewise.study.pacing import about_rounds, allowance, timed_steps
 from lanewise.study.pilot import PILOTS, first_drawn, pilot, seconds_of_a_lane_epoch
+from lanewise.study.portfolio import about_drawing, to_confirm, with_room
 from lanewise.study.progress import Progress, standings
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.settings import RaceSettings
-from lanewise.study.stage import (
-    Stage,
-    candidates_of,
-    check_journal,
-    last_scores_of,
-    own_of,
-    rungs_of,
-    snapshot,
-)
+from lanewise.study.stage import Stage, candidates_of, check_journal, last_scores_of, own_of, rungs_of, snapshot
 from lanewise.task.task import Task
 from lanewise.verdict.verdict import Verdict
 
@@ -59,7 +53,8 @@ class Study(Run[Verdict]):
         space: a recipe with ranges. settings: what to do.
         drawing: how candidates are drawn and where that is recorded; by default with TPE, in the folder.
         baseline: a recipe that is confirmed beside the finalists and compared with the winner; its number is the next
-            after those drawn.
+            after those drawn. Without it the first of the portfolio is the baseline, if there is one.
+        about: lines to note before the race.
         task, **options: see `Run`; a budget in time is decided by its clock.
 
     Attributes:
@@ -77,6 +72,7 @@ class Study(Run[Verdict]):
         *,
         drawing: Drawing | None = None,
         baseline: Recipe | None = None,
+        about: Sequence[str] = (),
         **options: Unpack[RunOptions],
     ) -> None:
         if not space.is_space:
@@ -89,8 +85,10 @@ class Study(Run[Verdict]):
             check_number("finalists", settings.finalists, most)
             settings.check_folds(task.source.splitter.folds)
         self.drawing = drawing or Drawing()
-        self.drawing.check(space, settings.seed, settings.candidates)
         super().__init__(task, settings, **options)
+        self.drawing, left_out = with_room(self.drawing, self.engine, settings.candidates)
+        self._told = [*about, *left_out, *about_drawing(self.drawing, space, settings, baseline)]
+        self.drawing.check(space, settings.seed, settings.candidates)
         self.engine.check_metric(range(settings.repeats + settings.confirm))
         self.space, self.baseline = space, baseline
         self._asked = space
@@ -118,11 +116,12 @@ class Study(Run[Verdict]):
             self._survivors(self._longest),
             self._timed,
             task.source.splitter.folds or 1,
-            int(baseline is not None),
+            int(baseline is not None or bool(self.drawing.portfolio)),
             FINISH_SECONDS if folder else SIMPLE_SECONDS,
         )
         if (budget := self.planner.budget) is not None and budget.timed:
             self.engine.allowed = lambda: allowance(budget.amount, self.engine.costs)
+        self._known: int | None = None
         self._phase = ""
         self._done = 0.0
 
@@ -137,6 +136,7 @@ class Study(Run[Verdict]):
         return [
             f"{self.model_name} on {self.data_name}: {rows}",
             f"model: {self.model_description}",
+            *self._told,
             *about_rounds(self.settings, self.task.source.splitter.folds),
             *self.planner.about_finish(),
         ]
@@ -189,7 +189,7 @@ class Study(Run[Verdict]):
         self.planner.survivors = self._survivors(found.epochs)
         shorter = partial(with_shorter_runs, epochs=found.epochs, longest=self._longest)
         self.space = shorter(self.space)
-        self.drawing = replace(self.drawing, enqueue=tuple(map(shorter, self.drawing.enqueue)))
+        self.drawing = self.drawing.changed(shorter)
         self.baseline = None if self.baseline is None else shorter(self.baseline)
 
     def _least_epochs(self) -> int:
@@ -274,7 +274,7 @@ class Study(Run[Verdict]):
         """A newly drawn generation, or None if none of it can be trained."""
         offset = len(self.candidates)
         for at, recipe in enumerate(sampler.ask(size, generation)):
-            self.candidates.append(Candidate(offset + at, recipe, generation))
+            self.candidates.append(Candidate(offset + at, recipe, generation, name=sampler.names[offset + at]))
         own = usable(self.candidates[offset:], self.engine, sampler, self.observer.note)
         return self._stage_of(own, generation) if own else None
 
@@ -309,14 +309,13 @@ class Study(Run[Verdict]):
         """The best of the candidates `ranked` and the baseline in new training runs, before the first step."""
         first = self.settings.repeats
         most, self.confirm = self.planner.confirmation(len(ranked))
-        self.confirmed = [Candidate(c.number, c.recipe, c.generation) for c in ranked[:most]]
+        best = ranked[:most]
         asked = self.settings.finalists or 0
         if most < asked:
             why = "finished the race with different recipes" if len(ranked) < asked else "fit into the budget"
             self.observer.note(f"finalists = {asked}: only {most} can be confirmed, because no more {why}")
-        self._phase = phase_of_confirmation(len(self.confirmed), self.confirm, self.baseline)
-        if self.baseline is not None:
-            self.confirmed.append(Candidate(len(self.candidates), self.baseline, 0))
+        self.confirmed, self._known = to_confirm(best, self.candidates, self.baseline)
+        self._phase = phase_of_confirmation(len(best), self.confirm, len(self.confirmed) > len(best))
         repeats = range(first, first + self.confirm)
         cohort = Cohort(self.engine, [candidate.recipe for candidate in self.confirmed], repeats)
         return Stage(None, self.confirmed, cohort, np.full((0, len(self.confirmed), self.confirm), np.nan))
@@ -324,7 +323,7 @@ class Study(Run[Verdict]):
     def _confirm(self, stage: Stage) -> Verdict:
         for _ in self._evaluations(stage):
             pass
-        return reach_verdict(stage, self.engine, self.kind, self.candidates, self.elapsed(), self.baseline, self._rungs)
+        return reach_verdict(stage, self.engine, self.kind, self.candidates, self.elapsed(), self._known, self._rungs)
 
     def _time_left(self) -> tuple[float, float | None]:
         assert self._stage is not None

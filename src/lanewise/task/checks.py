@@ -14,6 +14,7 @@ from lanewise.data.source.standardise import is_tokens
 from lanewise.errors import InputError
 from lanewise.metrics import METRICS, Metric, find_metric, metric_names
 from lanewise.task import models
+from lanewise.task.libraries import check_library_name, is_from_library
 
 
 def check_model_kind(model: Any) -> None:
@@ -24,7 +25,9 @@ def check_model_kind(model: Any) -> None:
             "can start from weights of its own"
         )
     if isinstance(model, str):
-        if model.partition(":")[0] not in models.BUILT_IN:
+        if is_from_library(model):
+            check_library_name(model)
+        elif model.partition(":")[0] not in models.BUILT_IN:
             models.build(model, (), 0)
     elif not callable(model):
         raise InputError(f"model: {model!r}: must be a name or a function that returns a torch.nn.Module")

@@ -31,6 +31,7 @@ class Finalist:
         chance: the probability that it is the best of those confirmed, never above that of one before it.
         needed: what would separate it from the winner, where it is too close to call.
         zeros: share of the penalised weights that are exactly zero, the mean over the repeats.
+        name: of a recipe of the portfolio; others are called by their number.
     """
 
     candidate: int
@@ -41,6 +42,12 @@ class Finalist:
     chance: float = 1.0
     needed: Needed | None = None
     zeros: float = 0.0
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """What it is called: its number, and its name if it has one."""
+        return f"{self.candidate} {self.name}".rstrip()
 
     @property
     def diverged(self) -> int:
@@ -55,7 +62,7 @@ class Finalist:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The recipe that the user gave to be compared with; it is one of the finalists.
+    """The recipe that is compared with the winner: the user's, or the first of the portfolio; one of the finalists.
 
     Attributes:
         candidate: its number. difference: winner minus baseline on the test rows, as the verdict's own; None where the
@@ -79,7 +86,7 @@ class Findings:
         candidates: how many were drawn. lane_steps: steps summed over lanes and repeats, confirmation
         included. seconds: `total`, `train` (exactly those steps), `compile`, `trials`. engine: plans by structure.
         importance: of the settings in this race, most first; none where there were too few candidates to say.
-        baseline: the recipe that the user gave, or None. diverged: of the candidates drawn, how many diverged in the
+        baseline: what the winner is compared with, or None. diverged: of the candidates drawn, how many diverged in the
             race. diverged_late: of those, how many after the last rung. duplicates: how many were drawn before.
         heavy_tails: how much few test rows decide the score, where they do.
         references: name -> the metric of a simple model on the test rows. reference_notes: a sentence each on what was
@@ -142,6 +149,7 @@ class Findings:
             "finalists": [
                 {
                     "candidate": one.candidate,
+                    **({"name": one.name} if one.name else {}),
                     # JSON knows no NaN, the score of a repeat that diverged.
                     "validation": [float(score) if np.isfinite(score) else None for score in one.scores],
                     "mean": one.mean,
@@ -183,6 +191,7 @@ class Findings:
                     one["chance"],
                     Needed(**one["needed"]) if one["needed"] else None,
                     one["zeros"],
+                    one.get("name", ""),
                 )
                 for one in data["finalists"]
             )

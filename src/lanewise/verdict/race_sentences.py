@@ -65,7 +65,7 @@ def on_finalists(found: Findings) -> list[str]:
     others = len(found.finalists) - 1
     if not others:
         return ["It is the only finalist, so there is nothing to compare it with."]
-    tied = [str(one.candidate) for one in found.tied]
+    tied = [one.label for one in found.tied]
     if tied:
         tied[0] = f"candidate{'s' * (len(tied) > 1)} {tied[0]}"
     return chance_sentences(found.finalists[0].chance, f"{others + 1} finalists", tied, others, "finalist")
@@ -99,7 +99,7 @@ def on_runner_up(found: Findings) -> list[str]:
     if len(found.finalists) == 1:
         return []
     second, lead = found.finalists[1], found.difference
-    named = f"the runner-up ({second.candidate})"
+    named = f"the runner-up ({second.label})"
     if lead is None:
         lines = [f"On test it cannot be compared with {named}: too few training runs of both finished with a score."]
     else:
@@ -121,7 +121,7 @@ def on_baseline(found: Findings) -> list[str]:
     if found.baseline is None:
         return []
     own = next(one for one in found.finalists if one.candidate == found.baseline.candidate)
-    named = f"your baseline ({brief(own.recipe)})"
+    named = f"the baseline {own.name} ({brief(own.recipe)})" if own.name else f"your baseline ({brief(own.recipe)})"
     if own is found.finalists[0]:
         return [f"The best recipe is {named}: the race found nothing better."]
     test, validation = found.baseline.difference, own.difference

@@ -19,7 +19,8 @@ from lanewise.lanes.attributes.plain_values import Plain, same
 from lanewise.lanes.attributes.stores import may_store
 from lanewise.lanes.compile.reads import Reads
 from lanewise.lanes.model.agreement import alike, close, holds_numbers, same_values, shaken, unreached
-from lanewise.lanes.model.passes import NEUTRAL, NO_MASKS, Functions, Passed
+from lanewise.lanes.model.lane_layers import BATCH_NORMS
+from lanewise.lanes.model.passes import NEUTRAL, NO_MASKS, Functions, Passed, called, entered
 from lanewise.lanes.model.plain_autograd import Batch, Real, set_layer_numbers
 from lanewise.lanes.model.traits import ModelTraits, check_kept, named
 from lanewise.task.models import seeded
@@ -74,7 +75,12 @@ class Examination:
         """A training pass of the real module, seen by `reads`."""
         self._attributes.put(attributes or {})
         self._real.load(self._start)
-        with seeded(0), reads or contextlib.nullcontext():
+        with contextlib.ExitStack() as around:
+            around.enter_context(seeded(0))
+            if reads is not None:
+                # After `put`, which would empty what these hooks refer to.
+                inside = around.enter_context(entered(self._model, lambda name, layer: (name, layer)))
+                around.enter_context(reads.at(lambda: place(inside)))
             loss = self._real.backward(batch or self._batch, NEUTRAL["label_smoothing"], None)
         return Passed(loss, self._real.taken_gradients(), self._real.buffers())
 
@@ -117,8 +123,9 @@ class Examination:
             why = self._compared(functions, first)
             self.differs = bool(why)
         self._attributes.put({})
+        looks = (reads.where or "the model") if reads.found else ""
         stateful = stateful or bool(cached) or may_change
-        return ModelTraits(why, stateful, varies, unused, notes, reads.found, frozenset(moved))
+        return ModelTraits(why, stateful, varies, unused, notes, looks, frozenset(moved))
 
     def _moved(self) -> list[str]:
         now = self._model.named_parameters()
@@ -248,6 +255,17 @@ class Examination:
             theirs = functions.scored(self._start, self._batch)
         fits = close(self._scored(self._start, self._batch), theirs)
         return "" if fits else f"in evaluation it reaches other layers or tensors {beyond}"
+
+
+def place(inside: list[tuple[str, nn.Module]]) -> str | None:
+    """The innermost layer of those that a model is in, or None for one whose lane layer looks at no values."""
+    if not inside:
+        return ""
+    name, layer = inside[-1]
+    # Torch's takes the number of batches so far from its buffer.
+    if isinstance(layer, BATCH_NORMS) and type(layer) in BATCH_NORMS and layer.track_running_stats:
+        return None
+    return called(name, layer)
 
 
 def leaves_of(loss: Tensor) -> list[Tensor]:

@@ -30,7 +30,7 @@ from lanewise.lanes.model.lane_layers import (
     with_lane_layers,
 )
 from lanewise.lanes.model.listening import listen, normed
-from lanewise.lanes.model.passes import Functions, watched
+from lanewise.lanes.model.passes import Functions, computed, watched
 from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, RealForm, layer_numbers
 from lanewise.lanes.model.plain_form import PlainForm
 from lanewise.lanes.model.traits import ModelTraits
@@ -106,7 +106,7 @@ class Forms:
             for count in [rows] if self.recipe.ghost or rows <= FOLLOWED_ROWS else [FOLLOWED_ROWS, rows]:
                 few = take(batch[0], slice(count)), take(batch[1], slice(count))
                 followed = partial(self._followed, batch=few)
-                if kept.find(followed, {*self.lane_buffers, *self.draws}, self.normed, self.traits.looks):
+                if kept.find(followed, {*self.lane_buffers, *self.draws}, self.normed, bool(self.traits.looks)):
                     break
         self.held, self.shared, self.costly = kept.held, kept.shared, kept.costly
         self.constants = () if self.traits.real else kept.handed_in()
@@ -139,9 +139,9 @@ class Forms:
         except InputError:
             raise
         except Exception as error:
-            return None, f"torch.func cannot take a copy of the model: {one_line(error)[:200]}"
+            return None, computed(model) or f"torch.func cannot take a copy of the model: {one_line(error)[:200]}"
         self.masks = tuple(self.draws)
-        self.lane_buffers = lane_buffers(lane_layer)
+        self.lane_buffers = lane_buffers(lane_layer, self.recipe)
         self._layer_numbers = set(self.lane_buffers.values())
         return lane_layer, ""
 
@@ -157,7 +157,7 @@ class Forms:
             return ModelTraits()
         recipe = self.recipe
         given = [recipe.norm_momentum is not None, recipe.dropout is not None, recipe.stochastic_depth is not None]
-        key = str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, *given))
+        key = str((*recipe.sizes.items(), recipe.norm, recipe.norm_groups, recipe.ghost, *given))
         known = {} if known_traits is None else known_traits
         if key not in known:
             known[key] = self._tried(lane_layer, failed, batch, origin)
@@ -305,7 +305,7 @@ class Forms:
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """(gradients, loss, new buffers) of one batch; `by_leaves` those of the parameters that were used alone."""
         given = {name: drawn[name] for name in (*self.masks, *self.given["train"])} | dict(constants or {})
-        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
+        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items() if name in numbers}
         blend = self.blend(numbers, drawn)
 
         def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -104,9 +104,9 @@ class Engine:
             self._repeats[index] = Repeat.draw(self.holdout, self.seed, index)
         return self._repeats[index]
 
-    def new_model(self, index: int, width: int | None = None) -> torch.nn.Module:
+    def new_model(self, index: int, **sizes: int) -> torch.nn.Module:
         """The model with the initial weights of repeat `index`, as wide as a recipe says."""
-        return self.task.new_model(self.repeat(index).weight_seed, self.dtype, width)
+        return self.task.new_model(self.repeat(index).weight_seed, self.dtype, **sizes)
 
     def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None, channels_last: bool = False) -> Feed:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
@@ -126,7 +126,7 @@ class Engine:
         """What lanes of repeat `index` with the structure of `recipe` share; None where every lane has its own."""
         if not step.held:
             return None
-        return self._sharing.of(step, lambda: self.new_model(index, recipe.width), self.repeat(index))
+        return self._sharing.of(step, lambda: self.new_model(index, **recipe.sizes), self.repeat(index))
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
@@ -165,16 +165,16 @@ class Engine:
         """`prepared`, but the score of a row is the number of the class that it is taken for; lane after lane."""
         objective = replace(self.task.objective, metric=PREDICTED)
         step = self._step(recipe, self.feed(recipe, index), objective)
-        step.initial_state(self.new_model(index, recipe.width))
+        step.initial_state(self.new_model(index, **recipe.sizes))
         program = lane_after_lane(evaluate_program(step, packed=False), step.state_size)
         return replace(prepared, step=step, evaluate=program)
 
     def _step(self, recipe: Recipe, feed: Feed, objective: Objective | None = None) -> LaneStep:
         chunk = feed.example()
-        model, batch = self.new_model(feed.repeat.index, recipe.width), (take(chunk.x, 0), take(chunk.y, 0))
+        model, batch = self.new_model(feed.repeat.index, **recipe.sizes), (take(chunk.x, 0), take(chunk.y, 0))
 
         def new(origin: int) -> torch.nn.Module:
-            return self.new_model(origin, recipe.width)
+            return self.new_model(origin, **recipe.sizes)
 
         step = LaneStep(
             model,
@@ -213,7 +213,7 @@ class Engine:
 
     def trial(self, recipe: Recipe, index: int, steps: int = TRIAL_STEPS) -> Trial:
         """What `steps` steps of a lane with the structure of `recipe` can be timed on, by data of repeat `index`."""
-        model = self.new_model(index, recipe.width)
+        model = self.new_model(index, **recipe.sizes)
         step = self._step(recipe, self.feed(recipe, index))
         feed = self.feed(recipe, index, step)
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)

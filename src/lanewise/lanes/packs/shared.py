@@ -150,7 +150,7 @@ class Sharing:
     device: torch.device
     cache: str
     note: Callable[[str], None]
-    _held: list[dict[str, Tensor]] = field(default_factory=list)
+    _known: list[dict[str, Tensor]] = field(default_factory=list)
     _shared: dict[tuple[int, str], Shared] = field(default_factory=dict)
 
     def of(self, step: LaneStep, new: Callable[[], nn.Module], repeat: Repeat) -> Shared:
@@ -199,9 +199,9 @@ class Sharing:
         """The tensors `held`, or those of an earlier repeat where they are equal, as pretrained weights are."""
         found = {}
         for name, tensor in held.items():
-            known = (other[name] for other in self._held if name in other)
+            known = (other[name] for other in self._known if name in other)
             found[name] = next((one for one in known if one.shape == tensor.shape and torch.equal(one, tensor)), tensor)
-        self._held.append(found)
+        self._known.append(found)
         return found
 
 
@@ -219,4 +219,4 @@ def sharing_key(step: LaneStep) -> str:
     """The same for structures whose lanes share the same."""
     recipe = step.recipe
     calls = {mode: [(call.path, call.number, call.needed) for call in made] for mode, made in step.shared.items()}
-    return str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, step.constants, calls))
+    return str((*recipe.sizes.items(), recipe.norm, recipe.norm_groups, recipe.ghost, step.held, step.constants, calls))

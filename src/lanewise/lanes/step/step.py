@@ -120,12 +120,10 @@ class LaneStep(Forms):
         def copied(tensor: Tensor) -> Tensor:
             return tensor.detach().to(self._device).clone()
 
-        held = set(self.held)
-        params = {name: copied(param) for name, param in model.named_parameters() if param.requires_grad}
-        frozen = {
-            name: copied(param) for name, param in model.named_parameters() if not (param.requires_grad or name in held)
-        }
-        buffers = {name: copied(buffer) for name, buffer in model.named_buffers() if name not in held}
+        own = {name: copied(param) for name, param in model.named_parameters() if name not in self.held}
+        params = {name: param for name, param in own.items() if self.reference.get_parameter(name).requires_grad}
+        frozen = {name: param for name, param in own.items() if name not in params}
+        buffers = {name: copied(buffer) for name, buffer in model.named_buffers() if name not in self.held}
         optimizer_state = {name: self.optimizers[name].init(as_reals(param)) for name, param in params.items()}
         if self._counts_steps:
             optimizer_state = {name: {**own, STEPS: own_steps(params[name])} for name, own in optimizer_state.items()}
@@ -235,14 +233,16 @@ class LaneStep(Forms):
     def weights(self, state: Sequence[Tensor], row: Tensor) -> dict[str, Tensor]:
         """The weights and buffers to evaluate or to save, by the names of the model's `state_dict`."""
         found = self._tensors(state, row)
-        held = self.held_of[int(found[ORIGIN])] if self.held else {}
-        return dict(held) | {name: tensor for name, tensor in found.items() if name not in (ORIGIN, KEPT)}
+        held = dict(self.held_of[int(found[ORIGIN])] if self.held else {})
+        return held | {name: tensor for name, tensor in found.items() if name not in (ORIGIN, KEPT)}
 
     def _tensors(self, state: Sequence[Tensor], row: Tensor) -> dict[str, Tensor]:
         """All that a lane is evaluated with."""
         params, buffers, optimizer_state, averages = tree_unflatten(list(state), self._structure)
         numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
-        return {**self.evaluated_params(params, optimizer_state, numbers), **buffers, **averages}
+        found = {**self.evaluated_params(params, optimizer_state, numbers), **buffers, **averages}
+        # Of numbers that layers read in evaluation, too, the state has the last; averaged weights have an average.
+        return found | {name: value for name, value in self._given(row).items() if name in found}
 
     def _given(self, row: Tensor) -> dict[str, Tensor]:
         """The lane's numbers that layers hold, by the names of the buffers they are in."""
@@ -328,7 +328,7 @@ class LaneStep(Forms):
     @property
     def idle_numbers(self) -> list[str]:
         """Numbers of the recipe that no layer of the model reads."""
-        layers = {"dropout", "stochastic_depth", "norm_momentum"}
+        layers = {"dropout", "stochastic_depth", "norm_momentum", "lora_alpha"}
         return sorted(layers & set(self.numbers) - self._layer_numbers)
 
     @property

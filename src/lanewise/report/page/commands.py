@@ -7,9 +7,9 @@ from lanewise.base.registry import origins
 from lanewise.metrics import METRICS
 from lanewise.racing.own_pruner import OWN
 from lanewise.recipe.recipe import Recipe
-from lanewise.recipe.spaces import SPACES
 from lanewise.study.race import Study
 from lanewise.study.settings import RaceSettings, with_overrides
+from lanewise.task.spaces import built_in_spaces
 from lanewise.task.task import Task
 
 
@@ -100,18 +100,17 @@ def race_command(study: Study) -> str | None:
 
 
 def _space_options(study: Study) -> list[str] | None:
-    space = study.space
-    for name, make in SPACES.items():
-        built_in = make()
-        if space == built_in:
-            return ["--space", name]
-        if isinstance(space.epochs, int) and isinstance(space.batch_size, int):
-            epochs = None if space.epochs == built_in.epochs else space.epochs
-            batch_size = None if space.batch_size == built_in.batch_size else space.batch_size
-            if with_overrides(built_in, epochs, batch_size) == space:
-                options = {"--epochs": epochs, "--batch-size": batch_size}
-                given = [
-                    word for option, value in options.items() if value is not None for word in (option, str(value))
-                ]
-                return ["--space", name, *given]
-    return ["--space", str(study.folder.space)] if study.folder else None
+    """The options that name the space of a race and say whether recipes of habit are raced; None where none can."""
+    space, raced = study.space, bool(study.drawing.portfolio)
+    epochs = space.epochs if isinstance(space.epochs, int) else None
+    batch_size = space.batch_size if isinstance(space.batch_size, int) else None
+    lengths = [(None, None), (epochs, None), (None, batch_size), (epochs, batch_size)]
+    for name, make in built_in_spaces(study.task).items():
+        for given in dict.fromkeys(lengths):
+            if with_overrides(make(*given), *given) == space:
+                options = zip(("--epochs", "--batch-size"), given, strict=True)
+                words = [word for option, value in options if value is not None for word in (option, str(value))]
+                usual = name != "classic"
+                switch = [] if raced == usual else ["--portfolio" if raced else "--no-portfolio"]
+                return ["--space", name, *words, *switch]
+    return ["--space", str(study.folder.space), *["--portfolio"] * raced] if study.folder else None

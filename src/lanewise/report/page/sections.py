@@ -114,7 +114,7 @@ def _finalist(one: Finalist, verdict: Verdict, dot: str, score: str) -> list[Cel
         lead = [Cell(mean), Cell(f"{low} to {high}")]
     return [
         Cell(place_words(one, verdict)),
-        Cell(str(one.candidate), dot=dot),
+        Cell(one.label, one.candidate, dot=dot),
         Cell(score),
         *lead,
         Cell(chance_words(one.chance)),
@@ -233,7 +233,11 @@ def leaderboard(study: Study, found: Sequence[CandidateOutcome]) -> Section | No
         known, score = one.loss == one.loss, kind.turned(one.score)
         cells = [
             Cell(str(outcome.place)),
-            Cell(str(outcome.number), dot=colour(order.index(outcome.number)) if outcome.number in order else ""),
+            Cell(
+                f"{one.number} {one.name}".rstrip(),
+                one.number,
+                dot=colour(order.index(one.number)) if one.number in order else "",
+            ),
             Cell(outcome.words),
             Cell(kind.words(score, 2) if one.scored else NOTHING, score if one.scored else ""),
             Cell(loss_words(one.loss) if known else NOTHING, one.loss if known else ""),

@@ -234,7 +234,7 @@ def finalists_table(verdict: Verdict, width: int) -> Table:
     column = score_column([(one.scores, one.mean) for one in verdict.finalists], verdict.kind)
     for finalist, score in zip(verdict.finalists, column, strict=True):
         cells: list[str | Text] = [
-            str(finalist.candidate),
+            finalist.label,
             score,
             *_lead(finalist, verdict, width >= NARROW),
         ]

@@ -1,6 +1,4 @@
-"""Spaces that come with Lanewise, by name."""
-
-from collections.abc import Callable
+"""The space `classic`: the techniques of the textbooks, the same for every task."""
 
 from lanewise.parts.optimizers import SGD
 from lanewise.parts.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Staircase
@@ -36,6 +34,3 @@ def classic() -> Recipe:
         dropout=uniform(0.0, 0.5),
         norm_momentum=log(0.01, 0.5),
     )
-
-
-SPACES: dict[str, Callable[[], Recipe]] = {"classic": classic}
