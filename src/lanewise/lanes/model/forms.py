@@ -41,7 +41,7 @@ from lanewise.task.models import converted
 from lanewise.task.objectives import Objective
 
 FOLLOWED_ROWS = 8
-"""Rows of the passes that are followed, of which all that is computed on the way is kept."""
+"""Rows of the passes that are followed, of which all that is computed on the way is kept. Draws have whole batches."""
 
 
 class Forms:
@@ -103,7 +103,8 @@ class Forms:
         kept = Kept(self.reference, self.traits.moved)
         if kept.held and known_traits is not None and not self.traits.real:
             rows = row_count(batch[0])
-            for count in [rows] if self.recipe.ghost or rows <= FOLLOWED_ROWS else [FOLLOWED_ROWS, rows]:
+            whole = self.recipe.ghost or self.draws or rows <= FOLLOWED_ROWS
+            for count in [rows] if whole else [FOLLOWED_ROWS, rows]:
                 few = take(batch[0], slice(count)), take(batch[1], slice(count))
                 followed = partial(self._followed, batch=few)
                 if kept.find(followed, {*self.lane_buffers, *self.draws}, self.normed, bool(self.traits.looks)):
@@ -228,6 +229,7 @@ class Forms:
         watch = Following(bound.model, {*own, *self.lane_buffers, *self.draws}, self._device)
 
         def run() -> None:
+            start_calls(bound)
             if mode == "eval":
                 bound("scores", *batch)
                 return
