@@ -13,7 +13,7 @@ from scipy import optimize, stats
 import lanewise as lw
 from bench.rounds import machine, revision
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.packs.feed import Repeat
+from lanewise.lanes.packs.repeat import Repeat
 from lanewise.lanes.training.cohort import Cohort
 from lanewise.statistics.differences import chances_of_best, with_best
 from lanewise.statistics.paired_means import paired_means

@@ -36,6 +36,7 @@ ROOMS = (
         "lanes.machine",
         "lanes.compile",
         "lanes.attributes",
+        "lanes.frozen",
         "lanes.model",
         "lanes.step",
         "lanes.packs",

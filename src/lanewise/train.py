@@ -6,7 +6,7 @@ Batches, initial weights and numbers are those of the recipe's lane; dropout mas
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from lanewise.bridges.torch_optimizer import TorchOptimizer
 from lanewise.bridges.torch_penalties import Penalty
 from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
-from lanewise.data import Split, Standardise, TargetScale, hold_out
+from lanewise.data import Standardise, TargetScale, hold_out
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.data.encoding.schema import TableSchema
 from lanewise.errors import InputError
@@ -30,7 +30,8 @@ from lanewise.lanes.model.adapt import adapted
 from lanewise.lanes.model.carried import Carried
 from lanewise.lanes.model.precision import autocast, check_precision, widen_outputs
 from lanewise.lanes.packs.engine import TEST_SEED
-from lanewise.lanes.packs.feed import Feed, Repeat, rows_per_step, scales
+from lanewise.lanes.packs.feed import Feed, rows_per_step
+from lanewise.lanes.packs.repeat import Repeat
 from lanewise.lanes.step.numbers import AVERAGING, tabulate_recipe
 from lanewise.lanes.step.step import LaneStep
 from lanewise.lanes.training.early_stopping import patience_of
@@ -121,10 +122,7 @@ def train(
     where = usable_device(device)
     check_precision(precision, where)
     rows = Repeat.draw(hold_out(task.source, TEST_SEED), seed, repeat)
-    if all_rows:
-        everything = torch.arange(len(rows.holdout.pool))
-        scale, target_scale = scales(rows.holdout, everything)
-        rows = replace(rows, split=Split(everything, everything[:0]), scale=scale, target_scale=target_scale)
+    rows = rows.of_all_rows() if all_rows else rows
     count = len(rows.split.train)
     feed = Feed(rows, rows_per_step(recipe, count), {}, dtype, where)
     steps = recipe.epochs * feed.steps_per_epoch

@@ -11,7 +11,8 @@ from lanewise.data import hold_out, load
 from lanewise.errors import InputError
 from lanewise.lanes.machine.streams import stream, stream_seed
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.packs.feed import Chunk, Feed, Repeat
+from lanewise.lanes.packs.feed import Chunk, Feed
+from lanewise.lanes.packs.repeat import Repeat
 from lanewise.lanes.training.cohort import Cohort
 from tests.lanes.cases import MLP_SGD, STEPS, rows
 

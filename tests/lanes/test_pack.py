@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lanewise.data import hold_out, load
-from lanewise.lanes.packs.feed import Chunk, Feed, Repeat
+from lanewise.lanes.packs.feed import Chunk, Feed
 from lanewise.lanes.packs.pack import Pack, advance, grouped, padded
+from lanewise.lanes.packs.repeat import Repeat
 
 STEPS = 6
 ROWS = (torch.arange(40.0).unsqueeze(1), torch.arange(40) % 2)

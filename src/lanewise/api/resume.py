@@ -128,7 +128,7 @@ def recorded_task(recorded: Mapping[str, Any], where: str, model: str | None = N
     except TypeError as error:
         raise InputError(f"{where}: run.json is damaged: data_options: {one_line(error)}") from None
     known = {name: recorded.get(name) for name in ("objective", "metric", "class_weights")}
-    return Task(str(model), source, **known)
+    return Task(str(model), source, **known, cache=str(recorded.get("cache", "auto")))
 
 
 def check_pruner(recorded: Any, given: Pruner | None, where: str) -> None:

@@ -62,7 +62,7 @@ def _task(given: TaskOptions, recorded: Mapping[str, str], model: str) -> Task:
     if source.schema is not None:
         print_columns(source, stderr)
     weights = class_weights_of(given.class_weights)
-    return Task(model, source, given.objective, metric=given.metric, class_weights=weights)
+    return Task(model, source, given.objective, metric=given.metric, class_weights=weights, cache=given.cache)
 
 
 def _without_data(given: TaskOptions, model: str) -> list[tuple[str, Callable[[], object]]]:

@@ -117,6 +117,13 @@ class TaskOptions:
             help="Weight of each class in the loss: balanced, or one number > 0 for each class, such as 1,2,0.5."
         ),
     ] = None
+    cache: Annotated[
+        str,
+        typer.Option(
+            help="Where what frozen layers return for each example is kept: auto (memory, while there is room), off, "
+            "or a folder."
+        ),
+    ] = "auto"
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def described(
         "lanewise": FORMAT,
         "data": source.name,
         **task.aims,
+        "cache": task.cache,
         "data_built_in": source.name in BUILT_IN,
         "data_given": path_or_name(source),
         "data_options": source.asked,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -111,3 +112,12 @@ def check_recorded(names: Mapping[str, str], where: str) -> None:
         raise InputError(
             f"{where}: task: model {model!r}: must be built in ({allowed}); pass your own to lanewise.Task"
         )
+
+
+def check_cache(cache: Any) -> str:
+    """`cache` as text: auto, off, or a folder; `InputError` where it is none of them."""
+    if cache in ("auto", "off"):
+        return str(cache)
+    if isinstance(cache, (str, Path)) and Path(cache).is_dir():
+        return str(cache)
+    raise InputError(f"cache = {str(cache)!r}: must be auto, off, or a folder that is there")

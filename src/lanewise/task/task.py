@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,14 @@ from lanewise.errors import InputError, one_line, together
 from lanewise.metrics import for_classes, is_known
 from lanewise.recipe.recipe import Recipe
 from lanewise.task import models
-from lanewise.task.checks import check_metric_of, check_model_kind, chosen_metric, weights_of, with_features
+from lanewise.task.checks import (
+    check_cache,
+    check_metric_of,
+    check_model_kind,
+    chosen_metric,
+    weights_of,
+    with_features,
+)
 from lanewise.task.libraries import Fit, build_from_library, is_from_library
 from lanewise.task.objectives import (
     Classification,
@@ -60,6 +68,8 @@ class Task:
             for the objective; with `class_weights="balanced"` it is balanced accuracy.
         greater_is_better: the direction of a metric of your own; by default it is, but for a loss.
         class_weights: weight of each class in the loss, or `balanced`: rows / (classes * rows of the class).
+        cache: where what frozen layers return for each row is kept: `auto` (memory, while there is room), `off`, or a
+            folder that is there.
 
     Raises:
         InputError: unknown names, unusable data, or a model whose output does not fit the targets.
@@ -74,7 +84,9 @@ class Task:
         metric: str | Callable[..., Any] | None = None,
         greater_is_better: bool | None = None,
         class_weights: Any = None,
+        cache: str | Path = "auto",
     ) -> None:
+        self.cache = check_cache(cache)
         prepare_process()
         found, _ = together(lambda: load(data), lambda: check_model_kind(model))
         self.source: Source = found

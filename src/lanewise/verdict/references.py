@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from lanewise.data.source.standardise import is_tokens
 from lanewise.errors import one_line
 from lanewise.lanes.packs.engine import Engine
-from lanewise.lanes.packs.feed import Repeat
+from lanewise.lanes.packs.repeat import Repeat
 from lanewise.lanes.training.scoring import LEAST_BATCHES
 from lanewise.metrics import quantile_level
 from lanewise.statistics.score_kind import ScoreKind

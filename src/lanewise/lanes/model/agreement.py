@@ -52,3 +52,8 @@ def holds_numbers(value: Plain) -> bool:
     if isinstance(value, tuple):
         return any(holds_numbers(part) for part in value[1:])
     return isinstance(value, (int, float, complex, Tensor)) and not isinstance(value, bool)
+
+
+def doubled(value: Tensor) -> Tensor:
+    """Floating-point numbers in float64, anything else as it is."""
+    return value.double() if value.is_floating_point() else value

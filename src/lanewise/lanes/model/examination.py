@@ -124,7 +124,8 @@ class Examination:
             self.differs = bool(why)
         self._attributes.put({})
         looks = (reads.where or "the model") if reads.found else ""
-        return ModelTraits(why, stateful or bool(cached) or may_change, varies, unused, notes, looks)
+        stateful = stateful or bool(cached) or may_change
+        return ModelTraits(why, stateful, varies, unused, notes, looks, frozenset(moved))
 
     def _moved(self) -> list[str]:
         now = self._model.named_parameters()

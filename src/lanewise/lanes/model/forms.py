@@ -1,9 +1,9 @@
 """The forms of a model in which lanes run: functions of copies of it, or the module itself, as its traits require."""
 
 import contextlib
-import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,13 @@ from torch.func import grad_and_value
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, row_count, shapes, take
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.frozen.calls import Followed, Following, SharedCall
+from lanewise.lanes.frozen.copies import another, copied
+from lanewise.lanes.frozen.given import Computing
+from lanewise.lanes.frozen.kept import MODES, Kept
 from lanewise.lanes.model.adapt import adapted
-from lanewise.lanes.model.bound import Bound
+from lanewise.lanes.model.agreement import doubled
+from lanewise.lanes.model.bound import Bound, computing
 from lanewise.lanes.model.examination import MOST_ROWS, Examination
 from lanewise.lanes.model.lane_layers import (
     MIXUP_PARTNERS,
@@ -24,16 +29,19 @@ from lanewise.lanes.model.lane_layers import (
     start_calls,
     with_lane_layers,
 )
-from lanewise.lanes.model.listening import heard, listen, listening
-from lanewise.lanes.model.passes import Functions, called, watched
+from lanewise.lanes.model.listening import listen, normed
+from lanewise.lanes.model.passes import Functions, computed, watched
 from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, RealForm, layer_numbers
 from lanewise.lanes.model.plain_form import PlainForm
-from lanewise.lanes.model.traits import ModelTraits, named
+from lanewise.lanes.model.traits import ModelTraits
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.reals import real_type
 from lanewise.recipe.recipe import Recipe
 from lanewise.task.models import converted
 from lanewise.task.objectives import Objective
+
+FOLLOWED_ROWS = 8
+"""Rows of the passes that are followed, of which all that is computed on the way is kept. Draws have whole batches."""
 
 
 class Forms:
@@ -49,6 +57,10 @@ class Forms:
         draws: name -> shape of the draws of dropout layers, whose names are `masks`.
         lane_buffers: buffers that hold a number of the lane -> the recipe's name of that number.
         normed: the batch norm layers whose statistics can be taken anew.
+        held: names of the frozen parameters, and of buffers that no pass changes: one copy serves all lanes of a
+            repeat. constants: those of them that a program is given; a real module has them already.
+        shared: by mode, the calls of layers that are computed once for all lanes. given: by mode, the names of the
+            buffers that what they return is handed in by. costly: whether that is worth keeping.
         draws_itself: whether the model draws from torch's global generator beside; it is seeded before each step then.
     """
 
@@ -57,6 +69,10 @@ class Forms:
     draws_itself: bool
     lane_buffers: dict[str, str]
     normed: tuple[str, ...]
+    held: tuple[str, ...]
+    constants: tuple[str, ...]
+    shared: dict[str, tuple[SharedCall, ...]]
+    given: dict[str, tuple[str, ...]]
     _layer_numbers: set[str]
     _models: dict[str, nn.Module]
 
@@ -76,6 +92,7 @@ class Forms:
         self._device = leaves(batch[0])[0].device
         self._new = new or (lambda _: copied(model))
         self._of_thread = threading.local()
+        self.shared, self.given = dict.fromkeys(MODES, ()), dict.fromkeys(MODES, ())
         # The passes of trials must leave no trace in what the model shares with others: closures, globals, classes.
         before = Attributes(model)
         lane_layer, failed = self._as_functions(model, batch)
@@ -83,6 +100,18 @@ class Forms:
         if lane_layer is None or self.traits.real:
             lane_layer = self._as_it_is(batch, origin)
         self.reference = lane_layer
+        kept = Kept(self.reference, self.traits.moved)
+        if kept.held and known_traits is not None and not self.traits.real:
+            rows = row_count(batch[0])
+            whole = self.recipe.ghost or self.draws or rows <= FOLLOWED_ROWS
+            for count in [rows] if whole else [FOLLOWED_ROWS, rows]:
+                few = take(batch[0], slice(count)), take(batch[1], slice(count))
+                followed = partial(self._followed, batch=few)
+                if kept.find(followed, {*self.lane_buffers, *self.draws}, self.normed, bool(self.traits.looks)):
+                    break
+        self.held, self.shared, self.costly = kept.held, kept.shared, kept.costly
+        self.constants = () if self.traits.real else kept.handed_in()
+        self.given = {mode: tuple(n for call in calls for n in call.full_names) for mode, calls in self.shared.items()}
         before.put({})
 
     def _as_functions(self, model: nn.Module, batch: Batch) -> tuple[nn.Module | None, str]:
@@ -105,9 +134,9 @@ class Forms:
             self._models = {
                 "train": another(lane_layer).train(),
                 "eval": lane_layer.eval(),
-                "listen": listening(lane_layer),
+                "listen": listen(another(lane_layer)),
             }
-            self.normed = normed(copy.deepcopy(self._models["listen"]), one_pass)
+            self.normed = normed(another(self._models["listen"]), one_pass)
         except InputError:
             raise
         except Exception as error:
@@ -192,6 +221,27 @@ class Forms:
         traits = examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
         return traits, examination.differs
 
+    def _followed(
+        self, mode: str, batch: Batch, own: Collection[str], among: Collection[str] | None = None
+    ) -> Followed:
+        """What a pass in `mode` shows, with lanes' `own` tensors beside what is always theirs."""
+        bound = self.new_bound(mode, "float32")
+        watch = Following(bound.model, {*own, *self.lane_buffers, *self.draws}, self._device)
+
+        def run() -> None:
+            start_calls(bound)
+            if mode == "eval":
+                bound("scores", *batch)
+                return
+            blend = None
+            if self.recipe.mixup is not None:
+                weight = torch.zeros((), device=self._device)
+                watch.follow([weight])
+                blend = torch.arange(row_count(batch[0]), device=self._device), weight
+            bound("training_loss", *batch, 0.0, blend)
+
+        return watch.of(run, among)
+
     def real_model(self, origin: int) -> nn.Module:
         """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""
         return adapted(self._new(origin), self.recipe, self.example).to(self._device)
@@ -212,7 +262,17 @@ class Forms:
 
     def new_bound(self, mode: str, precision: str) -> Bound:
         """A new copy of the lane layer model in one of the modes."""
-        return Bound(another(self._models[mode]), self.objective, precision, self._device)
+        bound = Bound(another(self._models[mode]), self.objective, precision, self._device)
+        bound.give(self.shared[mode])
+        return bound
+
+    def computing(self, mode: str, tensors: Mapping[str, Tensor]) -> Computing | None:
+        """What computes the calls that lanes share in `mode`, by the `tensors` held; None where there are none."""
+        calls = self.shared[mode]
+        if not calls:
+            return None
+        bound = Bound(another(self._models[mode]), self.objective, self._precision, self._device)
+        return computing(bound, calls, tensors)
 
     def form_of(self, tensors: dict[str, Tensor]) -> PlainForm | RealForm:
         """The model of this thread for training lanes in place, with the `tensors` of a lane."""
@@ -222,6 +282,7 @@ class Forms:
             if not hasattr(self._of_thread, "plain_form"):
                 self._of_thread.plain_form = PlainForm(self.new_bound("train", self._precision), self.lane_buffers)
             form = self._of_thread.plain_form
+            tensors = {name: tensor for name, tensor in tensors.items() if name != ORIGIN}
         form.take_on(tensors)
         return form
 
@@ -242,18 +303,19 @@ class Forms:
         batch: tuple[Inputs, Tensor | None],
         drawn: dict[str, Tensor],
         by_leaves: bool = False,
+        constants: Mapping[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """(gradients, loss, new buffers) of one batch; `by_leaves` those of the parameters that were used alone."""
-        given = {name: drawn[name] for name in self.masks}
+        given = {name: drawn[name] for name in (*self.masks, *self.given["train"])} | dict(constants or {})
         given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items() if name in numbers}
         blend = self.blend(numbers, drawn)
 
         def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            fresh = {name: buffer.clone() for name, buffer in buffers.items()}
+            fresh = {name: buffer.clone() for name, buffer in buffers.items() if name != ORIGIN}
             start_calls(bound)
             tensors = {**params, **fresh, **given}
             loss, after = bound.run(tensors, "training_loss", *batch, numbers["label_smoothing"], blend)
-            return loss, {name: after[name] for name in fresh}
+            return loss, {name: after.get(name, buffer) for name, buffer in buffers.items()}
 
         if by_leaves:
             leaf = {name: param.detach().requires_grad_() for name, param in params.items()}
@@ -285,44 +347,3 @@ class Forms:
             given = self.objective, self._precision, self._device, self.traits.stateful
             reals[origin, listens] = Real(listen(model) if listens else model, *given)
         return reals[origin, listens]
-
-
-def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
-    """The batch norm layers of a model that is listening whose statistics can be taken anew."""
-    with torch.no_grad():
-        one_pass(listener)
-    return tuple(heard(listener))
-
-
-def doubled(value: Tensor) -> Tensor:
-    """Floating-point numbers in float64, anything else as it is."""
-    return value.double() if value.is_floating_point() else value
-
-
-def another(model: nn.Module) -> nn.Module:
-    """A copy of `model` with parameters of its own that lie in the same memory: their values are those of no lane."""
-    own = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters() if type(p) is nn.Parameter}
-    return copy.deepcopy(model, own)
-
-
-def computed(model: nn.Module) -> str:
-    """Which layers hold tensors that hooks compute from others, so that there is no copy of them, or nothing."""
-    found = [
-        called(name, layer)
-        for name, layer in model.named_modules()
-        if any(isinstance(value, Tensor) and not value.is_leaf for value in vars(layer).values())
-    ]
-    if not found:
-        return ""
-    return (
-        f"torch.func cannot take {named(found)}, whose weight a hook computes from others; "
-        "torch.nn.utils.parametrizations.weight_norm in place of torch.nn.utils.weight_norm can be packed"
-    )
-
-
-def copied(model: nn.Module) -> nn.Module:
-    """A copy of `model`, or itself where there can be none."""
-    try:
-        return copy.deepcopy(model)
-    except Exception:
-        return model

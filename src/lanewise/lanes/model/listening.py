@@ -1,8 +1,10 @@
 """A model whose batch norms tell the statistics of what they are given, as `parts/norm/reestimate.py` listens."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lanewise.base.torch_modules import AnyBatchNorm
@@ -19,12 +21,14 @@ def listening(model: nn.Module) -> nn.Module:
 def listen(model: nn.Module) -> nn.Module:
     """`model` in evaluation mode but for its batch norms, which normalise by batch and tell what they are given.
 
-    Frozen ones, and those without running statistics, are left as they are.
+    Frozen ones, those that the model keeps in evaluation mode, and those without running statistics are left as they
+    are.
     """
+    in_training = {layer for layer in model.train().modules() if layer.training}
     model.eval()
     for layer in model.modules():
         norm = isinstance(layer, (LaneBatchNorm, AnyBatchNorm)) and not isinstance(layer, Frozen)
-        if norm and layer.running_mean is not None:
+        if norm and layer.running_mean is not None and layer in in_training:
             layer.train()
             if not isinstance(layer, LaneBatchNorm):
                 # What it writes is not looked at, and none would ask how many batches there were.
@@ -49,3 +53,10 @@ def heard(model: nn.Module) -> dict[str, Statistics]:
             found[name] = merged(found[name], statistics) if name in found else statistics
         given.clear()
     return found
+
+
+def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
+    """The batch norm layers of a model that is listening whose statistics can be taken anew."""
+    with torch.no_grad():
+        one_pass(listener)
+    return tuple(heard(listener))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lanewise.lanes.model.bound import Bound
 from lanewise.lanes.model.lane_layers import LaneDropout
 from lanewise.lanes.model.plain_autograd import Batch
+from lanewise.lanes.model.traits import named
 
 NO_MASKS = {"dropout": 0.0, "stochastic_depth": 0.0}
 """Numbers of the passes: masks are drawn otherwise in lane layers than by the layers themselves."""
@@ -99,3 +100,18 @@ def entered(model: nn.Module, kept: Callable[[str, nn.Module], Kept]) -> Iterato
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def computed(model: nn.Module) -> str:
+    """Which layers hold tensors that hooks compute from others, so that there is no copy of them, or nothing."""
+    found = [
+        called(name, layer)
+        for name, layer in model.named_modules()
+        if any(isinstance(value, Tensor) and not value.is_leaf for value in vars(layer).values())
+    ]
+    if not found:
+        return ""
+    return (
+        f"torch.func cannot take {named(found)}, whose weight a hook computes from others; "
+        "torch.nn.utils.parametrizations.weight_norm in place of torch.nn.utils.weight_norm can be packed"
+    )

@@ -81,7 +81,8 @@ class Real:
             self.attributes.put(unpacked(tensors[KEPT]))
         for name, param in self.model.named_parameters():
             # Not `copy_`: since `RealForm.take_on` a parameter may hold the tensor of a lane.
-            param.data = tensors[name].clone()
+            if name in tensors:
+                param.data = tensors[name].clone()
             param.grad = None
         self.load_buffers(tensors)
 
@@ -89,6 +90,8 @@ class Real:
     def load_buffers(self, tensors: dict[str, Tensor]) -> None:
         """Take on copies of the buffers of a lane."""
         for name, buffer in list(self.model.named_buffers()):
+            if name not in tensors:
+                continue
             value = tensors[name]
             if buffer.requires_grad or buffer.shape != value.shape:
                 owner, _, key = name.rpartition(".")
@@ -159,7 +162,9 @@ class RealForm:
         if real.attributes is not None:
             real.attributes.put(unpacked(tensors[KEPT]))
         for name, param in real.model.named_parameters():
-            param.data, param.grad = tensors[name], None
+            param.grad = None
+            if name in tensors:
+                param.data = tensors[name]
         real.load_buffers(tensors)
 
     def params(self, names: Iterable[str]) -> dict[str, Tensor]:

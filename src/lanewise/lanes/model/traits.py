@@ -19,6 +19,7 @@ class ModelTraits:
         varies: whether a pass looks at values or draws, so that other steps may use other parameters.
         unused: parameters that had no gradient; in every step if nothing varies. notes: to be told.
         looks: which layer looks at values, so that steps not seen yet may go other ways, or nothing.
+        moved: parameters that a pass itself changes.
     """
 
     real: str = ""
@@ -27,6 +28,7 @@ class ModelTraits:
     unused: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     looks: str = ""
+    moved: frozenset[str] = frozenset()
 
     @property
     def apart(self) -> str:

@@ -17,10 +17,12 @@ from lanewise.lanes.model.precision import check_precision
 from lanewise.lanes.model.traits import ModelTraits
 from lanewise.lanes.packs.choosing import choose_plan
 from lanewise.lanes.packs.evaluation import evaluation_of, statistics_of
-from lanewise.lanes.packs.feed import BatchReader, Feed, Repeat, rows_per_step, split_of
+from lanewise.lanes.packs.feed import BatchReader, Feed, rows_per_step
 from lanewise.lanes.packs.given import chosen_as_given
 from lanewise.lanes.packs.plan import NARROWEST_PACK, Plan, Survivors
 from lanewise.lanes.packs.prepared import Costs, Prepared
+from lanewise.lanes.packs.repeat import Repeat, split_of
+from lanewise.lanes.packs.shared import Shared, Sharing
 from lanewise.lanes.packs.trials import Trial, program_of
 from lanewise.lanes.step.numbers import stack_tables, tabulate_recipe
 from lanewise.lanes.step.program import evaluate_program, lane_after_lane
@@ -81,6 +83,7 @@ class Engine:
         self._given_plans, self._decided = plans or {}, decided
         self._repeats: dict[int, Repeat] = {}
         self._readings: dict[tuple[int, int, int], BatchReader] = {}
+        self._sharing = Sharing(self.dtype, self.device, task.cache, self.note_once)
         self._prepared: dict[str, Prepared] = {}
         self._checked: set[str] = set()
         self._known_traits: dict[str, ModelTraits] = {}
@@ -112,9 +115,18 @@ class Engine:
         size = rows_per_step(recipe, len(repeat.split.train))
         # Runs of other lengths are at other steps, and one reading is at one step.
         reading = self._readings.get((index, size, recipe.epochs))
-        feed = Feed(repeat, size, draws, self.dtype, self.device, seeded, reading, channels_last)
+        shared = self.shared(step, recipe, index) if step else None
+        feed = Feed(
+            repeat, size, draws, self.dtype, self.device, seeded, reading, channels_last, shared, recipe.accumulate
+        )
         self._readings[index, size, recipe.epochs] = feed.reading
         return feed
+
+    def shared(self, step: LaneStep, recipe: Recipe, index: int) -> Shared | None:
+        """What lanes of repeat `index` with the structure of `recipe` share; None where every lane has its own."""
+        if not step.held:
+            return None
+        return self._sharing.of(step, lambda: self.new_model(index, **recipe.sizes), self.repeat(index))
 
     def check(self, recipe: Recipe) -> None:
         """Raise `InputError` if `recipe` cannot be trained: its batch, its numbers at every step, or its model."""
@@ -206,7 +218,7 @@ class Engine:
         feed = self.feed(recipe, index, step)
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)
         row = stack_tables([table[:1]], self.dtype, self.device)[0, :, 0]
-        return Trial(step, step.initial_state(model, index), feed.example(steps), row)
+        return Trial(step, step.initial_state(model, index), feed.example(steps), row, shared=feed.shared)
 
     def _made(
         self,

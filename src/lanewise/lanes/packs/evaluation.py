@@ -4,11 +4,9 @@ from collections.abc import Callable
 
 import torch
 
-from lanewise.data.arrays.nested import Inputs, Targets, take
 from lanewise.lanes.compile.program import Program
 from lanewise.lanes.packs.plan import Plan
 from lanewise.lanes.packs.trials import Trial, brief
-from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.program import evaluate_program, lane_after_lane, statistics_program
 
 
@@ -17,7 +15,7 @@ def evaluation_of(trial: Trial, plan: Plan, note: Callable[[str], None]) -> Prog
     step = trial.step
     if not plan.packed:
         return evaluate_program(step, packed=False, images_last=plan.channels_last)
-    examples, why = trial.examples(2)[: step.state_size + 1 + step.layout.count], ""
+    examples, why = [*trial.examples(2)[: step.state_size + 1], *trial.evaluated("eval")], ""
     for taken_apart in (False, True):
         packed = evaluate_program(step, True, taken_apart)
         try:
@@ -38,16 +36,10 @@ def statistics_of(trial: Trial, plan: Plan, note: Callable[[str], None]) -> Prog
         return statistics_program(step, packed=False)
     packed = statistics_program(step, packed=True)
     if step.normed:
-        leaves = batch_leaves(*_one_batch(trial))
         try:
             with torch.no_grad():
-                packed(*trial.examples(2)[: step.state_size + 1], *leaves)
+                packed(*trial.examples(2)[: step.state_size + 1], *trial.evaluated("listen", step.batch_rows))
         except Exception as error:
             note(f"statistics of averaged weights are taken one lane after another: {brief(error)}")
             return lane_after_lane(statistics_program(step, packed=False), step.state_size)
     return packed
-
-
-def _one_batch(trial: Trial) -> tuple[Inputs, Targets]:
-    rows = slice(trial.step.batch_rows)
-    return take(take(trial.chunk.x, 0), rows), take(take(trial.chunk.y, 0), rows)

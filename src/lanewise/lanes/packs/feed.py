@@ -3,22 +3,22 @@
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lanewise.data import Holdout, Split, Standardise, TargetScale
-from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, take
+from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped
 from lanewise.data.rows.items import Batch, joined
 from lanewise.errors import InputError
 from lanewise.lanes.machine.streams import stream, stream_seed
+from lanewise.lanes.packs.repeat import Repeat
+from lanewise.lanes.packs.shared import Shared
 from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.channels_last import channels_last
-from lanewise.metrics import Unit
 from lanewise.parts.part import Variable
 from lanewise.recipe.recipe import Recipe
 
@@ -28,76 +28,13 @@ KEPT_SPANS = 3
 """Stretches of steps of a repeat that are kept: the present one, the next, and one for whoever is late."""
 
 
-@dataclass(frozen=True, eq=False)
-class Repeat:
-    """One split of the pool with the statistics of its training rows, and the seed of its streams.
-
-    Attributes:
-        index: names the repeat's random streams; repeats of the race count from 0, fresh ones go on from there.
-        target_scale: of numeric targets, or None.
-    """
-
-    index: int
-    study_seed: int
-    holdout: Holdout
-    split: Split
-    scale: Standardise
-    target_scale: TargetScale | None = None
-
-    @classmethod
-    def draw(cls, holdout: Holdout, study_seed: int, index: int) -> "Repeat":
-        """The repeat `index` of a study: which rows train and which validate follows from the seed alone."""
-        rows = split_of(holdout, study_seed, index)
-        return cls(index, study_seed, holdout, rows, *scales(holdout, rows.train))
-
-    def rows(self, index: Tensor, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
-        """(inputs, targets) of the rows `index` of the pool, standardised."""
-        return self.scaled(self.holdout.pool.take(index), dtype, device)
-
-    def evaluated(
-        self, parts: Sequence[Tensor], dtype: torch.dtype, device: torch.device, test: bool = False
-    ) -> Iterator[tuple[Inputs, Targets]]:
-        """(inputs, targets) of each of `parts` of the pool's rows, or of the test rows', standardised."""
-        rows = self.holdout.kept_test if test else self.holdout.kept_pool
-        return (self.scaled(batch, dtype, device) for batch in rows.batches(parts))
-
-    def scaled(self, batch: Batch, dtype: torch.dtype, device: torch.device) -> tuple[Inputs, Targets]:
-        """Rows as they are stored, as lanes are given them."""
-        x, y = batch
-        moved = mapped(lambda leaf: leaf.to(device), self.scale.apply(x, dtype))
-        if self.target_scale is not None and y is not None:
-            y = self.target_scale.apply(y, dtype)
-        return moved, None if y is None else y.to(device)
-
-    def targets(self, rows: Tensor, test: bool = False) -> Targets:
-        """The targets of `rows` of the pool, or of the test rows, as they are stored."""
-        holdout = self.holdout
-        y, everything = (holdout.test_y, holdout.test) if test else (holdout.pool_y, holdout.pool)
-        return everything.take(rows)[1] if y is None else take(y, rows)
-
-    @property
-    def unit(self) -> Unit | None:
-        """The unit that numeric targets are trained on, or None."""
-        scale = self.target_scale
-        return None if scale is None else Unit(scale.mean.numpy(), scale.std.numpy())
-
-    @property
-    def weight_seed(self) -> int:
-        """The seed of the initial weights, the same for all candidates."""
-        return stream_seed(self.study_seed, self.index, "weights")
-
-    @property
-    def evaluation_seed(self) -> int:
-        """The seed of what a model draws itself when it is evaluated."""
-        return stream_seed(self.study_seed, self.index, "evaluation")
-
-
 @dataclass(frozen=True)
 class Chunk:
     """Some consecutive steps.
 
     Attributes:
         x: inputs, each tensor [steps, rows, ...]. y: targets [steps, rows, ...], or None. draws: [steps, ...] each.
+        constants: what no step changes. given: what layers are given instead of computing it, [steps, ...] each.
         seeds: for a model that draws from torch's global generator itself, the seed of every step.
     """
 
@@ -105,14 +42,18 @@ class Chunk:
     y: Targets
     draws: tuple[Tensor, ...]
     seeds: tuple[int, ...] = ()
+    constants: tuple[Tensor, ...] = ()
+    given: tuple[Tensor, ...] = ()
 
     @cached_property
     def leaves(self) -> tuple[Tensor, ...]:
-        """All tensors of the steps' batches, then the draws: what a program is given beside state and numbers."""
-        return (*batch_leaves(self.x, self.y), *self.draws)
+        """What a program is given beside state and numbers, each [steps, ...]: constants, batch, draws, `given`."""
+        batch = batch_leaves(self.x, self.y)
+        constants = (leaf.expand(len(batch[0]), *leaf.shape) for leaf in self.constants)
+        return (*constants, *batch, *self.draws, *self.given)
 
     def __len__(self) -> int:
-        return len(self.leaves[0])
+        return len(batch_leaves(self.x, self.y)[0])
 
     def step(self, number: int) -> list[Tensor]:
         """The batch and draws of one of the steps."""
@@ -121,27 +62,15 @@ class Chunk:
     def first(self) -> "Chunk":
         """The first of the steps."""
         x, y = (None if nested is None else mapped(lambda leaf: leaf[:1], nested) for nested in (self.x, self.y))
-        return Chunk(x, y, tuple(draw[:1] for draw in self.draws), self.seeds[:1])
+        draws, given = (tuple(leaf[:1] for leaf in leaves) for leaves in (self.draws, self.given))
+        return replace(self, x=x, y=y, draws=draws, seeds=self.seeds[:1], given=given)
 
     def channels_last(self) -> "Chunk":
         """The same with the channels of images, and of draws for them, innermost in memory."""
         y = None if self.y is None else mapped(channels_last, self.y)
-        return Chunk(mapped(channels_last, self.x), y, tuple(map(channels_last, self.draws)), self.seeds)
-
-
-def split_of(holdout: Holdout, study_seed: int, index: int) -> Split:
-    """Which rows train and which validate in the repeat `index` of a study."""
-    return holdout.split(index, lambda repeat: stream_seed(study_seed, repeat, "split") % 2**32)
-
-
-def scales(holdout: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
-    """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
-
-    Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
-    """
-    y = holdout.pool_y
-    scale = Standardise.of_rows(holdout.pool, rows, holdout.standardise)
-    return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
+        draws, given = (tuple(map(channels_last, leaves)) for leaves in (self.draws, self.given))
+        constants = tuple(channels_last(leaf, leading=0) for leaf in self.constants)
+        return replace(self, x=mapped(channels_last, self.x), y=y, draws=draws, constants=constants, given=given)
 
 
 def rows_per_step(recipe: Recipe, rows: int) -> int:
@@ -162,6 +91,8 @@ class BatchReader:
         self.steps_per_epoch = len(repeat.split.train) // batch_size
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[int, int], tuple[Inputs, Targets]] = OrderedDict()
+        self._given_lock = threading.Lock()
+        self._given: OrderedDict[Any, tuple[Tensor, ...]] = OrderedDict()
         self._order: tuple[int, Tensor] | None = None
         self._ahead: tuple[int, Iterator[Batch]] | None = None
 
@@ -176,10 +107,24 @@ class BatchReader:
                     self._kept.popitem(last=False)
             return self._kept[start, stop]
 
+    def given(self, shared: Shared, start: int, stop: int, parts: int) -> tuple[Tensor, ...]:
+        """What layers are given in the steps `start` to `stop`, each of so many `parts`: computed once."""
+        key = (id(shared), start, stop, parts)
+        with self._given_lock:
+            if key not in self._given:
+                x, y = self.steps(start, stop)
+                epoch, first = divmod(start, self.steps_per_epoch)
+                rows = self.order(epoch)[first * self.batch_size : (first + stop - start) * self.batch_size]
+                self._given[key] = shared.of_steps(x, y, rows, stop - start, parts)
+                while len(self._given) > KEPT_SPANS:
+                    self._given.popitem(last=False)
+            return self._given[key]
+
     def release(self) -> None:
         """Let go of what is kept."""
-        with self._lock:
+        with self._lock, self._given_lock:
             self._kept.clear()
+            self._given.clear()
 
     def order(self, epoch: int) -> Tensor:
         """The training rows in the order of an epoch; where rows have weights, as many draws by these."""
@@ -229,6 +174,7 @@ class Feed:
 
     Attributes:
         channels_last: whether chunks are made with the channels of images innermost in memory.
+        shared: what the lanes of the repeat share, or None. parts: batches that a step accumulates.
 
     Raises:
         InputError: a larger batch than training rows.
@@ -244,6 +190,8 @@ class Feed:
         seeded: bool = False,
         reading: BatchReader | None = None,
         channels_last: bool = False,
+        shared: Shared | None = None,
+        parts: int = 1,
     ) -> None:
         rows = len(repeat.split.train)
         if batch_size > rows:
@@ -257,6 +205,9 @@ class Feed:
         one, _ = repeat.holdout.pool.take(repeat.split.train[:1])
         step_bytes = batch_size * sum(leaf.numel() for leaf in leaves(one)) * dtype.itemsize
         step_bytes += sum(math.prod(shape) for shape in draws.values()) * dtype.itemsize
+        self.shared, self.parts = shared, parts
+        if shared is not None:
+            step_bytes += batch_size * shared.row_bytes
         # The length depends on the data and the model alone, never on the lanes, because draws are seeded by chunk. A
         # power of two, so that no stretch of a feed crosses the boundaries of a longer one's chunks.
         self.length = 2 ** int(math.log2(max(1, min(LONGEST_CHUNK, CHUNK_BYTES // step_bytes))))
@@ -278,6 +229,9 @@ class Feed:
         steps = stop - start
         x, y = self.reading.steps(start, stop)
         chunk = Chunk(x, y, self._draws(epoch, first, steps), self._seeds(start, stop))
+        if self.shared is not None:
+            given = self.reading.given(self.shared, start, stop, self.parts)
+            chunk = replace(chunk, constants=self.shared.constants, given=given)
         return chunk.channels_last() if self.channels_last else chunk
 
     def example(self, steps: int = 1) -> Chunk:
@@ -285,18 +239,39 @@ class Feed:
         steps = min(steps, self.steps_per_epoch)
         x, y = self.repeat.rows(self.reading.order(0)[: steps * self.batch_size], self.dtype, self.device)
         x, y = (at_steps(nested, steps) for nested in (x, y))
-        return Chunk(x, y, self._draws(0, 0, steps), self._seeds(0, steps))
+        chunk = Chunk(x, y, self._draws(0, 0, steps), self._seeds(0, steps))
+        if self.shared is None:
+            return chunk
+        given = self.shared.of_steps(x, y, None, steps, self.parts)
+        return replace(chunk, constants=self.shared.constants, given=given)
+
+    def evaluated_leaves(
+        self, batch: tuple[Inputs, Targets], mode: str, rows: Tensor, test: bool
+    ) -> tuple[Tensor, ...]:
+        """What a program that trains nothing is given beside state and numbers.
+
+        Args:
+            mode: see `lanewise.lanes.model.forms`. rows: of the pool, or of the test rows, that make the `batch`.
+        """
+        leaves = batch_leaves(*batch)
+        if self.shared is None:
+            return leaves
+        return (*self.shared.constants, *leaves, *self.shared.of_rows(mode, *batch, rows, test))
 
     def first_rows(self, size: int, rows: int, together: int) -> Iterator[tuple[Inputs, Targets]]:
         """The first batches of `size` rows of the first epoch: at least one, and as many as hold `rows` if there are.
 
         `together` of them come as one. Rows that are read from elsewhere are augmented as in that epoch.
         """
+        seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
+        batches = self.repeat.holdout.pool.batches(self.first_parts(size, rows, together), seed)
+        return (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
+
+    def first_parts(self, size: int, rows: int, together: int) -> tuple[Tensor, ...]:
+        """The numbers of the rows of each batch that `first_rows` gives."""
         order = self.reading.order(0)
         count = max(1, min(len(order) // size, -(-rows // size)))
-        seed = stream_seed(self.repeat.study_seed, self.repeat.index, "augmentation", 0)
-        batches = self.repeat.holdout.pool.batches(torch.split(order[: count * size], together * size), seed)
-        return (self.repeat.scaled(batch, self.dtype, self.device) for batch in batches)
+        return torch.split(order[: count * size], together * size)
 
     def _seeds(self, start: int, stop: int) -> tuple[int, ...]:
         study, repeat = self.repeat.study_seed, self.repeat.index

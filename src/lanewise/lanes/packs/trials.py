@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lanewise.data.arrays.nested import take
 from lanewise.errors import one_line
 from lanewise.lanes.compile.compiled import Uncompiled
 from lanewise.lanes.compile.program import Program
@@ -17,6 +18,8 @@ from lanewise.lanes.machine.workers import Workers
 from lanewise.lanes.packs.feed import Chunk
 from lanewise.lanes.packs.pack import advance
 from lanewise.lanes.packs.plan import NARROWEST_PACK, Plan
+from lanewise.lanes.packs.shared import Shared
+from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.channels_last import channels_last
 from lanewise.lanes.step.program import train_program
 from lanewise.lanes.step.step import LaneStep
@@ -31,13 +34,14 @@ LOST = 2.0
 
 @dataclass(frozen=True)
 class Trial:
-    """What a trial runs on: one lane's state, some steps of data, and the numbers of a row."""
+    """What a trial runs on: one lane's state, some steps of data, the numbers of a row, and what lanes share."""
 
     step: LaneStep
     state: Sequence[Tensor]
     chunk: Chunk
     row: Tensor
     channels_last: bool = False
+    shared: Shared | None = None
 
     def laid_for(self, plan: Plan) -> "Trial":
         """The same with its tensors laid out in memory as lanes of `plan` have them."""
@@ -63,6 +67,13 @@ class Trial:
         """The inputs of one call of the program for a block of `width` lanes."""
         state, rows = self.inputs(width)
         return [*state, rows[0], *self.chunk.step(0)]
+
+    def evaluated(self, mode: str, rows: int | None = None) -> tuple[Tensor, ...]:
+        """What a program that trains nothing is given of the first step's batch, or of its first `rows`."""
+        few = slice(rows)
+        batch = take(take(self.chunk.x, 0), few), take(take(self.chunk.y, 0), few)
+        leaves = batch_leaves(*batch)
+        return leaves if self.shared is None else (*self.shared.constants, *leaves, *self.shared.of_rows(mode, *batch))
 
     def microseconds(self, program: Program, width: int, workers: Workers, beaten_by: float = math.inf) -> float:
         """Wall time of a lane-step with every worker busy: the best of three short stretches.

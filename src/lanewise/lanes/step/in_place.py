@@ -53,10 +53,11 @@ class PlainLoop:
             state: left as it is. given: numbers [steps, count, 1], batches and draws. seeds: of every step, for models
                 that draw from torch's generators themselves.
         """
-        lane = LaneInPlace(self.step, self._groups, [self._own(leaf) for leaf in state])
+        constants = [leaf[0] for leaf in given[1 : 1 + len(self.step.constants)]]
+        lane = LaneInPlace(self.step, self._groups, [self._own(leaf) for leaf in state], constants)
         rows = given[0][:, :, 0].double().tolist()
         losses = []
-        for number, (row, *shared) in enumerate(zip(rows, *given[1:], strict=True)):
+        for number, (row, *shared) in enumerate(zip(rows, *given[1 + len(constants) :], strict=True)):
             if self._images_last:
                 shared = [channels_last(leaf, leading=0) for leaf in shared]
             with seeded(seeds[number]) if seeds else contextlib.nullcontext():
@@ -71,10 +72,13 @@ class PlainLoop:
 class LaneInPlace:
     """A lane at work: its tensors are those of a module, and every step overwrites them."""
 
-    def __init__(self, step: LaneStep, groups: Sequence[OptimizerGroup], leaves: Sequence[Tensor]) -> None:
+    def __init__(
+        self, step: LaneStep, groups: Sequence[OptimizerGroup], leaves: Sequence[Tensor], constants: Sequence[Tensor]
+    ) -> None:
         self._step, self._groups = step, groups
         self._params, self._lane_buffers, self._memory, self._averages = step.unflattened(leaves)
-        self._form = step.form_of(self._params | self._lane_buffers)
+        shared = dict(zip(step.constants, constants, strict=True))
+        self._form = step.form_of(self._params | self._lane_buffers | shared)
 
     def state(self) -> list[Tensor]:
         """The flat state as it is now; the module is no longer the lane's."""
@@ -90,8 +94,8 @@ class LaneInPlace:
         losses = []
         for at, part in enumerate([batch] if count == 1 else micro_batches(batch, count)):
             own = draws if count == 1 else [draw[at] for draw in draws]
-            drawn = dict(zip(step.draws, own, strict=True))
-            masks = {name: drawn[name] for name in step.masks}
+            drawn = step.drawn(own)
+            masks = {name: drawn[name] for name in (*step.masks, *step.given["train"])}
             blend = step.blend(numbers, drawn)
             losses.append(self._form.loss(step.layout.batch(part), numbers, masks, blend, 1 / count))
         gradients = self._form.gradients()

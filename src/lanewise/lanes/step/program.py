@@ -23,7 +23,7 @@ def train_program(step: LaneStep, packed: bool, functional: bool = False, images
         images_last: whether a looped program holds images and weights of convolutions in channels-last format.
     """
     if packed:
-        lanes = (0,) * step.state_size + (1,) + (None,) * (step.layout.count + len(step.draws))
+        lanes = (0,) * step.state_size + (1,) + (None,) * (_shared(step, "train") + len(step.draws))
         return _by_lane(step.train, lanes, step.state_size)
     if functional:
         return lambda *flat: _one_lane(step.train, step.state_size, flat, images_last)
@@ -31,7 +31,7 @@ def train_program(step: LaneStep, packed: bool, functional: bool = False, images
 
 
 def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False, images_last: bool = False) -> Program:
-    """The eager program that scores rows: (*state, numbers, *batch) -> losses and metrics, each [lanes, rows].
+    """The eager program that scores rows: (*state, numbers, *shared) -> losses and metrics, each [lanes, rows].
 
     With `taken_apart` it is run as if to be differentiated, for which torch takes some layers (LSTM, GRU) apart into
     operations that can be packed.
@@ -49,7 +49,7 @@ def evaluate_program(step: LaneStep, packed: bool, taken_apart: bool = False, im
 
         return vjp(scores, *(leaf for leaf in flat[:size] if leaf.is_floating_point()))[0]
 
-    lanes = (0,) * size + (1,) + (None,) * step.layout.count
+    lanes = (0,) * size + (1,) + (None,) * _shared(step, "eval")
     return _by_lane(differentiable if taken_apart else step.evaluate, lanes, size)
 
 
@@ -58,7 +58,7 @@ def statistics_program(step: LaneStep, packed: bool) -> Program:
     if not packed:
         return lambda *flat: _one_lane(partial(step.statistics, native=True), step.state_size, flat)
     size = step.state_size
-    return _by_lane(step.statistics, (0,) * size + (1,) + (None,) * step.layout.count, size)
+    return _by_lane(step.statistics, (0,) * size + (1,) + (None,) * _shared(step, "listen"), size)
 
 
 def lane_after_lane(program: Program, size: int) -> Program:
@@ -71,6 +71,11 @@ def lane_after_lane(program: Program, size: int) -> Program:
         return [torch.cat(found) for found in zip(*ran, strict=True)]
 
     return each
+
+
+def _shared(step: LaneStep, mode: str) -> int:
+    """How many tensors all lanes are given: constants, batch, what is computed once for all."""
+    return len(step.constants) + step.layout.count + len(step.given[mode])
 
 
 def _by_lane(function: Callable[..., Any], in_dims: tuple[int | None, ...], size: int) -> Program:

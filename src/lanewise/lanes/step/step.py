@@ -4,7 +4,7 @@ The state of a lane is a flat list of tensors: parameters, buffers, optimizer st
 step is a pure function of state, this step's numbers, batch and random draws, and returns the new state and the loss.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -55,6 +55,7 @@ class LaneStep(Forms):
         holds_images: whether it may matter to speed how images lie in memory.
         rates: the numbers that scale a step; they fall in a cool-down.
         batch_rows: rows of each of the batches that a step accumulates.
+        held_of: by repeat, what its lanes have one copy of, by name.
         batchwise: the layers that normalise by the rows they are given in evaluation too.
     """
 
@@ -76,6 +77,7 @@ class LaneStep(Forms):
         self.batch_rows = rows = row_count(x) // recipe.accumulate
         x, y = take(x, slice(rows)), take(y, slice(rows))
         super().__init__(model, recipe, objective, (x, y), precision, new, origin, known_traits)
+        self.held_of: dict[int, Mapping[str, Tensor]] = {}
         self._structure: Any = None
         self._row, self._origin = take(x, slice(1)), origin
         reference = self.reference
@@ -118,13 +120,15 @@ class LaneStep(Forms):
         def copied(tensor: Tensor) -> Tensor:
             return tensor.detach().to(self._device).clone()
 
-        params = {name: copied(param) for name, param in model.named_parameters() if param.requires_grad}
-        frozen = {name: copied(param) for name, param in model.named_parameters() if not param.requires_grad}
-        buffers = {name: copied(buffer) for name, buffer in model.named_buffers()}
+        own = {name: copied(param) for name, param in model.named_parameters() if name not in self.held}
+        params = {name: param for name, param in own.items() if self.reference.get_parameter(name).requires_grad}
+        frozen = {name: param for name, param in own.items() if name not in params}
+        buffers = {name: copied(buffer) for name, buffer in model.named_buffers() if name not in self.held}
         optimizer_state = {name: self.optimizers[name].init(as_reals(param)) for name, param in params.items()}
         if self._counts_steps:
             optimizer_state = {name: {**own, STEPS: own_steps(params[name])} for name, own in optimizer_state.items()}
-        if self.traits.real:
+        if self.traits.real or self.held:
+            self.held_of.setdefault(origin, self.held_tensors(model))
             buffers[ORIGIN] = torch.tensor(origin, device=self._device)
         if self.traits.stateful:
             buffers[KEPT] = packed({}).to(self._device)
@@ -132,19 +136,21 @@ class LaneStep(Forms):
         flat, self._structure = tree_flatten((params, buffers | frozen, optimizer_state, averages))
         return flat
 
+    def held_tensors(self, model: nn.Module) -> dict[str, Tensor]:
+        """What all lanes that start from `model`, adapted to the recipe, have one copy of, by name."""
+        every = dict([*model.named_parameters(), *model.named_buffers()])
+        return {name: every[name].detach().to(self._device) for name in self.held}
+
     def train(self, *flat: Tensor) -> list[Tensor]:
-        """One training step of one lane: (*state, numbers [count], *batch, *draws) -> [*state, loss]."""
+        """One training step of one lane: (*state, numbers [count], *constants, *batch, *draws) -> [*state, loss]."""
         size = self._structure.num_leaves
         params, buffers, optimizer_state, averages = tree_unflatten(list(flat[:size]), self._structure)
         numbers = dict(zip(self.numbers, flat[size].unbind(0), strict=True))
-        batch, draws = flat[size + 1 : size + 1 + self.layout.count], flat[size + 1 + self.layout.count :]
+        constants, batch, draws = self.parted(flat[size + 1 :])
         count = self.recipe.accumulate
         parts = [batch] if count == 1 else micro_batches(batch, count)
-        drawn = [
-            dict(zip(self.draws, draws if count == 1 else [draw[number] for draw in draws], strict=True))
-            for number in range(count)
-        ]
-        gradients, loss, buffers = self._by_functions(params, buffers, numbers, parts, drawn)
+        drawn = [self.drawn(draws if count == 1 else [draw[number] for draw in draws]) for number in range(count)]
+        gradients, loss, buffers = self._by_functions(params, buffers, numbers, parts, drawn, constants)
         if "clip" in numbers and gradients:
             gradients = clipped(gradients, numbers["clip"])
         stepped = {
@@ -168,6 +174,7 @@ class LaneStep(Forms):
         numbers: dict[str, Tensor],
         parts: Sequence[Sequence[Tensor]],
         drawn: Sequence[dict[str, Tensor]],
+        constants: dict[str, Tensor],
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """(gradients, loss, buffers after it) of a step."""
         bound, count = self.model("train"), len(parts)
@@ -175,7 +182,7 @@ class LaneStep(Forms):
         losses = []
         for part, own in zip(parts, drawn, strict=True):
             batch = self.layout.batch(part)
-            gradients, loss, buffers = self.gradients(bound, params, buffers, numbers, batch, own)
+            gradients, loss, buffers = self.gradients(bound, params, buffers, numbers, batch, own, constants=constants)
             total |= {name: total[name] + found if name in total else found for name, found in gradients.items()}
             losses.append(loss)
         gradients = total if count == 1 else {name: found / count for name, found in total.items()}
@@ -213,10 +220,21 @@ class LaneStep(Forms):
             for name, param in params.items()
         }
 
+    def parted(self, shared: Sequence[Tensor]) -> tuple[dict[str, Tensor], Sequence[Tensor], Sequence[Tensor]]:
+        """(constants by name, batch, what follows it) of what a program is given beside state and numbers."""
+        first = len(self.constants)
+        after = first + self.layout.count
+        return dict(zip(self.constants, shared[:first], strict=True)), shared[first:after], shared[after:]
+
+    def drawn(self, draws: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The draws of a batch by name, and what shared layers are given."""
+        return dict(zip((*self.draws, *self.given["train"]), draws, strict=True))
+
     def weights(self, state: Sequence[Tensor], row: Tensor) -> dict[str, Tensor]:
         """The weights and buffers to evaluate or to save, by the names of the model's `state_dict`."""
         found = self._tensors(state, row)
-        return {name: tensor for name, tensor in found.items() if name not in (ORIGIN, KEPT)}
+        held = dict(self.held_of[int(found[ORIGIN])] if self.held else {})
+        return held | {name: tensor for name, tensor in found.items() if name not in (ORIGIN, KEPT)}
 
     def _tensors(self, state: Sequence[Tensor], row: Tensor) -> dict[str, Tensor]:
         """All that a lane is evaluated with."""
@@ -232,9 +250,10 @@ class LaneStep(Forms):
         return {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
 
     def evaluate(self, *flat: Tensor, native: bool = False) -> tuple[Tensor, Tensor]:
-        """(loss, metric) of every row by `Objective.scores`: (*state, numbers [count], *batch) -> each [rows]."""
+        """(loss, metric) of every row by `Objective.scores`: (*state, numbers [count], *shared) -> each [rows]."""
         size = self._structure.num_leaves
-        batch = self.layout.batch(flat[size + 1 :])
+        constants, leaves, given = self.parted(flat[size + 1 :])
+        batch = self.layout.batch(leaves)
         tensors = self._tensors(flat[:size], flat[size])
         if self.traits.real:
             real = self._real(tensors)
@@ -242,20 +261,22 @@ class LaneStep(Forms):
             found = real.scores(batch)
             real.rest()
             return found
-        tensors |= self._given(flat[size])
+        tensors.pop(ORIGIN, None)
+        tensors |= self._given(flat[size]) | constants | dict(zip(self.given["eval"], given, strict=True))
         self.model("eval").take_native(native)
         scores, _ = self.model("eval").run(tensors, "scores", *batch)
         losses, metrics = scores
         return losses, metrics
 
     def statistics(self, *flat: Tensor, native: bool = False) -> list[Tensor]:
-        """What the weights of one lane, averaged or not, give: (*state, numbers [count], *batch) -> float64 tensors.
+        """What the weights of one lane, averaged or not, give: (*state, numbers [count], *shared) -> float64 tensors.
 
         For every layer of `normed` the mean [channels] of its inputs, the sum of their squared deviations [channels],
         and how many values there are for each channel (0-d).
         """
         size = self._structure.num_leaves
-        batch = self.layout.batch(flat[size + 1 :])
+        constants, leaves, given = self.parted(flat[size + 1 :])
+        batch = self.layout.batch(leaves)
         # Layers write into their buffers, and the state must stay as it is.
         tensors = {name: tensor.clone() for name, tensor in self._tensors(flat[:size], flat[size]).items()}
         if self.traits.real:
@@ -267,6 +288,8 @@ class LaneStep(Forms):
         else:
             bound = self.model("listen")
             bound.take_native(native)
+            tensors.pop(ORIGIN, None)
+            tensors |= constants | dict(zip(self.given["listen"], given, strict=True))
             bound.run(tensors, "one_pass", *batch)
             found = heard(bound.model)
         kept = [found[name] for name in self.normed]

@@ -13,7 +13,6 @@ from torch import Tensor
 from lanewise.lanes.compile.program import Program
 from lanewise.lanes.machine.workers import Workers
 from lanewise.lanes.packs.feed import Feed
-from lanewise.lanes.step.batch import batch_leaves
 from lanewise.lanes.step.step import LaneStep
 from lanewise.lanes.training.early_stopping import Lanes
 from lanewise.task.models import seeded
@@ -47,8 +46,9 @@ def reestimated(
         with torch.no_grad(), seeded(feed.repeat.evaluation_seed, step.draws_itself):
             total.add(program(*block.state, block.row, *leaves))
 
-    for batch in feed.first_rows(step.batch_rows, rows, PASSED_BATCHES):
-        leaves = batch_leaves(*batch)
+    asked = step.batch_rows, rows, PASSED_BATCHES
+    for part, batch in zip(feed.first_parts(*asked), feed.first_rows(*asked), strict=True):
+        leaves = feed.evaluated_leaves(batch, "listen", part, test=False)
         workers.run([partial(hear, block, total, leaves) for block, total in zip(blocks, totals, strict=True)])
     return [
         Lanes(block.candidates, step.with_statistics(block.state, total.statistics()), block.row)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lanewise.lanes.packs.feed import Feed, Repeat
+from lanewise.lanes.packs.feed import Feed
 from lanewise.lanes.packs.pack import grouped, padded
 from lanewise.lanes.packs.plan import EAGER_WIDTH, NARROWEST_PACK
 from lanewise.lanes.packs.prepared import Prepared
-from lanewise.lanes.step.batch import batch_leaves
+from lanewise.lanes.packs.repeat import Repeat
 from lanewise.lanes.training.early_stopping import Lanes
 from lanewise.metrics import Metric
 from lanewise.task.models import seeded
@@ -91,9 +91,10 @@ def scored(
     batches = feed.repeat.evaluated(parts, feed.dtype, feed.device, test)
     pieces: list[list[tuple[Tensor, Tensor]]] = [[] for _ in blocks]
     coming = prepared.workers.submit(next, batches, None)
+    numbers = iter(parts)
     while (batch := coming.result()) is not None:
         coming = prepared.workers.submit(next, batches, None)
-        leaves = batch_leaves(*batch)
+        leaves = feed.evaluated_leaves(batch, "eval", next(numbers), test)
         jobs = [partial(score, block, leaves) for block in blocks]
         for piece, result in zip(pieces, prepared.workers.run(jobs), strict=True):
             piece.append(result)

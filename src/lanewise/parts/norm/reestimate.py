@@ -70,7 +70,7 @@ def reestimate(model: nn.Module, batches: Iterable[Any], forward: Forward | None
     """
     norms = {
         name: module
-        for name, module in model.named_modules()
+        for name, module in in_training(model)
         if isinstance(module, AnyBatchNorm) and not isinstance(module, Frozen) and module.running_mean is not None
     }
     if not norms:
@@ -104,6 +104,16 @@ def reestimate(model: nn.Module, batches: Iterable[Any], forward: Forward | None
         norms[name].running_mean.copy_(total.mean)  # type: ignore[union-attr]
         norms[name].running_var.copy_(total.variance)  # type: ignore[union-attr]
     return Reestimated(tuple(totals), tuple(name for name in norms if name not in totals), used, tuple(skipped))
+
+
+def in_training(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The layers, by name, that `model.train()` brings into training mode; all modes are as before afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.train()
+    found = [(name, module) for name, module in model.named_modules() if module.training]
+    for module, mode in modes:
+        module.training = mode
+    return found
 
 
 class OneValueError(Exception):
