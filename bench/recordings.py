@@ -127,7 +127,7 @@ def record(name: str, what: Recorded, threads: int) -> dict[str, np.ndarray]:
             last = cohort.evaluate()
             if point in cohort.rungs:
                 put("raw", last)
-                put("projected", cohort.worth(last))
+                put("projected", cohort.projected_scores(last))
         put("end", last)
     finally:
         engine.close()

@@ -136,7 +136,7 @@ def test_a_pruner_is_taken_by_name_and_as_a_function() -> None:
     named = small_race(digits(), space, pruner="keep_one")
     assert named.study.settings.pruner == "keep_one"
     for race in (plain, named):
-        left = [one.left_at for one in race.study.candidates]
+        left = [one.stopped_at for one in race.study.candidates]
         # One is kept by the pruner, one more because two finalists were asked for.
         assert sum(at is None for at in left) == 2
         assert {at for at in left if at is not None} == {0.125}

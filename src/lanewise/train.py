@@ -27,7 +27,7 @@ from lanewise.lanes.attributes.plain_values import Plain
 from lanewise.lanes.machine.devices import usable_device
 from lanewise.lanes.machine.streams import stream_seed
 from lanewise.lanes.model.adapt import adapted
-from lanewise.lanes.model.carried import Carried
+from lanewise.lanes.model.changed_attributes import ChangedAttributes
 from lanewise.lanes.model.precision import autocast, check_precision, widen_outputs
 from lanewise.lanes.packs.engine import TEST_SEED
 from lanewise.lanes.packs.feed import Feed, rows_per_step
@@ -152,14 +152,14 @@ def train(
     valid = rows.split.valid
     plateaus = Plateaus.of(recipe, steps, feed.steps_per_epoch)
     patience = patience_of(recipe, steps, feed.steps_per_epoch)
-    for listens, who in ((plateaus.listening, "a plateau"), (patience, "early stopping")):
+    for listens, who in ((plateaus.active, "a plateau"), (patience, "early stopping")):
         if listens and not len(valid):
             raise InputError(f"all_rows: {who} needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
     waiting = StoppingState()
     best: tuple[Any, ...] = ()
     evaluated = model if average is None else average
-    carried = Carried(model, evaluated, restored=average is not None or patience is not None)
+    attributes = ChangedAttributes(model, evaluated, restored=average is not None or patience is not None)
 
     with seeded(stream_seed(seed, repeat, "masks")):
         for done, batch in enumerate(batches(feed, steps), start=1):
@@ -173,34 +173,34 @@ def train(
             if average is not None:
                 with evaluated_weights(optimizer):
                     average_in(average, model, numbers[AVERAGING])
-            if done in measured and (plateaus.listening or patience):
-                carried.take()
+            if done in measured and (plateaus.active or patience):
+                attributes.take()
                 if average is not None:
-                    take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast, carried)
+                    take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast, attributes)
                 with evaluated_weights(optimizer):
-                    heard = mean_scores(evaluated, task, feed, valid, cast, size=size, carried=carried)
+                    last = mean_scores(evaluated, task, feed, valid, cast, size=size, attributes=attributes)
                     if patience:
-                        waiting = early_stopping(waiting, done, heard[0], patience)
+                        waiting = early_stopping(waiting, done, last[0], patience)
                     if patience and waiting.best and waiting.step == done:
-                        best = kept(evaluated), carried.values
-                table = plateaus.observe(done, *heard, table)
+                        best = kept(evaluated), attributes.values
+                table = plateaus.observe(done, *last, table)
             if done % feed.steps_per_epoch == 0 or waiting.stopped:
                 show(done, steps, loss)
             if waiting.stopped:
                 break
     if isinstance(optimizer, TorchOptimizer):
         optimizer.eval()
-    carried.take()
+    attributes.take()
     final = evaluated
     if waiting.best:
-        state, carried.values = best
+        state, attributes.values = best
         put_back(final, state)
     elif average is not None:
-        take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast, carried)
+        take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast, attributes)
     zeros = Penalty(final, select=chosen or None).zeros()
 
     def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
-        loss, metric = mean_scores(final, task, feed, of, cast, tested, size, carried)
+        loss, metric = mean_scores(final, task, feed, of, cast, tested, size, attributes)
         return loss, ScoreKind.of(task.objective.metric).turned(metric)
 
     validation = given(valid) if len(valid) else None
@@ -214,7 +214,7 @@ def train(
     return TrainedModel(
         final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
         weight_seed=rows.weight_seed, classes=data.classes, class_names=data.class_names, schema=data.schema,
-        model_name=task.names.get("model"), attributes=carried.values,
+        model_name=task.names.get("model"), attributes=attributes.values,
     )  # fmt: skip
 
 
@@ -291,7 +291,7 @@ def average_in(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def take_statistics(
-    average: nn.Module, task: Task, feed: Feed, size: int, epochs: int, cast: Cast, carried: Carried
+    average: nn.Module, task: Task, feed: Feed, size: int, epochs: int, cast: Cast, attributes: ChangedAttributes
 ) -> None:
     """Give averaged weights the batch norm statistics that they have on training rows, as a lane does."""
     rows = rows_to_take(epochs, len(feed.repeat.split.train), len(evaluation_points(epochs)))
@@ -299,7 +299,7 @@ def take_statistics(
     before: list[Attributes] = []
 
     def forward(model: nn.Module, batch: tuple[Inputs, Targets]) -> None:
-        # Not by `carried`: the layers listen meanwhile, and what they do so by is among these.
+        # Not by `attributes`: what the layers record statistics by is among these.
         if before:
             before[0].put({})
         else:
@@ -307,11 +307,11 @@ def take_statistics(
         with cast():
             task.objective.one_pass(model, *batch)
 
-    carried.put()
+    attributes.put()
     # Weights that diverged have none that are finite, and the scores will show it.
     with contextlib.suppress(InputError):
         reestimate(average, feed.first_rows(size, rows, PASSED_BATCHES), forward)
-    carried.put()
+    attributes.put()
 
 
 def mean_scores(
@@ -322,11 +322,11 @@ def mean_scores(
     cast: Cast,
     test: bool = False,
     size: int = EVALUATED_ROWS,
-    carried: Carried | None = None,
+    attributes: ChangedAttributes | None = None,
 ) -> tuple[float, float]:
     """(mean loss, metric) of `model` on `rows` of the pool, or of the test data, in parts of about `size`.
 
-    Each part is scored with the attributes `carried`, and the model has these afterwards.
+    Each part is scored with the `attributes`, which the model has afterwards.
 
     The metric is turned so that greater is better: plateaus are told these, as in a lane.
     """
@@ -334,14 +334,14 @@ def mean_scores(
     was_training = model.training
     parts = evaluated_parts(rows, size, task.objective.by_row)
     for batch in feed.repeat.evaluated(parts, feed.dtype, feed.device, test):
-        if carried is not None:
-            carried.put()
+        if attributes is not None:
+            attributes.put()
         model.eval()
         with torch.no_grad(), cast():
             scores = task.objective.scores(model, *batch)
         found.append([score.double().cpu().numpy() for score in scores])
-    if carried is not None:
-        carried.put()
+    if attributes is not None:
+        attributes.put()
     model.train(was_training)
     losses, metrics = (np.concatenate(column) for column in zip(*found, strict=True))
     metrics = contributions(task.objective.metric, feed.repeat, rows, test, losses, metrics)

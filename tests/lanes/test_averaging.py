@@ -61,7 +61,7 @@ def test_it_is_the_score_of_the_mean_of_states_evenly_spread_before_the_rung(
     assert min(MARKS) > STEPS * (RUNG - WINDOW)
     assert max(MARKS) == RUNG * STEPS
     last = Scores(np.full((4, 2), 2.0), np.full((4, 2), 0.5))
-    found, shares = raced(engine, case).worth(last), set()
+    found, shares = raced(engine, case).projected_scores(last), set()
     plain, seen = Cohort(engine, case.recipes(), REPEATS), {}
     for step in MARKS:
         plain.advance(step / STEPS)
@@ -82,8 +82,8 @@ def test_the_lanes_are_left_as_they_were(how: str, engine_of: EngineOf) -> None:
     engine = engine_of(MLP_SGD, how)
     untouched, cohort = trained(engine, MLP_SGD.recipes(), RUNG, REPEATS), raced(engine, MLP_SGD)
     assert all_bits(cohort) == all_bits(untouched), "that states are averaged changes nothing"
-    first = cohort.worth(NOWHERE)
-    assert same_scores(cohort.worth(NOWHERE), first)
+    first = cohort.projected_scores(NOWHERE)
+    assert same_scores(cohort.projected_scores(NOWHERE), first)
     for each in (untouched, cohort):
         each.advance(0.7)
     assert all_bits(cohort) == all_bits(untouched)
@@ -101,12 +101,12 @@ def test_written_down_between_two_of_the_states_it_comes_to_the_same(
     tensors, data = state_of(cohort)
     restore(again, safetensors.torch.load(safetensors.torch.save(tensors)), json.loads(json.dumps(data)))
     again.advance(RUNG)
-    assert same_scores(again.worth(NOWHERE), whole.worth(NOWHERE))
+    assert same_scores(again.projected_scores(NOWHERE), whole.projected_scores(NOWHERE))
 
 
 def test_lanes_that_leave_or_change_their_block_take_their_states_along(engine_of: EngineOf) -> None:
     engine = engine_of(MLP_SGD, "packed")
-    whole = raced(engine, MLP_SGD).worth(NOWHERE)
+    whole = raced(engine, MLP_SGD).projected_scores(NOWHERE)
     middle = list(MARKS)[1] / STEPS
     left, cut = (raced(engine, MLP_SGD, middle) for _ in range(2))
     left.keep({1, 3})
@@ -114,9 +114,9 @@ def test_lanes_that_leave_or_change_their_block_take_their_states_along(engine_o
         pack.narrow(2, 2)
     for each in (left, cut):
         each.advance(RUNG)
-    assert left.worth(NOWHERE).loss[[1, 3]].tobytes() == whole.loss[[1, 3]].tobytes()
-    assert np.isnan(left.worth(NOWHERE).loss[[0, 2]]).all()
-    assert cut.worth(NOWHERE).loss.tobytes() == whole.loss.tobytes()
+    assert left.projected_scores(NOWHERE).loss[[1, 3]].tobytes() == whole.loss[[1, 3]].tobytes()
+    assert np.isnan(left.projected_scores(NOWHERE).loss[[0, 2]]).all()
+    assert cut.projected_scores(NOWHERE).loss.tobytes() == whole.loss.tobytes()
 
 
 def test_asked_again_for_the_same_state_a_block_takes_it_in_once(engine_of: EngineOf) -> None:

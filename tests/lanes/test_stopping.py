@@ -57,7 +57,7 @@ def go_on(cohort: Cohort, points: list[float] = POINTS) -> Cohort:
 
 def stops(cohort: Cohort, at: int = 0) -> dict[int, int]:
     """Candidate -> steps of the weights that count, for those that have ended."""
-    return {c: lane.heard.step for c, lane in group_of(cohort).stopping[at].items() if lane.ended}
+    return {c: lane.seen.step for c, lane in group_of(cohort).stopping[at].items() if lane.ended}
 
 
 def by_hand(cohort: Cohort, candidate: int, at: int) -> tuple[int, int, float, dict[str, Tensor]]:
@@ -104,9 +104,9 @@ def test_a_lane_stops_and_counts_as_in_a_plain_loop_with_the_optimizer_by_hand(h
             ended.add(stop)
             lane = group.stopping[at][candidate]
             assert lane.ended
-            assert lane.heard.step == step
-            assert lane.heard.loss == pytest.approx(loss, abs=1e-9)
-            assert cohort.last.loss[candidate, at] == lane.heard.loss  # type: ignore[attr-defined]
+            assert lane.seen.step == step
+            assert lane.seen.loss == pytest.approx(loss, abs=1e-9)
+            assert cohort.last.loss[candidate, at] == lane.seen.loss  # type: ignore[attr-defined]
             assert round(cohort.curves[candidate, repeat][-1][0] * STEPS) == stop
             assert lane.row is not None
             mine = group.prepared.step.weights(lane.state, lane.row)

@@ -177,7 +177,7 @@ def test_a_metric_that_is_no_number_is_no_improvement() -> None:
     state = plateau.init()
     for metric in (math.nan, 2.0, math.nan, -math.inf):
         state = plateau.update(state, metric)
-    assert state == PlateauState(factor=0.5, best=2.0, waited=0, resting=0, rejected=3)
+    assert state == PlateauState(factor=0.5, best=2.0, waited=0, cooldown_left=0, rejected=3)
     assert plateau.update(state, 1.0).best == 1.0
 
 

@@ -16,7 +16,7 @@ def study(recorder: Recorder) -> Study:
     """A race in which some recipes left early and two were confirmed."""
     done = finished(observer=recorder)
     assert len(done.verdict.finalists) > 1
-    assert any(candidate.left_at for candidate in done.candidates)
+    assert any(candidate.stopped_at for candidate in done.candidates)
     return done
 
 

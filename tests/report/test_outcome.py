@@ -22,8 +22,8 @@ def test_places_run_from_the_winner_to_the_first_that_left(study: Study) -> None
 def test_those_that_left_say_where(study: Study) -> None:
     for outcome in outcomes(study):
         if outcome.state == "left":
-            assert outcome.words == f"stopped at {100 * (outcome.candidate.left_at or 0):.3g}%"
-            assert outcome.reached == outcome.candidate.left_at
+            assert outcome.words == f"stopped at {100 * (outcome.candidate.stopped_at or 0):.3g}%"
+            assert outcome.reached == outcome.candidate.stopped_at
 
 
 def test_diverged_candidates_come_last_with_their_step(diverged: Study) -> None:
@@ -41,9 +41,9 @@ def test_order_below_the_finalists(study: Study) -> None:
     winner = study.verdict.finalists[0]
     recipe = winner.recipe
     ends = [(None, 0.3), (None, 0.2), (0.25, 0.1), (0.5, 0.9), (0.5, 0.8)]
-    made = [Candidate(100 + at, recipe, 0, left_at, loss) for at, (left_at, loss) in enumerate(ends)]
+    made = [Candidate(100 + at, recipe, 0, stopped_at, loss) for at, (stopped_at, loss) in enumerate(ends)]
     for candidate in made:
-        candidate.curves = {0: [(candidate.left_at or 1.0, 1.0, candidate.loss, 0.5)]}
+        candidate.curves = {0: [(candidate.stopped_at or 1.0, 1.0, candidate.loss, 0.5)]}
     lost = [Candidate(200, recipe, 0, 0.5, diverged={0: 2, 1: 1}), Candidate(201, recipe, 0, 0.5, diverged={1: 6})]
     raced = copy.copy(study)
     raced.candidates = [*lost, *made, Candidate(winner.candidate, recipe, 0, None, 9.0)]

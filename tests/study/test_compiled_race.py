@@ -74,7 +74,7 @@ def test_a_race_compiles_once_and_so_does_one_that_goes_on(tmp_path: Path, monke
     assert first["kernels"] > before["kernels"], "the counters see what is compiled"
     assert all(seen == first for seen in rest)
     assert len(rest) >= 8
-    assert {candidate.left_at for candidate in begun.candidates} >= {0.25, 0.5, None}
+    assert {candidate.stopped_at for candidate in begun.candidates} >= {0.25, 0.5, None}
 
     going_on = Counts()
     again = study(RunFolder.reopened(tmp_path / "run"), going_on)

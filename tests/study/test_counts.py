@@ -55,7 +55,7 @@ def test_diverged_recipes_are_not_still_in(raced: tuple[Study, Recorder]) -> Non
     told = [one for one in recorder.told if isinstance(one, Progress) and "race" in one.phase]
     last = told[-1]
     assert last.diverged == lost(study)
-    assert last.live == sum(c.left_at is None and not c.diverged for c in study.candidates)
+    assert last.live == sum(c.stopped_at is None and not c.diverged for c in study.candidates)
     assert _field(last) == f"{last.live} of 8 recipes still training, {last.diverged} diverged"
     assert all(one.live + one.diverged <= 8 for one in told)
 

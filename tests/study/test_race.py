@@ -172,8 +172,8 @@ def test_all_candidates_are_written_with_their_recipes(run: tuple[Study, RunFold
     written = traces.read(folder.candidates).to_pylist()
     assert [load(row["recipe"])[0] for row in written] == [candidate.recipe for candidate in finished.candidates]
     for row, candidate in zip(written, finished.candidates, strict=True):
-        assert (row["candidate"], row["generation"], row["left_at"], row["diverged"], row["loss"], row["score"]) == (
-            candidate.number, candidate.generation, candidate.left_at, 0, candidate.loss, candidate.score,
+        assert (row["candidate"], row["generation"], row["stopped_at"], row["diverged"], row["loss"], row["score"]) == (
+            candidate.number, candidate.generation, candidate.stopped_at, 0, candidate.loss, candidate.score,
         )  # fmt: skip
     with pytest.raises(InputError, match=r"verdict\.json: cannot be read: "):
         traces.read(folder.verdict)
@@ -182,20 +182,20 @@ def test_all_candidates_are_written_with_their_recipes(run: tuple[Study, RunFold
 def test_who_leaves_trains_no_further(run: tuple[Study, RunFolder], trials: list[optuna.trial.FrozenTrial]) -> None:
     finished, _ = run
     # Of each generation of three, two stay at a quarter and one at the half.
-    assert sorted(c.left_at or 1.0 for c in finished.candidates) == [0.25, 0.25, 0.5, 0.5, 1.0, 1.0]
+    assert sorted(c.stopped_at or 1.0 for c in finished.candidates) == [0.25, 0.25, 0.5, 0.5, 1.0, 1.0]
     for candidate, trial in zip(finished.candidates, trials, strict=True):
-        end = candidate.left_at or 1.0
+        end = candidate.stopped_at or 1.0
         assert all(points[-1][0] == end for points in candidate.curves.values())
-        assert trial.state == (TrialState.PRUNED if candidate.left_at else TrialState.COMPLETE)
+        assert trial.state == (TrialState.PRUNED if candidate.stopped_at else TrialState.COMPLETE)
         assert len(trial.intermediate_values) == {0.25: 1, 0.5: 2, 1.0: 2}[end]
         # Optuna gives a trial that was pruned the last of its intermediate values.
         assert trial.value == (
             trial.intermediate_values[len(trial.intermediate_values)]
-            if candidate.left_at
+            if candidate.stopped_at
             else 1 - candidate.score + 0.01 * candidate.loss / (1 + candidate.loss)
         )
     assert {finalist.candidate for finalist in finished.verdict.finalists} == {
-        candidate.number for candidate in finished.candidates if candidate.left_at is None
+        candidate.number for candidate in finished.candidates if candidate.stopped_at is None
     }
 
 
@@ -232,7 +232,7 @@ def test_a_race_that_measures_says_what_it_chose() -> None:
 def test_without_a_optimizer_everybody_trains_to_the_end() -> None:
     finished = study(settings=replace(SETTINGS, pruner="none", finalists=3))
     verdict = finished.run()
-    assert all(candidate.left_at is None for candidate in finished.candidates)
+    assert all(candidate.stopped_at is None for candidate in finished.candidates)
     assert all(points[-1][0] == 1.0 for c in finished.candidates for points in c.curves.values())
     assert len(verdict.finalists) == 3
     best = sorted(finished.candidates, key=lambda candidate: candidate.loss)[:3]
@@ -304,7 +304,7 @@ def test_divergence_after_the_last_rung_is_told_from_one_before_it() -> None:
     steps = 4 * finished.engine.feed(finished.space, 0).steps_per_epoch
     one = Candidate(0, Sampler(finished.space, 0, None).ask(1, 0)[0], 0)
     for at, left, late in ((steps // 2 - 1, None, False), (steps // 2, None, True), (steps // 2, 0.5, False)):
-        assert diverged_late(replace(one, diverged={1: at}, left_at=left), finished._rungs, finished.engine) is late
+        assert diverged_late(replace(one, diverged={1: at}, stopped_at=left), finished._rungs, finished.engine) is late
     assert diverged_late(one, finished._rungs, finished.engine) is False
 
 

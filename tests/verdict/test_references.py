@@ -250,7 +250,7 @@ def test_a_comparison_has_them_on_its_validation_rows(tmp_path: Path, metric: st
     folder = RunFolder(tmp_path / "run")
     run = run_of(Comparison({"slow": slow, "slower": slower}), [slow], folder, task=task)
     answer = run.run(lambda path: answers.write(run, path))
-    known = answer.ground.references
+    known = answer.setup.references
     assert list(known) == ["majority class", "linear model", "gradient-boosted trees"]
     if metric == "accuracy":
         want = []
@@ -264,7 +264,7 @@ def test_a_comparison_has_them_on_its_validation_rows(tmp_path: Path, metric: st
         assert ", which does not beat always guessing the majority class" in answer.headline
     assert answer.sentences()[-1].startswith("Simple models on the same validation examples: always guessing")
     assert json.loads(folder.verdict.read_text())["references"] == known
-    assert read_answer(folder).ground == answer.ground
+    assert read_answer(folder).setup == answer.setup
     assert "scored on the same validation examples" in folder.report.read_text()
 
 

@@ -14,7 +14,7 @@ from lanewise.statistics.intervals import Interval
 from lanewise.statistics.power import Needed
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.verdict.ablation import AblationAnswer
-from lanewise.verdict.answer import ComparedRecipe, Ground, Scored
+from lanewise.verdict.answer import ComparedRecipe, Scored, Setup
 from lanewise.verdict.comparison import ComparisonAnswer
 from lanewise.verdict.sweep import SweepAnswer
 from lanewise.verdict.techniques import Interaction, Tried, Worth
@@ -270,7 +270,7 @@ def test_few_examples_that_decide_and_runs_far_out_and_zeros() -> None:
     assert Verdict.from_dict(found.to_dict(), "").sentences() == found.sentences()
 
 
-GROUND = Ground("mlp", "digits", "accuracy", ScoreKind(), 8, None, (1078, 360), 1, {"total": 1.0})
+GROUND = Setup("mlp", "digits", "accuracy", ScoreKind(), 8, None, (1078, 360), 1, {"total": 1.0})
 
 
 def compared(name: str, difference: Interval | None, needed: Needed | None = None, chance: float = 0.6) -> Any:

@@ -9,7 +9,7 @@ from lanewise.errors import InputError
 from lanewise.parts.schedules import Product, RunLength, Schedule, feedbacks, tabulate
 
 
-class Course:
+class ScheduledNumber:
     """One hyperparameter over the run: its table, and the state of the plateaus in it.
 
     Args:
@@ -41,23 +41,23 @@ class Course:
                 self.states[index] = feedback.plateau.update(self.states[index], metric)
 
 
-class Courses:
-    """The courses of one parameter group, or of several that share them; betas have a course each."""
+class ScheduledNumbers:
+    """The scheduled of one parameter group, or of several that share them; betas have a one each."""
 
     def __init__(self, schedules: Any, run: RunLength) -> None:
         named = schedules if isinstance(schedules, Mapping) else {"lr": schedules}
-        self.of: dict[str, Course | tuple[Course, ...]] = {
-            name: tuple(Course(f"{name}[{index}]", entry, run) for index, entry in enumerate(value))
+        self.of: dict[str, ScheduledNumber | tuple[ScheduledNumber, ...]] = {
+            name: tuple(ScheduledNumber(f"{name}[{index}]", entry, run) for index, entry in enumerate(value))
             if isinstance(value, (tuple, list))
-            else Course(name, value, run)
+            else ScheduledNumber(name, value, run)
             for name, value in named.items()
         }
         if not self.of:
             raise InputError("LRScheduler.schedules = {}: must name at least one hyperparameter")
 
-    def flat(self) -> list[Course]:
-        """All courses, in a fixed order."""
-        return [one for course in self.of.values() for one in (course if isinstance(course, tuple) else (course,))]
+    def flat(self) -> list[ScheduledNumber]:
+        """All scheduled, in a fixed order."""
+        return [one for one in self.of.values() for one in (one if isinstance(one, tuple) else (one,))]
 
     def at(self, step: int) -> list[tuple[str, str, Any]]:
         """Name, name of the base value in the group, and factor or value at `step`, of each hyperparameter."""
@@ -65,19 +65,19 @@ class Courses:
             (
                 name,
                 f"initial_{name}",
-                course.at(step) if isinstance(course, Course) else tuple(c.at(step) for c in course),
+                one.at(step) if isinstance(one, ScheduledNumber) else tuple(c.at(step) for c in one),
             )
-            for name, course in self.of.items()
+            for name, one in self.of.items()
         ]
 
     def check_group(self, index: int, group: dict[str, Any]) -> None:
         """Raise `InputError` unless the group has every hyperparameter, as a number or a tuple as long as ours."""
-        for name, course in self.of.items():
+        for name, one in self.of.items():
             where = f"LRScheduler.schedules[{name!r}]: param_groups[{index}]"
             if name not in group:
                 known = (key for key in group if key != "params" and not key.startswith("initial_"))
                 raise InputError(f"{where} has no such hyperparameter; it has {', '.join(known)}")
-            check_scalable(f"{where}[{name!r}]", group[name], None if isinstance(course, Course) else len(course))
+            check_scalable(f"{where}[{name!r}]", group[name], None if isinstance(one, ScheduledNumber) else len(one))
 
 
 def check_attributes(attributes: Any) -> None:

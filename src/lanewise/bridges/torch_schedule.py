@@ -11,8 +11,8 @@ import torch
 from torch.optim import Optimizer
 
 from lanewise.bridges.group_schedules import (
-    Course,
-    Courses,
+    ScheduledNumber,
+    ScheduledNumbers,
     check_attributes,
     check_not_twice,
     check_scalable,
@@ -85,9 +85,9 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         self.only_after_update = only_after_update
         self._per_group = isinstance(schedules, (list, tuple))
         listed = schedules if self._per_group else [schedules]
-        self._courses = [Courses(entry, run) for entry in listed]
+        self._scheduled = [ScheduledNumbers(entry, run) for entry in listed]
         check_attributes(attributes)
-        self._attributes = [(owner, name, Course(name, value, self._run)) for owner, name, value in attributes]
+        self._attributes = [(owner, name, ScheduledNumber(name, value, self._run)) for owner, name, value in attributes]
         self._attribute_bases = [getattr(owner, name) for owner, name, _ in attributes]
         for (owner, name, _), base in zip(attributes, self._attribute_bases, strict=True):
             check_scalable(f"{type(owner).__name__}.{name}", base, None)
@@ -105,7 +105,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def __repr__(self) -> str:
-        names = sorted({name for courses in self._courses for name in courses.of})
+        names = sorted({name for scheduled in self._scheduled for name in scheduled.of})
         return f"LRScheduler({', '.join(names)}; step {self.last_epoch:,} of {self.total_steps:,})"
 
     def step(self, metric: Any = None, *, epoch: int | None = None) -> None:  # type: ignore[override]  # metric first
@@ -160,8 +160,8 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         """Give the schedules of one more parameter group, where each group has its own."""
         if not self._per_group:
             raise InputError("LRScheduler.schedules are the same for all groups, those added later too")
-        self._courses.append(Courses(schedules, self._run))
-        if len(self._courses) == len(self.optimizer.param_groups):
+        self._scheduled.append(ScheduledNumbers(schedules, self._run))
+        if len(self._scheduled) == len(self.optimizer.param_groups):
             self._set_values()
 
     def get_lr(self) -> list[Any]:
@@ -198,7 +198,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         return {
             "last_epoch": self.last_epoch,
             "_step_count": self._step_count,
-            "plateaus": [asdict(state) for course in self._all_courses() for state in course.states],
+            "plateaus": [asdict(state) for one in self._all_scheduled() for state in one.states],
             "bases": [
                 {key: copied(value) for key, value in group.items() if key.startswith("initial_")}
                 for group in self.optimizer.param_groups
@@ -219,15 +219,15 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         if missing:
             raise InputError(f"LRScheduler state: lacks {', '.join(missing)}; must come from LRScheduler.state_dict()")
         saved = [PlateauState(**state) for state in state_dict["plateaus"]]
-        courses = self._all_courses()
+        scheduled = self._all_scheduled()
         for what, got, expected in (
-            ("plateaus", len(saved), sum(len(course.states) for course in courses)),
+            ("plateaus", len(saved), sum(len(one.states) for one in scheduled)),
             ("attribute_bases", len(state_dict["attribute_bases"]), len(self._attribute_bases)),
         ):
             if got != expected:
                 raise InputError(f"LRScheduler state: has {got} {what}; must have {expected}, as these schedules do")
-        for course in courses:
-            course.states, saved = saved[: len(course.states)], saved[len(course.states) :]
+        for one in scheduled:
+            one.states, saved = saved[: len(one.states)], saved[len(one.states) :]
         # Groups that are only added after loading bring their own base values.
         for group, bases in zip(self.optimizer.param_groups, state_dict["bases"], strict=False):
             group.update({key: copied(value) for key, value in bases.items()})
@@ -238,12 +238,14 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         self._others.forget(state_dict.get("others", ()))
         self._set_values()
 
-    def _all_courses(self) -> list[Course]:
-        return [one for courses in self._courses for one in courses.flat()] + [one for *_, one in self._attributes]
+    def _all_scheduled(self) -> list[ScheduledNumber]:
+        return [one for scheduled in self._scheduled for one in scheduled.flat()] + [
+            one for *_, one in self._attributes
+        ]
 
     def _tell(self, metric: Any) -> None:
-        courses = [course for course in self._all_courses() if course.feedbacks]
-        if not courses:
+        scheduled = [one for one in self._all_scheduled() if one.feedbacks]
+        if not scheduled:
             raise InputError(f"metric = {metric}: the schedules have no plateau to tell it; call step() without it")
         number = float(metric)
         if not math.isfinite(number):
@@ -252,22 +254,22 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
                 RuntimeWarning,
                 stacklevel=3,
             )
-        for course in courses:
-            course.observe(self.last_epoch, number)
+        for one in scheduled:
+            one.observe(self.last_epoch, number)
 
     def _set_values(self) -> None:
         """Write the values of this step into every group and attribute."""
         if self.last_epoch < 0:
             return  # a sequence has not come to this scheduler yet
         groups = self.optimizer.param_groups
-        if self._per_group and len(self._courses) != len(groups):
+        if self._per_group and len(self._scheduled) != len(groups):
             raise InputError(
-                f"LRScheduler.schedules has {len(self._courses)} entries and the optimizer {len(groups)} parameter "
+                f"LRScheduler.schedules has {len(self._scheduled)} entries and the optimizer {len(groups)} parameter "
                 "groups; give a group that was added later its schedules with add_schedules"
             )
         for index in range(self._groups_set, len(groups)):
-            self._courses[index if self._per_group else 0].check_group(index, groups[index])
-        now = [courses.at(self.last_epoch) for courses in self._courses]
+            self._scheduled[index if self._per_group else 0].check_group(index, groups[index])
+        now = [scheduled.at(self.last_epoch) for scheduled in self._scheduled]
         others = self._others
         others.extend(len(groups))
         for index, (group, values) in enumerate(
@@ -288,8 +290,8 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
                     held.fill_(new)
                 else:
                     group[name] = new
-        for (owner, name, course), base in zip(self._attributes, self._attribute_bases, strict=True):
-            value = course.at(self.last_epoch)
+        for (owner, name, one), base in zip(self._attributes, self._attribute_bases, strict=True):
+            value = one.at(self.last_epoch)
             setattr(owner, name, value if self.absolute else base * value)
         self._groups_set = len(groups)
 

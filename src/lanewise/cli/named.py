@@ -174,15 +174,15 @@ def of_file(path: Path, seed: int, given: TaskOptions) -> Asked:
 
 
 def of_run(
-    path: Path, candidate: int | None, repeat: int, data: str | None, model: str | None, settled: list[str]
+    path: Path, candidate: int | None, repeat: int, data: str | None, model: str | None, recorded: list[str]
 ) -> Asked:
-    """The candidate of the race in the folder `path`, or its winner; `settled` are options given that it has on record.
+    """The candidate of the race in the folder `path`, or its winner; `recorded` are options given that it knows.
 
     Raises:
         InputError: there is no such race or candidate, or the data or the model is no longer what it was.
     """
-    if settled:
-        raise InputError(f"{settled[0]}: is on record in {path}; must not be given with the folder of a race")
+    if recorded:
+        raise InputError(f"{recorded[0]}: is on record in {path}; must not be given with the folder of a race")
     folder, where = RunFolder.reopened(path, "train"), f"train {path}"
     if folder.asked != "race":
         raise InputError(f"{where}: holds no race, but what {folder.asked} found; train its recipe: {folder.best}")

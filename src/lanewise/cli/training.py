@@ -60,8 +60,8 @@ def train(
     torch.set_num_threads(threads)
     if recipe.is_dir():
         left, said = vars(TaskOptions()), {"seed": seed, **vars(given), "data": None, "model": None}
-        settled = [f"--{name.replace('_', '-')}" for name, value in said.items() if value != left.get(name)]
-        asked = of_run(recipe, candidate, repeat, given.data, given.model, settled)
+        recorded = [f"--{name.replace('_', '-')}" for name, value in said.items() if value != left.get(name)]
+        asked = of_run(recipe, candidate, repeat, given.data, given.model, recorded)
     elif candidate is not None:
         raise InputError(f"--candidate {candidate}: {recipe} is no folder; must be that of a race")
     else:

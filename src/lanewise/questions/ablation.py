@@ -10,14 +10,14 @@ import numpy as np
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
 from lanewise.questions.paired_scores import expected, lost_without, sample_of, score_intervals
-from lanewise.questions.phase import Entry, Phase, PhaseResult, check_recipe, repeats_of
+from lanewise.questions.phase import NamedRecipe, Phase, PhaseResult, check_recipe, repeats_of
 from lanewise.questions.question import Question, scored
 from lanewise.questions.techniques import Technique, scaled_rate, techniques
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.sample import Sample
 from lanewise.verdict.ablation import AblationAnswer
-from lanewise.verdict.answer import Ground, Scored
+from lanewise.verdict.answer import Scored, Setup
 from lanewise.verdict.phrases import listed
 from lanewise.verdict.techniques import Interaction, Tried, Worth
 
@@ -98,14 +98,16 @@ class Ablation(Question):
             return Phase("without them, at better learning rates", entries, self._repeats)
         return None
 
-    def _main(self) -> tuple[Entry, ...]:
-        alone = [Entry(f"without {one.name}", self._without(one)) for one in self.techniques]
-        both = [Entry(f"without {a.name} and {b.name}", self._without(a, b)) for a, b in self._pairs]
-        return (Entry(WHOLE, self.base), *alone, *both)
+    def _main(self) -> tuple[NamedRecipe, ...]:
+        alone = [NamedRecipe(f"without {one.name}", self._without(one)) for one in self.techniques]
+        both = [NamedRecipe(f"without {a.name} and {b.name}", self._without(a, b)) for a, b in self._pairs]
+        return (NamedRecipe(WHOLE, self.base), *alone, *both)
 
-    def _rates(self) -> tuple[Entry, ...]:
+    def _rates(self) -> tuple[NamedRecipe, ...]:
         return tuple(
-            Entry(f"without {one.name}, {factor:g} times the learning rate", scaled_rate(self._without(one), factor))
+            NamedRecipe(
+                f"without {one.name}, {factor:g} times the learning rate", scaled_rate(self._without(one), factor)
+            )
             for one in self.techniques
             for factor in one.rates
         )
@@ -126,10 +128,12 @@ class Ablation(Question):
             at += len(one.rates)
         return found
 
-    def _tuned(self, rates: PhaseResult) -> tuple[Entry, ...]:
+    def _tuned(self, rates: PhaseResult) -> tuple[NamedRecipe, ...]:
         by_name = {one.name: one for one in self.techniques}
         return tuple(
-            Entry(f"without {each.technique}, re-tuned", scaled_rate(self._without(by_name[each.technique]), each.best))
+            NamedRecipe(
+                f"without {each.technique}, re-tuned", scaled_rate(self._without(by_name[each.technique]), each.best)
+            )
             for each in self._tried(rates)
             if each.best != 1
         )
@@ -143,8 +147,8 @@ class Ablation(Question):
             *tuned,
         ]
 
-    def answer(self, done: Sequence[PhaseResult], ground: Ground) -> AblationAnswer:
-        sample, every = sample_of(done[MAIN], ground), scored(done[MAIN], ground.kind)
+    def answer(self, done: Sequence[PhaseResult], setup: Setup) -> AblationAnswer:
+        sample, every = sample_of(done[MAIN], setup), scored(done[MAIN], setup.kind)
         count = len(self.techniques)
         tried = self._tried(done[RATES]) if len(done) > RATES else []
         rows: list[tuple[str, Scored, float | None]] = [
@@ -153,13 +157,13 @@ class Ablation(Question):
         beside = sample.chosen(range(1 + count))
         if len(done) > TUNED:
             changed = [each for each in tried if each.best != 1]
-            of_them = scored(done[TUNED], ground.kind)
+            of_them = scored(done[TUNED], setup.kind)
             rows += [(each.technique, one, each.best) for each, one in zip(changed, of_them, strict=True)]
-            beside = beside.beside(sample_of(done[TUNED], ground))
+            beside = beside.beside(sample_of(done[TUNED], setup))
         worths = [Worth(*row, interval) for row, interval in zip(rows, lost_without(beside), strict=True)]
         worths.sort(key=lambda worth: -worth.difference.mean)
         score = score_intervals(sample.chosen([0]))[0]
-        return AblationAnswer(ground, every[0], score, tuple(worths), self._interactions(sample), tuple(tried))
+        return AblationAnswer(setup, every[0], score, tuple(worths), self._interactions(sample), tuple(tried))
 
     def _interactions(self, sample: Sample) -> tuple[Interaction, ...]:
         """What the first of each pair is worth beside the second, minus without it: a difference of differences."""

@@ -7,12 +7,12 @@ from typing import Any
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
 from lanewise.questions.paired_scores import sample_of, score_intervals
-from lanewise.questions.phase import Entry, Phase, PhaseResult, check_names, check_recipe
+from lanewise.questions.phase import NamedRecipe, Phase, PhaseResult, check_names, check_recipe
 from lanewise.questions.question import Question, check_trainable, scored
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.intervals import Interval
-from lanewise.verdict.answer import ComparedRecipe, Ground
+from lanewise.verdict.answer import ComparedRecipe, Setup
 from lanewise.verdict.comparison import ComparisonAnswer
 from lanewise.verdict.findings import Finalist
 from lanewise.verdict.ranking import rank_finalists
@@ -33,7 +33,7 @@ class Comparison(Question):
         if len(pairs) < 2:
             raise InputError(f"compare: {len(pairs)} recipe given; must be at least 2 to be compared")
         check_names(name for name, _ in pairs)
-        self.entries = tuple(Entry(name, check_recipe(name, recipe)) for name, recipe in pairs)
+        self.entries = tuple(NamedRecipe(name, check_recipe(name, recipe)) for name, recipe in pairs)
         seen: dict[str, str] = {}
         for entry in self.entries:
             first = seen.setdefault(str(entry.recipe), entry.name)
@@ -52,8 +52,8 @@ class Comparison(Question):
     def expected(self) -> list[tuple[Recipe, int]]:
         return [(entry.recipe, len(self._repeats)) for entry in self.entries]
 
-    def answer(self, done: Sequence[PhaseResult], ground: Ground) -> ComparisonAnswer:
-        return ComparisonAnswer(ground, compared_with_best(done[0], ground))
+    def answer(self, done: Sequence[PhaseResult], setup: Setup) -> ComparisonAnswer:
+        return ComparisonAnswer(setup, compared_with_best(done[0], setup))
 
     def to_dict(self) -> dict[str, Any]:
         return {"recipes": {entry.name: dump(entry.recipe) for entry in self.entries}}
@@ -64,18 +64,18 @@ class Comparison(Question):
         return cls({name: load(text, where)[0] for name, text in data["recipes"].items()})
 
 
-def compared_with_best(trained: PhaseResult, ground: Ground) -> tuple[ComparedRecipe, ...]:
+def compared_with_best(trained: PhaseResult, setup: Setup) -> tuple[ComparedRecipe, ...]:
     """The recipes of a phase, ranked and compared as the finalists of a race are: see `rank_finalists`."""
-    sample, every = sample_of(trained, ground), scored(trained, ground.kind)
+    sample, every = sample_of(trained, setup), scored(trained, setup.kind)
     scores = score_intervals(sample)
     ranked = rank_finalists(range(len(every)), [one.recipe for one in every], sample)
 
     def shown(one: Finalist) -> Interval:
         """The score's own interval, about the mean that it is compared by."""
         own = scores[one.candidate]
-        away = 0.0 if ground.kind.fraction else one.mean - own.mean
+        away = 0.0 if setup.kind.fraction else one.mean - own.mean
         moved = replace(own, mean=own.mean + away, low=own.low + away, high=own.high + away)
-        return moved.within(*ground.bounds)
+        return moved.within(*setup.bounds)
 
     return tuple(
         ComparedRecipe(every[one.candidate], shown(one), one.chance, one.difference, one.needed) for one in ranked

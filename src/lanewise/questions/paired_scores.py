@@ -7,21 +7,21 @@ from lanewise.statistics import critical_values
 from lanewise.statistics.differences import with_reference
 from lanewise.statistics.intervals import Interval
 from lanewise.statistics.sample import Sample
-from lanewise.verdict.answer import Ground
+from lanewise.verdict.answer import Setup
 
 __all__ = ["Sample", "expected", "lost_without", "sample_of", "score_intervals"]
 
 
-def sample_of(trained: PhaseResult, ground: Ground) -> Sample:
+def sample_of(trained: PhaseResult, setup: Setup) -> Sample:
     """The scores of a phase.
 
     Raises:
         InputError: every recipe diverged in every repeat.
     """
-    train, valid = ground.rows
+    train, valid = setup.rows
     return Sample.of(
-        trained.scores.metric, trained.scores.loss, ground.kind, overlap=valid / train, count=valid, rows=trained.rows,
-        bounds=ground.bounds,
+        trained.scores.metric, trained.scores.loss, setup.kind, overlap=valid / train, count=valid, rows=trained.rows,
+        bounds=setup.bounds,
     )  # fmt: skip
 
 

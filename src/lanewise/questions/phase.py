@@ -27,7 +27,7 @@ are taken here, and others again for every kind of question."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class NamedRecipe:
     """A recipe with its name."""
 
     name: str
@@ -39,7 +39,7 @@ class Phase:
     """Recipes to be trained to the end on the repeats `repeats` of the study, all at once; `title` says what for."""
 
     title: str
-    entries: tuple[Entry, ...]
+    entries: tuple[NamedRecipe, ...]
     repeats: tuple[int, ...]
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of recipes trained side by side, and the common ground of all answers."""
+"""What can be asked of recipes trained side by side, and the common setup of all answers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from lanewise.errors import InputError
 from lanewise.lanes.packs.engine import Engine
-from lanewise.questions.phase import Entry, Phase, PhaseResult
+from lanewise.questions.phase import NamedRecipe, Phase, PhaseResult
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.score_kind import ScoreKind
-from lanewise.verdict.answer import Answer, Ground, Scored
+from lanewise.verdict.answer import Answer, Scored, Setup
 
 
 class Question(ABC):
@@ -42,7 +42,7 @@ class Question(ABC):
         """Every recipe of all phases, with the number of its repeats, as far as is known before the first."""
 
     @abstractmethod
-    def answer(self, done: Sequence[PhaseResult], ground: Ground) -> Answer:
+    def answer(self, done: Sequence[PhaseResult], setup: Setup) -> Answer:
         """What follows from the scores."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ def scored(trained: PhaseResult, kind: ScoreKind) -> tuple[Scored, ...]:
     )
 
 
-def check_trainable(entries: Sequence[Entry], engine: Engine) -> None:
+def check_trainable(entries: Sequence[NamedRecipe], engine: Engine) -> None:
     """Raise `InputError`, which names the entry, unless all of them can be trained."""
     for entry in entries:
         try:

@@ -23,7 +23,7 @@ from lanewise.study.rate import Rate
 from lanewise.study.run import Run, RunOptions
 from lanewise.study.stage import Stage, last_scores_of
 from lanewise.task.task import Task
-from lanewise.verdict.answer import Answer, Ground
+from lanewise.verdict.answer import Answer, Setup
 from lanewise.verdict.references import references_of
 
 
@@ -189,7 +189,7 @@ class SideBySide(Run[Answer]):
         )
         self.observer.show(progress)
 
-    def _ground(self) -> Ground:
+    def _ground(self) -> Setup:
         split, costs = self.engine.repeat(self.repeats[0]).split, self.engine.costs
         simple = references_of(self.engine, self.repeats, test=False)
         seconds = {
@@ -198,7 +198,7 @@ class SideBySide(Run[Answer]):
             "compile": costs.compile,
             "trials": costs.trials,
         }
-        return Ground(
+        return Setup(
             self.model_name,
             self.data_name,
             self.task.objective.metric.name,

@@ -11,14 +11,14 @@ from lanewise.lanes.packs.engine import Engine
 from lanewise.parts.part import Allowed, Variable, check_number, expression
 from lanewise.questions.comparison import compared_with_best
 from lanewise.questions.paired_scores import sample_of
-from lanewise.questions.phase import Entry, Phase, PhaseResult, check_recipe
+from lanewise.questions.phase import NamedRecipe, Phase, PhaseResult, check_recipe
 from lanewise.questions.question import Question, check_trainable
 from lanewise.questions.recipe_fields import SHRINKING, find, with_value
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.language import parse
 from lanewise.recipe.ranges import Choice, Integer, Log, NumberRange
 from lanewise.recipe.recipe import Recipe
-from lanewise.verdict.answer import Ground
+from lanewise.verdict.answer import Setup
 from lanewise.verdict.sweep import SweepAnswer
 
 POINTS = 9
@@ -51,7 +51,7 @@ class Sweep(Question):
         entries = []
         for value in self.values:
             try:
-                entries.append(Entry(expression(value), with_value(recipe, place, value)))
+                entries.append(NamedRecipe(expression(value), with_value(recipe, place, value)))
             except InputError as error:
                 raise InputError(f"values: {expression(value)}: {error}") from None
         names = [entry.name for entry in entries]
@@ -62,7 +62,7 @@ class Sweep(Question):
 
     def prepare(self, engine: Engine, repeats: tuple[int, ...]) -> list[str]:
         self._repeats = repeats
-        check_trainable([Entry(f"values: {entry.name}", entry.recipe) for entry in self.entries], engine)
+        check_trainable([NamedRecipe(f"values: {entry.name}", entry.recipe) for entry in self.entries], engine)
         idle = engine.idle_numbers(self.entries[0].recipe)
         if self.field in idle:
             raise InputError(f"field {self.field!r}: changes nothing, for the model has no layer that reads it")
@@ -75,13 +75,13 @@ class Sweep(Question):
     def expected(self) -> list[tuple[Recipe, int]]:
         return [(entry.recipe, len(self._repeats)) for entry in self.entries]
 
-    def answer(self, done: Sequence[PhaseResult], ground: Ground) -> SweepAnswer:
-        compared = compared_with_best(done[0], ground)
-        filled = sample_of(done[0], ground).scores
+    def answer(self, done: Sequence[PhaseResult], setup: Setup) -> SweepAnswer:
+        compared = compared_with_best(done[0], setup)
+        filled = sample_of(done[0], setup).scores
         within, error = largest_within(filled, self.values) if self._penalises else (None, standard_error(filled))
         names = tuple(entry.name for entry in self.entries)
         return SweepAnswer(
-            ground, self.field, names, compared, self.log, None if within is None else expression(within), error
+            setup, self.field, names, compared, self.log, None if within is None else expression(within), error
         )
 
     @property

@@ -20,7 +20,7 @@ class Candidate:
     """What became of one candidate.
 
     Attributes:
-        left_at: the progress at which it left the race, or None. loss, score: mean over repeats when last evaluated;
+        stopped_at: the progress at which it left the race, or None. loss, score: mean over repeats when last evaluated;
             a score is the metric turned so that greater is better, here and in the curves.
         name: of a recipe of the portfolio; others are called by their number.
         diverged: repeat -> step at which the loss was no longer finite.
@@ -30,7 +30,7 @@ class Candidate:
     number: int
     recipe: Recipe
     generation: int
-    left_at: float | None = None
+    stopped_at: float | None = None
     loss: float = np.nan
     score: float = np.nan
     diverged: dict[int, int] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Candidate:
             "number": self.number,
             "generation": self.generation,
             "name": self.name,
-            "left_at": self.left_at,
+            "stopped_at": self.stopped_at,
             "loss": self.loss,
             "score": self.score,
             "diverged": list(self.diverged.items()),
@@ -53,7 +53,7 @@ class Candidate:
     @classmethod
     def from_dict(cls, data: dict[str, Any], recipe: Recipe) -> "Candidate":
         """The candidate that `to_dict` gave, with its recipe."""
-        values = {name: data[name] for name in ("number", "generation", "name", "left_at")}
+        values = {name: data[name] for name in ("number", "generation", "name", "stopped_at")}
         values |= {name: number(name, data[name]) for name in ("loss", "score")}
         curves = {repeat: curve_of(points) for repeat, points in data["curves"]}
         return checked(cls(recipe=recipe, diverged=dict(data["diverged"]), curves=curves, **values))
@@ -61,7 +61,7 @@ class Candidate:
     @property
     def in_race(self) -> bool:
         """Whether it is still training: it was not stopped, nor did it diverge in any repeat."""
-        return self.left_at is None and not self.diverged
+        return self.stopped_at is None and not self.diverged
 
     @property
     def scored(self) -> bool:

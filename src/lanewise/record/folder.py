@@ -17,7 +17,7 @@ from lanewise.record.lock import Lock
 
 MARK = "run.json"
 LOCK = ".lanewise.lock"
-FORMAT = 3
+FORMAT = 4
 """Of `run.json` and the folder around it. Folders of other formats are refused."""
 DEFAULT_PARENT = Path("runs")
 KINDS: dict[str, Any] = {

@@ -4,8 +4,8 @@
 ablation or a sweep what its lanes were trained for), `candidate`, `repeat`, `progress` (fraction of the run),
 `training_loss`, `validation_loss` and `metric`, not negated.
 `candidates.parquet` has a row for each candidate: `candidate`, `generation` (null for a baseline), `name` (of a
-recipe of the portfolio, else null), `recipe` (the text of its file), `left_at` (null if it stayed), `diverged` (in how
-many repeats of the race), `loss` and `score`, the mean over the repeats when it was last evaluated.
+recipe of the portfolio, else null), `recipe` (the text of its file), `stopped_at` (null if it stayed), `diverged` (in
+how many repeats of the race), `loss` and `score`, the mean over the repeats when it was last evaluated.
 """
 
 import io
@@ -40,7 +40,7 @@ CANDIDATES: Columns = (
     ("generation", "int32"),
     ("name", "string"),
     ("recipe", "string"),
-    ("left_at", "float64"),
+    ("stopped_at", "float64"),
     ("diverged", "int32"),
     ("loss", "float64"),
     ("score", "float64"),
@@ -106,7 +106,7 @@ def table_of(candidates: Sequence[Candidate], confirmed: Sequence[Candidate], ki
             c.generation,
             c.name or None,
             dump(c.recipe),
-            c.left_at,
+            c.stopped_at,
             len(c.diverged),
             c.loss,
             float(kind.turned(c.score)),

@@ -28,13 +28,13 @@ def best_finished(candidates: Iterable[Candidate], most: int, metric: str) -> li
         InputError: there is none; `metric` is the name of what they are scored by.
     """
     candidates = list(candidates)
-    finished = (c for c in candidates if c.left_at is None and c.scored)
+    finished = (c for c in candidates if c.stopped_at is None and c.scored)
     # A space of choices can draw the same recipe twice; it need not run against itself.
     distinct = {str(candidate.recipe): candidate for candidate in sorted(finished, key=standing, reverse=True)}
     ranked = sorted(distinct.values(), key=standing)[:most]
     if ranked:
         return ranked
-    if any(candidate.left_at is None and np.isfinite(candidate.loss) for candidate in candidates):
+    if any(candidate.stopped_at is None and np.isfinite(candidate.loss) for candidate in candidates):
         raise InputError(f"metric {metric!r}: must be a finite number, and is for no candidate that finished")
     raise InputError(
         "every candidate diverged: the space holds no recipe that trains this model; lower its learning rates"
@@ -69,7 +69,7 @@ def overlap_of(splits: Sequence[Split]) -> tuple[float, int]:
 
 def diverged_late(candidate: Candidate, rungs: Sequence[float], engine: Engine) -> bool:
     """Whether `candidate` passed every rung of the race and then diverged."""
-    if not candidate.diverged or candidate.left_at is not None:
+    if not candidate.diverged or candidate.stopped_at is not None:
         return False
     epochs = candidate.recipe.epochs
     last = max((rung for rung in rungs if rung < 1 and rung in evaluation_points(epochs)), default=0.0)

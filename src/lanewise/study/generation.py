@@ -53,7 +53,7 @@ def usable(
         return found
     for candidate in drawn:
         if candidate.number in refused:
-            candidate.left_at = 0.0
+            candidate.stopped_at = 0.0
             sampler.tell(candidate.number, None, diverged=False)
     sampler.write()
     first = next(iter(refused.values()))
@@ -79,14 +79,14 @@ def leave_at_rung(
     """
     cohort = stage.cohort
     assert stage.last is not None
-    worth = rung_scores(cohort.worth(stage.last), kind.fraction)
+    worth = rung_scores(cohort.projected_scores(stage.last), kind.fraction)
     stage.rungs = np.concatenate([stage.rungs, worth[None]])
     live = np.array(cohort.live)
     kept = at_least(least, PRUNERS[pruner](stage.rungs, np.array(rungs), live, compute_for(rungs)), live, stage)
     for at in live:
         sampler.report(stage.own[at].number, len(stage.rungs), float(worth[at].mean()))
         if at not in kept:
-            stage.own[at].left_at = progress
+            stage.own[at].stopped_at = progress
     sampler.write()
     cohort.keep([int(at) for at in kept])
 
@@ -104,8 +104,8 @@ def at_least(least: int, kept: np.ndarray, live: np.ndarray, stage: Stage) -> np
 def tell(own: Sequence[Candidate], sampler: Sampler, kind: ScoreKind) -> None:
     """Tell the sampler how the candidates of a generation ended."""
     for candidate in own:
-        diverged = bool(candidate.diverged) or (candidate.left_at is None and not candidate.scored)
-        ended = candidate.left_at is None and not diverged
+        diverged = bool(candidate.diverged) or (candidate.stopped_at is None and not candidate.scored)
+        ended = candidate.stopped_at is None and not diverged
         last = Scores(np.array(candidate.loss), np.array(candidate.score))
         score = float(rung_scores(last, kind.fraction)) if ended else None
         sampler.tell(candidate.number, score, diverged)

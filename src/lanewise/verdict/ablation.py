@@ -10,7 +10,7 @@ from lanewise.errors import InputError, one_line
 from lanewise.recipe.recipe import Recipe
 from lanewise.statistics.intervals import Interval
 from lanewise.verdict import answer_sentences
-from lanewise.verdict.answer import Answer, Ground, Scored
+from lanewise.verdict.answer import Answer, Scored, Setup
 from lanewise.verdict.techniques import Interaction, Tried, Worth
 
 
@@ -19,7 +19,7 @@ class AblationAnswer(Answer):
     """What each technique of `base` is worth; `worths` has the most valuable first, `interactions` the strongest."""
 
     asked: ClassVar[str] = "ablate"
-    ground: Ground
+    setup: Setup
     base: Scored
     score: Interval
     worths: tuple[Worth, ...]
@@ -32,20 +32,20 @@ class AblationAnswer(Answer):
 
     @property
     def headline(self) -> str:
-        return answer_sentences.ablation_headline(self.worths, self.score.mean, self.ground)
+        return answer_sentences.ablation_headline(self.worths, self.score.mean, self.setup)
 
     def details(self) -> list[str]:
         return [
-            answer_sentences.on_score("the whole recipe", self.score, self.ground),
-            *answer_sentences.on_worths(self.worths, self.ground),
-            *answer_sentences.on_pairs(self.interactions, self.ground),
+            answer_sentences.on_score("the whole recipe", self.score, self.setup),
+            *answer_sentences.on_worths(self.worths, self.setup),
+            *answer_sentences.on_pairs(self.interactions, self.setup),
             *map(answer_sentences.on_tried, self.tried),
-            *answer_sentences.on_references(self.ground),
+            *answer_sentences.on_references(self.setup),
         ]
 
     def data(self) -> dict[str, Any]:
         return {
-            **self.ground.to_dict(),
+            **self.setup.to_dict(),
             "recipe": {**self.base.to_dict(), "score": self.score.to_dict()},
             "techniques": [worth.to_dict() for worth in self.worths],
             "pairs": [
@@ -78,6 +78,6 @@ class AblationAnswer(Answer):
                 for one in data["rates_tried"]
             )
             score = Interval(**base["score"])
-            return cls(Ground.from_dict(data), Scored.from_dict(base, where), score, worths, pairs, tried)
+            return cls(Setup.from_dict(data), Scored.from_dict(base, where), score, worths, pairs, tried)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold an ablation: {one_line(error)}") from None

@@ -62,7 +62,7 @@ def _numbers(values: np.ndarray) -> list[float | None]:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Setup:
     """What was measured, on what, and what it cost.
 
     Attributes:
@@ -107,7 +107,7 @@ class Ground:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Ground":
+    def from_dict(cls, data: Mapping[str, Any]) -> "Setup":
         """What `to_dict` gave; `data` may hold more."""
         kind = ScoreKind(data["greater_is_better"], data["fraction"])
         names = ("folds", "lane_steps", "seconds", "engine", "references")
@@ -158,10 +158,10 @@ class ComparedRecipe:
 
 
 class Answer(ABC):
-    """What was found; `ground` is what was measured, and `best` the recipe to go on with."""
+    """What was found; `setup` is what was measured, and `best` the recipe to go on with."""
 
     asked: ClassVar[str]
-    ground: Ground
+    setup: Setup
 
     @property
     @abstractmethod

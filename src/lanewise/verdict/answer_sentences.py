@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lanewise.statistics.intervals import Interval
-from lanewise.verdict.answer import ComparedRecipe, Ground
+from lanewise.verdict.answer import ComparedRecipe, Setup
 from lanewise.verdict.phrases import (
     TOO_CLOSE,
     chance_sentences,
@@ -24,41 +24,41 @@ MOST_TOLD = 4
 """Pairs that are told in words; the table has all."""
 
 
-def headline(best: str, score: float, ground: Ground) -> str:
+def headline(best: str, score: float, setup: Setup) -> str:
     """What is best and its validation score: `Best recipe: slow - 97.6% validation accuracy`."""
-    words = f"{ground.kind.words(score)} validation {metric_words(ground.metric)}"
-    return f"{best} - {words}{unbeaten_words(score, ground.references, ground.kind)}"
+    words = f"{setup.kind.words(score)} validation {metric_words(setup.metric)}"
+    return f"{best} - {words}{unbeaten_words(score, setup.references, setup.kind)}"
 
 
-def on_score(of: str, score: Interval, ground: Ground) -> str:
+def on_score(of: str, score: Interval, setup: Setup) -> str:
     """A validation score, and how often it was measured on what."""
-    runs = runs_words(ground.repeats, "")
-    if ground.folds:
-        rounds = ground.repeats // ground.folds
-        runs += f" ({ground.folds} folds{f', drawn {rounds} times' if rounds > 1 else ''})"
-    direction = "" if ground.kind.greater_is_better else "; lower is better"
+    runs = runs_words(setup.repeats, "")
+    if setup.folds:
+        rounds = setup.repeats // setup.folds
+        runs += f" ({setup.folds} folds{f', drawn {rounds} times' if rounds > 1 else ''})"
+    direction = "" if setup.kind.greater_is_better else "; lower is better"
     return (
-        f"Validation {metric_words(ground.metric)} of {of} is {score_words(score, ground.kind)}, from {runs} on "
-        f"{ground.rows[1]:,} validation examples each{direction}."
+        f"Validation {metric_words(setup.metric)} of {of} is {score_words(score, setup.kind)}, from {runs} on "
+        f"{setup.rows[1]:,} validation examples each{direction}."
     )
 
 
 def on_ranked(
-    ground: Ground, compared: Sequence[ComparedRecipe], what: str, in_order: Sequence[str] | None = None
+    setup: Setup, compared: Sequence[ComparedRecipe], what: str, in_order: Sequence[str] | None = None
 ) -> list[str]:
     """How sure the best of recipes or values is, and how well it does.
 
     Args:
         compared: the best first. what: one of them is called. in_order: their names as a list of them should go.
     """
-    first, second, kind = compared[0], compared[1], ground.kind
+    first, second, kind = compared[0], compared[1], setup.kind
     tied = [one for one in compared[1:] if not one.significant]
     names = [one.scored.name for one in tied]
     if in_order is not None:
         names = [name for name in in_order if name in names]
     count, name = len(compared), first.scored.name
     lines = chance_sentences(first.chance, f"{count} {what}s", names, count - 1, what)
-    lines.append(on_score(name, first.score, ground))
+    lines.append(on_score(name, first.score, setup))
     gap = second.difference
     assert gap is not None
     lines.append(lead_sentence(gap, kind, name, second.scored.name, second.scored.name))
@@ -66,17 +66,17 @@ def on_ranked(
         same = tied[0] is second and gap.mean >= 0
         lines.append(needed_sentence(advice, "them" if same else f"{name} and {tied[0].scored.name}"))
     lost = {one.scored.name: one.scored.diverged for one in compared}
-    return [*lines, *diverged_sentences(lost, runs_words(ground.repeats, ""), kind)]
+    return [*lines, *diverged_sentences(lost, runs_words(setup.repeats, ""), kind)]
 
 
-def on_references(ground: Ground) -> list[str]:
+def on_references(setup: Setup) -> list[str]:
     """What simple models score on the examples that the recipes were scored on."""
-    return [*references_words(ground.references, ground.kind, "validation"), *ground.reference_notes]
+    return [*references_words(setup.references, setup.kind, "validation"), *setup.reference_notes]
 
 
-def on_standard_error(within: str, error: float, ground: Ground) -> str:
+def on_standard_error(within: str, error: float, setup: Setup) -> str:
     """Which value the one-standard-error rule takes."""
-    unit = ground.kind.difference_words([error])[0] + " points" * ground.kind.fraction
+    unit = setup.kind.difference_words([error])[0] + " points" * setup.kind.fraction
     return (
         f"The largest value within one standard error ({unit}) of the best is {within}: take it if you prefer more "
         "regularisation at the same score (one-standard-error rule, Breiman et al., 1984)."
@@ -95,18 +95,18 @@ def on_edge(best: float, numbers: Sequence[float]) -> list[str]:
     return [f"The best value is the {end} one tried, so a {beyond} one may be better still."]
 
 
-def ablation_headline(worths: Sequence[Worth], score: float, ground: Ground) -> str:
+def ablation_headline(worths: Sequence[Worth], score: float, setup: Setup) -> str:
     """Which techniques are proven to help: `Proven to help: schedule and momentum - 97.6% validation accuracy`."""
     helps = list(dict.fromkeys(worth.technique for worth in worths if worth.verdict == "helps"))
-    return headline(f"Proven to help: {listed(helps)}" if helps else "No technique is proven to help", score, ground)
+    return headline(f"Proven to help: {listed(helps)}" if helps else "No technique is proven to help", score, setup)
 
 
-def on_worths(worths: Sequence[Worth], ground: Ground) -> list[str]:
+def on_worths(worths: Sequence[Worth], setup: Setup) -> list[str]:
     """What each technique is worth, those that are proven to help first."""
     lines = []
     for words, verdict in (("Proven to help", "helps"), ("Proven to hurt", "hurts")):
         told = [
-            f"{one.name} {difference_words(one.difference, ground.kind)}" for one in worths if one.verdict == verdict
+            f"{one.name} {difference_words(one.difference, setup.kind)}" for one in worths if one.verdict == verdict
         ]
         if told:
             lines.append(f"{words}: {'; '.join(told)}.")
@@ -119,7 +119,7 @@ def on_worths(worths: Sequence[Worth], ground: Ground) -> list[str]:
     return lines
 
 
-def on_pairs(interactions: Sequence[Interaction], ground: Ground) -> list[str]:
+def on_pairs(interactions: Sequence[Interaction], setup: Setup) -> list[str]:
     """Which techniques depend on each other."""
     if not interactions:
         return []
@@ -127,7 +127,7 @@ def on_pairs(interactions: Sequence[Interaction], ground: Ground) -> list[str]:
     if not clear:
         return ["No pair of techniques clearly depends on each other."]
     told = [
-        f"{one.first} and {one.second} {one.verdict}, {difference_words(one.difference, ground.kind)}"
+        f"{one.first} and {one.second} {one.verdict}, {difference_words(one.difference, setup.kind)}"
         for one in clear[:MOST_TOLD]
     ]
     more = f"; {len(clear) - MOST_TOLD} more in the table" if len(clear) > MOST_TOLD else ""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from lanewise.errors import InputError, one_line
 from lanewise.recipe.recipe import Recipe
 from lanewise.verdict import answer_sentences
-from lanewise.verdict.answer import Answer, ComparedRecipe, Ground
+from lanewise.verdict.answer import Answer, ComparedRecipe, Setup
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +15,7 @@ class ComparisonAnswer(Answer):
     """Which recipe is best; `compared` is ranked, the best first."""
 
     asked: ClassVar[str] = "compare"
-    ground: Ground
+    setup: Setup
     compared: tuple[ComparedRecipe, ...]
 
     @property
@@ -30,17 +30,17 @@ class ComparisonAnswer(Answer):
     @property
     def headline(self) -> str:
         first = self.compared[0]
-        return answer_sentences.headline(f"Best recipe: {first.scored.name}", first.score.mean, self.ground)
+        return answer_sentences.headline(f"Best recipe: {first.scored.name}", first.score.mean, self.setup)
 
     def details(self) -> list[str]:
         return [
-            *answer_sentences.on_ranked(self.ground, self.compared, "recipe"),
-            *answer_sentences.on_references(self.ground),
+            *answer_sentences.on_ranked(self.setup, self.compared, "recipe"),
+            *answer_sentences.on_references(self.setup),
         ]
 
     def data(self) -> dict[str, Any]:
         return {
-            **self.ground.to_dict(),
+            **self.setup.to_dict(),
             "best": self.compared[0].scored.name,
             "tied": [one.scored.name for one in self.tied],
             "recipes": [one.to_dict() for one in self.compared],
@@ -51,6 +51,6 @@ class ComparisonAnswer(Answer):
         """What `to_dict` gave; `InputError` naming `where` if something else stands there."""
         try:
             compared = tuple(ComparedRecipe.from_dict(one, where) for one in data["recipes"])
-            return cls(Ground.from_dict(data), compared)
+            return cls(Setup.from_dict(data), compared)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a comparison: {one_line(error)}") from None

@@ -8,7 +8,7 @@ from lanewise.errors import InputError, one_line
 from lanewise.recipe.language import parse
 from lanewise.recipe.recipe import Recipe
 from lanewise.verdict import answer_sentences
-from lanewise.verdict.answer import Answer, ComparedRecipe, Ground
+from lanewise.verdict.answer import Answer, ComparedRecipe, Setup
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class SweepAnswer(Answer):
     """
 
     asked: ClassVar[str] = "sweep"
-    ground: Ground
+    setup: Setup
     field: str
     values: tuple[str, ...]
     compared: tuple[ComparedRecipe, ...]
@@ -56,21 +56,21 @@ class SweepAnswer(Answer):
     def headline(self) -> str:
         first = self.compared[0]
         return answer_sentences.headline(
-            f"Best value: {self.field} = {first.scored.name}", first.score.mean, self.ground
+            f"Best value: {self.field} = {first.scored.name}", first.score.mean, self.setup
         )
 
     def details(self) -> list[str]:
-        lines = answer_sentences.on_ranked(self.ground, self.compared, "value", self.values)
+        lines = answer_sentences.on_ranked(self.setup, self.compared, "value", self.values)
         if self.within is not None:
-            lines.append(answer_sentences.on_standard_error(self.within, self.error, self.ground))
+            lines.append(answer_sentences.on_standard_error(self.within, self.error, self.setup))
         numbers, best = self.numbers, self.compared[0].scored.name
         if numbers:
             lines += answer_sentences.on_edge(float(parse(best)), numbers)
-        return [*lines, *answer_sentences.on_references(self.ground)]
+        return [*lines, *answer_sentences.on_references(self.setup)]
 
     def data(self) -> dict[str, Any]:
         return {
-            **self.ground.to_dict(),
+            **self.setup.to_dict(),
             "field": self.field,
             "values": list(self.values),
             "log": self.log,
@@ -90,6 +90,6 @@ class SweepAnswer(Answer):
             values = tuple(data["values"])
             if sorted(values) != sorted(one.scored.name for one in compared):
                 raise ValueError(f"values = {values!r}: must be the names of the recipes")
-            return cls(Ground.from_dict(data), data["field"], values, compared, data["log"], within, error)
+            return cls(Setup.from_dict(data), data["field"], values, compared, data["log"], within, error)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: does not hold a sweep: {one_line(error)}") from None

@@ -29,7 +29,7 @@ from lanewise.lanes.model.lane_layers import (
     start_calls,
     with_lane_layers,
 )
-from lanewise.lanes.model.listening import listen, normed
+from lanewise.lanes.model.observing import normed, observe
 from lanewise.lanes.model.passes import Functions, computed, watched
 from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, RealForm, layer_numbers
 from lanewise.lanes.model.plain_form import PlainForm
@@ -134,9 +134,9 @@ class Forms:
             self._models = {
                 "train": another(lane_layer).train(),
                 "eval": lane_layer.eval(),
-                "listen": listen(another(lane_layer)),
+                "observe": observe(another(lane_layer)),
             }
-            self.normed = normed(another(self._models["listen"]), one_pass)
+            self.normed = normed(another(self._models["observe"]), one_pass)
         except InputError:
             raise
         except Exception as error:
@@ -248,13 +248,13 @@ class Forms:
 
     def _as_it_is(self, batch: Batch, origin: int) -> nn.Module:
         self.draws, self.masks, self.draws_itself, self.lane_buffers = {}, (), True, {}
-        model = listen(self.real_model(origin))
+        model = observe(self.real_model(origin))
         self._layer_numbers = layer_numbers(model)
         self.normed = normed(model, lambda tried: self.objective.one_pass(tried, *batch))
         return model
 
     def model(self, mode: str) -> Bound:
-        """The model with lane layers in mode `train`, `eval` or `listen`, one a thread, as its tensors are swapped."""
+        """The model with lane layers in mode `train`, `eval` or `observe`, one a thread, as its tensors are swapped."""
         if not hasattr(self._of_thread, mode):
             setattr(self._of_thread, mode, self.new_bound(mode, self._precision))
         found: Bound = getattr(self._of_thread, mode)
@@ -333,17 +333,17 @@ class Forms:
         with watched(self.model(mode).model) as inside:
             yield inside
 
-    def _real(self, tensors: dict[str, Tensor], listens: bool = False) -> Real:
+    def _real(self, tensors: dict[str, Tensor], observes: bool = False) -> Real:
         """The real module of a lane with its `tensors` loaded."""
-        found = self._real_of(int(tensors[ORIGIN]), listens)
-        found.load(tensors, training=not listens)
+        found = self._real_of(int(tensors[ORIGIN]), observes)
+        found.load(tensors, training=not observes)
         return found
 
-    def _real_of(self, origin: int, listens: bool = False) -> Real:
+    def _real_of(self, origin: int, observes: bool = False) -> Real:
         """The real module of the lanes of a repeat, one a thread."""
         reals: dict[tuple[int, bool], Real] = self._of_thread.__dict__.setdefault("reals", {})
-        if (origin, listens) not in reals:
+        if (origin, observes) not in reals:
             model = self.real_model(origin)
             given = self.objective, self._precision, self._device, self.traits.stateful
-            reals[origin, listens] = Real(listen(model) if listens else model, *given)
-        return reals[origin, listens]
+            reals[origin, observes] = Real(observe(model) if observes else model, *given)
+        return reals[origin, observes]

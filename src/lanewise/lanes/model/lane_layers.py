@@ -137,7 +137,7 @@ class LaneDropout(nn.Module):
         self.inplace, self.generator = getattr(layer, "inplace", False), getattr(layer, "generator", None)
         self.calls = 0
         self.shapes: list[tuple[int, ...]] = []
-        self.settled = False
+        self.shapes_known = False
         if number is not None:
             self.register_buffer("lane_rate", torch.tensor(TRIED_RATE), persistent=False)
 
@@ -159,7 +159,7 @@ class LaneDropout(nn.Module):
             return x
         call, self.calls = self.calls, self.calls + 1
         uniform = getattr(self, f"lane_uniform{call}", None)
-        if uniform is None and not self.settled:
+        if uniform is None and not self.shapes_known:
             # No draw was handed in: the trial pass that finds out which draws the model needs.
             self.shapes.append(uniform_shape(self.kind, x.shape))
             return x
@@ -251,7 +251,7 @@ def draw_shapes(
     shapes: dict[str, tuple[int, ...]] = {}
     # Last, so that the draws of the others stay as they are: of layers that this pass does not come to.
     for path, lane_layer in sorted(lane_layers.items(), key=lambda item: not item[1].shapes):
-        lane_layer.settled = True
+        lane_layer.shapes_known = True
         for call, shape in enumerate(lane_layer.shapes or [(1,)]):
             lane_layer.register_buffer(
                 f"lane_uniform{call}", torch.zeros(shape, dtype=dtype, device=device), persistent=False

@@ -38,7 +38,7 @@ def statistics_of(trial: Trial, plan: Plan, note: Callable[[str], None]) -> Prog
     if step.normed:
         try:
             with torch.no_grad():
-                packed(*trial.examples(2)[: step.state_size + 1], *trial.evaluated("listen", step.batch_rows))
+                packed(*trial.examples(2)[: step.state_size + 1], *trial.evaluated("observe", step.batch_rows))
         except Exception as error:
             note(f"statistics of averaged weights are taken one lane after another: {brief(error)}")
             return lane_after_lane(statistics_program(step, packed=False), step.state_size)

@@ -49,8 +49,8 @@ class Shared:
         self.constants = tuple(held[name] for name in step.constants)
         self.repeat, self._rows = repeat, few
         training, evaluating = step.computing("train", held), step.computing("eval", held)
-        listening = evaluating if step.shared["listen"] else None
-        self._computing = {"train": training, "eval": evaluating, "listen": listening}
+        observing = evaluating if step.shared["observe"] else None
+        self._computing = {"train": training, "eval": evaluating, "observe": observing}
         self.features: dict[str, Features] = {}
         rows = repeat.split.train[:MEASURED_ROWS]
         self.like = {mode: one(*few(rows, False)) for mode, one in self._computing.items() if one}

@@ -17,7 +17,7 @@ from lanewise.lanes.model.adapt import adapted
 from lanewise.lanes.model.batchwise import batchwise, refuse_one_row
 from lanewise.lanes.model.forms import Forms
 from lanewise.lanes.model.lane_layers import MIXUP_PARTNERS, MIXUP_WEIGHT
-from lanewise.lanes.model.listening import heard
+from lanewise.lanes.model.observing import observed
 from lanewise.lanes.model.plain_autograd import KEPT, ORIGIN, set_layer_numbers
 from lanewise.lanes.model.traits import ModelTraits
 from lanewise.lanes.step.batch import BatchLayout, micro_batches
@@ -280,18 +280,18 @@ class LaneStep(Forms):
         # Layers write into their buffers, and the state must stay as it is.
         tensors = {name: tensor.clone() for name, tensor in self._tensors(flat[:size], flat[size]).items()}
         if self.traits.real:
-            real = self._real(tensors, listens=True)
-            heard(real.model)
+            real = self._real(tensors, observes=True)
+            observed(real.model)
             real.one_pass(batch)
-            found = heard(real.model)
+            found = observed(real.model)
             real.rest()
         else:
-            bound = self.model("listen")
+            bound = self.model("observe")
             bound.take_native(native)
             tensors.pop(ORIGIN, None)
-            tensors |= constants | dict(zip(self.given["listen"], given, strict=True))
+            tensors |= constants | dict(zip(self.given["observe"], given, strict=True))
             bound.run(tensors, "one_pass", *batch)
-            found = heard(bound.model)
+            found = observed(bound.model)
         kept = [found[name] for name in self.normed]
         return [part for one in kept for part in (one.mean, one.squares, one.mean.new_tensor(one.number))]
 

@@ -55,8 +55,8 @@ def _pack_state(group: Group, at: int, where: str, tensors: dict[str, Tensor]) -
         blocks.append(
             {"candidates": block.candidates, "strides": strides, "mean_strides": mean_strides, "taken": block.taken}
         )
-    for candidate, heard in plateaus.items():
-        if any(one.state.factor != 1.0 for one in heard.listening):
+    for candidate, measured in plateaus.items():
+        if any(one.state.factor != 1.0 for one in measured.active):
             tensors[f"{where}.table.{candidate}"] = torch.from_numpy(np.ascontiguousarray(pack.tables[candidate]))
     for candidate, lane in group.stopping[at].items():
         best = [*lane.state, *([] if lane.row is None else [lane.row])]
@@ -65,9 +65,9 @@ def _pack_state(group: Group, at: int, where: str, tensors: dict[str, Tensor]) -
         "step": pack.step,
         "diverged": list(pack.diverged.items()),
         "blocks": blocks,
-        "plateaus": [[c, [asdict(one.state) for one in heard.listening]] for c, heard in plateaus.items()],
+        "plateaus": [[c, [asdict(one.state) for one in measured.active]] for c, measured in plateaus.items()],
         "stopping": [
-            [c, asdict(lane.heard), lane.metric, lane.ended, len(lane.state)] for c, lane in group.stopping[at].items()
+            [c, asdict(lane.seen), lane.metric, lane.ended, len(lane.state)] for c, lane in group.stopping[at].items()
         ],
     }
 
@@ -115,7 +115,7 @@ def _restore_pack(group: Group, at: int, where: str, tensors: dict[str, Tensor],
     pack.step = whole("step", data["step"], 0, group.total_steps)
     pack.diverged = {_known(pack, candidate): whole("step", step, 0) for candidate, step in data["diverged"]}
     for candidate, states in data["plateaus"]:
-        for one, state in zip(group.plateaus[at][candidate].listening, states, strict=True):
+        for one, state in zip(group.plateaus[at][candidate].active, states, strict=True):
             one.state = checked(PlateauState(**state))
         if (table := tensors.get(f"{where}.table.{candidate}")) is not None:
             _check_like(table, torch.from_numpy(pack.tables[candidate]))
@@ -175,14 +175,14 @@ def _stopping(
     where: str,
     tensors: dict[str, Tensor],
     device: torch.device,
-    heard: dict[str, Any],
+    measured: dict[str, Any],
     metric: float,
     ended: bool,
     leaves: int,
 ) -> Stopping:
     best = [tensors[f"{where}.{leaf}"].clone().to(device) for leaf in range(leaves + 1)] if leaves else []
     row = best.pop() if best else None
-    state = checked(StoppingState(**heard))
+    state = checked(StoppingState(**measured))
     if type(ended) is not bool or (ended and not best):
         raise ValueError(f"stopping: ended = {ended!r}: must be true or false, and false without best weights")
     return Stopping(fresh.patience, state, number("metric", metric), best, row, ended)

@@ -15,7 +15,7 @@ from lanewise.lanes.packs.plan import Survivors
 from lanewise.lanes.packs.trials import synchronise
 from lanewise.lanes.step.numbers import cooled, tabulate_recipe
 from lanewise.lanes.training.averaging import averaged_steps, share_to_fall
-from lanewise.lanes.training.early_stopping import Stopping, patience_of, resting
+from lanewise.lanes.training.early_stopping import Stopping, ended_lanes, patience_of
 from lanewise.lanes.training.feedback import Plateaus
 from lanewise.lanes.training.groups import Group, Scores, evaluation_points
 from lanewise.lanes.training.row_scores import rows_of, standing
@@ -31,7 +31,7 @@ class Cohort(Training):
         engine: runs them. recipes: one for each candidate. repeats: indices of the study's repeats.
         runs_to_come: how many runs of this size are to be expected; compiling must pay over all of them.
         survivors: how the lanes will become fewer, see `lanewise.lanes.packs.plan.Survivors`.
-        rungs: the progress at which `worth` will be asked for; those at which lanes are not evaluated are left out.
+        rungs: the progress at which `projected_scores` are taken; those without an evaluation are left out.
 
     Attributes:
         curves: (candidate, repeat position) -> list of (progress, training loss, validation loss, metric).
@@ -91,7 +91,7 @@ class Cohort(Training):
                     f"{plateau} never reduces anything: a run of {self.recipes[candidate].epochs} epoch(s) is measured "
                     f"{len(points)} times, and it takes {plateau.patience + 2} before the end, while it listens"
                 )
-        return {candidate: plateaus for candidate, plateaus in every.items() if plateaus.listening}
+        return {candidate: plateaus for candidate, plateaus in every.items() if plateaus.active}
 
     def evaluate(self) -> Scores:
         """Score all live lanes on the validation rows of their repeat, and add a point to their curves.
@@ -122,8 +122,8 @@ class Cohort(Training):
         for candidate in set(pack.candidates) & group.plateaus[at].keys():
             if self.progress not in evaluation_points(self.recipes[candidate].epochs):
                 continue
-            heard = float(scores.loss[candidate, at]), float(scores.metric[candidate, at])
-            table = group.plateaus[at][candidate].observe(pack.step, *heard, pack.tables[candidate])
+            measured = float(scores.loss[candidate, at]), float(scores.metric[candidate, at])
+            table = group.plateaus[at][candidate].observe(pack.step, *measured, pack.tables[candidate])
             if table is not pack.tables[candidate]:
                 changed[candidate] = table
         if changed:
@@ -135,7 +135,7 @@ class Cohort(Training):
         for candidate in [c for c in pack.candidates if c in stopping]:
             if self.progress in evaluation_points(self.recipes[candidate].epochs):
                 measured = float(scores.loss[candidate, at]), float(scores.metric[candidate, at])
-                stopping[candidate].hear(pack, candidate, *measured, last=self.progress >= 1)
+                stopping[candidate].observe(pack, candidate, *measured, last=self.progress >= 1)
                 if stopping[candidate].ended:
                     ended.add(candidate)
         pack.keep(set(pack.candidates) - ended)
@@ -146,9 +146,9 @@ class Cohort(Training):
             for at, stopping in enumerate(group.stopping):
                 for candidate, lane in stopping.items():
                     if lane.ended:
-                        scores.loss[candidate, at], scores.metric[candidate, at] = lane.heard.loss, lane.metric
+                        scores.loss[candidate, at], scores.metric[candidate, at] = lane.seen.loss, lane.metric
 
-    def worth(self, last: Scores) -> Scores:
+    def projected_scores(self, last: Scores) -> Scores:
         """What each live lane promises to be worth, at one of the `rungs`.
 
         A lane whose rate is still to fall to zero is scored by the mean of its states since `averaging.WINDOW` of the
@@ -270,7 +270,7 @@ class Cohort(Training):
         for group in self.groups:
             step = group.prepared.step
             for at, pack in enumerate(group.packs):
-                for block in [*standing(pack), *resting(group.stopping[at], pack.width, pack.least)]:
+                for block in [*standing(pack), *ended_lanes(group.stopping[at], pack.width, pack.least)]:
                     counts = step.zeros(block.state)
                     for candidate, share in zip(block.candidates, counts.tolist(), strict=False):
                         found.setdefault(candidate, []).append(share)
@@ -301,5 +301,5 @@ class Cohort(Training):
     def _final(self, group: Group, at: int, asked: set[int], rows: Tensor, test: bool = False) -> ScoresByLane:
         """Scores of all lanes in training, and of those `asked` for that have ended, as they stand."""
         pack = group.packs[at]
-        ended = resting(group.stopping[at], pack.width, pack.least, asked)
+        ended = ended_lanes(group.stopping[at], pack.width, pack.least, asked)
         return rows_of(group, pack, [*standing(pack), *ended], rows, test)

@@ -33,33 +33,33 @@ class Stopping:
     """The early stopping of one lane.
 
     Attributes:
-        patience: in steps. heard: what the measurements so far have come to. metric: at the least loss, turned so that
+        patience: in steps. seen: what the measurements so far have come to. metric: at the least loss, turned so that
             greater is better. state, row: the lane and its numbers at the least loss. ended: whether the lane rests.
     """
 
     patience: int
-    heard: StoppingState = field(default_factory=StoppingState)
+    seen: StoppingState = field(default_factory=StoppingState)
     metric: float = 0.0
     state: list[Tensor] = field(default_factory=list)
     row: Tensor | None = None
     ended: bool = False
 
-    def hear(self, pack: Pack, candidate: int, loss: float, metric: float, last: bool) -> None:
+    def observe(self, pack: Pack, candidate: int, loss: float, metric: float, last: bool) -> None:
         """Take in what the lane of `candidate` was just scored; at the `last` evaluation of its run it ends."""
-        before = self.heard
-        self.heard = early_stopping(before, pack.step, loss, self.patience)
-        if self.heard.diverged:
+        before = self.seen
+        self.seen = early_stopping(before, pack.step, loss, self.patience)
+        if self.seen.diverged:
             self.state, self.row = [], None
-        elif (self.heard.loss, self.heard.step) != (before.loss, before.step):
+        elif (self.seen.loss, self.seen.step) != (before.loss, before.step):
             block = next(block for block in pack.blocks if candidate in block.candidates)
             at = block.candidates.index(candidate)
             self.metric = metric
             self.state = [leaf[at].clone(memory_format=torch.contiguous_format) for leaf in block.state]
             self.row = block.table[max(0, pack.step - 1), :, at].clone()
-        self.ended = self.heard.best and (last or self.heard.stopped)
+        self.ended = self.seen.best and (last or self.seen.stopped)
 
 
-def resting(lanes: dict[int, Stopping], width: int, least: int, among: Iterable[int] | None = None) -> list[Lanes]:
+def ended_lanes(lanes: dict[int, Stopping], width: int, least: int, among: Iterable[int] | None = None) -> list[Lanes]:
     """The lanes that have ended, all or those of the candidates `among`, in blocks of at most `width`."""
     asked = [c for c, lane in lanes.items() if lane.ended and (among is None or c in set(among))]
     return [_together([(c, lanes[c]) for c in names], least) for names in grouped(asked, width)]

@@ -10,7 +10,7 @@ from lanewise.recipe.recipe import Recipe
 
 
 @dataclass
-class Listening:
+class ActivePlateau:
     """One plateau of one number of one lane, with what it remembers."""
 
     column: int
@@ -22,14 +22,14 @@ class Listening:
 class Plateaus:
     """All plateaus of one lane."""
 
-    listening: list[Listening]
+    active: list[ActivePlateau]
 
     @classmethod
     def of(cls, recipe: Recipe, total_steps: int, steps_per_epoch: int) -> "Plateaus":
         """The plateaus in the numbers of `recipe`; most recipes have none."""
         return cls(
             [
-                Listening(column, feedback, feedback.plateau.init())
+                ActivePlateau(column, feedback, feedback.plateau.init())
                 for column, value in enumerate(recipe.numbers().values())
                 for feedback in feedbacks(value, total_steps, steps_per_epoch)
             ]
@@ -43,7 +43,7 @@ class Plateaus:
         within = [step for step in measured if step < total_steps]
         return [
             one.feedback.plateau
-            for one in self.listening
+            for one in self.active
             if sum(one.feedback.active(step - 1) for step in within) < one.feedback.plateau.patience + 2
         ]
 
@@ -57,7 +57,7 @@ class Plateaus:
             `table` itself if nothing changed, else a changed copy.
         """
         changed = table
-        for one in self.listening:
+        for one in self.active:
             if not one.feedback.active(step - 1):
                 continue
             plateau = one.feedback.plateau

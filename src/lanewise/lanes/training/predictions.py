@@ -7,7 +7,7 @@ import torch
 
 from lanewise.lanes.packs.pack import Pack
 from lanewise.lanes.training.cohort import Cohort
-from lanewise.lanes.training.early_stopping import Lanes, Stopping, resting
+from lanewise.lanes.training.early_stopping import Lanes, Stopping, ended_lanes
 from lanewise.lanes.training.row_scores import rows_of
 
 
@@ -35,7 +35,7 @@ def predicted_classes(cohort: Cohort, candidate: int) -> list[np.ndarray | None]
 
 def _lane(pack: Pack, stopping: dict[int, Stopping], candidate: int) -> Lanes | None:
     """The lane of `candidate` by itself, in training or ended, or None where it has none."""
-    for lanes in resting(stopping, 1, 1, {candidate}):
+    for lanes in ended_lanes(stopping, 1, 1, {candidate}):
         return lanes
     for block in pack.blocks:
         if candidate in block.candidates:

@@ -42,14 +42,14 @@ def reestimated(
     """`blocks` with the statistics that the weights of each lane give on about `rows` training rows."""
     totals = [Totals(step.normed) for _ in blocks]
 
-    def hear(block: Lanes, total: Totals, leaves: tuple[Tensor, ...]) -> None:
+    def observe(block: Lanes, total: Totals, leaves: tuple[Tensor, ...]) -> None:
         with torch.no_grad(), seeded(feed.repeat.evaluation_seed, step.draws_itself):
             total.add(program(*block.state, block.row, *leaves))
 
     asked = step.batch_rows, rows, PASSED_BATCHES
     for part, batch in zip(feed.first_parts(*asked), feed.first_rows(*asked), strict=True):
-        leaves = feed.evaluated_leaves(batch, "listen", part, test=False)
-        workers.run([partial(hear, block, total, leaves) for block, total in zip(blocks, totals, strict=True)])
+        leaves = feed.evaluated_leaves(batch, "observe", part, test=False)
+        workers.run([partial(observe, block, total, leaves) for block, total in zip(blocks, totals, strict=True)])
     return [
         Lanes(block.candidates, step.with_statistics(block.state, total.statistics()), block.row)
         for block, total in zip(blocks, totals, strict=True)

@@ -78,19 +78,19 @@ def reestimate(model: nn.Module, batches: Iterable[Any], forward: Forward | None
     totals: dict[str, Statistics] = {}
     used, skipped = 0, []
     goal = Goal()
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"), listening(model, norms, goal) as heard:
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"), observing(model, norms, goal) as observed:
         for place, batch in enumerate(batches):
-            heard.clear()
-            with suppress(OneValueError, AllHeardError):
+            observed.clear()
+            with suppress(OneValueError, AllObservedError):
                 (forward or run)(model, batch)
-            if not all(bool((seen.mean + seen.squares).isfinite().all()) for _, seen in heard):
+            if not all(bool((seen.mean + seen.squares).isfinite().all()) for _, seen in observed):
                 skipped.append(place)
                 continue
             used += 1
-            if forward is None and sorted(name for name, _ in heard) == sorted(norms):
+            if forward is None and sorted(name for name, _ in observed) == sorted(norms):
                 # Each once: what comes after the last of them need not be computed for the batches to come.
-                goal.last, goal.count = heard[-1][0], len(norms)
-            for name, seen in heard:
+                goal.last, goal.count = observed[-1][0], len(norms)
+            for name, seen in observed:
                 totals[name] = merged(totals[name], seen) if name in totals else seen
     if not totals:
         found = f"{len(skipped)} batches with statistics that are not finite" if skipped else "no batch"
@@ -120,13 +120,13 @@ class OneValueError(Exception):
     """A batch cannot pass a batch norm, because it has a single value per channel there."""
 
 
-class AllHeardError(Exception):
-    """All batch norms have been heard of a batch, so the rest of its pass is not needed."""
+class AllObservedError(Exception):
+    """All batch norms have seen a batch, so the rest of its pass is not needed."""
 
 
 @dataclass
 class Goal:
-    """The layer that is heard last, and how many are by then; empty while that is not known."""
+    """The layer that is observed last, and how many are by then; empty while that is not known."""
 
     last: str = ""
     count: int = 0
@@ -144,14 +144,14 @@ def run(model: nn.Module, batch: Any) -> Any:
 
 
 @contextmanager
-def listening(model: nn.Module, norms: dict[str, AnyBatchNorm], goal: Goal) -> Iterator[list[tuple[str, Statistics]]]:
+def observing(model: nn.Module, norms: dict[str, AnyBatchNorm], goal: Goal) -> Iterator[list[tuple[str, Statistics]]]:
     """While open, `norms` normalise with batch statistics and append these to the list; after it all is as before.
 
-    A pass that has reached its `goal` ends in `AllHeardError`.
+    A pass that has reached its `goal` ends in `AllObservedError`.
 
     With momentum 1 a layer's running statistics are those of the batch, so nothing is computed twice.
     """
-    heard: list[tuple[str, Statistics]] = []
+    observed: list[tuple[str, Statistics]] = []
     modes = [(module, module.training) for module in model.modules()]
     momenta = [(norm, norm.momentum) for norm in norms.values()]
     buffers = [
@@ -167,10 +167,10 @@ def listening(model: nn.Module, norms: dict[str, AnyBatchNorm], goal: Goal) -> I
             norm.train()
             norm.momentum = 1.0
             hooks += [
-                norm.register_forward_pre_hook(before(name, heard)),
-                norm.register_forward_hook(after(name, heard, goal)),
+                norm.register_forward_pre_hook(before(name, observed)),
+                norm.register_forward_hook(after(name, observed, goal)),
             ]
-        yield heard
+        yield observed
     finally:
         for hook in hooks:
             hook.remove()
@@ -183,36 +183,36 @@ def listening(model: nn.Module, norms: dict[str, AnyBatchNorm], goal: Goal) -> I
             holder[name] = buffer
 
 
-def before(name: str, heard: list[tuple[str, Statistics]]) -> Callable[[AnyBatchNorm, tuple[Tensor]], None]:
+def before(name: str, observed: list[tuple[str, Statistics]]) -> Callable[[AnyBatchNorm, tuple[Tensor]], None]:
     """A hook that clears the running statistics, and ends the pass where there is one value per channel."""
 
     def hook(norm: AnyBatchNorm, given: tuple[Tensor]) -> None:
         norm.reset_running_stats()
         if given[0].numel() == norm.num_features:
-            heard.append((name, of_channels(given[0].reshape(1, -1))))
+            observed.append((name, of_channels(given[0].reshape(1, -1))))
             raise OneValueError
 
     return hook
 
 
 def after(
-    name: str, heard: list[tuple[str, Statistics]], goal: Goal
+    name: str, observed: list[tuple[str, Statistics]], goal: Goal
 ) -> Callable[[AnyBatchNorm, tuple[Tensor], Tensor], None]:
     """A hook that takes down the statistics of the batch that the layer was given."""
 
     def hook(norm: AnyBatchNorm, given: tuple[Tensor], _: Tensor) -> None:
         take_down(norm, given)
-        if name == goal.last and len(heard) == goal.count:
-            raise AllHeardError
+        if name == goal.last and len(observed) == goal.count:
+            raise AllObservedError
 
     def take_down(norm: AnyBatchNorm, given: tuple[Tensor]) -> None:
         if isinstance(norm, GhostBatchNorm):  # its running statistics are those of its last virtual batch
-            heard.append((name, of_channels(given[0])))
+            observed.append((name, of_channels(given[0])))
             return
         assert norm.running_mean is not None
         assert norm.running_var is not None
         number = given[0].numel() // norm.num_features
         mean = norm.running_mean.to(torch.float64, copy=True)  # the next batch writes into the layer's own
-        heard.append((name, Statistics(number, mean, norm.running_var.double() * (number - 1))))
+        observed.append((name, Statistics(number, mean, norm.running_var.double() * (number - 1))))
 
     return hook

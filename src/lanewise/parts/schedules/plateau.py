@@ -20,14 +20,14 @@ class PlateauState:
         factor: what the schedule is multiplied by, in [0, 1].
         best: the best finite metric so far; None before the first.
         waited: measurements in a row without improvement.
-        resting: measurements of the cooldown still to come.
+        cooldown_left: measurements of the cooldown still to come.
         rejected: measurements that were NaN or infinite: no improvement, and reported.
     """
 
     factor: float = 1.0
     best: float | None = None
     waited: int = 0
-    resting: int = 0
+    cooldown_left: int = 0
     rejected: int = 0
 
 
@@ -82,11 +82,11 @@ class Plateau(Shape):
             state = replace(state, best=metric, waited=0)
         else:
             state = replace(state, waited=state.waited + 1, rejected=state.rejected + (not usable))
-        if state.resting:
-            state = replace(state, resting=state.resting - 1, waited=0)
+        if state.cooldown_left:
+            state = replace(state, cooldown_left=state.cooldown_left - 1, waited=0)
         if state.waited > self.patience:
             factor = max(state.factor * self.beta, min(self.floor, state.factor))
-            state = replace(state, factor=factor, waited=0, resting=self.cooldown)
+            state = replace(state, factor=factor, waited=0, cooldown_left=self.cooldown)
         return state
 
     def improves(self, metric: float, best: float | None) -> bool:

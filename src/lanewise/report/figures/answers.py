@@ -9,7 +9,7 @@ from lanewise.report.figures.plots import Figure, Json, above, axis, finite, lay
 from lanewise.report.words import counted
 from lanewise.statistics.intervals import Interval
 from lanewise.verdict.ablation import AblationAnswer
-from lanewise.verdict.answer import ComparedRecipe, Ground
+from lanewise.verdict.answer import ComparedRecipe, Setup
 from lanewise.verdict.comparison import ComparisonAnswer
 from lanewise.verdict.phrases import lead_words, metric_words
 from lanewise.verdict.recipe_words import describe
@@ -35,20 +35,20 @@ class Row:
 
 
 def rows_figure(
-    name: str, title: str, caption: str, rows: Sequence[Row], across: str, ground: Ground, sides: tuple[str, str] | None
+    name: str, title: str, caption: str, rows: Sequence[Row], across: str, setup: Setup, sides: tuple[str, str] | None
 ) -> Figure:
     """Intervals below each other, the first on top.
 
     Args:
         across: what the axis measures. sides: what lies left and right of zero; None where zero means nothing.
     """
-    unit = 100 if ground.kind.fraction else 1
+    unit = 100 if setup.kind.fraction else 1
     data: list[Json] = []
     labels: list[Json] = []
     for at, row in enumerate(rows):
         interval = row.interval
         three = [interval.mean, interval.low, interval.high]
-        mean, *bounds = lead_words(interval, ground.kind) if sides else ground.kind.interval_words(three, 2)
+        mean, *bounds = lead_words(interval, setup.kind) if sides else setup.kind.interval_words(three, 2)
         words = " to ".join(bounds)
         hover = f"<b>{plain(row.label)}</b><br>{plain(row.hover)}<br>{mean}, {words}<extra></extra>"
         data += [
@@ -93,18 +93,18 @@ def rows_figure(
     return Figure(name, title, caption, height, {"": {"data": data, "layout": view}})
 
 
-def unit_words(ground: Ground) -> str:
+def unit_words(setup: Setup) -> str:
     """What a difference of scores is measured in."""
-    return ", percentage points" if ground.kind.fraction else ""
+    return ", percentage points" if setup.kind.fraction else ""
 
 
 def lead_figure(answer: ComparisonAnswer) -> Figure:
     """The best recipe's lead over each other."""
-    ground, best = answer.ground, answer.compared[0].scored
+    setup, best = answer.setup, answer.compared[0].scored
     rows = []
     for one in answer.compared[1:]:
         assert one.difference is not None
-        singles = ground.kind.turned(best.scores - one.scored.scores)
+        singles = setup.kind.turned(best.scores - one.scored.scores)
         ink = SUREST if one.significant else UNSURE
         hover = describe(one.scored.recipe)
         rows.append(Row(one.scored.name, one.difference, ink, hover, finite_only(singles)))
@@ -114,33 +114,33 @@ def lead_figure(answer: ComparisonAnswer) -> Figure:
         others: f"All others are too close to {best.name} to call" if others > 1 else "The two are too close to call",
     }.get(same, f"{same} of {others} others are too close to {best.name} to call")
     caption = (
-        f"Dot and bar: {best.name} minus the other recipe, mean over {counted(ground.repeats, 'repeat')} with its 95% "
+        f"Dot and bar: {best.name} minus the other recipe, mean over {counted(setup.repeats, 'repeat')} with its 95% "
         f"CI{', wide enough for all comparisons at once' if others > 1 else ''}. Small strokes: single repeats, in "
         "which all recipes had the same examples, batches and initial weights. A bar that crosses zero means: "
         "too close to call."
     )
-    across = f"lead of {best.name} in {metric_words(ground.metric)}{unit_words(ground)}"
-    return rows_figure("leads", title, caption, rows, across, ground, ("← other better", f"{best.name} better →"))
+    across = f"lead of {best.name} in {metric_words(setup.metric)}{unit_words(setup)}"
+    return rows_figure("leads", title, caption, rows, across, setup, ("← other better", f"{best.name} better →"))
 
 
 def contribution_figure(answer: AblationAnswer) -> Figure:
     """What each technique is worth."""
-    ground = answer.ground
+    setup = answer.setup
     rows = []
     for worth in answer.worths:
-        singles = ground.kind.turned(answer.base.scores - worth.scored.scores)
+        singles = setup.kind.turned(answer.base.scores - worth.scored.scores)
         ink = {"helps": SUREST, "hurts": AGAINST}.get(worth.verdict, UNSURE)
         rows.append(Row(worth.name, worth.difference, ink, worth.verdict, finite_only(singles)))
     helps = sum(worth.verdict == "helps" for worth in answer.worths)
     title = f"{helps} of {len(rows)} comparisons: proven to help"
     caption = (
         f"Dot and bar: the recipe minus the recipe without the technique, mean over "
-        f"{counted(ground.repeats, 'repeat')} with its 95% CI, wide enough for all comparisons at once. Small "
+        f"{counted(setup.repeats, 'repeat')} with its 95% CI, wide enough for all comparisons at once. Small "
         "strokes: single repeats. A bar that crosses zero means: too close to call. Re-tuned: without the technique, "
         "at the learning rate that was best in other repeats."
     )
-    across = f"worth in {metric_words(ground.metric)}{unit_words(ground)}"
-    return rows_figure("worths", title, caption, rows, across, ground, ("← better without", "better with →"))
+    across = f"worth in {metric_words(setup.metric)}{unit_words(setup)}"
+    return rows_figure("worths", title, caption, rows, across, setup, ("← better without", "better with →"))
 
 
 def interaction_figure(answer: AblationAnswer) -> Figure | None:
@@ -163,16 +163,16 @@ def interaction_figure(answer: AblationAnswer) -> Figure | None:
         "all pairs at once. Right of zero, two techniques help each other; left of it, they overlap: one does part of "
         "the other's work."
     )
-    across = f"interaction in {metric_words(answer.ground.metric)}{unit_words(answer.ground)}"
+    across = f"interaction in {metric_words(answer.setup.metric)}{unit_words(answer.setup)}"
     sides = ("← overlap", "help each other →")
-    return rows_figure("pairs", title, caption, rows, across, answer.ground, sides)
+    return rows_figure("pairs", title, caption, rows, across, answer.setup, sides)
 
 
 def sweep_figure(answer: SweepAnswer) -> Figure:
     """The score against the value of the field."""
-    ground, numbers, title = answer.ground, answer.numbers, f"{answer.field} = {answer.compared[0].scored.name} is best"
+    setup, numbers, title = answer.setup, answer.numbers, f"{answer.field} = {answer.compared[0].scored.name} is best"
     caption = (
-        f"Mean over {counted(ground.repeats, 'fold' if ground.repeats == ground.folds else 'repeat')}; band: 95% "
+        f"Mean over {counted(setup.repeats, 'fold' if setup.repeats == setup.folds else 'repeat')}; band: 95% "
         "CI of each value by itself. The best value is in colour; filled dots are too close to it to call; small dots "
         "are single repeats. Values are compared on the same examples, so one can be better even where bands overlap."
     )
@@ -187,16 +187,16 @@ def sweep_figure(answer: SweepAnswer) -> Figure:
             )
             for one in answer.compared
         ]
-        across = f"validation {metric_words(ground.metric)}{', %' if ground.kind.fraction else ''}"
-        return rows_figure("sweep", title, caption, rows, across, ground, None)
+        across = f"validation {metric_words(setup.metric)}{', %' if setup.kind.fraction else ''}"
+        return rows_figure("sweep", title, caption, rows, across, setup, None)
     order = sorted(range(len(numbers)), key=lambda at: numbers[at])
     tried = answer.in_order()
     return _curve(answer, [numbers[at] for at in order], [tried[at] for at in order], title, caption)
 
 
 def _curve(answer: SweepAnswer, numbers: list[float], tried: list[ComparedRecipe], title: str, caption: str) -> Figure:
-    ground, height = answer.ground, 420
-    unit = 100 if ground.kind.fraction else 1
+    setup, height = answer.setup, 420
+    unit = 100 if setup.kind.fraction else 1
     x, across = positions(numbers, answer.log)
     means, lows, highs = (
         finite([unit * getattr(one.score, name) for one in tried]) for name in ("mean", "low", "high")
@@ -204,7 +204,7 @@ def _curve(answer: SweepAnswer, numbers: list[float], tried: list[ComparedRecipe
     inks = [SUREST if one.difference is None else "--ink" if not one.significant else "--page" for one in tried]
     singles = [(at, unit * score) for at, one in zip(x, tried, strict=True) for score in one.scored.scores]
     words = [
-        f"<b>{plain(answer.field)} = {plain(one.scored.name)}</b><br>{plain(_score_words(one, ground))}"
+        f"<b>{plain(answer.field)} = {plain(one.scored.name)}</b><br>{plain(_score_words(one, setup))}"
         f"{'<br>best' if one.difference is None else '' if one.significant else '<br>too close to the best to call'}"
         for one in tried
     ]
@@ -218,7 +218,7 @@ def _curve(answer: SweepAnswer, numbers: list[float], tried: list[ComparedRecipe
          "marker": {"size": 11, "color": inks, "line": {"width": 2, "color": "--c1"}}},
     ]  # fmt: skip
     shapes = []
-    notes = [above(f"validation {metric_words(ground.metric)}{', %' if ground.kind.fraction else ''}")]
+    notes = [above(f"validation {metric_words(setup.metric)}{', %' if setup.kind.fraction else ''}")]
     if answer.within is not None:
         at = x[[one.scored.name for one in tried].index(answer.within)]
         line = {"color": "--soft", "width": 1, "dash": "dot"}
@@ -237,8 +237,8 @@ def _curve(answer: SweepAnswer, numbers: list[float], tried: list[ComparedRecipe
     return Figure("sweep", title, caption, height, {"": {"data": data, "layout": view}})
 
 
-def _score_words(one: ComparedRecipe, ground: Ground) -> str:
-    mean, low, high = ground.kind.interval_words([one.score.mean, one.score.low, one.score.high], 2)
+def _score_words(one: ComparedRecipe, setup: Setup) -> str:
+    mean, low, high = setup.kind.interval_words([one.score.mean, one.score.low, one.score.high], 2)
     return f"{mean}, {low} to {high}"
 
 

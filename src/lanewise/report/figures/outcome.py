@@ -82,8 +82,8 @@ def _state(candidate: Candidate, confirmed: Sequence[int], repeats: int) -> tupl
         lost, step = len(candidate.diverged), min(candidate.diverged.values())
         where = "" if lost == repeats else f" in {lost} of {repeats} repeats"
         return DIVERGED, f"diverged at step {step:,}{where}"
-    if candidate.left_at is not None:
-        return LEFT, f"stopped at {_share(candidate.left_at)}"
+    if candidate.stopped_at is not None:
+        return LEFT, f"stopped at {_share(candidate.stopped_at)}"
     return FINISHED, "finished" if candidate.scored else "finished without a score"
 
 

@@ -48,11 +48,11 @@ def replayed(
     reductions = []
     for progress, _, loss, metric in points:
         if progress in measured:
-            before = [one.state.factor for one in plateaus.listening]
+            before = [one.state.factor for one in plateaus.active]
             table = plateaus.observe(round(progress * total_steps), loss, metric, table)
             reductions += [
                 Reduction(progress, names[one.column], one.state.factor / factor)
-                for one, factor in zip(plateaus.listening, before, strict=True)
+                for one, factor in zip(plateaus.active, before, strict=True)
                 if one.state.factor != factor
             ]
     return Heard(dict(zip(names, table.T, strict=True)), reductions)

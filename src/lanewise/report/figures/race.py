@@ -141,11 +141,11 @@ def race(study: Study, found: Sequence[CandidateOutcome]) -> Figure | None:
                 "hovertemplate": "%{text}<extra></extra>",
             },
         ]  # fmt: skip
-    leavings = sorted({outcome.candidate.left_at for outcome in found if outcome.candidate.left_at is not None})
+    leavings = sorted({outcome.candidate.stopped_at for outcome in found if outcome.candidate.stopped_at is not None})
     # Whoever diverged before is not among those that stayed.
     staying = [
-        sum(outcome.reached > rung if outcome.state == DIVERGED else outcome.candidate.left_at is None
-            or outcome.candidate.left_at > rung for outcome in found)
+        sum(outcome.reached > rung if outcome.state == DIVERGED else outcome.candidate.stopped_at is None
+            or outcome.candidate.stopped_at > rung for outcome in found)
         for rung in leavings
     ]  # fmt: skip
     finished = sum(outcome.state in (WINNER, FINALIST, FINISHED) for outcome in found)

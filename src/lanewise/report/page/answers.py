@@ -21,7 +21,7 @@ from lanewise.report.words import counted, lead_unit, score_words, time_words
 from lanewise.statistics.intervals import Interval
 from lanewise.verdict import answer_sentences
 from lanewise.verdict.ablation import AblationAnswer
-from lanewise.verdict.answer import Answer, ComparedRecipe, Ground
+from lanewise.verdict.answer import Answer, ComparedRecipe, Setup
 from lanewise.verdict.comparison import ComparisonAnswer
 from lanewise.verdict.phrases import TOO_CLOSE, lead_words, means_words, metric_words
 from lanewise.verdict.recipe_words import TIMES, short
@@ -42,8 +42,8 @@ def write(run: SideBySide, path: Path) -> None:
 
 def render(run: SideBySide) -> str:
     """The report as the text of one HTML page."""
-    answer, ground = run.answer, run.answer.ground
-    page = Page(f"{answer.headline} · {ground.model} on {ground.data}", opening(answer))
+    answer, setup = run.answer, run.answer.setup
+    page = Page(f"{answer.headline} · {setup.model} on {setup.data}", opening(answer))
     if isinstance(answer, ComparisonAnswer):
         page.add([comparison(answer, page.drawn)])
     elif isinstance(answer, AblationAnswer):
@@ -56,7 +56,7 @@ def render(run: SideBySide) -> str:
         simple_models(answer),
         recipe_in_full(title, answer.best, run.task),
         other_recipes(answer) if isinstance(answer, ComparisonAnswer) else None,
-        costs.costs_of(run.engine, run.model_description, ground.seconds, ground.lane_steps, ground.engine),
+        costs.costs_of(run.engine, run.model_description, setup.seconds, setup.lane_steps, setup.engine),
         again(run),
     ])  # fmt: skip
     return layout.render(page)
@@ -64,16 +64,16 @@ def render(run: SideBySide) -> str:
 
 def opening(answer: Answer) -> Opening:
     """The answer in words, then in numbers."""
-    ground = answer.ground
-    steps = counted(ground.lane_steps, "training step")
-    facts = [*_facts(answer), (time_words(ground.seconds["total"]), f"for {steps} over all lanes")]
-    told = f"{ground.model} on {ground.data} · {WORDS[answer.asked]} by Lanewise"
+    setup = answer.setup
+    steps = counted(setup.lane_steps, "training step")
+    facts = [*_facts(answer), (time_words(setup.seconds["total"]), f"for {steps} over all lanes")]
+    told = f"{setup.model} on {setup.data} · {WORDS[answer.asked]} by Lanewise"
     headline, *words = answer.sentences()
     return Opening(told, headline, " ".join(words), facts)
 
 
 def _facts(answer: Answer) -> list[tuple[str, str]]:
-    ground = answer.ground
+    setup = answer.setup
     if isinstance(answer, AblationAnswer):
         helps = sum(worth.verdict == "helps" for worth in answer.worths if worth.factor is None)
         alone = sum(worth.factor is None for worth in answer.worths)
@@ -88,20 +88,20 @@ def _facts(answer: Answer) -> list[tuple[str, str]]:
         score, what = answer.compared[0].score, "of the best"
         if isinstance(answer, SweepAnswer) and answer.within is not None:
             facts.append((answer.within, "the largest value within one standard error of the best"))
-    mean, low, high = ground.kind.interval_words([score.mean, score.low, score.high])
-    return [(mean, f"validation {metric_words(ground.metric)} {what}; 95% CI {low} to {high}"), *facts]
+    mean, low, high = setup.kind.interval_words([score.mean, score.low, score.high])
+    return [(mean, f"validation {metric_words(setup.metric)} {what}; 95% CI {low} to {high}"), *facts]
 
 
 def simple_models(answer: Answer) -> Section | None:
     """The best recipe, or the one that was ablated, beside simple models."""
-    ground = answer.ground
+    setup = answer.setup
     if isinstance(answer, AblationAnswer):
         name, score = "the whole recipe", answer.score
     else:
         assert isinstance(answer, (ComparisonAnswer, SweepAnswer))
         name, score = "the best recipe", answer.compared[0].score
     return simple_models_beside(
-        name, score.mean, ground.references, ground.reference_notes, ground.kind, ground.metric, "validation"
+        name, score.mean, setup.references, setup.reference_notes, setup.kind, setup.metric, "validation"
     )
 
 
@@ -109,8 +109,8 @@ def comparison(answer: ComparisonAnswer, drawn: list[Figure]) -> Section | None:
     """The recipes beside each other."""
     figure = answer_figures.lead_figure(answer)
     drawn.append(figure)
-    rows = [(_row_class(one), _compared_cells(one, answer.ground)) for one in answer.compared]
-    heads = _compared_heads("recipe", answer.ground)
+    rows = [(_row_class(one), _compared_cells(one, answer.setup)) for one in answer.compared]
+    heads = _compared_heads("recipe", answer.setup)
     return section("How sure is it?", Drawing(figure), Table(heads, rows), intro=_on_what(answer))
 
 
@@ -126,8 +126,8 @@ def swept(answer: SweepAnswer, drawn: list[Figure]) -> Section | None:
     """The score against the value, and the values beside each other."""
     figure = answer_figures.sweep_figure(answer)
     drawn.append(figure)
-    rows = [(_row_class(one), _compared_cells(one, answer.ground)) for one in answer.in_order()]
-    heads = _compared_heads(answer.field, answer.ground)
+    rows = [(_row_class(one), _compared_cells(one, answer.setup)) for one in answer.in_order()]
+    heads = _compared_heads(answer.field, answer.setup)
     rule = (
         "The one-standard-error rule: of the values whose mean score is within one standard error of the best, take "
         "the one that regularises most (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, "
@@ -135,7 +135,7 @@ def swept(answer: SweepAnswer, drawn: list[Figure]) -> Section | None:
         "the data can show."
     )
     return section(
-        f"{answer.field} against {metric_words(answer.ground.metric)}",
+        f"{answer.field} against {metric_words(answer.setup.metric)}",
         Drawing(figure),
         Table(heads, rows),
         Quiet(rule) if answer.within is not None else None,
@@ -145,20 +145,20 @@ def swept(answer: SweepAnswer, drawn: list[Figure]) -> Section | None:
 
 def ablation(answer: AblationAnswer, drawn: list[Figure]) -> list[Section | None]:
     """What each technique is worth, pairs, and the learning rates that were tried."""
-    ground = answer.ground
+    setup = answer.setup
     worths = answer_figures.contribution_figure(answer)
     drawn.append(worths)
-    unit = lead_unit(ground.kind)
+    unit = lead_unit(setup.kind)
     heads = [("technique", False), (f"worth{unit}", True), ("95% CI", True), ("", False),
-             (f"{metric_words(ground.metric)} without", True)]  # fmt: skip
+             (f"{metric_words(setup.metric)} without", True)]  # fmt: skip
     rows = [
         (
             "winner" if worth.verdict == "helps" else "finalist",
             [
                 Cell(worth.name),
-                *_interval_cells(worth.difference, ground),
+                *_interval_cells(worth.difference, setup),
                 Cell(worth.verdict),
-                Cell(score_words(worth.scored.scores, ground.kind)),
+                Cell(score_words(worth.scored.scores, setup.kind)),
             ],
         )
         for worth in answer.worths
@@ -170,7 +170,7 @@ def ablation(answer: AblationAnswer, drawn: list[Figure]) -> list[Section | None
     if pairs is not None:
         drawn.append(pairs)
         cells = [
-            ("finalist", [Cell(f"{one.first} and {one.second}"), *_interval_cells(one.difference, ground),
+            ("finalist", [Cell(f"{one.first} and {one.second}"), *_interval_cells(one.difference, setup),
                           Cell(one.verdict)])
             for one in answer.interactions
         ]  # fmt: skip
@@ -188,11 +188,11 @@ def ablation(answer: AblationAnswer, drawn: list[Figure]) -> list[Section | None
 
 
 def _rates(answer: AblationAnswer) -> Section | None:
-    ground = answer.ground
+    setup = answer.setup
 
     def cells(tried: Tried) -> list[Cell]:
         words = [
-            f"{TIMES}{factor:g}: {ground.kind.words(ground.kind.turned(score)) if isfinite(score) else 'diverged'}"
+            f"{TIMES}{factor:g}: {setup.kind.words(setup.kind.turned(score)) if isfinite(score) else 'diverged'}"
             for factor, score in zip(tried.factors, tried.scores, strict=True)
         ]
         return [Cell(tried.technique), Cell(f"{TIMES}{tried.best:g}"), Cell(" · ".join(words), wrap=True)]
@@ -209,21 +209,21 @@ def _rates(answer: AblationAnswer) -> Section | None:
     )
 
 
-def _compared_heads(first: str, ground: Ground) -> list[tuple[str, bool]]:
+def _compared_heads(first: str, setup: Setup) -> list[tuple[str, bool]]:
     return [
         (first, False),
-        (f"validation {metric_words(ground.metric)}", True),
+        (f"validation {metric_words(setup.metric)}", True),
         ("95% CI", True),
-        (f"best's lead{lead_unit(ground.kind)}", True),
+        (f"best's lead{lead_unit(setup.kind)}", True),
         ("95% CI, all at once", True),
         ("", False),
     ]
 
 
-def _compared_cells(one: ComparedRecipe, ground: Ground) -> list[Cell]:
-    kind = ground.kind
+def _compared_cells(one: ComparedRecipe, setup: Setup) -> list[Cell]:
+    kind = setup.kind
     _, low, high = kind.interval_words([one.score.mean, one.score.low, one.score.high], 2)
-    lead = [Cell(""), Cell("")] if one.difference is None else _interval_cells(one.difference, ground)
+    lead = [Cell(""), Cell("")] if one.difference is None else _interval_cells(one.difference, setup)
     verdict = "best" if one.difference is None else "worse" if one.significant else TOO_CLOSE
     return [
         Cell(one.scored.name),
@@ -234,8 +234,8 @@ def _compared_cells(one: ComparedRecipe, ground: Ground) -> list[Cell]:
     ]
 
 
-def _interval_cells(interval: Interval, ground: Ground) -> list[Cell]:
-    mean, low, high = lead_words(interval, ground.kind)
+def _interval_cells(interval: Interval, setup: Setup) -> list[Cell]:
+    mean, low, high = lead_words(interval, setup.kind)
     return [Cell(mean, interval.mean), Cell(f"{low} to {high}")]
 
 
@@ -244,18 +244,18 @@ def _row_class(one: ComparedRecipe) -> str:
 
 
 def _on_what(answer: Answer) -> str:
-    ground = answer.ground
-    train, valid = ground.rows
-    how = f"in {counted(ground.repeats, 'repeat')}"
-    if ground.folds:
-        how = f"on {ground.folds} folds" + (
-            f", drawn {ground.repeats // ground.folds} times" * (ground.repeats > ground.folds)
+    setup = answer.setup
+    train, valid = setup.rows
+    how = f"in {counted(setup.repeats, 'repeat')}"
+    if setup.folds:
+        how = f"on {setup.folds} folds" + (
+            f", drawn {setup.repeats // setup.folds} times" * (setup.repeats > setup.folds)
         )
     return (
         f"Every recipe was trained to the end {how}, on {train:,} examples, and scored on {valid:,} others. Each "
         "repeat is one split, one set of initial weights and one order of examples, shared by all recipes. No race "
         "with this seed uses these repeats, and no test example is used."
-    ) + f" {means_words(ground.repeats, ground.kind, worths=isinstance(answer, AblationAnswer))}"
+    ) + f" {means_words(setup.repeats, setup.kind, worths=isinstance(answer, AblationAnswer))}"
 
 
 def again(run: SideBySide) -> Section | None:

@@ -17,7 +17,7 @@ from lanewise.report.terminal.race import NARROW, WIDE, wrapped
 from lanewise.report.words import lead_unit, score_column, score_words
 from lanewise.statistics.intervals import Interval
 from lanewise.verdict.ablation import AblationAnswer
-from lanewise.verdict.answer import Answer, ComparedRecipe, Ground
+from lanewise.verdict.answer import Answer, ComparedRecipe, Setup
 from lanewise.verdict.comparison import ComparisonAnswer
 from lanewise.verdict.phrases import TOO_CLOSE, lead_words, means_words, metric_words
 from lanewise.verdict.recipe_words import describe
@@ -45,12 +45,12 @@ def print_answer(answer: Answer, console: Console) -> None:
             wrapped(console, pairs_table(answer, console.width))
         return
     if isinstance(answer, SweepAnswer):
-        wrapped(console, compared_table(answer.in_order(), answer.field, answer.ground, console.width, recipes=False))
+        wrapped(console, compared_table(answer.in_order(), answer.field, answer.setup, console.width, recipes=False))
         if answer.numbers is not None:
             console.print(Text(plot(answer, console.width)), soft_wrap=True)
     if isinstance(answer, ComparisonAnswer):
-        wrapped(console, compared_table(answer.compared, "recipe", answer.ground, console.width))
-        wrapped(console, Text(means_words(answer.ground.repeats, answer.ground.kind), style="dim"))
+        wrapped(console, compared_table(answer.compared, "recipe", answer.setup, console.width))
+        wrapped(console, Text(means_words(answer.setup.repeats, answer.setup.kind), style="dim"))
     console.print()
     console.print(Text("The best recipe:", style="dim"), soft_wrap=False)
     # As it stands in the file: a line broken by us could not be copied.
@@ -59,20 +59,20 @@ def print_answer(answer: Answer, console: Console) -> None:
 
 
 def compared_table(
-    compared: Sequence[ComparedRecipe], first: str, ground: Ground, width: int, recipes: bool = True
+    compared: Sequence[ComparedRecipe], first: str, setup: Setup, width: int, recipes: bool = True
 ) -> Table:
     """Recipes or values with the best one's lead over each, for a terminal of `width` columns."""
-    table, lead = _table(), lead_unit(ground.kind)
+    table, lead = _table(), lead_unit(setup.kind)
     table.add_column(first, no_wrap=True, max_width=max(12, width // 3))
-    table.add_column(metric_words(ground.metric), justify="right", no_wrap=True)
+    table.add_column(metric_words(setup.metric), justify="right", no_wrap=True)
     table.add_column(f"lead{lead}" if width < WIDE else f"best's lead{lead}", justify="right", no_wrap=True)
     table.add_column("")
     with_recipe = recipes and width >= WIDE
     if with_recipe:
         table.add_column("")
-    column = score_column([(one.scored.scores, one.score.mean) for one in compared], ground.kind)
+    column = score_column([(one.scored.scores, one.score.mean) for one in compared], setup.kind)
     for one, score in zip(compared, column, strict=True):
-        lead_cell = "" if one.difference is None else interval_words(one.difference, ground, width)
+        lead_cell = "" if one.difference is None else interval_words(one.difference, setup, width)
         verdict = "best" if one.difference is None else "worse" if one.significant else TOO_CLOSE
         cells: list[str | Text] = [
             _line(one.scored.name),
@@ -87,16 +87,16 @@ def compared_table(
 
 def worths_table(answer: AblationAnswer, width: int) -> Table:
     """What each technique is worth, the most valuable first."""
-    table, ground = _table(), answer.ground
+    table, setup = _table(), answer.setup
     table.add_column("technique")
-    table.add_column(f"worth{lead_unit(ground.kind)}", justify="right", no_wrap=True)
+    table.add_column(f"worth{lead_unit(setup.kind)}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     if width >= WIDE:
         table.add_column("without", justify="right", no_wrap=True)
     for worth in answer.worths:
-        cells: list[str | Text] = [_line(worth.name), interval_words(worth.difference, ground, width), worth.verdict]
+        cells: list[str | Text] = [_line(worth.name), interval_words(worth.difference, setup, width), worth.verdict]
         if width >= WIDE:
-            cells.append(score_words(worth.scored.scores, ground.kind))
+            cells.append(score_words(worth.scored.scores, setup.kind))
         table.add_row(*cells, style="" if worth.difference.excludes_zero else "dim")
     return table
 
@@ -105,18 +105,18 @@ def pairs_table(answer: AblationAnswer, width: int) -> Table:
     """The pairs that depart most from adding up."""
     table = _table()
     table.add_column("pair")
-    table.add_column(f"interaction{lead_unit(answer.ground.kind)}", justify="right", no_wrap=True)
+    table.add_column(f"interaction{lead_unit(answer.setup.kind)}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for one in answer.interactions[:MOST_PAIRS]:
-        words = interval_words(one.difference, answer.ground, width)
+        words = interval_words(one.difference, answer.setup, width)
         style = "" if one.difference.excludes_zero else "dim"
         table.add_row(_line(f"{one.first} and {one.second}"), words, one.verdict, style=style)
     return table
 
 
-def interval_words(interval: Interval, ground: Ground, width: int) -> str:
+def interval_words(interval: Interval, setup: Setup, width: int) -> str:
     """A difference with its interval, without it on a narrow terminal."""
-    mean, low, high = lead_words(interval, ground.kind)
+    mean, low, high = lead_words(interval, setup.kind)
     return f"{mean} ({low} to {high})" if width >= NARROW else mean
 
 
@@ -132,13 +132,13 @@ def plot(answer: SweepAnswer, width: int) -> str:
     order = sorted(placed, key=lambda at: numbers[at])
     if not order:
         return ""
-    unit = 100 if answer.ground.kind.fraction else 1
+    unit = 100 if answer.setup.kind.fraction else 1
     x, ticks = positions([numbers[at] for at in order], answer.log)
     scores = [tried[at].score for at in order]
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.plot_size(max(NARROWEST, min(width, WIDEST_PLOT)), PLOT_LINES)
-    metric = f"validation {metric_words(answer.ground.metric)}{', %' if answer.ground.kind.fraction else ''}"
+    metric = f"validation {metric_words(answer.setup.metric)}{', %' if answer.setup.kind.fraction else ''}"
     plotext.title(f"{metric}; + : 95% CI of each value")
     plotext.xlabel(printable(answer.field))
     for name in ("low", "high"):

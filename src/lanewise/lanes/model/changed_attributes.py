@@ -10,7 +10,7 @@ from lanewise.lanes.attributes.plain_values import Plain
 from lanewise.lanes.model.traits import check_kept
 
 
-class Carried:
+class ChangedAttributes:
     """What the model in training keeps beside parameters and buffers, and the model that is evaluated with it.
 
     Args:

@@ -1,4 +1,4 @@
-"""A model whose batch norms tell the statistics of what they are given, as `parts/norm/reestimate.py` listens."""
+"""A model whose batch norms record the statistics of their inputs, as in `parts/norm/reestimate.py`."""
 
 import copy
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from lanewise.parts.norm import Frozen, Statistics, merged
 from lanewise.parts.norm.statistics import of_channels
 
 
-def listening(model: nn.Module) -> nn.Module:
-    """A copy of `model`, lane layers in it or not, that listens."""
-    return listen(copy.deepcopy(model))
+def observing(model: nn.Module) -> nn.Module:
+    """A copy of `model`, lane layers in it or not, whose batch norms record statistics."""
+    return observe(copy.deepcopy(model))
 
 
-def listen(model: nn.Module) -> nn.Module:
-    """`model` in evaluation mode but for its batch norms, which normalise by batch and tell what they are given.
+def observe(model: nn.Module) -> nn.Module:
+    """`model` in evaluation mode but for its batch norms, which normalise by batch and record statistics of their inputs.
 
     Frozen ones, those that the model keeps in evaluation mode, and those without running statistics are left as they
     are.
@@ -33,7 +33,7 @@ def listen(model: nn.Module) -> nn.Module:
             if not isinstance(layer, LaneBatchNorm):
                 # What it writes is not looked at, and none would ask how many batches there were.
                 layer.momentum = 1.0  # type: ignore[assignment]  # of a batch norm
-            layer.heard = []  # type: ignore[assignment]
+            layer.observed = []  # type: ignore[assignment]
             layer.register_forward_pre_hook(take_down)
     return model
 
@@ -41,22 +41,22 @@ def listen(model: nn.Module) -> nn.Module:
 def take_down(layer: Any, given: tuple[Tensor, ...]) -> None:
     """Keep the statistics of what a batch norm is given."""
     x = given[0]
-    layer.heard.append(of_channels(x.reshape(-1, x.shape[-1]) if getattr(layer, "last", False) else x))
+    layer.observed.append(of_channels(x.reshape(-1, x.shape[-1]) if getattr(layer, "last", False) else x))
 
 
-def heard(model: nn.Module) -> dict[str, Statistics]:
-    """What each layer of a model that is `listening` was given since the last call, by its name."""
+def observed(model: nn.Module) -> dict[str, Statistics]:
+    """What each layer of an `observing` model was given since the last call, by its name."""
     found: dict[str, Statistics] = {}
     for name, layer in model.named_modules():
-        given: list[Statistics] = getattr(layer, "heard", [])
+        given: list[Statistics] = getattr(layer, "observed", [])
         for statistics in given:
             found[name] = merged(found[name], statistics) if name in found else statistics
         given.clear()
     return found
 
 
-def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
-    """The batch norm layers of a model that is listening whose statistics can be taken anew."""
+def normed(observer: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[str, ...]:
+    """The batch norm layers of an observing model whose statistics can be taken anew."""
     with torch.no_grad():
-        one_pass(listener)
-    return tuple(heard(listener))
+        one_pass(observer)
+    return tuple(observed(observer))
