@@ -12,6 +12,7 @@ from bench import (
     fuzz,
     importance,
     loading,
+    lora,
     many,
     networks,
     peers,
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "reestimation": reestimation.main,
     "networks": networks.main,
     "loading": loading.main,
+    "lora": lora.main,
     "start": start.main,
     "many": many.main,
     "time-to-answer": time_to_answer.main,
@@ -55,6 +57,7 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "races": races.main,
     "fuzz": fuzz.main,
     "recordings": recordings.main,
+    "lora": lora.with_options,
     "spaces": spaces.main,
     "networks": networks.with_options,
 }

@@ -45,7 +45,7 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
     """The training rows of the first repeat, standardised: what the lanes train on."""
     repeat = Engine(lw.Task("mlp", "digits"), seed=0).repeat(0)
     rows = repeat.split.train
-    return repeat.scale.apply(repeat.holdout.pool_x[rows]).flatten(1), repeat.holdout.pool_y[rows]
+    return repeat.scale.apply(repeat.holdout.pool.x[rows]).flatten(1), repeat.holdout.pool_y[rows]
 
 
 def plain_loop(x: torch.Tensor, y: torch.Tensor, threads: int, loader: bool) -> float:

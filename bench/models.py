@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ROWS = 512
+ROWS = 1536
 
 
 @dataclass(frozen=True)

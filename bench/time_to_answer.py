@@ -44,9 +44,9 @@ def write_rows(path: Path) -> None:
     repeat = Engine(Task("mlp", "digits"), seed=0).repeat(0)
     split, scale, held = repeat.split, repeat.scale, repeat.holdout
     parts = {
-        "": (held.pool_x[split.train], held.pool_y[split.train]),
-        "_valid": (held.pool_x[split.valid], held.pool_y[split.valid]),
-        "_test": (held.test_x, held.test_y),
+        "": (held.pool.x[split.train], held.pool_y[split.train]),
+        "_valid": (held.pool.x[split.valid], held.pool_y[split.valid]),
+        "_test": (held.test.x, held.test_y),
     }
     arrays = {}
     for name, (x, y) in parts.items():

@@ -48,6 +48,7 @@ OTHERS = {
     "half_sum": "lanewise.parts.losses", "mean": "lanewise.parts.losses", "half_mean": "lanewise.parts.losses",
     "clipped": "lanewise.parts.clipping", "gradient_norm": "lanewise.parts.clipping",
     "StoppingState": "lanewise.parts.early_stopping", "early_stopping": "lanewise.parts.early_stopping",
+    "lora": "lanewise.parts.lora", "merge_lora": "lanewise.parts.lora", "save_lora": "lanewise.parts.lora",
     "Recipe": "lanewise.recipe.recipe",
 }  # fmt: skip
 OWNERS: dict[str, Any] = {

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "lanewise"
 ROOMS = (
     ("printable", "errors"),
     ("base",),
-    ("parts", "parts.schedules", "parts.optimizers", "parts.norm"),
+    ("parts", "parts.schedules", "parts.optimizers", "parts.norm", "parts.lora"),
     ("recipe", "recipe.spaces"),
     (
         "data.arrays",

@@ -51,6 +51,36 @@ def test_what_the_recipe_made_of_the_model_is_made_again(norm: str, tmp_path: Pa
     assert (predicted == y).double().mean().item() == pytest.approx(trained.test[1], abs=1e-12)
 
 
+class Counting(nn.Module):
+    """Scales by the number of its training passes, which stands in a plain attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.passes = nn.Linear(12, 4), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.passes += self.training
+        found: torch.Tensor = self.layer(x) / (1 + self.passes)
+        return found
+
+
+def test_plain_attributes_that_training_changed_are_saved_too(tmp_path: Path) -> None:
+    x, y = torch.randn(80, 12), torch.arange(80) % 4
+    trained = train(lw.Task(Counting, (x, y, x, y)), RECIPE)
+    save_model(trained, tmp_path / "m.safetensors")
+    loaded = lw.load_model(tmp_path / "m.safetensors", Counting)
+    assert loaded.model.passes == trained.model.passes == 3 * (60 // 8)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), trained.model(trained.scale.apply(x)))
+
+
+def test_attributes_that_cannot_be_saved_are_named_by_a_warning(tmp_path: Path) -> None:
+    trained = replace(train(lw.Task(Counting, (torch.randn(80, 12), torch.arange(80) % 4)), RECIPE), attributes=None)
+    with pytest.warns(UserWarning, match="to something that cannot be saved; the file holds weights and buffers alone"):
+        save_model(trained, tmp_path / "m.safetensors")
+    assert lw.load_model(tmp_path / "m.safetensors", Counting).model.passes == 0
+
+
 def test_numbers_come_in_the_unit_of_the_data(tmp_path: Path) -> None:
     x = torch.randn(200, 3)
     y = 1000 + 50 * x[:, 0]

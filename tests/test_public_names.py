@@ -22,6 +22,7 @@ FUNCTIONS = {
     *("ablate", "auto", "compare", "load", "load_model", "portfolio", "race", "resume", "sweep"),
     *("choice", "classic", "coupled", "integer", "log", "uniform"),
     *("convert_norm", "fold_norm", "freeze_norm", "lint_norm", "reestimate", "unfreeze_norm"),
+    *("lora", "merge_lora", "save_lora"),
     *("duration", "flag", "numeric", "register", "role_groups", "roles", "word"),
 }
 TYPES = {"Pruner"}

@@ -181,8 +181,21 @@ def width(axes: Axes) -> None:
     axes.legend()
 
 
+def low_rank(axes: Axes) -> None:
+    """Share of the squares of a 256 x 256 matrix in its best approximation of a rank (Eckart and Young, 1936)."""
+    ranks = torch.arange(1, 257, dtype=torch.float64)
+    for fall in (0.5, 1.0, 2.0):
+        share = (ranks ** (-2 * fall)).cumsum(0)
+        axes.plot(ranks[:64], share[:64] / share[-1], label=f"k-th singular value as $k^{{-{fall:g}}}$")
+    axes.set_xscale("log", base=2)
+    axes.set_xlabel("rank")
+    axes.set_ylabel("share of the change")
+    axes.legend()
+
+
 PLOTS: dict[str, Plot] = {
     "width": width,
+    "lora": low_rank,
     "l2": l2,
     "l1": l1,
     "elastic-net": elastic_net,

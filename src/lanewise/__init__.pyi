@@ -11,6 +11,7 @@ from lanewise.data import load
 from lanewise.errors import InputError
 from lanewise.metrics import Metric
 from lanewise.parts.dropout import Dropout
+from lanewise.parts.lora import lora, merge_lora, save_lora
 from lanewise.parts.norm import (
     AveragedWeights,
     GhostBatchNorm,
@@ -128,6 +129,8 @@ __all__ = [
     "load",
     "load_model",
     "log",
+    "lora",
+    "merge_lora",
     "numeric",
     "portfolio",
     "race",
@@ -136,6 +139,7 @@ __all__ = [
     "resume",
     "role_groups",
     "roles",
+    "save_lora",
     "sweep",
     "unfreeze_norm",
     "uniform",

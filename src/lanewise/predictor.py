@@ -20,13 +20,17 @@ from lanewise.base.plain_data import several, whole
 from lanewise.data import Standardise, TargetScale
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, rebuilt, shapes
 from lanewise.data.encoding.schema import TableSchema, texts
+from lanewise.data.source.standardise import is_tokens
 from lanewise.data.tables import new_rows
 from lanewise.errors import InputError, one_line
+from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.attributes.plain_values import packed, unpacked
 from lanewise.lanes.model.adapt import adapted
 from lanewise.parts.reals import has_mean, real_type
 from lanewise.recipe.file import dump
 from lanewise.recipe.file import load as load_recipe
 from lanewise.task import models
+from lanewise.task.libraries import Fit, build_from_library, is_from_library
 from lanewise.task.outputs import LABELS, outputs_of
 from lanewise.task.weights import restore, stored
 from lanewise.train import TrainedModel
@@ -34,6 +38,8 @@ from lanewise.train import TrainedModel
 FORMAT = "1"
 INDEX = "lanewise"
 """The key of the header under which everything but the weights stands, as JSON."""
+ATTRIBUTES = "lanewise.attributes"
+"""The name of the tensor that holds the model's plain attributes, where training changed some."""
 MOST_NUMBERS = 2**31
 """In one row of inputs."""
 
@@ -157,12 +163,21 @@ def save_model(trained: TrainedModel, path: str | os.PathLike[str]) -> None:
 
     The weights have the names of the model's `state_dict`, so that anything that reads safetensors can use them; a
     recipe that changes the model's normalisation changes the names, see `load_model`. Buffers that are not persistent
-    stand beside them under their own names.
+    stand beside them under their own names, and what training changed of its plain attributes under `ATTRIBUTES`; a
+    warning says where that cannot be saved.
 
     Raises:
         InputError: the model cannot be saved, see `lanewise.task.weights.stored`.
     """
     weights, rest = stored(trained.model)
+    if trained.attributes:
+        weights[ATTRIBUTES] = packed(trained.attributes)
+    elif trained.attributes is None:
+        warnings.warn(
+            "training changed attributes of the model to something that cannot be saved; the file holds weights and "
+            "buffers alone",
+            stacklevel=2,
+        )
     target = trained.target_scale
     index = {
         "format": FORMAT,
@@ -189,7 +204,8 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
 
     Args:
         model: the function that makes a new one, as given to the race, or its name; it is called with the recipe's
-            width if that has one, and the recipe's normalisation is put into it. May be left out where it is built in.
+            width and rank if that has them, and the recipe's normalisation is put into it. May be left out where it is
+            built in.
 
     Raises:
         InputError: no such file, another format, or weights that do not fit the model.
@@ -199,11 +215,12 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
         with safetensors.safe_open(path, "pt") as file:
             header = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        attributes = weights.pop(ATTRIBUTES, None)
         size = sum(tensor.numel() for tensor in weights.values())
         index = json.loads(header[INDEX])
         recipe, _ = load_recipe(index["recipe"], where)
-        if recipe.width is not None:
-            whole("width", recipe.width, 1, size)
+        for name, given in recipe.sizes.items():
+            whole(name, given, 1, size)
         inputs, targets = index["inputs"], index["targets"]
         rest = dict(index.get("model_state", {}))
         weight_seed = whole("seed", rest.pop("seed", 0), 0, 2**64 - 1)
@@ -225,13 +242,18 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
         raise InputError(f"{where}: was not written by lanewise train --save ({one_line(error)})") from error
     # What a model draws when it is made, and keeps in no tensor of its state, it draws as it did for training.
     with models.seeded(weight_seed):
-        made = models.call(getattr(model, "__name__", type(model).__name__), model, recipe.width)
+        made = models.call(getattr(model, "__name__", type(model).__name__), model, **recipe.sizes)
     changed = adapted(made, recipe, example)
     kinds = {real_type(tensor.dtype) for tensor in weights.values() if has_mean(tensor)}
     try:
         restore(models.converted(changed, max(kinds, key=lambda kind: kind.itemsize)), weights, rest)
     except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{where}: its weights do not fit the model: {one_line(error)}") from error
+    if attributes is not None:
+        try:
+            Attributes(changed).put(unpacked(attributes))
+        except Exception as error:  # as above
+            raise InputError(f"{where}: its attributes do not fit the model: {one_line(error)}") from error
     return Predictor(changed, scale, target_scale, classes, schema)
 
 
@@ -255,7 +277,11 @@ def factory_of(
         for digits in re.findall(r"\d+", str(name)):
             whole("width", int(digits), 0, size)
     outputs = whole("outputs", index.get("outputs", 1), 1, size)
-    return models.build(str(name), tuple(leaves(example)[0].shape[1:]), outputs)
+    shape = tuple(leaves(example)[0].shape[1:])
+    if is_from_library(str(name)):
+        kind = "number" if index.get("targets") else "class" if index.get("outputs", 1) > 1 else "tokens"
+        return build_from_library(str(name), Fit(shape, is_tokens(leaves(example)[0]), outputs, kind))
+    return models.build(str(name), shape, outputs)
 
 
 def kind_of(nested: Inputs) -> Any:

@@ -1,13 +1,12 @@
 """Train one recipe alone in plain PyTorch: `torch.optim`, `nn.BatchNorm`, `nn.Dropout` and a plain loop.
 
-The batches, the initial weights and the numbers at every step are those of the recipe's lane, so the two
-implementations check each other. Dropout masks come from torch's own generator.
+Batches, initial weights and numbers are those of the recipe's lane; dropout masks come from torch's own generator.
 """
 
 import contextlib
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -24,6 +23,7 @@ from lanewise.data.arrays.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.data.encoding.schema import TableSchema
 from lanewise.errors import InputError
 from lanewise.lanes.attributes.attributes import Attributes
+from lanewise.lanes.attributes.plain_values import Plain
 from lanewise.lanes.machine.devices import usable_device
 from lanewise.lanes.machine.streams import stream_seed
 from lanewise.lanes.model.adapt import adapted
@@ -52,7 +52,6 @@ from lanewise.task.task import Task
 EVALUATED_ROWS = 1024
 
 Cast: TypeAlias = Callable[[], contextlib.AbstractContextManager[Any]]
-"""Gives the context in which a model runs."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,7 @@ class TrainedModel:
     class_names: tuple[str, ...] | None = None
     schema: TableSchema | None = None
     model_name: str | None = None
+    attributes: dict[str, Plain] | None = field(default_factory=dict)
 
     def __repr__(self) -> str:
         scores = {"validation": self.validation, "test": self.test}
@@ -133,10 +133,10 @@ def train(
     first = feed.example()
 
     def new(_: int = 0) -> nn.Module:
-        return task.new_model(rows.weight_seed, dtype, recipe.width)
+        return task.new_model(rows.weight_seed, dtype, **recipe.sizes)
 
-    # Whatever a lane of this recipe would be refused for, with the name of the layer. With a model of its own, for
-    # it is run, and what a model refers to by closures is not copied with it.
+    # Refuses what a lane of this recipe would be refused for. With a model of its own: what it refers to by closures
+    # is not copied with it.
     step = LaneStep(new(), recipe, task.objective, take(first.x, 0), take(first.y, 0), new=new)
     step.check_rows(validation=len(rows.split.valid), test=len(rows.holdout.test))
     size = step.batch_rows if step.batchwise else EVALUATED_ROWS
@@ -216,7 +216,7 @@ def train(
     return TrainedModel(
         final, validation, test, (zeros.zeros, zeros.total), recipe, *scales_of, step.example, weights_of,
         weight_seed=rows.weight_seed, classes=data.classes, class_names=data.class_names, schema=data.schema,
-        model_name=task.names.get("model"),
+        model_name=task.names.get("model"), attributes=carried.values,
     )  # fmt: skip
 
 

@@ -165,9 +165,9 @@ def test_the_source_of_a_dataset():
     assert (source.target, source.classes, len(source), source.x) == ("class", 3, 30, None)
     assert source.input_shape == (4,)
     assert source.y.tolist() == [row % 3 for row in range(30)]
-    assert source.reader.replayable
+    assert source.rows.replayable
     held = data.hold_out(source, 0)
-    assert (len(held.pool), len(held.test), held.pool_x) == (24, 6, None)
+    assert (len(held.pool), len(held.test), held.pool.in_memory) == (24, 6, False)
     for rows, y in ((held.pool, held.pool_y), (held.test, held.test_y)):
         x, read_y = rows.take(torch.arange(len(rows)))
         assert torch.equal(x[:, 0].long() % 3, y)
@@ -258,7 +258,7 @@ def test_kept_in_memory_if_it_fits():
     plain = Plain([(torch.full((2,), row), row % 2) for row in range(600)])
     told = []
     source = data.load(plain, cache=True, progress=lambda *at: told.append(at))
-    assert source.reader is None
+    assert source.rows.in_memory
     assert torch.equal(source.x[:, 0], torch.arange(600))
     assert told == [(256, 600), (512, 600), (600, 600)]
     large = data.load(plain, cache=True, cache_bytes=100)
@@ -309,7 +309,7 @@ def test_a_dataset_with_a_generator_of_its_own_is_noticed():
             return torch.tensor(self.generator.random()), row % 2
 
     source = data.load(Own())
-    assert not source.reader.replayable
+    assert not source.rows.replayable
     assert "need not be identical" in source.notes[0]
 
 

@@ -131,7 +131,7 @@ def test_rows_that_are_the_same_themselves_are_no_reason():
     source = data.load({"train": loader_of(Same(20), 2), **{name: Same(4) for name in part}})
     assert len(source) == 24
     assert source.notes == ()
-    assert source.reader.first.reading.workers == 2
+    assert source.rows.first.reading.workers == 2
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -55,7 +55,7 @@ def test_channels_last_may_be_kept():
 def test_test_rows_have_the_same_names(tmp_path):
     test = {name: array[:4] for name, array in reversed(NAMED.items())}
     source = data.load((NAMED, Y, test, Y[:4]))
-    assert source.has_test
+    assert source.test_rows is not None
     assert {name: len(leaf) for name, leaf in source.x_test.items()} == {"tokens": 4, "series": 4, "age": 4}
     np.savez(
         tmp_path / "rows.npz",
@@ -70,7 +70,7 @@ def test_test_rows_have_the_same_names(tmp_path):
         assert list(ours) == list(theirs) == list(NAMED)
         assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     held = data.hold_out(source, 0)
-    assert held.test_x is source.x_test
+    assert held.test.x is source.x_test
 
 
 def test_a_tuple_of_rows_is_one_array():
@@ -82,7 +82,7 @@ def test_hold_out_and_split_keep_the_rows_of_all_inputs_together():
     source = data.load(({"a": rows * 1.0, "b": np.stack([rows, rows], 1)}, rows % 2))
     held = data.hold_out(source, 3)
     assert len(held.test_y) == 8
-    for x, y in ((held.pool_x, held.pool_y), (held.test_x, held.test_y)):
+    for x, y in ((held.pool.x, held.pool_y), (held.test.x, held.test_y)):
         assert torch.equal(x["a"].long(), x["b"][:, 1])
         assert torch.equal(x["b"][:, 0] % 2, y)
 
@@ -93,7 +93,7 @@ def test_without_targets():
     assert data.load({"x": AGE}, target="none").target == "none"
     held = data.hold_out(data.load({"x": np.arange(50.0)}, target="none"), 1)
     assert held.pool_y is held.test_y is None
-    assert sorted([*held.pool_x.tolist(), *held.test_x.tolist()]) == list(range(50))
+    assert sorted([*held.pool.x.tolist(), *held.test.x.tolist()]) == list(range(50))
     split = data.split(held, 0)
     assert sorted([*split.train.tolist(), *split.valid.tolist()]) == list(range(40))
     assert not torch.equal(split.valid, data.split(held, 1).valid)

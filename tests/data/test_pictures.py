@@ -257,7 +257,7 @@ def test_parts_by_any_usual_name(tmp_path, names):
     assert source.class_names == ("cat", "dog")
     held = data.hold_out(source, 0)
     assert len(held.pool) + len(held.test) == 8 * len(names)
-    assert source.has_test == any(name.lower().startswith("test") for name in names)
+    assert (source.test_rows is not None) == any(name.lower().startswith("test") for name in names)
 
 
 def test_two_folders_of_one_part_or_none_to_train_on_are_refused(tmp_path):

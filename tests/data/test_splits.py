@@ -45,20 +45,20 @@ def test_hold_out_keeps_rows_and_labels_together():
     held = data.hold_out(data.load((x, y)), seed=5)
     assert len(held.test_y) == 20
     assert torch.bincount(held.test_y).tolist() == [5, 7, 8]
-    assert torch.equal(held.pool_x[:, 1], held.pool_y)
-    assert torch.equal(held.test_x[:, 1], held.test_y)
-    rows = torch.cat([held.pool_x[:, 0], held.test_x[:, 0]])
+    assert torch.equal(held.pool.x[:, 1], held.pool_y)
+    assert torch.equal(held.test.x[:, 1], held.test_y)
+    rows = torch.cat([held.pool.x[:, 0], held.test.x[:, 0]])
     assert torch.equal(rows.sort().values, torch.arange(100))
-    assert held.pool_x.dtype == x.dtype
+    assert held.pool.x.dtype == x.dtype
 
 
 def test_the_sources_own_test_data_is_passed_on_uncopied():
     y = labels(10, 10)
     source = data.load((torch.zeros(20, 3, dtype=torch.uint8), y, torch.ones(6, 3, dtype=torch.uint8), y[:6]))
     held = data.hold_out(source, seed=0)
-    assert held.pool_x is source.x
+    assert held.pool.x is source.x
     assert held.pool_y is source.y
-    assert held.test_x is source.x_test
+    assert held.test.x is source.x_test
     assert held.test_y is source.y_test
 
 

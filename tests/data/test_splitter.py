@@ -26,7 +26,7 @@ def parts(source, repeat=0, seed=0):
     """Row numbers that train, validate and test."""
     held = data.hold_out(source, seed)
     split = held.split(repeat, seed_of)
-    return rows_in(held.pool_x[split.train]), rows_in(held.pool_x[split.valid]), rows_in(held.test_x)
+    return rows_in(held.pool.x[split.train]), rows_in(held.pool.x[split.valid]), rows_in(held.test.x)
 
 
 def complete(*of_rows):
@@ -110,7 +110,7 @@ def test_rows_of_one_time_stay_together():
     assert max(times[0]) < min(times[1])
     two = np.repeat([0, 1], [2, 58])
     held = data.hold_out(data.load((X, Y), time=two), 0)
-    assert rows_in(held.pool_x).tolist() == [0, 1]
+    assert rows_in(held.pool.x).tolist() == [0, 1]
 
 
 def test_folds_validate_every_row_once_and_are_drawn_anew():
@@ -139,7 +139,7 @@ def test_folds_of_groups_and_of_numbers():
     held = data.hold_out(data.load((X, Y), groups=group, folds=3), 1)
     folds = [held.split(repeat, seed_of).valid for repeat in range(3)]
     assert torch.equal(torch.cat(folds).sort().values, torch.arange(len(held.pool_y)))
-    names = [set((rows_in(held.pool_x[fold]) // 5).tolist()) for fold in folds]
+    names = [set((rows_in(held.pool.x[fold]) // 5).tolist()) for fold in folds]
     assert not names[0] & names[1]
     assert not names[1] & names[2]
     numbers = data.hold_out(data.load((X, X[:, 0] / 7), folds=3), 1)

@@ -148,11 +148,11 @@ def test_split_by_columns_of_the_table(tmp_path):
     path = write(tmp_path / "a.csv", "day,person,a,y\n" + lines)
     held = data.hold_out(data.load(path, target="y", time="day", drop=["person"]), 0)
     rows = held.split(0, lambda r: r)
-    assert held.pool_x.shape[1] == 1
-    assert held.pool_x[rows.train].max() < held.pool_x[rows.valid].min()
-    assert held.pool_x.max() < held.test_x.min()
+    assert held.pool.x.shape[1] == 1
+    assert held.pool.x[rows.train].max() < held.pool.x[rows.valid].min()
+    assert held.pool.x.max() < held.test.x.min()
     held = data.hold_out(data.load(path, target="y", groups="person", drop=["day"]), 0)
-    assert not set((held.pool_x // 4).flatten().tolist()) & set((held.test_x // 4).flatten().tolist())
+    assert not set((held.pool.x // 4).flatten().tolist()) & set((held.test.x // 4).flatten().tolist())
 
 
 WIDE = "a,y\n" + "".join(f"name{row // 2},{row % 2}\n" for row in range(2 * MOST_CATEGORIES + 2))

@@ -103,7 +103,7 @@ def test_bad_test_targets(y, y_test, match):
 def test_other_targets_than_classes_are_split_at_random(y):
     source = data.load((np.arange(6.0), y))
     held = data.hold_out(source, 1, 0.5)
-    rows = torch.cat([held.pool_x, held.test_x]).long()
+    rows = torch.cat([held.pool.x, held.test.x]).long()
     assert torch.equal(torch.cat([held.pool_y, held.test_y]), source.y[rows])
     assert sorted(rows.tolist()) == list(range(6))
     assert {tuple(data.split(source.y, seed).valid.tolist()) for seed in range(20)} != {(0, 1)}

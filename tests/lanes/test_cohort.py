@@ -65,7 +65,7 @@ def continue_plain(
 def validation(run: PlainRun, cohort: Cohort, repeat: int) -> tuple[float, float]:
     """(cross entropy, accuracy) of a plain run on the validation rows of the repeat, standardised by hand."""
     part = cohort.engine.repeat(cohort.repeats[repeat])
-    pool, y = part.holdout.pool_x.double(), part.holdout.pool_y
+    pool, y = part.holdout.pool.x.double(), part.holdout.pool_y
     train = pool[part.split.train]
     x = (pool[part.split.valid] - train.mean(0)) / train.std(0, correction=0)
     outputs, labels = run.outputs(x), y[part.split.valid]
@@ -222,8 +222,8 @@ def test_test_rows_are_scored_one_by_one(engine: Engine) -> None:
     held = engine.holdout
     for repeat in (0, 1):
         run = plain_run(cohort, 2, repeat, 20)
-        train = held.pool_x.double()[engine.repeat(REPEATS[repeat]).split.train]
-        outputs = run.outputs((held.test_x.double() - train.mean(0)) / train.std(0, correction=0))
+        train = held.pool.x.double()[engine.repeat(REPEATS[repeat]).split.train]
+        outputs = run.outputs((held.test.x.double() - train.mean(0)) / train.std(0, correction=0))
         assert found[2][repeat].tolist() == (outputs.argmax(1) == held.test_y).double().tolist()
 
 

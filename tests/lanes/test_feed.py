@@ -40,7 +40,7 @@ def row_numbers(source: Feed, x: Tensor) -> Tensor:
     """Which rows of the pool the inputs `x` are."""
     scale = source.repeat.scale
     numbers = (x.double() * scale.std + scale.mean)[..., 0]
-    pool = source.repeat.holdout.pool_x[:, 0].double()
+    pool = source.repeat.holdout.pool.x[:, 0].double()
     return torch.searchsorted(pool.sort().values, numbers - 0.5)
 
 
@@ -100,7 +100,7 @@ def test_another_repeat_or_seed_gives_another_everything(other: dict[str, int]) 
 def test_each_epoch_shows_every_row_once_at_most_in_an_order_of_its_own() -> None:
     source = feed()
     train = set(source.repeat.split.train.tolist())
-    pool = source.repeat.holdout.pool_x[:, 0]
+    pool = source.repeat.holdout.pool.x[:, 0]
     rank = pool.argsort()
     epochs = []
     for epoch in range(3):
@@ -179,7 +179,7 @@ def test_the_engine_splits_the_test_rows_off_by_its_seed(engine_of: Callable[...
     engine = engine_of(MLP_SGD, "packed")
     x, _ = rows("mlp")
     assert (len(engine.holdout.test_y), len(engine.holdout.pool_y)) == (33, 132)
-    seen = torch.cat([engine.holdout.test_x, engine.holdout.pool_x])
+    seen = torch.cat([engine.holdout.test.x, engine.holdout.pool.x])
     assert torch.equal(seen.sort(0).values, x.sort(0).values)
     assert engine.repeat(0) is engine.repeat(0)
     assert not torch.equal(engine.repeat(0).split.valid, engine.repeat(1).split.valid)

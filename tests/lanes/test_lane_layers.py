@@ -72,19 +72,19 @@ def test_a_layer_that_would_do_nothing_has_no_twin() -> None:
 
 def test_the_layer_itself_may_be_the_model() -> None:
     assert isinstance(with_lane_layers(nn.BatchNorm1d(3), BOTH), LaneBatchNorm)
-    assert lane_buffers(with_lane_layers(nn.BatchNorm1d(3), BOTH)) == {"lane_momentum": "norm_momentum"}
+    assert lane_buffers(with_lane_layers(nn.BatchNorm1d(3), BOTH), BOTH) == {"lane_momentum": "norm_momentum"}
 
 
 def test_a_layer_in_two_places_has_one_twin() -> None:
     layer = nn.BatchNorm1d(3)
     lane_layer = with_lane_layers(nn.Sequential(layer, nn.ReLU(), layer), BOTH)
     assert lane_layer[0] is lane_layer[2]
-    assert lane_buffers(lane_layer) == {"0.lane_momentum": "norm_momentum"}
+    assert lane_buffers(lane_layer, BOTH) == {"0.lane_momentum": "norm_momentum"}
 
 
 def test_batch_norm_without_what_a_twin_needs_stays() -> None:
     cumulative, stateless = nn.BatchNorm1d(3, momentum=None), nn.BatchNorm1d(3, track_running_stats=False)
-    assert kinds(with_lane_layers(nn.Sequential(cumulative, stateless), NEITHER)) == []
+    assert kinds(with_lane_layers(nn.Sequential(cumulative, stateless), NEITHER)) == ["0"]
     assert kinds(with_lane_layers(nn.Sequential(cumulative, stateless), BOTH)) == ["0"]
 
 
@@ -103,10 +103,10 @@ def test_numbers_are_read_from_buffers_only_where_the_recipe_gives_them() -> Non
         "head.2.lane_momentum": "norm_momentum",
         "head.3.lane_rate": "dropout",
     }
-    assert lane_buffers(with_lane_layers(Small(), BOTH)) == every
-    assert lane_buffers(with_lane_layers(Small(), NEITHER)) == {}
+    assert lane_buffers(with_lane_layers(Small(), BOTH), BOTH) == every
+    assert lane_buffers(with_lane_layers(Small(), NEITHER), NEITHER) == {}
     depth = with_lane_layers(nn.Sequential(StochasticDepth(0.5), nn.Dropout()), replace(NEITHER, stochastic_depth=0.25))
-    assert lane_buffers(depth) == {"0.lane_rate": "stochastic_depth"}
+    assert lane_buffers(depth, BOTH) == {"0.lane_rate": "stochastic_depth"}
 
 
 def shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:

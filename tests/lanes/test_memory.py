@@ -54,6 +54,13 @@ def test_free_memory_is_in_bytes_and_no_more_than_the_machine_has() -> None:
     assert 2**26 < free <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def test_what_torch_keeps_of_a_gpu_is_free_for_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 700)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 200)
+    assert available_bytes(torch.device("cuda")) == 100 + 700 - 200
+
+
 def test_blocks_are_as_wide_as_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = MLP_SGD.recipes()[0]
     plan = Plan(packed=True, compiled=False, width=2, workers=1, threads=1)

@@ -1,6 +1,7 @@
 """The way lanes run: chosen by cost and benefit, written down, read back; what is no plan is refused."""
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,7 @@ def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
 
     monkeypatch.setattr(Trial, "microseconds", microseconds)
     monkeypatch.setattr(Uncompiled, "compiled", compiled)
+    monkeypatch.setattr(choosing, "crowding", lambda: 1.0)
     return given
 
 
@@ -225,7 +227,7 @@ def test_ways_whose_trial_would_take_too_much_of_a_small_budget_are_not_tried(tr
     assert plan.why == choosing.TOO_LONG
     assert tried["widths"] == [1, 1]
     assert chosen(100.0).packed
-    assert (tried["widths"], tried["fused"]) == ([1, 8], 0)
+    assert (tried["widths"][:2], tried["fused"]) == ([1, 8], 0)
     chosen(1000.0)
     assert tried["fused"] == 1
 
@@ -254,6 +256,41 @@ def test_the_cheapest_way_is_taken(
     assert (choice.plan.packed, choice.plan.compiled) == (packed, is_compiled)
     assert choice.plan.width == 1 or packed
     assert choice.plan.why == "the fastest of the ways tried"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_way_is_taken_that_its_own_timings_show_to_be_slower(
+    trial: Trial, tried: Tried, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    source = random.Random(seed)
+    costs: dict[Any, float] = {}
+
+    def microseconds(self: Trial, program: Any, width: int, workers: Workers, beaten_by: float = 0.0) -> float:
+        compiled = isinstance(program, AsItIs)
+        return costs.setdefault((compiled, width > 1, workers.count, workers.threads), source.uniform(1.0, 100.0))
+
+    monkeypatch.setattr(Trial, "microseconds", microseconds)
+    choice, _ = choose(trial, HOURS, threads=2)
+    assert choice.plan.timings[str(choice.plan)] == min(choice.plan.timings.values())
+    assert len(choice.plan.timings) >= 4
+
+
+def test_ways_that_are_near_each_other_are_timed_again_in_turn(
+    trial: Trial, tried: Tried, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def microseconds(self: Trial, program: Any, width: int, workers: Workers, beaten_by: float = 0.0) -> float:
+        way = "loop" if width == 1 else "pack"
+        calls.append(way)
+        # The first timing of a loop is spoiled by others on the machine.
+        return {"loop": 120.0 if calls.count("loop") == 1 else 80.0, "pack": 100.0}[way]
+
+    monkeypatch.setattr(Trial, "microseconds", microseconds)
+    choice, _ = choose(trial, 10_000)
+    assert calls == ["loop", "pack", "pack", "loop", "pack", "loop"]
+    assert not choice.plan.packed
+    assert choice.plan.timings[str(choice.plan)] == 80.0
 
 
 def test_without_a_compiler_nothing_is_compiled(trial: Trial, tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:

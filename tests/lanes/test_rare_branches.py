@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lanewise.lanes.attributes.stores import may_store
 from lanewise.lanes.training.cohort import Cohort
 from tests.lanes.cases import plan
 from tests.lanes.test_real_modules import Branching, alone, engine, losses_of, recipe_of
@@ -62,6 +63,48 @@ def test_a_rare_branch_uses_its_own_parameters(name: str, skips: bool) -> None:
     cohort.advance(1.0)
     assert cohort.evaluate().loss == pytest.approx(alone(Rare, recipes), rel=1e-9)
     run.close()
+
+
+def test_an_attribute_that_only_a_rare_branch_changes_goes_with_each_lane() -> None:
+    class Counting(Branching):
+        """Counts the batches with a large sum, and multiplies by the count."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.large = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training and x.sum() > 12:
+                self.large += 1
+            found: Tensor = self.last(torch.tanh(self.first(x))) * (1 + 0.1 * self.large)
+            return found
+
+    notes: list[str] = []
+    recipes = [recipe_of(rate=0.1), recipe_of(rate=0.05)]
+    run = engine(Counting, plan("looped"), recipes[0], notes)
+    assert losses_of(run, recipes) == pytest.approx(alone(Counting, recipes), rel=1e-9)
+    run.close()
+
+
+def test_code_that_stores_is_known_from_code_that_does_not() -> None:
+    class Reads(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            scale = 2.0 if x.sum() > 0 else 1.0
+            return super().forward(x) * scale
+
+    class Stores(Reads):
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen = x.shape
+            return super().forward(x)
+
+    class Appends(Reads):
+        def note(self, x: Tensor) -> None:
+            self.extra_repr().join([]).split().append("x")
+
+    assert not may_store(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Dropout()))
+    assert not may_store(nn.Sequential(Reads(2, 2)))
+    assert may_store(nn.Sequential(Stores(2, 2)))
+    assert may_store(nn.Sequential(Appends(2, 2)))
 
 
 @pytest.mark.parametrize("norm", [torch.nn.utils.spectral_norm, torch.nn.utils.parametrizations.spectral_norm])

@@ -148,7 +148,7 @@ def test_a_race_that_goes_on_notices_other_rows_of_the_same_number_and_targets()
 
 def test_rows_that_do_not_fit_are_read_each_time() -> None:
     data = Counted()
-    rows = load(data).reader
+    rows = load(data).rows
     assert rows is not None
     data.reads.clear()
     parts = [torch.arange(10), torch.arange(10, 15)]

@@ -262,7 +262,7 @@ REAL: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "checkpoint": (Checkpointed, "cannot take Checkpointed: "),
     "re-entrant": (lambda: Checkpointed(True), "cannot take Checkpointed: "),
     "sparse": (Sparse, "the gradients of table are sparse"),
-    "weight norm": (old_weight_norm, "cannot take a copy of the model: RuntimeError: Only Tensors created"),
+    "weight norm": (old_weight_norm, "cannot take Linear 0, whose weight a hook computes"),
     "lock": (Locked, r"cannot take a copy of the model: TypeError: cannot pickle '_thread\.lock' object"),
     "clamped": (Clamped, "a forward pass changes the parameters first.weight themselves"),
     "counting": (Counting, "a forward pass changes state, which goes with each lane"),

@@ -137,6 +137,13 @@ NORM_ROWS = (
         "average_from", ({"average_from": 0.5}, {"average_from": 0.0}, {"average_from": 0.9}), {"average_from": None}
     ),
     variant_row("width", MOMENTA, {"width": None}, width=5, dropout=0.2),
+    variant_row("rank", MOMENTA, {"rank": None}, "low rank", rank=3, dropout=0.2),
+    variant_row(
+        "lora_alpha",
+        ({"lora_alpha": 16.0}, {"lora_alpha": 1.0}, {"lora_alpha": 8.0 * Linear(to=0.1)}),
+        {"lora_alpha": None},
+        "low rank",
+    ),
     variant_row("batch_size", RATES, {"batch_size": BATCH}, batch_size=5, epochs=7),
     variant_row("epochs", RATES, {"epochs": EPOCHS}, epochs=11),
 )

@@ -60,6 +60,8 @@ NUMBERS: dict[str, dict[str, str]] = {
         "ema": "[0, 1) optional",
         "average_from": "[0, 1) fixed optional",
         "width": "[1, 65536] fixed integer optional",
+        "rank": "[1, 65536] fixed integer optional",
+        "lora_alpha": "[0, inf) optional",
         "batch_size": "[1, inf) fixed integer",
         "epochs": "[1, inf) fixed integer",
     },

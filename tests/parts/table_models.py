@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lanewise.parts.lora import lora
 from lanewise.parts.stochastic_depth import StochasticDepth
 
 FEATURES, HIDDEN, CHANNELS, SIDE, CLASSES = 6, 12, 4, 5, 4
@@ -71,12 +72,18 @@ def convolution(inputs: int, bias: bool) -> nn.Conv2d:
     return nn.Conv2d(inputs, CHANNELS, 3, padding=1, bias=bias)
 
 
+def low_rank(rank: int = 2) -> nn.Module:
+    """The perceptron without dropout in front of its adapters, its first layer frozen."""
+    return lora(perceptron(), rank=rank, targets=["0", "4"], train="1.*")
+
+
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": perceptron,
     "layered": layered,
     "residual": Residual,
     "grouped": grouped,
     "tokens": Tokens,
+    "low rank": low_rank,
 }
 TAKES_IMAGES = {"residual", "grouped"}
 
@@ -121,7 +128,7 @@ def plain_model(model: str, recipe: Any) -> nn.Module:
     if recipe.ghost is not None:
         return build(lambda channels: InTurn(channels, recipe.ghost))
     if recipe.norm == "own":
-        return MODELS[model](**({} if recipe.width is None else {"width": recipe.width}))
+        return MODELS[model](**recipe.sizes)
     if recipe.norm == "identity":
         return build(lambda channels: nn.Identity(), bias=True)
     if recipe.norm == "batch":

@@ -22,6 +22,7 @@ from lanewise.parts.stochastic_depth import StochasticDepth
 
 OWN_NUMBERS = (
     "l2", "l1", "decay", "dropout", "stochastic_depth", "norm_momentum", "mixup", "label_smoothing", "clip", "ema",
+    "lora_alpha",
 )  # fmt: skip
 LAYERS: dict[type, str] = {nn.Dropout: "dropout", nn.Dropout2d: "dropout", StochasticDepth: "stochastic_depth"}
 TORCH: dict[str, Callable[[Any, Any], torch.optim.Optimizer]] = {
@@ -69,7 +70,7 @@ class PlainRun:
         self.penalised = [
             (param, "adam_lr" if recipe.optimizer.name == "muon" and param.ndim < 2 else "lr")
             for name, param in self.model.named_parameters()
-            if is_penalised(recipe, self.model, name)
+            if param.requires_grad and is_penalised(recipe, self.model, name)
         ]
         self.optimizer = optimizer_for(recipe.optimizer, self.model)
         self.steps, self.done = total_steps, 0
@@ -140,6 +141,8 @@ class PlainRun:
                 module.uniforms = [draw for own, draw in draws.items() if own.rpartition(".")[0] == name]
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.momentum = values.get("norm_momentum", module.momentum)
+            elif hasattr(module, "lora_alpha") and "lora_alpha" in values:
+                module.lora_alpha.fill_(values["lora_alpha"])
 
     def weights(self) -> dict[str, Tensor]:
         """The weights that the optimizer evaluates and all buffers, by name."""
@@ -171,7 +174,7 @@ def is_penalised(recipe: Any, model: nn.Module, name: str) -> bool:
     if recipe.penalised is not None:
         return any(fnmatch(name, pattern) for pattern in recipe.penalised)
     layer, _, own = name.rpartition(".")
-    return own == "weight" and isinstance(model.get_submodule(layer), (nn.Linear, nn.Conv2d))
+    return own in ("weight", "lora_A", "lora_B") and isinstance(model.get_submodule(layer), (nn.Linear, nn.Conv2d))
 
 
 def optimizer_for(optimizer: Optimizer, model: nn.Module) -> torch.optim.Optimizer:

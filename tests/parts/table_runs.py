@@ -118,7 +118,7 @@ def lanes_of(cohort: Cohort) -> list[Lane]:
 def given_rows(group: Group) -> tuple[Tensor, Tensor]:
     """All rows of the pool as the model is given them, and their labels."""
     repeat = group.packs[0].feed.repeat
-    return repeat.scale.apply(repeat.holdout.pool_x, torch.float64), repeat.holdout.pool_y
+    return repeat.scale.apply(repeat.holdout.pool.x, torch.float64), repeat.holdout.pool_y
 
 
 class Alone:
@@ -131,7 +131,7 @@ class Alone:
         self.feed: Feed = group.packs[0].feed
         self.steps = group.total_steps
         module = plain_model(model, recipe).double()
-        start_from(module, source.new_model(0, recipe.width))
+        start_from(module, source.new_model(0, **recipe.sizes))
         trained_on = len(self.feed.repeat.split.train)
         self.run = PlainRun(module, recipe, self.steps, self.feed.steps_per_epoch, trained_on)
         self.losses: list[float] = []
@@ -157,7 +157,7 @@ def alone(model: str, recipe: Recipe) -> Lane:
     run.advance(run.steps)
     weights = run.run.final()
     repeat = run.feed.repeat
-    scores = run.scores(repeat.scale.apply(repeat.holdout.pool_x, torch.float64), repeat.holdout.pool_y)
+    scores = run.scores(repeat.scale.apply(repeat.holdout.pool.x, torch.float64), repeat.holdout.pool_y)
     return Lane(weights, torch.tensor(run.losses, dtype=torch.float64), scores)
 
 

@@ -92,7 +92,7 @@ def in_a_plain_loop(case: Case) -> tuple[Lane, ByHand]:
     """The recipe without its plateau, in plain PyTorch, with the optimizer applied by hand."""
     run, optimizer = Alone("mlp", case.plain), ByHand(case.plateau)
     repeat = run.feed.repeat
-    pool = repeat.scale.apply(repeat.holdout.pool_x, torch.float64)
+    pool = repeat.scale.apply(repeat.holdout.pool.x, torch.float64)
     x, y = pool[repeat.split.valid], repeat.holdout.pool_y[repeat.split.valid]
     table = run.run.tables[case.number].copy()
     for point in POINTS:

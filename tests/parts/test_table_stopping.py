@@ -53,7 +53,7 @@ def in_a_plain_loop(row: Row, recipe: Recipe) -> Lane:
     """The recipe in plain PyTorch with the optimizer by hand; its losses are the means between two evaluations."""
     run = Alone(row.model, recipe)
     repeat = run.feed.repeat
-    pool, y = repeat.scale.apply(repeat.holdout.pool_x, torch.float64), repeat.holdout.pool_y
+    pool, y = repeat.scale.apply(repeat.holdout.pool.x, torch.float64), repeat.holdout.pool_y
     valid, means, best, since = repeat.split.valid, [], (0, float("inf")), 0
     for point in POINTS:
         run.advance(round(point * STEPS))

@@ -15,6 +15,7 @@ from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.tables.openml import PREFIX
 from lanewise.errors import InputError, one_line
+from lanewise.lanes.machine.workers import one_torch_thread
 from lanewise.questions.side_by_side import SideBySide
 from lanewise.racing import Pruner
 from lanewise.racing.own_pruner import OWN
@@ -84,7 +85,7 @@ def resume(
         for name, given in (("sampler", sampler), ("storage", storage), ("pruner", pruner)):
             if given is not None:
                 raise InputError(f"{where}: {name}: goes with a race; this run is of lanewise {asked}, which has none")
-    with watching(observer, progress) as options["observer"]:
+    with one_torch_thread(), watching(observer, progress) as options["observer"]:
         if asked != "race":
             return finished(Result(SideBySide(task, question, few, **options)))
         return finished(Race(Study(task, space, settings, drawing=drawing, baseline=baseline, **options)))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, Unpack
 
 from lanewise.errors import InputError, WriteError, together
 from lanewise.lanes.machine.devices import check_threads, usable_device
+from lanewise.lanes.machine.workers import one_torch_thread
 from lanewise.lanes.model.precision import check_precision
 from lanewise.parts.part import Allowed, check_number
 from lanewise.record.folder import RunFolder
@@ -93,7 +94,7 @@ def begin(
     folder = options["folder"] = RunFolder(Path(out)) if out is not None else None
     made = None
     try:
-        with watching(options.get("observer"), progress) as options["observer"]:
+        with one_torch_thread(), watching(options.get("observer"), progress) as options["observer"]:
             made = make(options)
             return finished(made)
     except BaseException as error:

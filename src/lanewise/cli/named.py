@@ -26,6 +26,7 @@ from lanewise.report.terminal.race import print_columns
 from lanewise.statistics.score_kind import ScoreKind
 from lanewise.task import models
 from lanewise.task.checks import check_recorded
+from lanewise.task.libraries import check_library_name, is_from_library
 from lanewise.task.task import Task
 
 
@@ -84,11 +85,19 @@ def _without_data(given: TaskOptions, model: str) -> list[tuple[str, Callable[[]
 
     return [
         # Of a picture that is large enough for every number of layers.
-        ("model", lambda: models.build(model, (1, 1 << 20, 1 << 20), 2)),
+        ("model", lambda: check_model_name(model)),
         ("objective", lambda: check_name("objective", given.objective, METRICS)),
         ("metric", check_metric),
         ("split", lambda: check_name("split", given.split, SPLITS)),
     ]
+
+
+def check_model_name(model: str) -> None:
+    """Raise `InputError` for a model that suits no data."""
+    if is_from_library(model):
+        check_library_name(model)
+    else:
+        models.build(model, (1, 1 << 20, 1 << 20), 2)
 
 
 def class_weights_of(text: str | None) -> str | list[float] | None:

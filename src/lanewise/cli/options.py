@@ -93,8 +93,8 @@ class TaskOptions:
     model: Annotated[
         str | None,
         typer.Option(
-            help="Model to train: mlp (the default of race), mlp:256,256, cnn, cnn:16,32, or your own as "
-            "package.module:function."
+            help="Model to train: mlp (the default of race), mlp:256,256, cnn, cnn:16,32, timm:resnet18, "
+            "transformers:bert, or your own as package.module:function."
         ),
     ] = None
     objective: Annotated[

@@ -68,7 +68,7 @@ def train(
         asked = of_file(recipe, seed or 0, given)
     task, found = asked.task, with_overrides(asked.recipe, epochs, batch_size)
     if save:
-        check_savable(partial(task.new_model, asked.seed, width=found.width), save)
+        check_savable(partial(task.new_model, asked.seed, torch.float32, **found.sizes), save)
     for line in (*task.source.notes, *([asked.on_record] if asked.on_record else [])):
         stderr.print(line)
     try:

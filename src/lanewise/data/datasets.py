@@ -218,16 +218,14 @@ def source_of(rows: dict[str, DatasetRows | IterableRows], wishes: Wishes) -> So
     pool = ChainedRows(rows["train"], rows["valid"]) if "valid" in rows else rows["train"]
     return Source(
         name="dataset",
-        x=None,
+        rows=pool,
         y=checked.y,
-        x_test=None,
+        test_rows=rows.get("test"),
         y_test=test_y,
         classes=checked.classes,
         target=kind,
         notes=(*checked.notes, *notes),
         splitter=splitter,
-        reader=pool,
-        test_reader=rows.get("test"),
         example=example[0],
         standardise=wanted,
     )

@@ -283,7 +283,7 @@ def divided_as(source: Source, *, split: str | None, test: Any, folds: int | Non
         return source
     if source.splitter.splits:
         raise InputError(f"{', '.join(chosen)}: validation data is given already: must be one of them")
-    if test is not None and source.has_test:
+    if test is not None and source.test_rows is not None:
         raise InputError("test: the data brings test rows of its own: must be one of them")
     if split is not None and split not in SPLITS:
         raise InputError(f"split = {split!r}: must be {', '.join(SPLITS)}")
@@ -303,7 +303,7 @@ def divided_as(source: Source, *, split: str | None, test: Any, folds: int | Non
 
 def standardised_as(source: Source, given: Given) -> Source:
     """`source` with what users say of which inputs are standardised, and a note on which are."""
-    where, sampled = f"data {source.name}:", source.x is None
+    where, sampled = f"data {source.name}:", not source.rows.in_memory
     x = source.sample if sampled else source.x
     wanted = source.standardise if given is True else as_wanted(given, source.sample, source.feature_names)
     told, now = (input_notes(where, x, one, source.feature_names, sampled) for one in (source.standardise, wanted))

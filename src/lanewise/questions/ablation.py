@@ -57,7 +57,7 @@ class Ablation(Question):
         self._rate_repeats = repeats_of(source, few, RATES_PLACE)
         per_epoch = engine.feed(base, repeats[0]).steps_per_epoch
         idle = engine.idle_numbers(base)
-        found = techniques(base, engine.new_model(repeats[0], base.width), idle, base.epochs * per_epoch, per_epoch)
+        found = techniques(base, engine.new_model(repeats[0], **base.sizes), idle, base.epochs * per_epoch, per_epoch)
         if not found:
             raise InputError("recipe: has no technique that can be taken away")
         self.techniques, notes = [], []

@@ -32,6 +32,9 @@ INDEPENDENT_DECAY = Allowed(0.0, 1.0, timed=True)
 LARGEST_WIDTH = 65_536
 """A larger number is a slip of the finger."""
 
+SIZES = ("width", "rank")
+"""What a recipe says of the model's size, each an argument of the function that makes it."""
+
 
 def check_names(where: str, value: Any) -> None:
     """Raise `InputError` unless `value` is None or a tuple of names."""
@@ -75,10 +78,13 @@ class Recipe(Part):
             improved for so long, and the weights of the best evaluation count in place of the last; none is off.
         width: units of the model's first hidden layer, or channels of its first convolution, the others in proportion;
             a model of one's own is called with it as `width`; none builds the model as it is.
+        rank: of the low-rank adapters of a model of one's own, which is called with it as `rank` and hands it to
+            `lanewise.lora`; none builds the model as it is.
+        lora_alpha: of the adapters that `lanewise.lora` put into the model, >= 0; none keeps the model's own.
         batch_size: rows per batch. epochs: passes over the training rows.
 
     Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`,
-    `early_stopping`, `width`, `batch_size` and `epochs`.
+    `early_stopping`, `width`, `rank`, `batch_size` and `epochs`.
     """
 
     name: ClassVar[str] = "recipe"
@@ -104,6 +110,8 @@ class Recipe(Part):
     average_from: float | None = numeric(None, low=0, high=1, high_open=True, optional=True)
     early_stopping: Any = duration(None, positive=True, optional=True)
     width: int | None = numeric(None, low=1, high=LARGEST_WIDTH, integer=True, optional=True)
+    rank: int | None = numeric(None, low=1, high=LARGEST_WIDTH, integer=True, optional=True)
+    lora_alpha: Value | None = numeric(None, low=0, timed=True, optional=True)
     batch_size: int = numeric(64, low=1, integer=True)
     epochs: int = numeric(20, low=1, integer=True)
 
@@ -151,11 +159,17 @@ class Recipe(Part):
                     return allowed
         raise KeyError(number)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the function that makes the model is called with."""
+        return {name: getattr(self, name) for name in SIZES if getattr(self, name) is not None}
+
     def structure(self) -> tuple[Any, ...]:
         """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
         flags = tuple((f.name, getattr(self.optimizer, f.name)) for f in fields(self.optimizer) if not _is_timed(f))
-        # Plans are kept by this: those of a version that knew no width are found where there is none.
-        apart = ("optimizer", "average_from", "early_stopping", *["width"] * (self.width is None))
+        # Plans are kept by this: those of a version that knew no such size are found where there is none.
+        apart = ["optimizer", "average_from", "early_stopping"]
+        apart += [name for name in SIZES if getattr(self, name) is None]
         own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart and not _is_timed(f))
         return (self.optimizer.name, flags, own, (*self.numbers(), *["average_from"] * (self.average_from is not None)))
 

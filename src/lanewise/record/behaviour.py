@@ -44,8 +44,7 @@ def behaviour(task: Task) -> dict[str, Any]:
         # A line that numbers the models made so far, say, tells nothing of the code.
         texts = [described(task.new_model(0)) for _ in range(2)]
         text = [line if line == again else "" for line, again in zip(*texts, strict=False)]
-        reader = task.source.reader
-        if reader is not None and not reader.replayable:
+        if not task.source.rows.replayable:
             # Rows that may be others in another process tell nothing of the code.
             return {"is": text, "type": None, "does": None}
         for dtype in TYPES:

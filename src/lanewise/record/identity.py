@@ -77,11 +77,11 @@ def described(
         "threads": engine.threads,
         "plans": None if plans is None else {key: plan.to_dict() for key, plan in plans.items()},
         "checkpoint_every": every,
-        "versions": versions(engine),
+        "versions": versions(),
     }
 
 
-def versions(engine: Engine) -> dict[str, Any]:
+def versions() -> dict[str, Any]:
     """What the last bits of a result depend on beside seeds and plans."""
     return {
         "torch": torch.__version__,
@@ -89,7 +89,6 @@ def versions(engine: Engine) -> dict[str, Any]:
         "numpy": np.__version__,
         "optuna": optuna.__version__,
         "instructions": torch.backends.cpu.get_cpu_capability(),
-        "main_threads": engine.main_threads,
     }
 
 
@@ -127,14 +126,14 @@ def data_checksums(source: Source) -> dict[str, str]:
 
 def sampled(source: Source) -> dict[str, str]:
     """Shape, type and checksum of some rows that are read from elsewhere, if reading them again gives the same."""
-    if source.reader is None or not source.reader.replayable:
+    if source.rows.in_memory or not source.rows.replayable:
         return {}
-    rows = len(source.reader)
+    rows = len(source)
     # Rows that come in an order of their own are read up to the last one wanted.
     index = torch.arange(min(rows, SAMPLED_ROWS))
-    if not isinstance(source.reader, IterableRows):
+    if not isinstance(source.rows, IterableRows):
         index = index * rows // len(index)
-    x, _ = source.reader.take(index)
+    x, _ = source.rows.take(index)
     return fingerprint(zip(branches(SAMPLED, x), leaves(x), strict=True))
 
 
@@ -183,7 +182,7 @@ def brief(text: str | None) -> str:
 
 def changes(recorded: Mapping[str, Any], engine: Engine) -> list[str]:
     """What is no longer as it was when the run began, so that the last bits may come out otherwise."""
-    now = versions(engine)
+    now = versions()
     return [
         f"{name} {recorded['versions'].get(name)} then, {value} now"
         for name, value in now.items()

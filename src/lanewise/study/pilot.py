@@ -42,7 +42,7 @@ def seconds_of_a_lane_epoch(space: Recipe, seed: int, engine: Engine) -> float:
     with contextlib.suppress(Exception):
         feed = engine.feed(recipe, 0)
         batch = feed.example()
-        model = engine.new_model(0, recipe.width).to(engine.device)
+        model = engine.new_model(0, **recipe.sizes).to(engine.device)
         passed = seconds_by_rows(engine.task, model, take(batch.x, 0), take(batch.y, 0))
         if passed > SMALL_SECONDS:
             return passed * feed.steps_per_epoch

@@ -7,11 +7,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from lanewise.data import BUILT_IN, Source, balanced_weights
+from lanewise.data.rows.rows import TensorRows
 from lanewise.data.source.measured import input_notes
 from lanewise.data.source.standardise import is_tokens
 from lanewise.errors import InputError
 from lanewise.metrics import METRICS, Metric, find_metric, metric_names
 from lanewise.task import models
+from lanewise.task.libraries import check_library_name, is_from_library
 
 
 def check_model_kind(model: Any) -> None:
@@ -22,7 +24,9 @@ def check_model_kind(model: Any) -> None:
             "can start from weights of its own"
         )
     if isinstance(model, str):
-        if model.partition(":")[0] not in models.BUILT_IN:
+        if is_from_library(model):
+            check_library_name(model)
+        elif model.partition(":")[0] not in models.BUILT_IN:
             models.build(model, (), 0)
     elif not callable(model):
         raise InputError(f"model: {model!r}: must be a name or a function that returns a torch.nn.Module")
@@ -38,11 +42,13 @@ def with_features(source: Source) -> Source:
         is_picture = x.ndim == 3 and (source.asked or {}).get("images") is not False
         return x.double().unsqueeze(1) if is_picture else x.double()
 
-    x, x_test = features(source.x), None if source.x_test is None else features(source.x_test)
+    x, test_rows = features(source.x), source.test_rows
+    if source.x_test is not None:
+        test_rows = TensorRows(features(source.x_test), source.y_test)
     where, wanted = f"data {source.name}:", source.standardise
     told, now = (input_notes(where, one, wanted, source.feature_names) for one in (source.x, x))
     notes = (*(note for note in source.notes if note not in told), *now)
-    return replace(source, x=x, x_test=x_test, notes=notes)
+    return replace(source, rows=TensorRows(x, source.y), test_rows=test_rows, notes=notes)
 
 
 def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:

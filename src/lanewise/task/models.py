@@ -1,6 +1,6 @@
 """Models by name: two small reference models, and the user's own factory `package.module:factory`.
 
-A factory is called without arguments, or with the `width` that a recipe gives.
+A factory is called without arguments, or with the `width` and `rank` that a recipe gives.
 
 The reference models are plain `nn.Sequential`. Their dropout rate is 0 and their batch norm momentum torch's 0.1: the
 recipe's numbers replace both. Layers in front of a batch norm have no bias, since its true gradient is zero there.
@@ -32,18 +32,18 @@ from lanewise.task.objectives import Objective
 from lanewise.task.outputs import chosen, run_model
 
 Factory: TypeAlias = Callable[..., nn.Module]
-"""Called without arguments, or with `width=64`."""
+"""Called without arguments, or with `width=64`, or `rank=8`."""
 
 BUILT_IN = {"mlp": (128,), "cnn": (16, 32)}
 """Models known by name and the sizes they have by default; a recipe file may record these names."""
 
-ALLOWED = "mlp, mlp:256,256, cnn, cnn:16,32 or package.module:factory"
+ALLOWED = "mlp, mlp:256,256, cnn, cnn:16,32, timm:resnet18, transformers:bert or package.module:factory"
 LARGEST = 65_536
 """Most units or channels of a layer; a larger number is a slip of the finger."""
 
 
 def build(name: str, input_shape: Sequence[int], outputs: int) -> Factory:
-    """A factory, called after seeding without arguments or with a `width`, of the model `name`.
+    """A factory, called after seeding with what sizes a recipe gives, of the model `name`.
 
     Args:
         name: `mlp` or `mlp:256,256` (units of each hidden layer), `cnn` or `cnn:16,32` (channels of each block), or
@@ -68,13 +68,22 @@ def build(name: str, input_shape: Sequence[int], outputs: int) -> Factory:
 
 
 def sized(
-    make: Callable[..., nn.Module], row: Any, sizes: Sequence[int], outputs: int, width: int | None = None
+    make: Callable[..., nn.Module],
+    row: Any,
+    sizes: Sequence[int],
+    outputs: int,
+    width: int | None = None,
+    **others: int,
 ) -> nn.Module:
     """`make(row, sizes, outputs)`, the sizes in the same proportion with `width` as the first of them.
 
     >>> [layer.out_features for layer in sized(mlp, 64, (256, 128), 10, width=9) if isinstance(layer, nn.Linear)]
     [9, 4, 10]
     """
+    for name, value in others.items():
+        raise InputError(
+            f"{name} = {value}: the model takes none; must be a function of your own that has it, see lora"
+        )
     if width is not None:
         sizes = tuple(max(1, round(width * size / sizes[0])) for size in sizes)
     return make(row, sizes, outputs)
@@ -178,8 +187,10 @@ def seeded(seed: int, enabled: bool = True) -> Iterator[None]:
         yield
         return
     python, numpy = random.getstate(), np.random.get_state()
+    # torch.manual_seed seeds those of all devices; before CUDA is used they have no state.
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
             random.seed(seed)
             np.random.seed(seed % 2**32)
@@ -232,36 +243,36 @@ def candidates(module: ModuleType) -> str:
     return f"it has {', '.join(sorted(own)[:12])}" if own else "it defines no function or class"
 
 
-def call(name: str, factory: Callable[..., Any], width: int | None = None) -> nn.Module:
+def call(name: str, factory: Callable[..., Any], **sizes: int) -> nn.Module:
     """The model that the user's `factory` returns."""
-    if width is not None and not takes_width(factory):
-        raise InputError(
-            f"width = {width}: the model {name!r} takes none; its function must have an argument of that name, such as "
-            "def make_net(width=64)"
-        )
-    given = {} if width is None else {"width": width}
+    for size, value in sizes.items():
+        if not takes(factory, size):
+            raise InputError(
+                f"{size} = {value}: the model {name!r} takes none; its function must have an argument of that name, "
+                f"such as def make_net({size}={64 if size == 'width' else 8})"
+            )
     try:
         # The factory may import modules of its own folder when it runs.
         with current_folder_first():
-            model = factory(**given)
+            model = factory(**sizes)
     except InputError:
         raise
     except Exception as error:
-        how = "without arguments" if width is None else f"with width={width}"
+        how = f"with {', '.join(f'{n}={v}' for n, v in sizes.items())}" if sizes else "without arguments"
         raise InputError(f"model {name!r}: called {how}, it raised {one_line(error)}") from error
     if not isinstance(model, nn.Module):
         raise InputError(f"model {name!r}: returned a {type(model).__name__}; must return a torch.nn.Module")
     return model
 
 
-def takes_width(factory: Callable[..., Any]) -> bool:
-    """Whether `factory` can be called with `width=64`.
+def takes(factory: Callable[..., Any], size: str) -> bool:
+    """Whether `factory` can be called with an argument of that name.
 
-    >>> takes_width(lambda width=8: None), takes_width(lambda **sizes: None), takes_width(lambda: None)
-    (True, True, False)
+    >>> [takes(factory, "width") for factory in (lambda width=8: None, lambda **sizes: None, lambda: None)]
+    [True, True, False]
     """
     try:
-        inspect.signature(factory).bind_partial(width=1)
+        inspect.signature(factory).bind_partial(**{size: 1})
     except (TypeError, ValueError):
         return False
     return True

@@ -116,7 +116,7 @@ def training_rows(task: Task) -> int:
     splitter = source.splitter
     if splitter.splits:
         return len(splitter.splits[0][0])
-    pool = rows if source.has_test else rows * (1 - TEST_SHARE)
+    pool = rows if source.test_rows is not None else rows * (1 - TEST_SHARE)
     share = VALID_SHARE if splitter.folds is None else 1 / splitter.folds
     return max(1, round(pool * (1 - share)))
 

@@ -12,12 +12,13 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from lanewise.base.lane_process import prepare_process
 from lanewise.data import BUILT_IN, Source, load
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, shapes
-from lanewise.data.source.standardise import as_given
+from lanewise.data.source.standardise import as_given, is_tokens
 from lanewise.errors import InputError, one_line, together
 from lanewise.metrics import for_classes, is_known
 from lanewise.recipe.recipe import Recipe
 from lanewise.task import models
 from lanewise.task.checks import check_metric_of, check_model_kind, chosen_metric, weights_of, with_features
+from lanewise.task.libraries import Fit, build_from_library, is_from_library
 from lanewise.task.objectives import (
     Classification,
     NextToken,
@@ -42,10 +43,11 @@ class Task:
     """A model, its data and the objective.
 
     Args:
-        model: built-in name (`mlp`, `mlp:256,256`, `cnn`, `cnn:32,64`), `package.module:factory`, or a function
-            that returns a new `nn.Module`; it is called without arguments, or with the `width` of a recipe that has
-            one, after the global generators of torch, NumPy and Python are seeded. A batch whose inputs are a tuple or
-            a dict gives it several arguments.
+        model: built-in name (`mlp`, `mlp:256,256`, `cnn`, `cnn:32,64`), `timm:resnet18`, `transformers:bert` (see
+            `lanewise.task.libraries`), `package.module:factory`, or a function
+            that returns a new `nn.Module`; it is called without arguments, or with the `width` and `rank` of a recipe
+            that has them, after the global generators of torch, NumPy and Python are seeded. A batch whose inputs are a
+            tuple or a dict gives it several arguments.
         data: whatever `lanewise.data.load` takes: `"digits"`, a path, or arrays `(x, y)`.
         objective: `classification`, `regression`, `next token`, or a function `objective(model, batch)` that returns
             the loss, or (loss, {name: metric}), each 0-d or one a row; by default what suits the targets. The batch
@@ -77,9 +79,9 @@ class Task:
         found, _ = together(lambda: load(data), lambda: check_model_kind(model))
         self.source: Source = found
         if isinstance(model, str):
-            if model.partition(":")[0] in models.BUILT_IN:
+            if model.partition(":")[0] in (*models.BUILT_IN, "timm"):
                 self.source = with_features(self.source)
-            self.factory = models.build(model, *self._shapes(model))
+            self.factory = self._named(model)
         else:
             name = getattr(model, "__name__", type(model).__name__)
             self.factory = partial(models.call, name, model)
@@ -98,6 +100,19 @@ class Task:
             f"Task(model {self.model_name}, data {source.name}: {len(source):,} rows of {row}, {targets}; "
             f"{objective.name}, by {objective.metric.name})"
         )
+
+    def _named(self, model: str) -> models.Factory:
+        """What makes the model of that name, fitted to the data."""
+        source = self.source
+        if not is_from_library(model):
+            return models.build(model, *self._shapes(model))
+        if not isinstance(source.sample, Tensor):
+            raise InputError(
+                f"model {model!r}: takes one tensor; this data has inputs {shapes(source.sample)}: give a function of "
+                "your own"
+            )
+        outputs = source.classes or (source.y[0].numel() if source.target == "number" else 0)
+        return build_from_library(model, Fit(source.input_shape, is_tokens(source.sample), outputs, source.target))
 
     def _shapes(self, model: str) -> tuple[tuple[int, ...], int]:
         """(shape of one input row, number of outputs) for a model by name."""
@@ -181,17 +196,17 @@ class Task:
             "class_weights": getattr(objective, "weights", None) and list(getattr(objective, "weights", ())),
         }
 
-    def new_model(self, seed: int, dtype: torch.dtype = torch.float32, width: int | None = None) -> nn.Module:
+    def new_model(self, seed: int, dtype: torch.dtype = torch.float32, **sizes: int) -> nn.Module:
         """A new model with the initial weights that follow from `seed`; all generators are left as they were.
 
         Args:
-            width: of a recipe.
+            sizes: of a recipe, `width=64` or `rank=8`.
 
         Raises:
-            InputError: the user's function fails, takes no width, or returns no module.
+            InputError: the user's function fails, takes no such size, or returns no module.
         """
         with models.seeded(seed):
-            return models.converted(self.factory() if width is None else self.factory(width=width), dtype)
+            return models.converted(self.factory(**sizes), dtype)
 
     def check_model(self) -> str:
         """Build the model once and raise `InputError` unless its output fits the targets; returns its description."""

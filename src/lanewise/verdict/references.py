@@ -67,7 +67,7 @@ def references_of(engine: Engine, repeats: Sequence[int], test: bool = True) -> 
     notes: list[str] = []
     scores: dict[str, float] = {}
     runs = [engine.repeat(index) for index in repeats]
-    few = runs[: MOST_REPEATS if engine.holdout.pool_reader is None else 1]
+    few = runs[: MOST_REPEATS if engine.holdout.pool.in_memory else 1]
     name = {NextToken: TOKEN, Classification: MAJORITY}.get(type(objective)) or name_of_constant(objective)
     _scored(name, [partial(constant_score, run, objective, classes, test) for run in runs], scores, notes)
     models, why = models_for(engine, objective)
@@ -198,7 +198,7 @@ def rows_to_fit(run: Repeat, classes: int | None) -> tuple[int, int]:
     assert isinstance(x, Tensor)
     assert y is not None
     size = x[0].numel() * (classes or y[0].numel())
-    most = MOST_ROWS if run.holdout.pool_reader is None else MOST_READ
+    most = MOST_ROWS if run.holdout.pool.in_memory else MOST_READ
     return min(len(train), most, max(FEWEST_ROWS, MOST_PRODUCTS // max(1, size))), len(train)
 
 

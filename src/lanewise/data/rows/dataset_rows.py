@@ -93,6 +93,8 @@ class DatasetRows:
         classes: how many there are, once known. padding: how batches are padded to one shape, if they must be.
     """
 
+    in_memory = False
+
     def __init__(
         self,
         dataset: Any,

@@ -51,6 +51,8 @@ class IterableRows:
         InputError: nothing comes, or what comes cannot be read again.
     """
 
+    in_memory = False
+
     def __init__(
         self,
         dataset: Any,

@@ -27,10 +27,14 @@ class Rows(Protocol):
 
     Attributes:
         replayable: whether the same rows under the same epoch seed are known to be the same values every time.
+        in_memory: whether any rows, in any order, cost no more than a copy.
     """
 
     @property
     def replayable(self) -> bool: ...
+
+    @property
+    def in_memory(self) -> bool: ...
 
     def __len__(self) -> int: ...
 
@@ -65,6 +69,7 @@ class TensorRows:
     x: Inputs
     y: Targets
     replayable: bool = True
+    in_memory: bool = True
 
     def __len__(self) -> int:
         return row_count(self.x)
@@ -90,6 +95,10 @@ class SubsetRows:
     def replayable(self) -> bool:
         return self.rows.replayable
 
+    @property
+    def in_memory(self) -> bool:
+        return self.rows.in_memory
+
     def __len__(self) -> int:
         return len(self.index)
 
@@ -113,6 +122,10 @@ class ChainedRows:
     @property
     def replayable(self) -> bool:
         return self.first.replayable and self.second.replayable
+
+    @property
+    def in_memory(self) -> bool:
+        return self.first.in_memory and self.second.in_memory
 
     def __len__(self) -> int:
         return len(self.first) + len(self.second)

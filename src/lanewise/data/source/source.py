@@ -26,12 +26,13 @@ class Source:
 
     Attributes:
         name: built-in name or path, which `load` takes again; `arrays` for data given in memory.
-        x: the inputs, one tensor, a tuple of tensors or a dict of name -> tensor, each in the type it was stored in,
-            finite: [rows], [rows, features], tokens [rows, T], series [rows, T, features], images [rows, channels,
-            height, width], or more axes.
+        rows: all rows but those of its own test data. Their inputs are one tensor, a tuple of tensors or a dict of name
+            -> tensor, each in the type it was stored in, finite: [rows], [rows, features], tokens [rows, T], series
+            [rows, T, features], images [rows, channels, height, width], or more axes.
         y: int64 [rows] classes, 0 to classes - 1, every class present; floating [rows] or [rows, k]; int64 [rows, T]
-            tokens, -100 where they do not count; or None.
-        x_test: test inputs of the same names, types and row shapes, or None.
+            tokens, -100 where they do not count; or None, also for targets other than classes and numbers that are
+            read with the rows.
+        test_rows: the data's own test rows, with inputs of the same names, types and shapes, or None.
         y_test: test targets, classes of `y` only, or None.
         classes: number of classes, at least 2; None where the targets are no classes.
         target: what `y` is: `class`, `number`, `tokens` or `none`.
@@ -40,25 +41,21 @@ class Source:
         asked: what `load` was given beside the name, by which it gives the same again; None where it takes arrays.
         notes: what users should know of how the data was read, each one line.
         splitter: which rows train, which validate and which test.
-        reader: where rows are read from that are not held in memory; then x and x_test are None, and y and y_test hold
-            targets only where they are classes or numbers. test_reader: test rows likewise.
-        example: the inputs of a few rows, where x is None.
+        example: the inputs of a few rows, where they are not in memory.
         standardise: of every input, whether it is standardised, nested as `x`, see `standardise.Wanted`; None for the
             default.
         sampled: part -> the numbers of the rows that a sampler reads of its dataset, where it does not read all.
     """
 
     name: str
-    x: Inputs
+    rows: Rows
     y: Targets
-    x_test: Inputs | None
+    test_rows: Rows | None
     y_test: Targets
     classes: int | None
     target: Target = "class"
     notes: tuple[str, ...] = ()
     splitter: Splitter = field(default_factory=Splitter)
-    reader: Rows | None = None
-    test_reader: Rows | None = None
     example: Inputs = None
     class_names: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
@@ -74,19 +71,14 @@ class Source:
         return len(self.rows)
 
     @property
-    def rows(self) -> Rows:
-        """All rows but those of the source's own test data, wherever they come from."""
-        return TensorRows(self.x, self.y) if self.reader is None else self.reader
+    def x(self) -> Inputs:
+        """The inputs of all `rows`, or None where they are not in memory."""
+        return self.rows.x if isinstance(self.rows, TensorRows) else None
 
     @property
-    def test_rows(self) -> Rows | None:
-        """The source's own test data, if it has some."""
-        return self.test_reader if self.x_test is None else TensorRows(self.x_test, self.y_test)
-
-    @property
-    def has_test(self) -> bool:
-        """Whether the data brings test rows of its own."""
-        return self.x_test is not None or self.test_reader is not None
+    def x_test(self) -> Inputs | None:
+        """The inputs of all `test_rows`; None where there are none, or they are not in memory."""
+        return self.test_rows.x if isinstance(self.test_rows, TensorRows) else None
 
     @property
     def sample(self) -> Inputs:
@@ -141,7 +133,8 @@ def from_arrays(
             check_varies(f"{where} y", checked.y)
     notes = checked.notes
     if "x_test" not in arrays:
-        return Source(name, x, checked.y, None, None, checked.classes, checked.target, notes, class_names=names)
+        rows = TensorRows(x, checked.y)
+        return Source(name, rows, checked.y, None, None, checked.classes, checked.target, notes, class_names=names)
 
     given_test = in_order(where, arrays["x"], arrays["x_test"])
     check_alike(where, arrays["x"], given_test)
@@ -149,7 +142,9 @@ def from_arrays(
     y_test = test_target(where, arrays.get("y_test"), checked)
     if y_test is not None:
         check_lengths(where, "x_test", x_test, "y_test", y_test)
-    return Source(name, x, checked.y, x_test, y_test, checked.classes, checked.target, notes, class_names=names)
+    rows, test_rows = TensorRows(x, checked.y), TensorRows(x_test, y_test)
+    of_y = checked.y, test_rows, y_test, checked.classes, checked.target
+    return Source(name, rows, *of_y, notes, class_names=names)
 
 
 def inputs(where: str, value: Any, images: bool | None = None, missing: bool = False) -> Inputs:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lanewise.data.arrays.class_errors import ClassError
-from lanewise.data.arrays.nested import Inputs, Targets, take
+from lanewise.data.arrays.nested import Targets, take
 from lanewise.data.rows.kept import MOST_BYTES, KeptRows
 from lanewise.data.rows.rows import Rows, SubsetRows, TensorRows
 from lanewise.data.source.source import Source
@@ -23,48 +23,34 @@ class Holdout:
     """The pool that every repeat splits, and the test rows, which are used once.
 
     Attributes:
-        pool_x: inputs of the pool, in their stored type, nested as in the source; None where `pool` reads them.
-        pool_y: targets of the pool, or None where there are none or where `pool` reads them.
-        test_x: inputs of the test rows, in their stored type, or None as above.
-        test_y: targets of the test rows, or None as above.
+        pool: the rows that every repeat splits. test: the test rows. Both in their stored type.
+        pool_y, test_y: their targets; None where there are none, and where they are read with the rows and are neither
+            classes nor numbers.
         splitter: how the pool is split. stratified: whether `pool_y` are classes.
-        pool_reader, test_reader: where rows come from that are not held in memory.
         standardise: which inputs are standardised, as in the source. class_names: for messages.
     """
 
-    pool_x: Inputs
+    pool: Rows
     pool_y: Targets
-    test_x: Inputs
+    test: Rows
     test_y: Targets
     splitter: Splitter = field(default_factory=Splitter)
     stratified: bool = True
-    pool_reader: Rows | None = None
-    test_reader: Rows | None = None
     standardise: Any = None
     class_names: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"Holdout({len(self.pool):,} rows to train and validate on, {len(self.test):,} to test on)"
 
-    @property
-    def pool(self) -> Rows:
-        """The rows of the pool, wherever they come from."""
-        return TensorRows(self.pool_x, self.pool_y) if self.pool_reader is None else self.pool_reader
-
-    @property
-    def test(self) -> Rows:
-        """The test rows, wherever they come from."""
-        return TensorRows(self.test_x, self.test_y) if self.test_reader is None else self.test_reader
-
     @cached_property
     def kept_pool(self) -> KeptRows:
         """The rows of the pool to evaluate on; what is read from elsewhere is kept while it fits."""
-        return KeptRows(self.pool, MOST_BYTES if self.pool_reader else 0)
+        return KeptRows(self.pool, 0 if self.pool.in_memory else MOST_BYTES)
 
     @cached_property
     def kept_test(self) -> KeptRows:
         """The test rows likewise."""
-        return KeptRows(self.test, MOST_BYTES if self.test_reader else 0)
+        return KeptRows(self.test, 0 if self.test.in_memory else MOST_BYTES)
 
     def split(self, repeat: int, seeds: Seeds, fraction: float = 0.25) -> Split:
         """The training and validation rows of `repeat`.
@@ -92,32 +78,20 @@ def hold_out(source: Source, seed: int, fraction: float = 0.2) -> Holdout:
         InputError: seed or fraction out of range, or a class with too few rows.
     """
     classes = source.target == "class"
-    if source.has_test:
-        return Holdout(
-            source.x,
-            source.y,
-            source.x_test,
-            source.y_test,
-            source.splitter,
-            classes,
-            source.reader,
-            source.test_reader,
-            source.standardise,
-            source.class_names,
-        )
+    about = {"standardise": source.standardise, "class_names": source.class_names}
+    if source.test_rows is not None:
+        return Holdout(source.rows, source.y, source.test_rows, source.y_test, source.splitter, classes, **about)
     try:
         rows = source.splitter.hold_out(source.y if classes else None, len(source), seed, fraction)
     except ClassError as error:
         raise error.named(source.class_names) from None
     train, test = rows.train, rows.valid
     splitter = source.splitter.of_pool(train)
+    if source.rows.in_memory:
+        pool, tested = (TensorRows(*source.rows.take(part)) for part in (train, test))
+        return Holdout(pool, pool.y, tested, tested.y, splitter, classes, **about)
     y, test_y = take(source.y, train), take(source.y, test)
-    if source.reader is not None:
-        pool, tested = SubsetRows(source.reader, train), SubsetRows(source.reader, test)
-        return Holdout(None, y, None, test_y, splitter, classes, pool, tested, source.standardise, source.class_names)
-    x, test_x = take(source.x, train), take(source.x, test)
-    told = {"standardise": source.standardise, "class_names": source.class_names}
-    return Holdout(x, y, test_x, test_y, splitter, classes, **told)
+    return Holdout(SubsetRows(source.rows, train), y, SubsetRows(source.rows, test), test_y, splitter, classes, **about)
 
 
 def split(pool: Holdout | torch.Tensor, seed: int, fraction: float = 0.25) -> Split:

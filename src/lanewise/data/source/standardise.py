@@ -7,6 +7,7 @@ import torch
 
 from lanewise.data.arrays.checks import is_mask, row_blocks
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, nesting, structure
+from lanewise.data.rows.rows import Rows, TensorRows, sample
 from lanewise.errors import InputError
 
 INDICES = (torch.int32, torch.int64)
@@ -95,6 +96,13 @@ class Standardise:
         wishes = mapped(lambda _: None, x) if wanted is None else wanted
         pairs = mapped(lambda leaf, wish: measured(leaf, rows, wish, alone), x, wishes)
         return cls(*(mapped(lambda _, pair, which=which: pair[which], x, pairs) for which in (0, 1)))
+
+    @classmethod
+    def of_rows(cls, rows: Rows, index: torch.Tensor, wanted: Any = None) -> "Standardise":
+        """Measure the inputs of the rows `index`; where they are not in memory, those of a sample of them."""
+        if isinstance(rows, TensorRows):
+            return cls.fit(rows.x, index, wanted)
+        return cls.fit(sample(rows, index)[0], None, wanted)
 
     def apply(self, x: Inputs, dtype: torch.dtype = torch.float32) -> Inputs:
         """(x - mean) / std as new tensors of type `dtype`, block by block; tokens as they are.

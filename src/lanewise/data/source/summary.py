@@ -15,7 +15,7 @@ def described(source: Any) -> str:
     """What `print(source)` shows: name, rows, inputs, targets, splits and notes, a line each."""
     tested = source.test_rows
     own = "set apart from them" if tested is None else f"{len(tested):,} of their own"
-    where = "" if source.x is not None else ", read when they are wanted"
+    where = "" if source.rows.in_memory else ", read when they are wanted"
     lines = [f"data {source.name}", f"  rows: {len(source):,}{where}; test rows: {own}"]
     for name, leaf in zip(branches("x", source.sample), leaves(source.sample), strict=True):
         lines.append(f"  {name}: {kind_of_input(leaf)}, {type_and_shape(leaf)}")

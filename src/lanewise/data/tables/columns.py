@@ -11,6 +11,7 @@ import torch
 from lanewise.data.arrays.nested import Inputs
 from lanewise.data.arrays.targets import CheckedTarget, Target, as_target, check_varies, likely
 from lanewise.data.encoding.schema import EXACT, SAME, Column, ColumnSchema, TableSchema, plain
+from lanewise.data.rows.rows import TensorRows
 from lanewise.data.source.source import Source, inputs
 from lanewise.errors import InputError
 
@@ -67,7 +68,7 @@ class Table:
         schema = replace(schema, target=self.target.name, left_out=(*self.left_out, *schema.left_out))
         return Source(
             name,
-            x,
+            TensorRows(x, checked.y),
             checked.y,
             None,
             None,

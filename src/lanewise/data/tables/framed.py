@@ -9,6 +9,7 @@ import torch
 
 from lanewise.data.arrays.targets import CheckedTarget, Target, as_target
 from lanewise.data.encoding.schema import ColumnSchema
+from lanewise.data.rows.rows import TensorRows
 from lanewise.data.source.source import ROLES, Source, check_lengths, test_target
 from lanewise.data.tables import row_names, tables
 from lanewise.data.tables.columns import MOST_WHOLE_CLASSES, Table
@@ -84,7 +85,10 @@ def read(given: Mapping[str, Any], target: Target | None, reader: Reader, catego
     found = reader(table.append_column(heading, as_arrow(values)), heading)
     source = found.source(tables.FRAME, target if checked is None else "number", categories)
     if checked is not None:
-        source = replace(source, y=checked.y, target=checked.target, classes=checked.classes, class_names=None)
+        rows = TensorRows(source.x, checked.y)
+        source = replace(
+            source, rows=rows, y=checked.y, target=checked.target, classes=checked.classes, class_names=None
+        )
         source = replace(source, notes=(*source.notes, *checked.notes))
     if "x_test" not in given:
         return replace(source, name="arrays"), found
@@ -96,7 +100,7 @@ def read(given: Mapping[str, Any], target: Target | None, reader: Reader, catego
     if y_test is not None:
         check_lengths(WHERE, "x_test", encoded.x, "y_test", y_test)
     notes = (*source.notes, *(f"test rows: {note}" for note in (*encoded.notes, *encoded.unseen)))
-    return replace(source, name="arrays", x_test=encoded.x, y_test=y_test, notes=notes), found
+    return replace(source, name="arrays", test_rows=TensorRows(encoded.x, y_test), y_test=y_test, notes=notes), found
 
 
 def as_one_column(where: str, y: Any) -> tuple[Any, Any]:

@@ -1,6 +1,7 @@
 """Whether a forward pass looks at values, so that what it does next may depend on them."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -48,11 +49,11 @@ class _Calls(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function in LOOKS:
-            self._reads.found = True
-        before = self._reads.found
+            self._reads.note()
+        before = self._reads.found, self._reads.where
         found = function(*args, **(kwargs or {}))
         if function in CHECKING and classes_given(*args[1:], **(kwargs or {})):
-            self._reads.found = before
+            self._reads.found, self._reads.where = before
         return found
 
 
@@ -70,7 +71,7 @@ class _Operations(DispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if looks(function, args):
-            self._reads.found = True
+            self._reads.note()
         return function(*args, **(kwargs or {}))
 
 
@@ -84,9 +85,21 @@ class Reads:
     """
 
     def __init__(self) -> None:
-        self.found = False
+        self.found, self.where = False, ""
+        self._place: Callable[[], str | None] = str
         self._modes: tuple[Any, ...] = (_Calls(self), _Operations(self))
         self._stack = contextlib.ExitStack()
+
+    def at(self, place: Callable[[], str | None]) -> "Reads":
+        """Let `where` be what `place` gives at the first look; where it gives None, looks are none."""
+        self._place = place
+        return self
+
+    def note(self) -> None:
+        """Take down that a value is looked at."""
+        place = self._place()
+        if place is not None and not self.found:
+            self.found, self.where = True, place
 
     def __enter__(self) -> "Reads":
         for mode in self._modes:

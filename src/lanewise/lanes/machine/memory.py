@@ -13,7 +13,8 @@ def available_bytes(device: torch.device) -> int | None:
     """Bytes of memory that are free on `device`, within the limits set on this process; None where nobody knows."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
+        # What torch's own allocator keeps for later tensors is free to these.
+        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     found = [number for number in (_free_in_system(), _free_in_group()) if number is not None]
     return min(found) if found else None
 

@@ -1,7 +1,8 @@
 """Threads that run blocks side by side, each with its own number of torch threads."""
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -32,6 +33,21 @@ class Workers:
     def close(self, wait: bool = True) -> None:
         """End the threads once their present jobs are done, and `wait` for that."""
         self._pool.shutdown(wait=wait, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch compute on one thread in this thread for a while, and on as many as before afterwards.
+
+    What a run does beside its workers is small: gathering, merging, filling, scoring. OpenMP's threads wait by
+    spinning, and so take the processors from the workers. Nor do results depend on how many threads there are.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def available_threads() -> int:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lanewise.errors import InputError
 from lanewise.lanes.model.lane_layers import BATCH_NORMS, replace_layers
+from lanewise.parts.lora.layers import Adapter
 from lanewise.parts.norm import GhostBatchNorm, convert_norm
 from lanewise.recipe.recipe import Recipe
 
@@ -21,8 +22,11 @@ def adapted(model: nn.Module, recipe: Recipe, example: Tensor) -> nn.Module:
     batch norm layers virtual batches.
 
     Raises:
-        InputError: the model's layers cannot be converted, or there is no batch norm to give virtual batches.
+        InputError: the layers cannot be converted, or there is no batch norm to give virtual batches, or no adapter
+            that could have the recipe's alpha.
     """
+    if recipe.lora_alpha is not None and not any(isinstance(layer, Adapter) for layer in model.modules()):
+        raise InputError(f"lora_alpha = {recipe.lora_alpha}: the model has no adapters of lanewise.lora; must be none")
     if recipe.norm != "own":
         model = convert_norm(model, to=KINDS.get(recipe.norm, recipe.norm), groups=recipe.norm_groups, example=example)
     size = recipe.ghost

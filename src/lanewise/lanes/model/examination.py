@@ -16,9 +16,11 @@ from lanewise.data.arrays.nested import mapped
 from lanewise.errors import InputError, one_line
 from lanewise.lanes.attributes.attributes import Attributes
 from lanewise.lanes.attributes.plain_values import Plain, same
+from lanewise.lanes.attributes.stores import may_store
 from lanewise.lanes.compile.reads import Reads
 from lanewise.lanes.model.agreement import alike, close, holds_numbers, same_values, shaken, unreached
-from lanewise.lanes.model.passes import NEUTRAL, NO_MASKS, Functions, Passed
+from lanewise.lanes.model.lane_layers import BATCH_NORMS
+from lanewise.lanes.model.passes import NEUTRAL, NO_MASKS, Functions, Passed, called, entered
 from lanewise.lanes.model.plain_autograd import Batch, Real, set_layer_numbers
 from lanewise.lanes.model.traits import ModelTraits, check_kept, named
 from lanewise.task.models import seeded
@@ -37,6 +39,9 @@ class Examination:
         new: the model as a factory makes it for a repeat, adapted to the recipe. origin: that repeat.
         batch: of a training step. draws: whether the functions were seen to draw from a global generator.
         momentum: whether a recipe gives batch norm its momentum.
+
+    Attributes:
+        differs: whether functions of the model gave other numbers than the module, which may be rounding.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class Examination:
             set_layer_numbers(model, NEUTRAL if momentum else NO_MASKS)
         self._attributes = Attributes(self._model)
         self._batch = batch
+        self.differs = False
         every = [*self._model.named_parameters(), *self._model.named_buffers()]
         self._trained = {name for name, param in self._model.named_parameters() if param.requires_grad}
         self._start = {name: tensor.detach().clone() for name, tensor in every}
@@ -69,7 +75,12 @@ class Examination:
         """A training pass of the real module, seen by `reads`."""
         self._attributes.put(attributes or {})
         self._real.load(self._start)
-        with seeded(0), reads or contextlib.nullcontext():
+        with contextlib.ExitStack() as around:
+            around.enter_context(seeded(0))
+            if reads is not None:
+                # After `put`, which would empty what these hooks refer to.
+                inside = around.enter_context(entered(self._model, lambda name, layer: (name, layer)))
+                around.enter_context(reads.at(lambda: place(inside)))
             loss = self._real.backward(batch or self._batch, NEUTRAL["label_smoothing"], None)
         return Passed(loss, self._real.taken_gradients(), self._real.buffers())
 
@@ -94,6 +105,7 @@ class Examination:
         cached = () if stateful else self._counts_in_evaluation()
         varies = reads.found or self._draws
         unused = self._unused(first, varies)
+        may_change = varies and not stateful and may_store(self._model)
         why = ""
         if stateful:
             why = f"a forward pass changes {named(self._changing(changed))}, which goes with each lane"
@@ -103,12 +115,16 @@ class Examination:
             why = f"a forward pass changes the parameters {named(moved)} themselves"
         elif different := self._different(first):
             why = f"{named(different)} differs from repeat to repeat, and is neither a parameter nor a buffer"
+        elif may_change:
+            why = "its code changes attributes or items, perhaps in a rare branch, and they go with each lane"
         elif functions is None:
             why = failed
         else:
             why = self._compared(functions, first)
+            self.differs = bool(why)
         self._attributes.put({})
-        return ModelTraits(why, stateful or bool(cached), varies, unused, notes, reads.found)
+        looks = (reads.where or "the model") if reads.found else ""
+        return ModelTraits(why, stateful or bool(cached) or may_change, varies, unused, notes, looks)
 
     def _moved(self) -> list[str]:
         now = self._model.named_parameters()
@@ -238,6 +254,17 @@ class Examination:
             theirs = functions.scored(self._start, self._batch)
         fits = close(self._scored(self._start, self._batch), theirs)
         return "" if fits else f"in evaluation it reaches other layers or tensors {beyond}"
+
+
+def place(inside: list[tuple[str, nn.Module]]) -> str | None:
+    """The innermost layer of those that a model is in, or None for one whose lane layer looks at no values."""
+    if not inside:
+        return ""
+    name, layer = inside[-1]
+    # Torch's takes the number of batches so far from its buffer.
+    if isinstance(layer, BATCH_NORMS) and type(layer) in BATCH_NORMS and layer.track_running_stats:
+        return None
+    return called(name, layer)
 
 
 def leaves_of(loss: Tensor) -> list[Tensor]:

@@ -25,13 +25,14 @@ from lanewise.lanes.model.lane_layers import (
     with_lane_layers,
 )
 from lanewise.lanes.model.listening import heard, listen, listening
-from lanewise.lanes.model.passes import Functions, watched
+from lanewise.lanes.model.passes import Functions, called, watched
 from lanewise.lanes.model.plain_autograd import ORIGIN, Batch, Real, RealForm, layer_numbers
 from lanewise.lanes.model.plain_form import PlainForm
-from lanewise.lanes.model.traits import ModelTraits
+from lanewise.lanes.model.traits import ModelTraits, named
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.reals import real_type
 from lanewise.recipe.recipe import Recipe
+from lanewise.task.models import converted
 from lanewise.task.objectives import Objective
 
 
@@ -110,9 +111,9 @@ class Forms:
         except InputError:
             raise
         except Exception as error:
-            return None, f"torch.func cannot take a copy of the model: {one_line(error)[:200]}"
+            return None, computed(model) or f"torch.func cannot take a copy of the model: {one_line(error)[:200]}"
         self.masks = tuple(self.draws)
-        self.lane_buffers = lane_buffers(lane_layer)
+        self.lane_buffers = lane_buffers(lane_layer, self.recipe)
         self._layer_numbers = set(self.lane_buffers.values())
         return lane_layer, ""
 
@@ -128,7 +129,7 @@ class Forms:
             return ModelTraits()
         recipe = self.recipe
         given = [recipe.norm_momentum is not None, recipe.dropout is not None, recipe.stochastic_depth is not None]
-        key = str((recipe.width, recipe.norm, recipe.norm_groups, recipe.ghost, *given))
+        key = str((*recipe.sizes.items(), recipe.norm, recipe.norm_groups, recipe.ghost, *given))
         known = {} if known_traits is None else known_traits
         if key not in known:
             known[key] = self._tried(lane_layer, failed, batch, origin)
@@ -159,13 +160,37 @@ class Forms:
         raise AssertionError("a batch has rows")
 
     def _examination(self, lane_layer: nn.Module | None, failed: str, batch: Batch, origin: int) -> ModelTraits:
+        found, differs = self._examined_as(lane_layer, failed, batch, origin, self.real_model)
+        if not differs:
+            return found
+        # In float32 rounding may turn a unit on or off, and with it a gradient; float64 tells that from a fault.
+        x, y = (None if nested is None else mapped(doubled, nested) for nested in batch)
+        try:
+            exact, differs = self._examined_as(
+                lane_layer, failed, (x, y), origin, lambda origin: converted(self.real_model(origin), torch.float64)
+            )
+        # Some models make float32 tensors of their own.
+        except Exception:
+            return found
+        return found if differs else exact
+
+    def _examined_as(
+        self,
+        lane_layer: nn.Module | None,
+        failed: str,
+        batch: Batch,
+        origin: int,
+        new: Callable[[int], nn.Module],
+    ) -> tuple[ModelTraits, bool]:
+        """(the traits of the model that `new` makes, whether functions of it differ from it)."""
         draws, momentum = lane_layer is not None and self.draws_itself, self.recipe.norm_momentum is not None
-        examination = Examination(self.real_model, origin, self.objective, batch, draws=draws, momentum=momentum)
+        examination = Examination(new, origin, self.objective, batch, draws=draws, momentum=momentum)
         if lane_layer is None:
-            return examination.traits(None, failed)
+            return examination.traits(None, failed), False
         params = {name for name, param in lane_layer.named_parameters() if param.requires_grad}
         train, scored = self.new_bound("train", "float32"), self.new_bound("eval", "float32")
-        return examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
+        traits = examination.traits(Functions(self.gradients, train, scored, params, self.masks), "")
+        return traits, examination.differs
 
     def real_model(self, origin: int) -> nn.Module:
         """The model of the repeat `origin`, as the user's function makes it but for what the recipe converts."""
@@ -220,7 +245,7 @@ class Forms:
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """(gradients, loss, new buffers) of one batch; `by_leaves` those of the parameters that were used alone."""
         given = {name: drawn[name] for name in self.masks}
-        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items()}
+        given |= {buffer: numbers[name] for buffer, name in self.lane_buffers.items() if name in numbers}
         blend = self.blend(numbers, drawn)
 
         def loss_of(params: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -269,10 +294,30 @@ def normed(listener: nn.Module, one_pass: Callable[[nn.Module], None]) -> tuple[
     return tuple(heard(listener))
 
 
+def doubled(value: Tensor) -> Tensor:
+    """Floating-point numbers in float64, anything else as it is."""
+    return value.double() if value.is_floating_point() else value
+
+
 def another(model: nn.Module) -> nn.Module:
     """A copy of `model` with parameters of its own that lie in the same memory: their values are those of no lane."""
     own = {id(p): nn.Parameter(p.detach(), p.requires_grad) for p in model.parameters() if type(p) is nn.Parameter}
     return copy.deepcopy(model, own)
+
+
+def computed(model: nn.Module) -> str:
+    """Which layers hold tensors that hooks compute from others, so that there is no copy of them, or nothing."""
+    found = [
+        called(name, layer)
+        for name, layer in model.named_modules()
+        if any(isinstance(value, Tensor) and not value.is_leaf for value in vars(layer).values())
+    ]
+    if not found:
+        return ""
+    return (
+        f"torch.func cannot take {named(found)}, whose weight a hook computes from others; "
+        "torch.nn.utils.parametrizations.weight_norm in place of torch.nn.utils.weight_norm can be packed"
+    )
 
 
 def copied(model: nn.Module) -> nn.Module:

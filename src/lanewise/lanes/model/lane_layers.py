@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from lanewise.base.torch_modules import own_children
 from lanewise.errors import InputError
 from lanewise.parts.dropout import Dropout, dropout, uniform_shape
+from lanewise.parts.lora.layers import Adapter
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm, batch_norm, ghost_batch_norm
 from lanewise.parts.norm.batch_norm import check_count
 from lanewise.parts.stochastic_depth import StochasticDepth
@@ -71,7 +72,7 @@ class LaneBatchNorm(nn.Module):
 
     @property
     def momentum(self) -> Any:
-        """The lane's own, a 0-d tensor, or the layer's."""
+        """The lane's own, a 0-d tensor, or the layer's; None averages all batches."""
         return getattr(self, "lane_momentum", self.own_momentum)
 
     def extra_repr(self) -> str:
@@ -86,6 +87,9 @@ class LaneBatchNorm(nn.Module):
     def normalised(self, x: Tensor) -> Tensor:
         """`x` [N, C, ...] normalised; in training the running statistics move."""
         momentum = self.momentum
+        if momentum is None:
+            # The mean of all batches so far.
+            momentum = 1 / (self.num_batches_tracked.to(self.running_mean.dtype) + 1)
         affine, running = (self.weight, self.bias), (self.running_mean, self.running_var)
         if self.native and self.virtual_size is None:
             return self.as_torch_does(x, momentum)
@@ -106,6 +110,10 @@ class LaneBatchNorm(nn.Module):
         if not self.training:
             return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         check_count(x, self.where)
+        if not isinstance(momentum, Tensor):
+            self.num_batches_tracked.add_(1)
+            running = self.running_mean, self.running_var
+            return F.batch_norm(x, *running, self.weight, self.bias, True, momentum, self.eps)
         # With momentum 1 these become the batch's own, which a momentum that is a tensor can then blend.
         mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
         y = F.batch_norm(x, mean, var, self.weight, self.bias, True, 1.0, self.eps)
@@ -194,9 +202,7 @@ def replace_layers(model: nn.Module, replacement: Callable[[nn.Module, str], nn.
 
 def _lane_layer(layer: nn.Module, where: str, recipe: Recipe) -> nn.Module:
     if type(layer) in (*BATCH_NORMS, BatchNormLast, GhostBatchNorm) and layer.track_running_stats:
-        by_lane = recipe.norm_momentum is not None
-        if by_lane or layer.momentum is not None:
-            return lane_layer_of(LaneBatchNorm, layer, where, by_lane)
+        return lane_layer_of(LaneBatchNorm, layer, where, recipe.norm_momentum is not None)
     for kind, rate, number in _dropouts(layer):
         given = getattr(recipe, number) is not None
         if given or rate:
@@ -215,7 +221,7 @@ def _dropouts(layer: Any) -> list[tuple[str, float, str]]:
     return []
 
 
-def lane_buffers(model: nn.Module) -> dict[str, str]:
+def lane_buffers(model: nn.Module, recipe: Recipe) -> dict[str, str]:
     """Full name of every buffer that holds a number of the lane -> the recipe's name of that number."""
     found: dict[str, str] = {}
     for path, module in model.named_modules():
@@ -223,6 +229,8 @@ def lane_buffers(model: nn.Module) -> dict[str, str]:
             found[f"{path}.lane_momentum".lstrip(".")] = "norm_momentum"
         elif isinstance(module, LaneDropout) and module.number is not None:
             found[f"{path}.lane_rate".lstrip(".")] = module.number
+        elif isinstance(module, Adapter) and recipe.lora_alpha is not None:
+            found[f"{path}.lora_alpha".lstrip(".")] = "lora_alpha"
     return found
 
 

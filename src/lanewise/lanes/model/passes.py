@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from lanewise.lanes.model.plain_autograd import Batch
 NO_MASKS = {"dropout": 0.0, "stochastic_depth": 0.0}
 """Numbers of the passes: masks are drawn otherwise in lane layers than by the layers themselves."""
 NEUTRAL = {**NO_MASKS, "norm_momentum": 0.1, "label_smoothing": 0.0}
+
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +75,24 @@ class Functions:
 @contextlib.contextmanager
 def watched(model: nn.Module) -> Iterator[list[str]]:
     """The layers that `model` is in, outermost first: what is left of them after an error did not come back."""
-    inside: list[str] = []
+    with entered(model, called) as inside:
+        yield inside
+
+
+def called(name: str, layer: nn.Module) -> str:
+    """What users are told of a layer."""
+    return f"{type(layer).__name__} {name}".strip()
+
+
+@contextlib.contextmanager
+def entered(model: nn.Module, kept: Callable[[str, nn.Module], Kept]) -> Iterator[list[Kept]]:
+    """What `kept` makes of the names and layers that `model` is in, outermost first."""
+    inside: list[Kept] = []
     hooks: list[Any] = []
     for name, layer in model.named_modules():
-        told = f"{type(layer).__name__} {name}".strip()
-        hooks.append(layer.register_forward_pre_hook(lambda *_, told=told: inside.append(told)))
+        told = kept(name, layer)
+        # First, for what the layer's own hooks do (spectral norm of old) is done in the layer, too.
+        hooks.append(layer.register_forward_pre_hook(lambda *_, told=told: inside.append(told), prepend=True))
         hooks.append(layer.register_forward_hook(lambda *_: inside.pop() and None))
     try:
         yield inside

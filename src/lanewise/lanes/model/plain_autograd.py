@@ -17,6 +17,7 @@ from lanewise.lanes.attributes.plain_values import packed, unpacked
 from lanewise.lanes.model.lane_layers import BATCH_NORMS, DROPOUTS
 from lanewise.lanes.model.precision import autocast, widen_outputs
 from lanewise.parts.dropout import Dropout
+from lanewise.parts.lora.layers import Adapter
 from lanewise.parts.norm import BatchNormLast, GhostBatchNorm
 from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.task.objectives import Objective
@@ -26,6 +27,7 @@ LAYER_NUMBERS = (
     (tuple(DROPOUTS), "p", "dropout"),
     ((Dropout,), "rate", "dropout"),
     ((StochasticDepth,), "rate", "stochastic_depth"),
+    ((Adapter,), "alpha", "lora_alpha"),
 )
 """Types of layers, their attribute, and the recipe's number that is written to it."""
 ORIGIN, KEPT = "lane_origin", "lane_attributes"
@@ -37,16 +39,20 @@ Blend: TypeAlias = "tuple[Tensor, Tensor] | None"
 
 def layer_numbers(model: nn.Module) -> set[str]:
     """The recipe's numbers that a layer of `model` reads."""
-    kinds = {type(module) for module in model.modules()}
-    return {name for types, _, name in LAYER_NUMBERS if kinds & set(types)}
+    return {name for types, _, name in LAYER_NUMBERS for module in model.modules() if is_of(module, types)}
 
 
 def set_layer_numbers(model: nn.Module, numbers: dict[str, Any]) -> None:
     """Write a step's numbers to the layers of `model` that read them."""
     for module in model.modules():
         for kinds, attribute, name in LAYER_NUMBERS:
-            if type(module) in kinds and name in numbers:
+            if name in numbers and is_of(module, kinds):
                 setattr(module, attribute, float(numbers[name]))
+
+
+def is_of(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Whether `module` is of one of these types; of types made from them only where it is an adapter."""
+    return type(module) in kinds or (Adapter in kinds and isinstance(module, Adapter))
 
 
 class Real:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lanewise.base.torch_modules import own_buffers
 from lanewise.lanes.model.bound import Bound
 from lanewise.lanes.model.lane_layers import LaneBatchNorm, LaneDropout
+from lanewise.parts.lora.layers import Adapter
 
 
 class PlainForm:
@@ -32,6 +33,9 @@ class PlainForm:
         for buffer, number in lane_buffers.items():
             owner, _, name = buffer.rpartition(".")
             layer = modules[owner]
+            if isinstance(layer, Adapter):
+                self._layers.append((layer, "alpha", number))
+                continue
             # A number from Python spares the operations that a tensor of numbers by lane takes.
             del own_buffers(layer)[name]
             attribute = "own_momentum" if isinstance(layer, LaneBatchNorm) else "own_rate"

@@ -18,7 +18,7 @@ class ModelTraits:
         stateful: whether a forward pass changes attributes that count, which must go with each lane.
         varies: whether a pass looks at values or draws, so that other steps may use other parameters.
         unused: parameters that had no gradient; in every step if nothing varies. notes: to be told.
-        looks: whether a pass looks at values, so that steps not seen yet may go other ways.
+        looks: which layer looks at values, so that steps not seen yet may go other ways, or nothing.
     """
 
     real: str = ""
@@ -26,7 +26,7 @@ class ModelTraits:
     varies: bool = False
     unused: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
-    looks: bool = False
+    looks: str = ""
 
     @property
     def apart(self) -> str:
@@ -35,8 +35,8 @@ class ModelTraits:
             return self.real
         seen = f" ({named(self.unused)} had no gradient)" if self.unused else ""
         return (
-            f"the model looks at values (.item(), or an if over them) or draws, so that steps may use other "
-            f"parameters{seen}, and those without a gradient are left alone, as torch.optim does"
+            f"{self.looks or 'the model'} looks at values (.item(), or an if over them) or draws, so that steps may "
+            f"use other parameters{seen}, and those without a gradient are left alone, as torch.optim does"
         )
 
 

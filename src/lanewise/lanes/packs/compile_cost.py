@@ -4,13 +4,15 @@ import contextlib
 import math
 import os
 
+import torch
+
 from lanewise.lanes.compile.compiled import Uncompiled
 from lanewise.lanes.compile.native import compiler
 from lanewise.lanes.machine.workers import available_threads
 from lanewise.lanes.packs.plan import Plan, Survivors
 from lanewise.lanes.packs.trials import Trial, uncompiled_of
 
-COMPILED_WIDTHS = (16, 8, 4)
+COMPILED_WIDTHS, ACCELERATED_WIDTHS = (16, 8, 4), (256, 128, 64, 32, 16)
 OVERHEAD_LANES = 1.0
 """A call costs as much as this many lanes beside its lanes: little, for many steps run at a call and without Python's
 lock. With 4, 8 and 16 lanes of the digits perceptron on two workers 31.5, 31.5 and 31.7 microseconds a lane-step were
@@ -19,6 +21,9 @@ COMPILE_SECONDS, AGAIN_COMPILE_SECONDS, CACHED_COMPILE_SECONDS = 10.0, 3.0, 0.5
 """What compiling may cost on two idle cores. For the first time it takes 15 to 20 seconds, of which this race is
 charged 10, for the library serves all races to come; then just in time where Inductor has done it before; then loading
 a library."""
+ACCELERATED_OVERHEAD = 64.0
+"""The same on a GPU, where starting a call's kernels costs as much as many lanes; a guess, until it is measured."""
+CPU = torch.device("cpu")
 LEAVES = 15
 """Tensors in the state of the small perceptron that compiling was timed with; the time grows with their number."""
 SMALL, LARGE = (1e3, 0.75), (3e4, 0.15)
@@ -72,7 +77,13 @@ def not_worth_compiling(
     return "", uncompiled
 
 
-def block_width(lanes: int, repeats: int, workers: int, survivors: Survivors = ((1.0, 1.0),)) -> int:
+def block_width(
+    lanes: int,
+    repeats: int,
+    workers: int,
+    survivors: Survivors = ((1.0, 1.0),),
+    device: torch.device = CPU,
+) -> int:
     """Lanes to a compiled block: the width that takes least time over all stages of a race.
 
     Wide blocks cost less a lane; narrow ones waste less on padding when few lanes are left, and share out better.
@@ -81,13 +92,17 @@ def block_width(lanes: int, repeats: int, workers: int, survivors: Survivors = (
     (8, 16, 4)
     >>> block_width(16, 3, 2, ((1, 0.25), (0.5, 0.25), (0.25, 0.5)))
     4
+    >>> block_width(128, 3, 1, device=torch.device("cuda"))
+    128
     """
+    on_cpu = device.type == "cpu"
+    overhead, widths = (OVERHEAD_LANES, COMPILED_WIDTHS) if on_cpu else (ACCELERATED_OVERHEAD, ACCELERATED_WIDTHS)
 
     def seconds(width: int) -> float:
         total = 0.0
         for share, steps in survivors:
             blocks = repeats * math.ceil(max(1, round(share * lanes)) / width)
-            total += steps * math.ceil(blocks / workers) * (width + OVERHEAD_LANES)
+            total += steps * math.ceil(blocks / workers) * (width + overhead)
         return total
 
-    return min(COMPILED_WIDTHS, key=seconds)
+    return min(widths, key=seconds)

@@ -85,8 +85,6 @@ class Engine:
         self._checked: set[str] = set()
         self._known_traits: dict[str, ModelTraits] = {}
         self._noted: set[str] = set()
-        # A thread takes its number of torch threads at its first use of it: here, before the workers set another.
-        self.main_threads = torch.get_num_threads()
         prepare_process()
         if self.device.type == "cpu" and adds_by_address():
             note(MKL_TOO_LATE)
@@ -103,9 +101,9 @@ class Engine:
             self._repeats[index] = Repeat.draw(self.holdout, self.seed, index)
         return self._repeats[index]
 
-    def new_model(self, index: int, width: int | None = None) -> torch.nn.Module:
+    def new_model(self, index: int, **sizes: int) -> torch.nn.Module:
         """The model with the initial weights of repeat `index`, as wide as a recipe says."""
-        return self.task.new_model(self.repeat(index).weight_seed, self.dtype, width)
+        return self.task.new_model(self.repeat(index).weight_seed, self.dtype, **sizes)
 
     def feed(self, recipe: Recipe, index: int, step: LaneStep | None = None, channels_last: bool = False) -> Feed:
         """Batches of repeat `index` for lanes with the structure of `recipe`, with the draws that `step` needs."""
@@ -155,16 +153,16 @@ class Engine:
         """`prepared`, but the score of a row is the number of the class that it is taken for; lane after lane."""
         objective = replace(self.task.objective, metric=PREDICTED)
         step = self._step(recipe, self.feed(recipe, index), objective)
-        step.initial_state(self.new_model(index, recipe.width))
+        step.initial_state(self.new_model(index, **recipe.sizes))
         program = lane_after_lane(evaluate_program(step, packed=False), step.state_size)
         return replace(prepared, step=step, evaluate=program)
 
     def _step(self, recipe: Recipe, feed: Feed, objective: Objective | None = None) -> LaneStep:
         chunk = feed.example()
-        model, batch = self.new_model(feed.repeat.index, recipe.width), (take(chunk.x, 0), take(chunk.y, 0))
+        model, batch = self.new_model(feed.repeat.index, **recipe.sizes), (take(chunk.x, 0), take(chunk.y, 0))
 
         def new(origin: int) -> torch.nn.Module:
-            return self.new_model(origin, recipe.width)
+            return self.new_model(origin, **recipe.sizes)
 
         step = LaneStep(
             model,
@@ -203,7 +201,7 @@ class Engine:
 
     def trial(self, recipe: Recipe, index: int, steps: int = TRIAL_STEPS) -> Trial:
         """What `steps` steps of a lane with the structure of `recipe` can be timed on, by data of repeat `index`."""
-        model = self.new_model(index, recipe.width)
+        model = self.new_model(index, **recipe.sizes)
         step = self._step(recipe, self.feed(recipe, index))
         feed = self.feed(recipe, index, step)
         table = tabulate_recipe(recipe, recipe.epochs * feed.steps_per_epoch, feed.steps_per_epoch, 1)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lanewise.data import Holdout, Split, Standardise, TargetScale, sample
+from lanewise.data import Holdout, Split, Standardise, TargetScale
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped, take
 from lanewise.data.rows.items import Batch, joined
 from lanewise.errors import InputError
@@ -140,10 +140,7 @@ def scales(holdout: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | N
     Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
     """
     y = holdout.pool_y
-    if holdout.pool_reader is None:
-        scale = Standardise.fit(holdout.pool_x, rows, holdout.standardise)
-    else:
-        scale = Standardise.fit(sample(holdout.pool, rows)[0], None, holdout.standardise)
+    scale = Standardise.of_rows(holdout.pool, rows, holdout.standardise)
     return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
 
 
@@ -196,7 +193,7 @@ class BatchReader:
         """The rows of the steps `start` to `stop` as they are stored; read in order, they are read ahead."""
         epoch, first = divmod(start, self.steps_per_epoch)
         holdout, order, size = self.repeat.holdout, self.order(epoch), self.batch_size
-        if holdout.pool_reader is None:
+        if holdout.pool.in_memory:
             return holdout.pool.take(order[first * size : (first + stop - start) * size])
         if self._ahead is None or self._ahead[0] != start:
             self._ahead = None  # what was read ahead ends before anything else is begun

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from lanewise.errors import InputError
 from lanewise.lanes.compile.peak_memory import peak_bytes
 from lanewise.lanes.machine.memory import USABLE, available_bytes, resident_bytes
-from lanewise.lanes.packs.plan import EAGER_WIDTH, NARROWEST_PACK
+from lanewise.lanes.packs.plan import NARROWEST_PACK, widest_block
 from lanewise.lanes.packs.trials import Trial
 from lanewise.lanes.step.program import train_program
 
@@ -29,7 +29,7 @@ def spare_lanes(trial: Trial, at_work: int) -> int:
     """
     resident = resident_bytes()
     if trial.row.device.type != "cpu" or resident is None:
-        return EAGER_WIDTH
+        return widest_block(trial.row.device)
     return int(SPARE * (resident + at_work) / max(1, at_work))
 
 
@@ -41,9 +41,9 @@ def fitting_width(trial: Trial, lanes: int, workers: int, at_work: int, note: Ca
     Raises:
         InputError: the lanes at rest alone take more than there is.
     """
-    free = available_bytes(trial.row.device)
+    free, widest = available_bytes(trial.row.device), widest_block(trial.row.device)
     if free is None:
-        return EAGER_WIDTH
+        return widest
     at_rest = lanes * sum(leaf.numel() * leaf.element_size() for leaf in trial.state)
     if at_rest > free:
         raise InputError(
@@ -51,9 +51,9 @@ def fitting_width(trial: Trial, lanes: int, workers: int, at_work: int, note: Ca
             "fewer candidates, more generations or fewer repeats"
         )
     fitting = int((USABLE * free - at_rest) / max(1, at_work * workers))
-    if fitting < EAGER_WIDTH:
+    if fitting < min(widest, lanes):
         note(
             f"memory: {free / 2**30:.1f} GiB free, {at_rest / 2**30:.2f} for {lanes} lanes at rest and "
             f"{at_work / 2**20:.0f} MiB for each at work: at most {max(NARROWEST_PACK, fitting)} lanes to a block"
         )
-    return max(NARROWEST_PACK, min(EAGER_WIDTH, fitting))
+    return max(NARROWEST_PACK, min(widest, fitting))

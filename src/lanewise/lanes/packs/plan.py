@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+import torch
+
 from lanewise.errors import InputError
 from lanewise.lanes.step.step import LaneStep
 
-EAGER_WIDTH = 32
+EAGER_WIDTH, ACCELERATED_WIDTH = 32, 256
+"""Lanes to an eager block, at most: beyond them a processor gains nothing, while a GPU is filled by hundreds. (Not
+measured: no GPU has been at hand. What wins is decided by trials.)"""
 MOST = 1024
 """Of workers, threads and lanes to a block, in a plan that is read."""
 NARROWEST_PACK = 2
@@ -80,6 +84,11 @@ class Plan:
             raise InputError(f"{where}: real = True: must be False where lanes are packed, compiled or shared out")
         known = {item.name for item in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in known})
+
+
+def widest_block(device: torch.device) -> int:
+    """Lanes that an eager block may have on `device`, at most, by speed."""
+    return EAGER_WIDTH if device.type == "cpu" else ACCELERATED_WIDTH
 
 
 def describe(packed: bool, is_compiled: bool, width: int) -> str:

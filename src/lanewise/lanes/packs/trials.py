@@ -43,6 +43,14 @@ class Trial:
         """The same with its tensors laid out in memory as lanes of `plan` have them."""
         return replace(self, chunk=self.chunk.channels_last(), channels_last=True) if plan.channels_last else self
 
+    def lanes_of(self, plan: Plan, lanes: int) -> int:
+        """Lanes of a block of `plan` in a trial, where there are `lanes`: fewer of an eager one than may come."""
+        if plan.compiled:
+            return plan.width
+        # A processor is as fast a lane with few as with many; what a GPU gains shows only with all.
+        most = TRIAL_WIDTH if self.row.device.type == "cpu" else plan.width
+        return min(most, plan.width, max(lanes, plan.least_width))
+
     def inputs(self, width: int) -> tuple[list[Tensor], Tensor]:
         """(state [width, ...], numbers [steps, count, width]) of a block whose lanes are all alike."""
         state = [leaf.expand(width, *leaf.shape).clone() for leaf in self.state]
@@ -145,8 +153,3 @@ def layer_that_fails(trial: Trial, program: Program) -> str:
     with trial.step.watched("train") as inside, contextlib.suppress(Exception), torch.no_grad():
         program(*trial.examples(NARROWEST_PACK))
     return inside[-1] if inside else ""
-
-
-def tried_lanes(plan: Plan, lanes: int) -> int:
-    """Lanes of a block in a trial: as many as there are for an eager one, always all of a compiled one's."""
-    return plan.width if plan.compiled else min(TRIAL_WIDTH, plan.width, max(lanes, plan.least_width))

@@ -222,7 +222,9 @@ class LaneStep(Forms):
         """All that a lane is evaluated with."""
         params, buffers, optimizer_state, averages = tree_unflatten(list(state), self._structure)
         numbers = dict(zip(self.numbers, row.unbind(0), strict=True))
-        return {**self.evaluated_params(params, optimizer_state, numbers), **buffers, **averages}
+        found = {**self.evaluated_params(params, optimizer_state, numbers), **buffers, **averages}
+        # Of numbers that layers read in evaluation, too, the state has the last; averaged weights have an average.
+        return found | {name: value for name, value in self._given(row).items() if name in found}
 
     def _given(self, row: Tensor) -> dict[str, Tensor]:
         """The lane's numbers that layers hold, by the names of the buffers they are in."""
@@ -303,7 +305,7 @@ class LaneStep(Forms):
     @property
     def idle_numbers(self) -> list[str]:
         """Numbers of the recipe that no layer of the model reads."""
-        layers = {"dropout", "stochastic_depth", "norm_momentum"}
+        layers = {"dropout", "stochastic_depth", "norm_momentum", "lora_alpha"}
         return sorted(layers & set(self.numbers) - self._layer_numbers)
 
     @property

@@ -70,7 +70,7 @@ class Cohort(Training):
         prepared = engine.prepare(recipe, self.repeats[0], len(candidates), len(self.repeats), expected, survivors)
         packs = []
         for index in self.repeats:
-            start = prepared.step.initial_state(engine.new_model(index, recipe.width), index)
+            start = prepared.step.initial_state(engine.new_model(index, **recipe.sizes), index)
             feed = engine.feed(recipe, index, prepared.step, prepared.plan.channels_last)
             packs.append(Pack(feed, tables, start, prepared.plan.width, prepared.least))
         plateaus = [self._plateaus(candidates, total, plain.steps_per_epoch) for _ in self.repeats]

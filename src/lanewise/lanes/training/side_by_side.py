@@ -66,19 +66,18 @@ class Training:
         a chunk of its steps is done, not before.
         """
         while True:
+            self._at_work = group
             try:
-                self._at_work = group
                 return work()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                group = self._at_work
-                prepared = self.engine.narrowed(group.prepared)
-                if prepared is None:
-                    lanes = group.prepared.plan.width
-                    raise InputError(
-                        f"out of memory, with {lanes} lane(s) at a time: {one_line(error)[:200]}"
-                    ) from error
+                refused = one_line(error)[:200]
+            # Not in the handler: the error holds the tensors of the step that failed.
+            group = self._at_work
+            prepared = self.engine.narrowed(group.prepared)
+            if prepared is None:
+                raise InputError(f"out of memory, with {group.prepared.plan.width} lane(s) at a time: {refused}")
             group.prepared, group.lane_rows = prepared, max(1, group.lane_rows // 2)
             for pack in group.packs:
                 pack.narrow(prepared.plan.width, prepared.least)
