@@ -46,7 +46,8 @@ PARAMETERS = {
     "Recipe": [
         *("optimizer", "l2", "l1", "l1_step", "decay", "decay_by", "penalty_per", "penalised", "dropout"),
         *("stochastic_depth", "norm", "norm_groups", "norm_momentum", "ghost", "mixup", "label_smoothing", "clip"),
-        *("accumulate", "ema", "average_from", "early_stopping", "width", "rank", "batch_size", "epochs"),
+        *("accumulate", "ema", "average_from", "early_stopping", "width", "rank", "lora_alpha"),
+        *("batch_size", "epochs"),
     ],
     "SGD": ["lr", "momentum", "dampening", "nesterov"],
 }
