@@ -15,8 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.models import resnet
+from lanewise.lanes.packs.engine import Engine
+from lanewise.lanes.training.cohort import Cohort
+from lanewise.parts.optimizers import SGD
+from lanewise.recipe.recipe import Recipe
+from lanewise.task.task import Task
 
-ROWS, SIDE, CLASSES, BATCH, EPOCHS, LANES = 256, 64, 10, 32, 2, 32
+ROWS, SIDE, CLASSES, BATCH, EPOCHS, LANES = 512, 64, 10, 32, 6, 32
 CONTESTANTS = ("plain", "off", "auto")
 
 
@@ -66,12 +71,6 @@ def plain(rows: int, valid: int) -> None:
 
 def lanes(cache: str) -> None:
     """Lanes of `LANES` learning rates."""
-    from lanewise.lanes.packs.engine import Engine
-    from lanewise.lanes.training.cohort import Cohort
-    from lanewise.parts.optimizers import SGD
-    from lanewise.recipe.recipe import Recipe
-    from lanewise.task.task import Task
-
     recipes = [
         Recipe(optimizer=SGD(lr=0.3 * 0.9**lane, momentum=0.9), batch_size=BATCH, epochs=EPOCHS)
         for lane in range(LANES)
