@@ -29,7 +29,7 @@ TYPES = {"Pruner"}
 """Of functions: what annotations name."""
 HOW = ["device", "precision", "threads", "engine", "observer", "progress"]
 PARAMETERS = {
-    "Task": ["model", "data", "objective", "metric", "greater_is_better", "class_weights"],
+    "Task": ["model", "data", "objective", "metric", "greater_is_better", "class_weights", "cache"],
     "race": [
         *("task", "space", "epochs", "batch_size", "out", "checkpoint_every", *HOW),
         *("sampler", "enqueue", "storage", "baseline", "portfolio", "settings"),
@@ -46,7 +46,8 @@ PARAMETERS = {
     "Recipe": [
         *("optimizer", "l2", "l1", "l1_step", "decay", "decay_by", "penalty_per", "penalised", "dropout"),
         *("stochastic_depth", "norm", "norm_groups", "norm_momentum", "ghost", "mixup", "label_smoothing", "clip"),
-        *("accumulate", "ema", "average_from", "early_stopping", "width", "rank", "lora_alpha", "batch_size", "epochs"),
+        *("accumulate", "ema", "average_from", "early_stopping", "width", "rank", "lora_alpha"),
+        *("batch_size", "epochs"),
     ],
     "SGD": ["lr", "momentum", "dampening", "nesterov"],
 }

@@ -83,6 +83,16 @@ def test_unbalanced_classes() -> None:
     assert facts(plain, TABLE, y, class_weights="balanced").weighed
 
 
+def test_frozen_matrices_are_none() -> None:
+    def frozen() -> nn.Module:
+        model = vectors()
+        model[2].weight.requires_grad_(False)
+        return model
+
+    assert facts(vectors, TABLE).matrices
+    assert not facts(frozen, TABLE).matrices
+
+
 def test_weights_that_do_not_depend_on_the_seed_are_pretrained() -> None:
     assert facts(trained, TABLE).kind == "finetune"
 

@@ -108,7 +108,8 @@ def lanes_of(cohort: Cohort) -> list[Lane]:
         losses = torch.cat(block.losses) if block.losses else torch.empty(0, len(block.candidates))
         last = block.table[max(group.packs[0].step - 1, 0)]
         with torch.no_grad():
-            scores, _ = group.prepared.evaluate(*block.state, last, x, y)
+            leaves = group.packs[0].feed.evaluated_leaves((x, y), "eval", torch.arange(len(x)), test=False)
+            scores, _ = group.prepared.evaluate(*block.state, last, *leaves)
         for at in range(len(block.candidates)):
             state = tuple(leaf[at] for leaf in block.state)
             found.append(Lane(group.prepared.step.weights(state, last[:, at]), losses[:, at], scores[at], state))

@@ -88,6 +88,7 @@ def facts_of(task: Task, kind: str | None = None, epochs: int | None = None, bat
     task.check_model()
     model, source, objective = task.new_model(0), task.source, task.objective
     modules = list(model.modules())
+    trained = {name: one.requires_grad for name, one in model.named_parameters(remove_duplicate=False)}
     norms = [module for module in modules if isinstance(module, AnyBatchNorm)]
     blends = objective.mixes and all(leaf.is_floating_point() for leaf in leaves(task.sample()[0]))
     found = Facts(
@@ -99,7 +100,7 @@ def facts_of(task: Task, kind: str | None = None, epochs: int | None = None, bat
         pretrained=is_pretrained(task, model),
         smooths=objective.smooths,
         mixes=blends,
-        matrices=any(one is Role.WEIGHT for one in roles(model).values()),
+        matrices=any(one is Role.WEIGHT and trained[name] for name, one in roles(model).items()),
         dropout=tuple(dropout_rates(modules)),
         depth=tuple(module.rate for module in modules if isinstance(module, StochasticDepth)),
         norm_momentum=tuple(norm.momentum for norm in norms),

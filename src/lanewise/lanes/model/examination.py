@@ -64,10 +64,9 @@ class Examination:
         self._attributes = Attributes(self._model)
         self._batch = batch
         self.differs = False
-        every = [*self._model.named_parameters(), *self._model.named_buffers()]
         self._trained = {name for name, param in self._model.named_parameters() if param.requires_grad}
-        self._start = {name: tensor.detach().clone() for name, tensor in every}
-        self._start |= {name: shaken(param.detach()) for name, param in self._model.named_parameters()}
+        self._start = {name: shaken(param.detach()) for name, param in self._model.named_parameters()}
+        self._start |= {name: buffer.detach().clone() for name, buffer in self._model.named_buffers()}
 
     def passed(
         self, batch: Batch | None = None, attributes: dict[str, Plain] | None = None, reads: Reads | None = None
