@@ -152,8 +152,8 @@ def train(
     valid = rows.split.valid
     plateaus = Plateaus.of(recipe, steps, feed.steps_per_epoch)
     patience = patience_of(recipe, steps, feed.steps_per_epoch)
-    for listens, who in ((plateaus.active, "a plateau"), (patience, "early stopping")):
-        if listens and not len(valid):
+    for active, who in ((plateaus.active, "a plateau"), (patience, "early stopping")):
+        if active and not len(valid):
             raise InputError(f"all_rows: {who} needs validation rows to watch, and all rows are to train")
     measured = {round(progress * steps) for progress in evaluation_points(recipe.epochs)}
     waiting = StoppingState()

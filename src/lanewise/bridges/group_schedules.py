@@ -35,7 +35,7 @@ class ScheduledNumber:
         return value
 
     def observe(self, step: int, metric: float) -> None:
-        """Tell the plateaus that listen at `step` a measurement of the metric."""
+        """Give a measurement of the metric to the plateaus that are active at `step`."""
         for index, feedback in enumerate(self.feedbacks):
             if feedback.active(step):
                 self.states[index] = feedback.plateau.update(self.states[index], metric)

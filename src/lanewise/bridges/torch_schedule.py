@@ -149,7 +149,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         self._set_values()
 
     def observe(self, metric: Any) -> None:
-        """Tell the plateaus that listen at this step a measurement of their metric, without going on.
+        """Give a measurement of their metric to the plateaus that are active at this step, without going on.
 
         A NaN or infinite metric is no improvement; it raises a RuntimeWarning.
         """

@@ -26,15 +26,15 @@ def resumable(path: Path, as_json: bool) -> Iterator[None]:
 
     # What a background job ignores stays ignored.
     known = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    heard = [one for one in known if one is not None and signal.getsignal(one) is not signal.SIG_IGN]
+    watched = [one for one in known if one is not None and signal.getsignal(one) is not signal.SIG_IGN]
 
     def stop(*_: object) -> None:
         # A second one would interrupt the stopping.
-        for one in heard:
+        for one in watched:
             signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {one: signal.signal(one, stop) for one in heard}
+    before = {one: signal.signal(one, stop) for one in watched}
     try:
         yield
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lanewise.base.torch_modules import own_buffers, own_parameters
 from lanewise.lanes.frozen.calls import Followed, SharedCall, frozen_of
 
-MODES = ("train", "eval", "listen")
+MODES = ("train", "eval", "observe")
 """Training, scoring, and taking batch norm statistics anew."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -58,8 +58,8 @@ class Kept:
             self.held = tuple(name for name in self.held if name not in own)
             if not looks:
                 self.held = (*self.held, *sorted(buffers))
-                heard = any(f"{name}.".startswith(f"{call.path}.") for call in shared["eval"] for name in normed)
-                self.shared = {**shared, "listen": () if heard else shared["eval"]}
+                normalises = any(f"{name}.".startswith(f"{call.path}.") for call in shared["eval"] for name in normed)
+                self.shared = {**shared, "observe": () if normalises else shared["eval"]}
                 layers = [layer for call in self.shared["train"] for layer in self._layers(call)]
                 self.costly = any(
                     own_parameters(layer) and not isinstance(layer, (nn.Embedding, nn.EmbeddingBag)) for layer in layers

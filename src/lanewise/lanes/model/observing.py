@@ -19,7 +19,7 @@ def observing(model: nn.Module) -> nn.Module:
 
 
 def observe(model: nn.Module) -> nn.Module:
-    """`model` in evaluation mode but for its batch norms, which normalise by batch and record statistics of their inputs.
+    """`model` in evaluation mode but for its batch norms, which normalise by batch and record their inputs.
 
     Frozen ones, those that the model keeps in evaluation mode, and those without running statistics are left as they
     are.

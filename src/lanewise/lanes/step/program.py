@@ -58,7 +58,7 @@ def statistics_program(step: LaneStep, packed: bool) -> Program:
     if not packed:
         return lambda *flat: _one_lane(partial(step.statistics, native=True), step.state_size, flat)
     size = step.state_size
-    return _by_lane(step.statistics, (0,) * size + (1,) + (None,) * _shared(step, "listen"), size)
+    return _by_lane(step.statistics, (0,) * size + (1,) + (None,) * _shared(step, "observe"), size)
 
 
 def lane_after_lane(program: Program, size: int) -> Program:

@@ -89,7 +89,7 @@ class Cohort(Training):
             for plateau in plateaus.idle(measured, total_steps):
                 self.engine.note_once(
                     f"{plateau} never reduces anything: a run of {self.recipes[candidate].epochs} epoch(s) is measured "
-                    f"{len(points)} times, and it takes {plateau.patience + 2} before the end, while it listens"
+                    f"{len(points)} times, and it takes {plateau.patience + 2} before the end, while it is active"
                 )
         return {candidate: plateaus for candidate, plateaus in every.items() if plateaus.active}
 

@@ -36,7 +36,7 @@ class Plateau(Shape):
     """1 in the table, and times `beta` whenever the metric has not improved for more than `patience` measurements.
 
     As a schedule it is a factor like any other: `0.1 * Cosine() * Plateau()`, `Warmup("5%") >> Plateau()`. It only
-    listens while its part of the run lasts. The method is that of torch's ReduceLROnPlateau, except that with a
+    is active while its part of the run lasts. The method is that of torch's ReduceLROnPlateau, except that with a
     negative best value a relative threshold still asks for a better one (torch then takes worse ones).
 
     Args:
@@ -98,7 +98,7 @@ class Plateau(Shape):
 
 
 class Feedback(NamedTuple):
-    """A plateau inside a schedule and the steps during which it listens and counts: start <= t < stop.
+    """A plateau inside a schedule and the steps during which it is active: start <= t < stop.
 
     stop is None for a plateau that lasts to the end of the run and past it.
     """
@@ -108,7 +108,7 @@ class Feedback(NamedTuple):
     stop: int | None
 
     def active(self, step: int) -> bool:
-        """Whether the plateau listens and counts at `step`."""
+        """Whether the plateau is active at `step`."""
         return self.start <= step and (self.stop is None or step < self.stop)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lanewise.record.candidate import Candidate
 from lanewise.report.figures.outcome import FINALIST, FINISHED, LEFT, WINNER, CandidateOutcome, run_length
-from lanewise.report.figures.plateaus import listens, replayed
+from lanewise.report.figures.plateaus import has_plateaus, replayed
 from lanewise.report.figures.plots import (
     Figure,
     Json,
@@ -123,7 +123,7 @@ def learning_curves(study: Study, found: Sequence[CandidateOutcome]) -> Figure:
 def _reductions(study: Study, candidate: Candidate, found: Curve) -> tuple[list[int], list[str]]:
     """Points of the curve at which plateaus took a number down in some repeat, and what they did, in words."""
     total, per_epoch = run_length(study, candidate.recipe)
-    if not listens(candidate.recipe, total, per_epoch):
+    if not has_plateaus(candidate.recipe, total, per_epoch):
         return [], []
     times: dict[float, Counter[str]] = {}
     for points in candidate.curves.values():

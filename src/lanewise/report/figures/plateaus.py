@@ -28,7 +28,7 @@ class Heard:
     reductions: list[Reduction]
 
 
-def listens(recipe: Recipe, total_steps: int, steps_per_epoch: int) -> bool:
+def has_plateaus(recipe: Recipe, total_steps: int, steps_per_epoch: int) -> bool:
     """Whether any number of `recipe` has a plateau in it."""
     return any(feedbacks(value, total_steps, steps_per_epoch) for value in recipe.numbers().values())
 
