@@ -293,7 +293,7 @@ def set_version(run: Path, version: Any) -> None:
         (lambda run: (run / "run.json").write_text("[]"), "run.json: must be a JSON object"),
         (
             lambda run: set_version(run, 2),
-            "another version of Lanewise, which wrote format 2; this one resumes format 3",
+            "another version of Lanewise, which wrote format 2; this one resumes format 4",
         ),
         (lambda run: set_version(run, None), "wrote format None"),
         (lambda run: (run / "engine.json").write_text("{]"), "engine.json: cannot be read"),
