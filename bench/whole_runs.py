@@ -42,10 +42,10 @@ class Run:
 
 
 def race(words: list[str], cache: Path) -> Run:
-    """Run `lanewise race` with these options; torch keeps what it compiles in the folder `cache`."""
+    """Run `lanewise race` on the space `classic`, one program, with these options; torch compiles into `cache`."""
     with tempfile.TemporaryDirectory() as folder:
         out = ["--json", "--out", str(Path(folder) / "run")]
-        command = [sys.executable, "-m", "lanewise", "race", *words, *out]
+        command = [sys.executable, "-m", "lanewise", "race", "--space", "classic", *words, *out]
         environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(cache)}
         begun = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
