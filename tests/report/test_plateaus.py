@@ -14,7 +14,7 @@ from lanewise.recipe.recipe import Recipe
 from lanewise.report.figures import curves
 from lanewise.report.figures import race as figures
 from lanewise.report.figures.outcome import outcomes
-from lanewise.report.figures.plateaus import listens, replayed
+from lanewise.report.figures.plateaus import has_plateaus, replayed
 from lanewise.study.race import Study
 from lanewise.task.task import Task
 from tests.report.studies import finished, model, source
@@ -86,4 +86,4 @@ def test_where_nothing_listens_nothing_is_marked() -> None:
     figure = curves.learning_curves(plain, outcomes(plain))
     assert "Triangles" not in figure.caption
     assert not any(one.get("name") for variant in figure.variants.values() for one in variant["data"])
-    assert not listens(plain.verdict.winner, 10, 5)
+    assert not has_plateaus(plain.verdict.winner, 10, 5)
