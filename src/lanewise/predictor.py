@@ -80,7 +80,7 @@ class Predictor:
         return self._encoded(x, 3)
 
     def _encoded(self, x: Any, level: int) -> Tensor:
-        """As `encode`; warnings are told as of the caller that many frames away."""
+        """As `encode`; warnings point at the caller that many frames away."""
         if self.schema is None:
             raise InputError("predict: the model was not trained on a table; give arrays as those it was trained on")
         found = new_rows.encode(self.schema, x)

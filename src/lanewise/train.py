@@ -328,7 +328,7 @@ def mean_scores(
 
     Each part is scored with the `attributes`, which the model has afterwards.
 
-    The metric is turned so that greater is better: plateaus are told these, as in a lane.
+    The metric is turned so that greater is better, as plateaus get it in a lane.
     """
     found: list[Any] = []
     was_training = model.training

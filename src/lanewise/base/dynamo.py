@@ -13,7 +13,7 @@ import torch
 
 
 class _CompiledAutograd:
-    """The part of `torch._dynamo` that `torch.func.grad` asks for."""
+    """The part of `torch._dynamo` that `torch.func.grad` imports."""
 
     _disable = staticmethod(contextlib.nullcontext)
 

@@ -158,7 +158,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be trained; `on_record` tells how it went in the race."""
+    """What is to be trained; `on_record` is its result in the race."""
 
     task: Task
     recipe: Recipe

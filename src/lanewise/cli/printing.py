@@ -16,7 +16,7 @@ def print_found(found: Verdict | Answer, folder: Path, as_json: bool) -> None:
 
 
 def print_words(found: Verdict | Answer, as_json: bool) -> None:
-    """What was found in words, of given recipes as a table too; as JSON too if asked for."""
+    """What was found in words, of given recipes as a table too; as JSON too with `--json`."""
     from lanewise.report.terminal import answers as answers_in_terminal
     from lanewise.report.terminal import race as terminal
 

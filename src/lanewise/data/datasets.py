@@ -41,7 +41,7 @@ class Wishes:
     Attributes:
         target: what the targets are, if not what they look like.
         cache: whether it gives the same values every time, so that it may be kept in memory.
-        cache_bytes: keep no more than this. progress: told (rows done, rows in all); 0 in all where nobody knows.
+        cache_bytes: keep no more than this. progress: called with (rows done, rows in all, 0 if unknown).
     """
 
     target: Target | None = None

@@ -119,7 +119,7 @@ def load(
             a table; numbers of a tuple) leave all others, and name -> True or False says it of some. Of themselves,
             tokens, truth values, masks and features that are only 0 and 1 stay as they are; a note says which.
         cache: a dataset gives the same values every time, so it is read once and kept in memory if it fits.
-        cache_bytes: keep no more than this. progress: told (rows read, rows in all, 0 if unknown) while reading.
+        cache_bytes: keep no more than this. progress: called with (rows read, rows in all, 0 if unknown) while reading.
         drop_missing_target: leave out the rows of a table that have no target. encoding: of a table that is a text
             file, such as `latin-1`; by default what its byte order mark says, else UTF-8, else Windows-1252.
 

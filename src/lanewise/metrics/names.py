@@ -80,7 +80,7 @@ ALIASES = {
     },
     "next token": {"log loss": "cross entropy"},
 }
-"""Other names of the same metrics: a run is told in the name that was asked for."""
+"""Other names of the same metrics: a run uses the name that the user gave."""
 
 REGISTERED: dict[str, Metric] = {}
 """Metrics of users' own by name, which every objective known by name takes; see `lanewise.register`."""

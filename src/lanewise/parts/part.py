@@ -1,7 +1,7 @@
 """What every part is: frozen data whose fields say which values they allow.
 
 A field made by `numeric` or `flag` is checked when the part is built, whether it holds a plain number, a
-schedule or a variable of a space. The same declaration tells the engine which numbers differ by lane.
+schedule or a variable of a space. By the same declaration the engine knows which numbers differ by lane.
 """
 
 import math

@@ -29,9 +29,9 @@ MAIN, RATES, TUNED = range(3)
 class Ablation(Question):
     """What is each technique of `recipe` worth?
 
-    Three phases: the recipe, and the recipe without each technique and each pair of them, at its own rate; then, on
-    repeats of their own, other learning rates where the technique that is gone has much to do with the rate; last, at
-    the best of those rates, on the repeats of the first phase. So the rate is not chosen by the scores that are told.
+    Three phases. First the recipe, and the recipe without each technique and each pair of them, at its own learning rate.
+    Then other learning rates, on repeats of their own, where the missing technique depends on the learning rate. Last
+    the best of those, on the repeats of the first phase, so that no reported score was used to choose a learning rate.
 
     Args:
         pairs: whether pairs are taken away too.

@@ -1,4 +1,4 @@
-"""What can be asked of recipes trained side by side, and the common setup of all answers."""
+"""Questions about recipes trained side by side, and what all answers have in common."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from lanewise.verdict.answer import Answer, Scored, Setup
 
 
 class Question(ABC):
-    """Something asked of recipes: which of them are to be trained in which phases, and what follows from their scores.
+    """A question about recipes: which of them are trained in which phases, and what follows from their scores.
 
     Attributes:
         asked: names the command, the folder and the record. base: a recipe of the question, whose batch size and length

@@ -29,7 +29,7 @@ from lanewise.verdict.references import references_of
 
 @dataclass(frozen=True)
 class SideBySideSettings:
-    """How a question is asked; every field is checked.
+    """The settings of a question; every field is checked.
 
     Args:
         repeats: runs of each recipe, at least 2; by default as many as the data has folds, else 8.

@@ -41,7 +41,7 @@ def behaviour(task: Task) -> dict[str, Any]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # A line that numbers the models made so far, say, tells nothing of the code.
+        # A line that numbers the models made so far, say, does not depend on the code.
         texts = [described(task.new_model(0)) for _ in range(2)]
         text = [line if line == again else "" for line, again in zip(*texts, strict=False)]
         if not task.source.rows.replayable:

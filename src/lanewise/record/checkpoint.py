@@ -69,7 +69,7 @@ class Checkpoints:
             old.unlink(missing_ok=True)
 
     def whole(self, note: Callable[[str], None]) -> Iterator[tuple[str, Snapshot]]:
-        """(name, content) of the checkpoints that are whole, the newest first; `note` is told of each damaged one."""
+        """(name, content) of the checkpoints that are whole, newest first; `note` gets a line on each damaged one."""
         for path in self.paths():
             snapshot = read(path)
             if snapshot is not None:
@@ -78,7 +78,7 @@ class Checkpoints:
                 note(f"{path.name}: damaged, it does not match its checksum; going back to the one before")
 
     def newest(self, note: Callable[[str], None]) -> Snapshot | None:
-        """The newest checkpoint that is whole, or None where there is none; `note` is told of each damaged one."""
+        """The newest checkpoint that is whole, or None where there is none; `note` gets a line on each damaged one."""
         return next((snapshot for _, snapshot in self.whole(note)), None)
 
     def remove(self) -> None:

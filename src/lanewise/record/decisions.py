@@ -10,7 +10,7 @@ class Decisions:
     """Decisions by name: those on record are taken again, others are made, and written before anybody acts on them.
 
     Args:
-        known: those on record. write: told all of them whenever one was made.
+        known: those on record. write: gets all of them whenever one was made.
 
     >>> seen = []
     >>> decisions = Decisions({"generation 1": {"candidates": 7}}, seen.append)

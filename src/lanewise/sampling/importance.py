@@ -1,4 +1,4 @@
-"""What mattered: how far each setting tells the better candidates of a study from the others, beyond chance."""
+"""What mattered: how far each setting separates the better candidates of a study from the others, beyond chance."""
 
 import statistics
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ PACKAGES = {"psycopg": "'lanewise[postgresql]'", "psycopg2": "psycopg2-binary", 
 """What to install for a driver whose package is not called like its module."""
 
 PATIENCE = 30.0
-"""Seconds for which a database that others are busy with is asked again."""
+"""Seconds for which a database that is busy is tried again."""
 BUSY = ("already exists", "is locked", "UNIQUE constraint failed", "duplicate key", "deadlock", "Deadlock")
 """What databases say where two processes make the tables, or write, at the same time."""
 Done = TypeVar("Done")

@@ -32,7 +32,7 @@ class Shared(NamedTuple):
 
 
 class Sampler:
-    """Asks an Optuna study for whole generations of candidates and tells it how they ended.
+    """Draws whole generations of candidates from an Optuna study and reports their results to it.
 
     The study is in memory, which makes asking fast; `write` copies it to the record.
 

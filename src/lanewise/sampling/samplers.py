@@ -31,7 +31,7 @@ OWN = "own: "
 LARGEST_GRID = 10_000
 
 OwnSampler: TypeAlias = BaseSampler | Callable[[int], BaseSampler]
-"""A sampler that is asked in all generations, or a function that makes one for a generation from its seed."""
+"""A sampler for all generations, or a function that makes one for a generation from its seed."""
 
 
 class WholeSpaceQMC(QMCSampler):

@@ -45,7 +45,7 @@ class BudgetPlanner:
     Attributes:
         elapsed: seconds since the race began, in all its processes. epochs: of a run. survivors: as `Estimate` has.
         step: repeats of the confirmation are a multiple of it. others: lanes confirmed beside the finalists.
-        timed: asked once, before the first generation of a race by time: (seconds of an epoch of one more lane in a
+        timed: called once, before the first generation of a race by time: (seconds of an epoch of one more lane in a
             block, how many lanes a call costs as much as beside its lanes).
         finish: seconds that follow the last step. sizes: candidates of every generation so far.
         fitted: whether the race has been made small enough for its budget, so that none is too small any more.
@@ -85,7 +85,7 @@ class BudgetPlanner:
         Args:
             longest: epochs of the longest run. least_epochs: the fewest that it may be brought down to.
             survivors_of: how candidates become fewer, by the epochs of the longest run.
-            seconds_of_a_lane_epoch: as a few steps were timed; asked for by a budget in time only.
+            seconds_of_a_lane_epoch: as a few steps were timed; for budgets in time only.
 
         Raises:
             InputError: the budget is not enough for the smallest race there is.
@@ -188,7 +188,7 @@ class BudgetPlanner:
     # What is still to come
 
     def candidates_to_come(self, size: int) -> float:
-        """Candidates of the present generation, of `size`, and all later ones, as far as can be told."""
+        """Candidates of the present generation, of `size`, and all later ones, as far as that is known."""
         if self.budget is None:
             return float(sum(self._planned()[len(self.sizes) - 1 :]))
         rate, estimate = self._rate(self.sizes[:-1]), self._estimate()

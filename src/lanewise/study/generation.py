@@ -1,4 +1,4 @@
-"""One generation of candidates in the race: who can be trained, who leaves at a rung, what the sampler is told."""
+"""One generation of candidates in the race: who can be trained, who leaves at a rung, what the sampler gets."""
 
 from collections.abc import Callable, Sequence
 

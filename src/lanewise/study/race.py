@@ -172,7 +172,7 @@ class Study(Run[Verdict]):
         return self.verdict
 
     def _fit(self) -> None:
-        """Make the race as small as its budget asks for: fewer repeats, shorter runs; nothing where it has none.
+        """Make the race small enough for its budget: fewer repeats, shorter runs; nothing without a budget.
 
         What is written down in the folder beside that decision stays as the user asked for it.
         """
@@ -225,7 +225,7 @@ class Study(Run[Verdict]):
         return about
 
     def _sampler(self, data: dict[str, Any] | None) -> Sampler:
-        """A new sampler, or the one that the run's last checkpoint tells of."""
+        """A new sampler, or the one of the run's last checkpoint."""
         resumed = (data or {}) if self.folder and self.folder.resumes else None
         database = self.folder.database if self.folder else None
         return self.drawing.sampler_for(self.space, self.settings.seed, database, resumed)
@@ -289,7 +289,7 @@ class Study(Run[Verdict]):
         return Stage(generation, own, cohort, np.full((0, len(own), settings.repeats), np.nan))
 
     def _race(self, stage: Stage, sampler: Sampler) -> None:
-        """Train a generation to the end; at each rung some leave, and at the end the sampler is told of all."""
+        """Train a generation to the end; at each rung some leave, and at the end the sampler gets all results."""
         cohort, pruner, rungs = stage.cohort, self.settings.pruner, stage.cohort.rungs
         for progress in self._evaluations(stage):
             assert stage.last is not None

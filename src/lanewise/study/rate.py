@@ -1,7 +1,7 @@
-"""How long a unit of work takes, measured while a run goes on: nothing is told before enough has been seen."""
+"""How long a unit of work takes, measured while a run goes on; unknown until enough of it has been seen."""
 
 ENOUGH_SECONDS = 4.0
-"""Of work that must have been seen before a rate is told."""
+"""Of work that must have been seen before a rate is given."""
 LEAST_WINDOW = 2.0
 """Seconds of the latest work that the rate is of, at least; in a longer run it is the later half."""
 COLD_SECONDS = 20.0
@@ -24,7 +24,7 @@ class Rate:
         self._seen: list[tuple[float, float]] = []
 
     def measured(self, seconds: float, done: float) -> float | None:
-        """Seconds that a unit takes, None as long as that is not known; asked first before the first step.
+        """Seconds that a unit takes, None while unknown; first called before the first step.
 
         Args:
             seconds: since any start, without those that belong to no work. done: work up to now.

@@ -53,7 +53,7 @@ class Run(ABC, Generic[ResultT]):
     Args:
         task: model, data, objective. settings: a dataclass with a `seed`.
         folder: where to record it, or None; a folder that was reopened is gone on with from its last checkpoint.
-        observer: told how it goes. device, precision, threads, plans: see `Engine`.
+        observer: receives the progress. device, precision, threads, plans: see `Engine`.
         every: seconds between two checkpoints, at least; 0 for one after every few steps.
         clock: seconds from any start.
 
@@ -193,7 +193,7 @@ class Run(ABC, Generic[ResultT]):
         self.engine.costs, self.begun = Costs(), self.clock()
 
     def _restore_costs(self, data: Mapping[str, Any]) -> None:
-        """Count the time and the work of the processes before this one, which a checkpoint tells of, too."""
+        """Count the time and the work of the processes before this one, which a checkpoint holds, too."""
         costs = checked(Costs(**data["costs"]))
         for item in fields(costs):
             number(item.name, getattr(costs, item.name), 0.0, MOST)

@@ -274,7 +274,7 @@ class Task:
         self.objective = replace(objective, by_row=bool(shape))
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Raise `InputError` if `recipe` asks for what the objective cannot give."""
+        """Raise `InputError` if `recipe` needs what the objective cannot give."""
         objective = self.objective
         if recipe.label_smoothing != 0 and not objective.smooths:
             raise InputError(

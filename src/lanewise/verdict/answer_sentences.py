@@ -21,7 +21,7 @@ from lanewise.verdict.phrases import (
 from lanewise.verdict.techniques import NO_EFFECT, Interaction, Tried, Worth
 
 MOST_TOLD = 4
-"""Pairs that are told in words; the table has all."""
+"""Pairs that are named in sentences; the table has all."""
 
 
 def headline(best: str, score: float, setup: Setup) -> str:

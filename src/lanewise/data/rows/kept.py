@@ -14,7 +14,7 @@ MOST_BYTES = 2**28
 class KeptRows:
     """Batches of `rows` under `EVALUATION_SEED`, which are the same every time.
 
-    Lists of batches are kept as stored, in the order in which they are first asked for, while all of them together take
+    Lists of batches are kept as stored, in the order of their first use, while all of them together take
     no more than `most_bytes`; others are read each time.
     """
 

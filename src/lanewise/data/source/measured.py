@@ -1,4 +1,4 @@
-"""Which inputs are measurements, to be standardised, and which keep their values: what users say, and what is told."""
+"""Which inputs are measurements, to be standardised, and which keep their values: by what users say, and with notes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -130,7 +130,7 @@ def folded(labels: Tensor | None, groups: Tensor | None, rows: int, seed: int, f
         return fold_of[number]
     if rows < folds:
         raise InputError(f"folds = {folds}: there are {rows} rows; must be at least as many")
-    # Importing scikit-learn takes a second: only where folds are asked for.
+    # Importing scikit-learn takes a second: only where there are folds.
     from sklearn.model_selection import KFold, StratifiedKFold
 
     kind = KFold

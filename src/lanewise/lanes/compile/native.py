@@ -20,7 +20,7 @@ __all__ = ["Library", "cache_folder", "compiler", "keep"]
 
 SOURCE = Path(__file__).with_name("stretch.c")
 OUT_OF_MEMORY = "empty_strided"
-"""What the C interface of torch fails in where memory runs out; of the reason it only tells the standard error."""
+"""What the C interface of torch fails in where memory runs out; it prints the reason to standard error only."""
 
 
 def compiler() -> str | None:

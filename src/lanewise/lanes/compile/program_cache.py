@@ -49,7 +49,7 @@ def say(line: str) -> None:
 
 
 def notes() -> list[str]:
-    """What the user was not told yet."""
+    """Lines for the user that were not printed yet."""
     found, _pending[:] = list(_pending), []
     return found
 

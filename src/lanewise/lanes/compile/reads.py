@@ -58,7 +58,7 @@ class _Calls(TorchFunctionMode):
 
 
 def classes_given(num_classes: int = -1, **others: Any) -> bool:
-    """Whether `one_hot` was told how many classes there are, so that its shape does not depend on values."""
+    """Whether `one_hot` was given the number of classes, so that its shape does not depend on values."""
     return num_classes != -1
 
 

@@ -16,7 +16,7 @@ KINDS = {"identity": "none"}
 
 
 def adapted(model: nn.Module, recipe: Recipe, example: Tensor) -> nn.Module:
-    """`model`, or a changed copy of it, with the normalisation that `recipe` asks for.
+    """`model`, or a changed copy of it, with the normalisation of `recipe`.
 
     `norm` converts it to another kind, for which `example`, a batch, shows what each layer is given; `ghost` gives
     batch norm layers virtual batches.

@@ -29,7 +29,7 @@ from lanewise.task.objectives import Objective
 MOST_ROWS = 16
 """Rows of the passes: how a model behaves shows in a few."""
 CAPTURED = "would mutate a captured Tensor"
-"""What torch.func says of a layer that is not the copy's own; plain autograd then tells which."""
+"""What torch.func says of a layer that is not the copy's own; plain autograd then finds out which."""
 
 
 class Examination:

@@ -81,7 +81,7 @@ def watched(model: nn.Module) -> Iterator[list[str]]:
 
 
 def called(name: str, layer: nn.Module) -> str:
-    """What users are told of a layer."""
+    """How a layer is named for users."""
     return f"{type(layer).__name__} {name}".strip()
 
 

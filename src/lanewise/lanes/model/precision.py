@@ -1,4 +1,4 @@
-"""Training in bfloat16 where asked for: the forward pass under `torch.autocast`, weights and losses in float32."""
+"""Training in bfloat16: the forward pass under `torch.autocast`, weights and losses in float32."""
 
 import contextlib
 from typing import Any

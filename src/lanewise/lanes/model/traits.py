@@ -17,7 +17,7 @@ class ModelTraits:
         real: why they must run in a real module by plain autograd, or nothing where functions will do.
         stateful: whether a forward pass changes attributes that count, which must go with each lane.
         varies: whether a pass looks at values or draws, so that other steps may use other parameters.
-        unused: parameters that had no gradient; in every step if nothing varies. notes: to be told.
+        unused: parameters that had no gradient; in every step if nothing varies. notes: for the user.
         looks: which layer looks at values, so that steps not seen yet may go other ways, or nothing.
         moved: parameters that a pass itself changes.
     """

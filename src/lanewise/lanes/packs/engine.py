@@ -46,12 +46,12 @@ class Engine:
         device: a torch device. threads: processors to use (default: all this process may use).
         precision: of the forward pass: float32, or bfloat16 where that gains.
         dtype: of weights and data. plans: structure -> plan of an earlier run, used instead of measuring.
-        note: told in one line each what the engine chose, and what did not work.
+        note: gets one line on each choice of the engine, and on what did not work.
         replayed: structure -> plan that this very study chose before it was cut off; taken where there is one.
-        decided: told all plans so far whenever one was chosen, before any step is trained with it.
+        decided: gets all plans so far whenever one was chosen, before any step is trained with it.
 
     Attributes:
-        allowed: asked whenever a way to run is chosen: seconds that trials and compiling may take together.
+        allowed: returns the seconds that trials and compiling may take together; called for every choice.
     """
 
     def __init__(

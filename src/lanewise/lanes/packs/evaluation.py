@@ -11,7 +11,7 @@ from lanewise.lanes.step.program import evaluate_program, lane_after_lane, stati
 
 
 def evaluation_of(trial: Trial, plan: Plan, note: Callable[[str], None]) -> Program:
-    """The program that scores rows; `note` is told where it is not packed although the training is."""
+    """The program that scores rows; `note` gets a line where it is not packed although training is."""
     step = trial.step
     if not plan.packed:
         return evaluate_program(step, packed=False, images_last=plan.channels_last)

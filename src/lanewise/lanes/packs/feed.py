@@ -74,7 +74,7 @@ class Chunk:
 
 
 def rows_per_step(recipe: Recipe, rows: int) -> int:
-    """Rows of all batches that a step accumulates; all of the training rows where the optimizer wants the whole set."""
+    """Rows of all batches that a step accumulates; all training rows for optimizers that use the whole set."""
     count = recipe.accumulate
     whole = not isinstance(recipe.optimizer, Variable) and recipe.optimizer.whole_set
     return rows // count * count if whole else recipe.batch_size * count

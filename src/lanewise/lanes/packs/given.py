@@ -12,7 +12,7 @@ from lanewise.lanes.step.program import train_program
 
 
 def chosen_as_given(given: Plan, trial: Trial, note: Callable[[str], None]) -> ChosenPlan:
-    """The plan `given` with its program; the nearest one that works where the model cannot run so, and `note` is told.
+    """The plan `given` with its program; or the nearest one that works here; `note` gets a line then.
 
     Raises:
         InputError: the plan fails on this machine, or the model fails in a training step.

@@ -5,7 +5,7 @@ class Checkpointer:
     """Writes down what is being trained, between two chunks of steps; this one never does. Subclasses do."""
 
     def due(self) -> bool:
-        """Whether it is time; asked after every chunk, so it must cost next to nothing."""
+        """Whether it is time. Called after every chunk, so it must be cheap."""
         return False
 
     def save(self) -> None:

@@ -35,7 +35,7 @@ class Cohort(Training):
 
     Attributes:
         curves: (candidate, repeat position) -> list of (progress, training loss, validation loss, metric).
-        checkpointer: asked between two chunks of steps whether the cohort is to be written down.
+        checkpointer: decides between two chunks of steps whether to save the cohort.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class Cohort(Training):
                     del stopping[candidate]
 
     def test_rows(self, candidates: Iterable[int]) -> dict[int, np.ndarray]:
-        """The metric of every test row in every repeat, float64 [repeats, rows], for each candidate asked for."""
+        """The metric of every test row in every repeat, float64 [repeats, rows], for each of `candidates`."""
         asked = set(candidates)
         found: dict[int, list[np.ndarray]] = {candidate: [] for candidate in asked}
         for group in self.groups:

@@ -36,7 +36,7 @@ class Plateaus:
         )
 
     def idle(self, measured: Iterable[int], total_steps: int) -> list[Plateau]:
-        """The plateaus that cannot change anything when told after each of the steps `measured`.
+        """The plateaus that cannot change anything with a measurement after each of the steps `measured`.
 
         The first measurement is the best so far; one more than `patience` after it reduces, if steps follow.
         """
@@ -50,7 +50,7 @@ class Plateaus:
     def observe(self, step: int, loss: float, metric: float, table: np.ndarray) -> np.ndarray:
         """The table after a measurement taken when `step` steps were done: rows from `step` on may be scaled.
 
-        A plateau that maximises is told the metric, any other the validation loss; both NaN where the lane diverged,
+        A plateau that maximises gets the metric, any other the validation loss; both NaN where the lane diverged,
         which is no improvement.
 
         Returns:

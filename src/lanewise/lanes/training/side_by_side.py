@@ -31,7 +31,7 @@ class Training:
 
     Attributes:
         groups: all of them. progress: the fraction of their runs that lanes have been trained.
-        checkpointer: asked between two chunks of steps whether all of it is to be written down.
+        checkpointer: decides between two chunks of steps whether to save everything.
     """
 
     def __init__(self, engine: Engine) -> None:

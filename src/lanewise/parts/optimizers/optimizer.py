@@ -26,7 +26,7 @@ class Optimizer(Part):
 
     Attributes:
         lr: learning rate, >= 0.
-        whole_set: true when the optimizer wants the gradient of the whole training set at each step.
+        whole_set: true if each step uses the gradient of the whole training set.
         rate: which of the numbers scales this optimizer's steps; decoupled decay and proximal steps go by it too.
     """
 
@@ -145,7 +145,7 @@ def moving_average(average: Tensor, value: Tensor, beta: Tensor) -> Tensor:
 
 
 def check_nesterov(owner: str, nesterov: Any, momentum: Any, dampening: Any = 0.0) -> None:
-    """Raise `InputError` when Nesterov's momentum could be asked for with no momentum or with dampening."""
+    """Raise `InputError` if Nesterov's momentum could come with no momentum or with dampening."""
     if True not in extremes(nesterov):
         return
     if 0 in extremes(momentum):

@@ -1,4 +1,4 @@
-"""What the plateaus of a run did: replayed from its learning curve, which is all that they were told."""
+"""What the plateaus of a run did: replayed from its learning curve, which is all that they see."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who is told how a run goes that was called from Python: the user's own observer, standard error, or nobody."""
+"""Where the progress of a run started from Python goes: to the user's observer, to standard error, or nowhere."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def step_lines(progress: bool | None) -> Callable[[int, int, float], None]:
 
 
 def shown(progress: bool | None) -> bool:
-    """Whether progress is shown: as asked for, by default where standard error is a terminal or a notebook."""
+    """Whether progress is shown: as given, by default where standard error is a terminal or a notebook."""
     check_progress(progress)
     if progress is not None:
         return progress
