@@ -29,7 +29,7 @@ MAIN, RATES, TUNED = range(3)
 class Ablation(Question):
     """What is each technique of `recipe` worth?
 
-    Three phases. First the recipe, and the recipe without each technique and each pair of them, at its own learning rate.
+    First the recipe, and the recipe without each technique and each pair of them, at its own learning rate.
     Then other learning rates, on repeats of their own, where the missing technique depends on the learning rate. Last
     the best of those, on the repeats of the first phase, so that no reported score was used to choose a learning rate.
 
