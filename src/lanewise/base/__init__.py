@@ -1,1 +1,1 @@
-"""What every layer stands on: files written whole or not at all, and plain data checked as it is read back."""
+"""What every layer uses: files written whole or not at all, and plain data checked as it is read back."""

@@ -20,8 +20,8 @@ def before_torch() -> None:
 def collector_paused() -> Iterator[None]:
     """Pause Python's garbage collector while modules are imported.
 
-    They leave no garbage, and a full collection looks through the objects of torch, of which there are hundreds of
-    thousands: that alone takes a quarter of the time of our own imports. Afterwards it is on again, if it was.
+    They leave no garbage, and a full collection walks hundreds of thousands of torch's objects, which takes a quarter
+    of the time of our own imports. Afterwards the collector is on again, if it was.
     """
     was_on = gc.isenabled()
     gc.disable()

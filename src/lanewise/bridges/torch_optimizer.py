@@ -32,13 +32,13 @@ def role_groups(model: nn.Module) -> list[dict[str, Any]]:
 class TorchOptimizer(torch.optim.Optimizer):
     """Any optimizer as a `torch.optim.Optimizer`.
 
-    Every number of the optimizer stands in every parameter group under its own name, so schedulers can set it and
+    Every parameter group holds every number of the optimizer under its own name, so schedulers can set it and
     groups can differ by it. An optimizer that averages (schedule-free) swaps its weights in by `eval()` and out by
     `train()`; for the others the two change nothing. A complex parameter counts as two reals, as in `torch.optim`.
 
     Args:
-        params: parameters or groups, as any optimizer takes them. Muon wants groups that say their `role`: those of
-            `role_groups(model)`.
+        params: parameters or groups, as any optimizer takes them. Muon needs groups with a `role`, such as
+            `role_groups(model)` makes.
         optimizer: its numbers are the defaults of the groups. They must be plain numbers here: a schedule goes into an
             `LRScheduler`.
 

@@ -27,7 +27,7 @@ from lanewise.parts.schedules import PlateauState, RunLength
 class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
     """Sets every named hyperparameter of every group from its schedule, as a pure function of the step.
 
-    The value at a step depends on the step alone (and on the measurements a plateau was told), so resuming cannot
+    The value at a step depends on the step alone (and on the measurements given to plateaus), so resuming cannot
     drift: `last_epoch`, `load_state_dict` before or after the optimizer's, and a scheduler built on a loaded optimizer
     all lead to the same values. A schedule is a factor on the value each group was built with, which is kept in the
     group as `initial_lr`, `initial_momentum` and so on, where torch's own schedulers keep it.

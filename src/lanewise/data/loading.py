@@ -96,11 +96,11 @@ def load(
             arrays (the model's arguments) or a mapping of them (its named arguments), in an archive as `x.tokens`,
             `x.length`. A `Source` is returned as it is. A folder that is called like built-in data is reached as
             `./digits`.
-            Or a map-style or iterable `torch.utils.data.Dataset`; or a DataLoader, of which dataset, workers,
-            `collate_fn`, `pin_memory` and `worker_init_fn` are taken over; or a mapping of them as `train` and, both
+            Or a map-style or iterable `torch.utils.data.Dataset`; or a DataLoader, whose dataset, workers,
+            `collate_fn`, `pin_memory` and `worker_init_fn` are used; or a mapping of them as `train` and, both
             optional unless `train` is iterable, `valid` and `test`.
         target: what y is: `class`, `number`, `tokens` or `none`; by default as `targets.as_target` says. Without y the
-            x must be a mapping, or this `none`. For a table, the heading of the column to be learnt may stand here.
+            x must be a mapping, or this `none`. For a table, this may be the heading of the target column.
         images: arrays of four axes are images, turned to channels first where the last axis has length 1, 3 or 4 and
             both before it are longer. Three axes of pixels (8 or 16 bits) are images without a channel axis, of
             floating numbers series [rows, time, features], of int32 and int64 tokens; True makes images of these, too,

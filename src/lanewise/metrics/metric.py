@@ -44,7 +44,7 @@ class Metric:
             of a set is the mean over its rows.
         bounds: the least and the greatest value that the score of a set can have; no interval goes beyond them.
         check: (targets of the set) -> why the metric has no value there, or None. of_data: whether that concerns every
-            single target, so that it is not taken for the whole data.
+            single target, so that a batch is not confused with the whole data.
 
     Raises:
         InputError: bounds that are not two numbers, the lower first.

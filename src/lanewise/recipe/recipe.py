@@ -70,7 +70,7 @@ class Recipe(Part):
         label_smoothing: share of the target spread over all classes, in [0, 1).
         clip: norm of the gradient of all parameters together beyond which it is made shorter, > 0; penalties
             are added after it; none is off.
-        accumulate: batches whose mean gradient makes one step; batch norm normalises and counts each by itself.
+        accumulate: batches whose mean gradient makes one step; batch norm normalises and counts each of them.
         ema: decay of an exponential average of the weights, in [0, 1), which is evaluated in place of the last
             weights, with batch norm statistics of its own; it starts from the initial weights; none is off.
         average_from: fraction of the run after which weights are averaged evenly, in [0, 1); none is off.

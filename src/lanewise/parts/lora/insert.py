@@ -39,7 +39,7 @@ def lora(
     Args:
         model: any module. rank: columns of B and rows of A.
         targets: names of layers, as PEFT takes them: `"q_proj"` is every layer whose name is that or ends in
-            `.q_proj`; `*` stands for anything, `"encoder.*.linear1"`. Linear, Conv2d, Embedding and MultiheadAttention
+            `.q_proj`; `*` matches anything, `"encoder.*.linear1"`. Linear, Conv2d, Embedding and MultiheadAttention
             layers, and Conv1D of Transformers, take adapters. None for every Linear, Conv1D and MultiheadAttention but
             those that `train` names, and those whose weight another layer shares.
         alpha: the product of B and A is multiplied by alpha / rank.

@@ -35,7 +35,7 @@ class Reestimated:
 
 
 def reestimate(model: nn.Module, batches: Iterable[Any], forward: Forward | None = None) -> Reestimated:
-    """Set the running statistics of every batch norm to those of all values it is given in `batches`, in place.
+    """Set the running statistics of every batch norm, in place, to those of all its inputs in `batches`.
 
     Each batch passes through the model with batch norm in training mode and all else (dropout) in evaluation mode.
     Means and variances are pooled in float64, weighted by the number of values, with the variance of the batches' means

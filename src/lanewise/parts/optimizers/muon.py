@@ -63,9 +63,9 @@ class Muon(Optimizer):
     with NS the Newton-Schulz orthogonalisation and s = sqrt(max(1, rows / columns)), or 0.2 sqrt(max(rows, columns))
     if `match_adamw`: that brings the step to the size of AdamW's, so that AdamW's rates and decays carry over.
 
-    A convolution's kernel [out, in, ...] is flattened to [out, in * ...]. Which optimizer a tensor gets is told by
-    `for_role`. The paper leaves the output layer to AdamW; a role does not tell which layer is the last, so here its
-    weight counts as a matrix like the others.
+    A convolution's kernel [out, in, ...] is flattened to [out, in * ...]. `for_role` gives
+    the optimizer of each tensor. The paper leaves the output layer to AdamW; a role does not say which layer is the
+    last, so here its weight counts as a matrix like the others.
 
     Args:
         lr: learning rate of the matrices, >= 0.
