@@ -136,7 +136,7 @@ def together() -> Cohort:
 
 
 def factor(cohort: Cohort, name: str) -> float:
-    (listening,) = group_of(cohort).plateaus[0][list(CASES).index(name)].listening
+    (listening,) = group_of(cohort).plateaus[0][list(CASES).index(name)].active
     return listening.state.factor
 
 
@@ -196,7 +196,7 @@ def test_a_plateau_that_can_never_reduce_is_noted_once() -> None:
     assert line.startswith("plateau(patience=14) never reduces anything: a run of 20 epoch(s) is measured 16 times")
     assert len(notes_of(Warmup("50%") >> Plateau(patience=7), Plateau(patience=7))) == 1
     reduced = in_lanes([on_rate(Plateau(beta=0.5, patience=13, threshold=1e9, relative=False))] * 2)
-    assert group_of(reduced).plateaus[0][0].listening[0].state.factor == 0.5
+    assert group_of(reduced).plateaus[0][0].active[0].state.factor == 0.5
 
 
 def test_only_the_points_of_the_recipes_own_curve_are_heard() -> None:
@@ -214,7 +214,7 @@ def test_a_measurement_that_is_no_number_is_no_improvement_and_is_reported(build
     diverging = recipe(SGD(lr=1e200 * build(plateau), momentum=0.5), epochs=EPOCHS, **LIVELY)
     neighbour = on_rate(EAGER)
     cohort = in_lanes([diverging, neighbour])
-    (listening,) = group_of(cohort).plateaus[0][0].listening
+    (listening,) = group_of(cohort).plateaus[0][0].active
     assert listening.state.rejected == len(POINTS)
     assert listening.state.best is None
     assert listening.state.factor == 0.5 ** (len(POINTS) // 3)

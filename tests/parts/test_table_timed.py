@@ -22,9 +22,10 @@ NUMBERS: dict[str, dict[str, float]] = {
         "clip": 0.5, "ema": 0.8,
     },
     "residual": {"stochastic_depth": 0.5, "dropout": 0.5, "norm_momentum": 0.4},
+    "low rank": {"lora_alpha": 8.0, "l2": 0.1},
 }  # fmt: skip
 """The recipe's own numbers and a value of each, for each model."""
-GHOSTS = {"mlp": 3, "residual": None}
+GHOSTS = {"mlp": 3, "residual": None, "low rank": None}
 
 
 def jump_and_constants(base: Recipe, name: str, value: float) -> tuple[Recipe, Recipe, Recipe]:
