@@ -103,7 +103,10 @@ def _read_group(where: str, name: Any, numbers: Any) -> Any:
         try:
             read[own] = parse(value) if isinstance(value, str) else value
         except InputError as error:
-            raise InputError(f"{where}: groups[{name!r}].{own}: {error}") from None
+            # YAML ends a value in braces at its first comma.
+            cut = isinstance(value, str) and value.count("(") > value.count(")")
+            hint = "; put quotes around a value that has commas" if cut else ""
+            raise InputError(f"{where}: groups[{name!r}].{own}: {error}{hint}") from None
     return read
 
 

@@ -16,7 +16,7 @@ from dataclasses import fields
 from typing import Any
 
 from lanewise.errors import InputError
-from lanewise.parts.groups import ParameterGroup, times
+from lanewise.parts.groups import times
 from lanewise.parts.groups.group import FACTOR
 from lanewise.parts.optimizers import OPTIMIZERS
 from lanewise.parts.schedules import SCHEDULES, product, sequence
@@ -32,7 +32,6 @@ WORDS: dict[str, Callable[..., Any]] = {
     "integer": integer,
     "choice": choice,
     "coupled": coupled,
-    "group": ParameterGroup,
     "times": times,
 }
 CONSTANTS: dict[str, Any] = {

@@ -25,7 +25,7 @@ from lanewise.lanes.step.channels_last import IMAGE_AXES
 from lanewise.lanes.step.numbers import AVERAGING, number_names
 from lanewise.lanes.step.own_numbers import OwnNumbers
 from lanewise.lanes.step.own_steps import STEPS, averaged, own_steps
-from lanewise.lanes.step.updates import unless, updated
+from lanewise.lanes.step.updates import Updates, unless
 from lanewise.parts.clipping import clipped
 from lanewise.parts.norm import exponential_average
 from lanewise.parts.optimizers.optimizer import Numbers, State
@@ -102,6 +102,7 @@ class LaneStep(Forms):
             param.ndim == IMAGE_AXES for param in reference.parameters()
         )
         self.own = OwnNumbers(recipe, reference, self.penalised)
+        self._updates = Updates(recipe, self.optimizers, self.penalised, self.own)
         self.rates = {optimizer.rate for optimizer in self.optimizers.values()} | self.own.rates
 
     def check_rows(self, **sets: int) -> None:
@@ -154,13 +155,13 @@ class LaneStep(Forms):
         parts = [batch] if count == 1 else micro_batches(batch, count)
         drawn = [self.drawn(draws if count == 1 else [draw[number] for draw in draws]) for number in range(count)]
         gradients, loss, buffers = self._by_functions(params, buffers, numbers, parts, drawn, constants)
-        own = self.own.at(numbers)
+        at_step = self.own.at(numbers)
         if self.own.freezes:
-            gradients = {name: unless(own.frozen(name), found, 0.0) for name, found in gradients.items()}
+            gradients = {name: unless(at_step.frozen(name), found, 0.0) for name, found in gradients.items()}
         if "clip" in numbers and gradients:
             gradients = clipped(gradients, numbers["clip"])
         stepped = {
-            name: updated(self, name, param, gradients[name], optimizer_state[name], own)
+            name: self._updates.updated(name, param, gradients[name], optimizer_state[name], at_step)
             if name in gradients
             else (param.clone(), optimizer_state[name])
             for name, param in params.items()
