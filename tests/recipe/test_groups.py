@@ -147,10 +147,15 @@ def test_ranges_have_names_and_lanes_share_a_structure() -> None:
     assert drawn[0].structure() == drawn[1].structure() != Recipe(optimizer=SGD(lr=0.1 * Cosine())).structure()
 
 
+def only(recipe: Recipe) -> ParameterGroup:
+    (group,) = recipe.groups
+    return group
+
+
 def test_a_sweep_finds_the_numbers_of_groups() -> None:
     recipe = Recipe(groups={"head.*": {"lr": "x2", "l2": 0.1 * Linear(), "decay": 0}})
     factor = find(recipe, "head.*.lr")
     assert factor.value == 2
-    assert with_value(recipe, factor, 3).groups[0].lr == Times(3)
-    assert with_value(recipe, find(recipe, "head.*.l2"), 0.2).groups[0].l2 == 0.2 * Linear()
-    assert with_value(recipe, find(recipe, "head.*.decay"), 0.2).groups[0].decay == 0.2
+    assert only(with_value(recipe, factor, 3)).lr == Times(3)
+    assert only(with_value(recipe, find(recipe, "head.*.l2"), 0.2)).l2 == 0.2 * Linear()
+    assert only(with_value(recipe, find(recipe, "head.*.decay"), 0.2)).decay == 0.2
