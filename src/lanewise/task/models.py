@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lanewise.base.seeding import seed_torch
 from lanewise.base.torch_modules import is_persistent, own_buffers, with_tensors
 from lanewise.data.arrays.nested import Inputs, shapes
 from lanewise.errors import InputError, one_line
@@ -187,11 +188,11 @@ def seeded(seed: int, enabled: bool = True) -> Iterator[None]:
         yield
         return
     python, numpy = random.getstate(), np.random.get_state()
-    # torch.manual_seed seeds those of all devices; before CUDA is used they have no state.
+    # Before CUDA is used its generators have no state.
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+            seed_torch(seed)
             random.seed(seed)
             np.random.seed(seed % 2**32)
             yield
