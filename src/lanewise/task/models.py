@@ -170,7 +170,6 @@ def current_folder_first() -> Iterator[None]:
     """Let imports look in the current folder first; the path is as before afterwards."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
-    importlib.invalidate_caches()
     try:
         yield
     finally:
@@ -188,7 +187,6 @@ def seeded(seed: int, enabled: bool = True) -> Iterator[None]:
         yield
         return
     python, numpy = random.getstate(), np.random.get_state()
-    # Before CUDA is used its generators have no state.
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         with torch.random.fork_rng(devices=devices):
@@ -212,6 +210,8 @@ def find(name: str, module_name: str, attribute: str) -> Callable[..., Any]:
     """The user's factory; `name` is for messages."""
     try:
         with current_folder_first():
+            # The module may have been written a moment ago.
+            importlib.invalidate_caches()
             module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
