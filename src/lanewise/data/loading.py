@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from lanewise.data import pictures
+from lanewise.data.arrays.large import MEASURED_ONCE
+from lanewise.data.arrays.nested import byte_count
 from lanewise.data.arrays.targets import TARGETS, Target
 from lanewise.data.datasets import CACHE_BYTES, Wishes, from_datasets, is_dataset
 from lanewise.data.formats import digits, idx, npz
@@ -27,6 +29,9 @@ ALLOWED = (
     f"{', '.join(BUILT_IN)}, a folder with IDX files or with a folder of pictures for every class, an .npz file with x"
     f" and y, a table ({', '.join(tables.ENDINGS)}), openml:NAME, a DataFrame, arrays (x, y) or a"
     " torch Dataset"
+)
+MEASURED_NOTE = (
+    "{} x takes {:,.0f} MiB: it is standardised by all examples but the test examples, measured once for all repeats"
 )
 SPLITS = ("class", "random", "time")
 
@@ -306,8 +311,12 @@ def standardised_as(source: Source, given: Given) -> Source:
     where, sampled = f"data {source.name}:", not source.rows.in_memory
     x = source.sample if sampled else source.x
     wanted = source.standardise if given is True else as_wanted(given, source.sample, source.feature_names)
-    told, now = (input_notes(where, x, one, source.feature_names, sampled) for one in (source.standardise, wanted))
+    now = input_notes(where, x, wanted, source.feature_names, sampled)
+    same = wanted is source.standardise
+    told = now if same else input_notes(where, x, source.standardise, source.feature_names, sampled)
     notes = (*(note for note in source.notes if note not in told), *now)
+    if source.splitter.at_random and (size := byte_count(source.x)) >= MEASURED_ONCE and given is not False:
+        notes = (*notes, MEASURED_NOTE.format(where, size / 2**20))
     return replace(source, standardise=wanted, notes=notes)
 
 

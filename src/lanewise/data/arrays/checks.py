@@ -1,11 +1,13 @@
 """Arrays as given become checked tensors: what may be trained on, and what is refused with a reason."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
+from lanewise.data.arrays.large import LARGE_BYTES, is_large
 from lanewise.errors import InputError, one_line
 
 CHUNK_BYTES = 2**22
@@ -33,7 +35,9 @@ def row_blocks(x: torch.Tensor, rows: int | None = None) -> Iterator[slice]:
 def as_tensor(where: str, value: Any) -> torch.Tensor:
     """`value` (array, tensor or nested list) as a dense tensor in main memory, in its own type.
 
-    Memory is shared with a writable NumPy array or a CPU tensor. uint16 becomes int32 and uint32 int64.
+    Memory is shared with a NumPy array or a CPU tensor, maps of files among them, which must not be written to. uint16
+    becomes int32 and uint32 int64. Arrays of foreign byte order are copied, and so are small ones that do not lie row
+    by row.
 
     Raises:
         InputError: `where` names it; ragged, masked, sparse, or no plain numbers.
@@ -68,9 +72,23 @@ def torch_of(where: str, value: Any) -> torch.Tensor:
         raise InputError(f"{where} holds text: must be numbers; for labels, {NUMBER_THEM}")
     if array.dtype.name not in (*STORED, *WIDENED):
         raise InputError(f"{where} is {array.dtype}: must be {', '.join((*STORED, *WIDENED))}")
-    # torch takes neither foreign byte order nor negative strides, and warns of memory it may not write to.
-    sound = array.dtype.isnative and array.flags.c_contiguous and array.flags.writeable
-    return torch.from_numpy(array if sound else array.astype(array.dtype.newbyteorder("="), order="C"))
+    if not shareable(array):
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    with warnings.catch_warnings():
+        # torch warns of memory that it may not write to. Nothing here writes to what users give.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def shareable(array: "np.ndarray[Any, Any]") -> bool:
+    """Whether torch can take the memory of `array`, in an order that is fast enough for its size."""
+    if not array.dtype.isnative:
+        return False
+    if array.flags.c_contiguous:
+        return True
+    # Batches of a large array are put in order when they are gathered.
+    whole = all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
+    return whole and array.nbytes >= LARGE_BYTES
 
 
 def as_inputs(
@@ -99,7 +117,8 @@ def as_inputs(
     if x.ndim == 3 and (images or (holds_pixels(value, x) and not is_mask(x, alone))):
         return x.unsqueeze(1)
     if x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > x.shape[3]:
-        return x.permute(0, 3, 1, 2).contiguous()
+        turned = x.permute(0, 3, 1, 2)
+        return turned if is_large(x) else turned.contiguous()
     return x
 
 

@@ -77,6 +77,11 @@ def take(nested: Inputs | None, rows: Any) -> Any:
     return None if nested is None else mapped(lambda leaf: leaf[rows], nested)
 
 
+def gathered(nested: Inputs | None, rows: Tensor) -> Any:
+    """The rows at `rows` (int64) of every tensor, as new tensors in the order of their axes; None stays None."""
+    return None if nested is None else mapped(lambda leaf: leaf.index_select(0, rows), nested)
+
+
 def row_count(nested: Inputs) -> int:
     """The number of rows."""
     return len(leaves(nested)[0])

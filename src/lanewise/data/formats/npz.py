@@ -4,12 +4,28 @@ The readers of NumPy and of Python's zipfile raise a dozen types of exception on
 MemoryError among them; all of them are caught here.
 """
 
+import math
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from lanewise.data.arrays.large import LARGE_BYTES
 from lanewise.errors import InputError, one_line
+
+LOCAL_HEADER = struct.Struct("<4s22xHH")
+"""What stands before the name of a member: a signature, and the lengths of its name and of what else is known."""
+
+HEADERS: dict[Any, Any] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+"""Version of a `.npy` header -> what reads it."""
+
+BLOCK = 2**22
 
 
 def read(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:
@@ -37,11 +53,13 @@ def members(path: Path, file: IO[bytes]) -> dict[str, "np.ndarray[Any, Any]"]:
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise InputError(f"data {path}: is a single array; must be an archive, as of numpy.savez(path, x=..., y=...)")
     with archive:
-        return {name: member(path, archive, name) for name in archive.files}
+        return {name: member(path, file, archive, name) for name in archive.files}
 
 
-def member(path: Path, archive: Any, name: str) -> "np.ndarray[Any, Any]":
-    """The array `name` of the open `archive`."""
+def member(path: Path, file: IO[bytes], archive: Any, name: str) -> "np.ndarray[Any, Any]":
+    """The array `name` of the open `archive` in `file`: a map of its bytes where it is large and not compressed."""
+    if (found := mapped(path, file, archive, name)) is not None:
+        return found
     try:
         array: np.ndarray[Any, Any] | bytes = archive[name]
     except ValueError as error:
@@ -52,4 +70,42 @@ def member(path: Path, archive: Any, name: str) -> "np.ndarray[Any, Any]":
         raise InputError(f"data {path}: {name} is damaged or too large ({one_line(error)})") from error
     if isinstance(array, bytes):
         raise InputError(f"data {path}: {name} is no NumPy array")
+    if not array.dtype.isnative and array.dtype.kind in "iuf":
+        array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
     return array
+
+
+def mapped(path: Path, file: IO[bytes], archive: Any, name: str) -> "np.ndarray[Any, Any] | None":
+    """The array `name` as a read-only map of its bytes in `file`; None where it must be read.
+
+    Raises:
+        InputError: the bytes have another checksum than the archive says.
+    """
+    known = archive.zip.NameToInfo
+    about = known.get(f"{name}.npy", known.get(name))
+    encrypted = about is None or about.flag_bits & 1
+    if encrypted or about.compress_type != zipfile.ZIP_STORED or about.file_size < LARGE_BYTES:
+        return None
+    file.seek(about.header_offset)
+    local = file.read(LOCAL_HEADER.size)
+    if len(local) < LOCAL_HEADER.size:
+        return None
+    signature, *_, name_length, extra_length = LOCAL_HEADER.unpack(local)
+    start = about.header_offset + LOCAL_HEADER.size + name_length + extra_length
+    file.seek(start)
+    try:
+        shape, by_column, dtype = HEADERS[np.lib.format.read_magic(file)](file)
+    except (KeyError, ValueError, EOFError):
+        # Reading it says what is wrong.
+        return None
+    begins = file.tell()
+    size = math.prod(shape) * dtype.itemsize
+    if signature != b"PK\3\4" or dtype.hasobject or not dtype.isnative or begins + size != start + about.file_size:
+        return None
+    whole = np.memmap(file, np.uint8, "r", start, (about.file_size,))
+    found = 0
+    for at in range(0, about.file_size, BLOCK):
+        found = zlib.crc32(whole[at : at + BLOCK].data, found)
+    if found != about.CRC:
+        raise InputError(f"data {path}: {name} is damaged (its checksum is another than the archive says)")
+    return whole[begins - start :].view(dtype).reshape(shape, order="F" if by_column else "C")

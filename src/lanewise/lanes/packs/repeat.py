@@ -91,8 +91,9 @@ def split_of(holdout: Holdout, study_seed: int, index: int) -> Split:
 def scales(holdout: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
     """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
 
-    Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
+    Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`, and large ones once for
+    all repeats, see `Holdout.measured`.
     """
     y = holdout.pool_y
-    scale = Standardise.of_rows(holdout.pool, rows, holdout.standardise)
+    scale = holdout.measured(rows)
     return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
