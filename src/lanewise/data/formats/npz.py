@@ -70,9 +70,9 @@ def member(path: Path, file: IO[bytes], archive: Any, name: str) -> "np.ndarray[
         raise InputError(f"data {path}: {name} is damaged or too large ({one_line(error)})") from error
     if isinstance(array, bytes):
         raise InputError(f"data {path}: {name} is no NumPy array")
-    if not array.dtype.isnative and array.dtype.kind in "iuf":
-        array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
-    return array
+    if array.dtype.isnative or array.dtype.kind not in "iuf":
+        return array
+    return array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
 
 
 def mapped(path: Path, file: IO[bytes], archive: Any, name: str) -> "np.ndarray[Any, Any] | None":
@@ -108,4 +108,5 @@ def mapped(path: Path, file: IO[bytes], archive: Any, name: str) -> "np.ndarray[
         found = zlib.crc32(whole[at : at + BLOCK].data, found)
     if found != about.CRC:
         raise InputError(f"data {path}: {name} is damaged (its checksum is another than the archive says)")
-    return whole[begins - start :].view(dtype).reshape(shape, order="F" if by_column else "C")
+    array: np.ndarray[Any, Any] = whole[begins - start :].view(dtype)
+    return array.reshape(shape, order="F" if by_column else "C")

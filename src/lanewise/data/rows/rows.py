@@ -165,8 +165,8 @@ class ChainedRows:
 
 def tensor_rows(rows: Rows, index: torch.Tensor) -> tuple[TensorRows, torch.Tensor] | None:
     """The tensors that hold the rows `index` of `rows`, and where in them they are; None where no tensors do."""
-    while isinstance(rows, SubsetRows):
-        rows, index = rows.rows, rows.index[index]
+    if isinstance(rows, SubsetRows):
+        return tensor_rows(rows.rows, rows.index[index])
     return (rows, index) if isinstance(rows, TensorRows) else None
 
 

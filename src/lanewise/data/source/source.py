@@ -144,10 +144,8 @@ def from_arrays(
     y_test = test_target(where, arrays.get("y_test"), checked)
     if y_test is not None:
         check_lengths(where, "x_test", x_test, "y_test", y_test)
-    rows, test_rows = (
-        TensorRows(*held, files=files[x_name] + files.get(y_name, ()))
-        for held, x_name, y_name in (((x, checked.y), "x", "y"), ((x_test, y_test), "x_test", "y_test"))
-    )
+    rows = TensorRows(x, checked.y, files=files["x"] + files.get("y", ()))
+    test_rows = TensorRows(x_test, y_test, files=files["x_test"] + files.get("y_test", ()))
     of_y = checked.y, test_rows, y_test, checked.classes, checked.target
     return Source(name, rows, *of_y, notes, class_names=names)
 

@@ -8,6 +8,7 @@ import torch
 from lanewise.data.arrays.checks import is_mask, row_blocks
 from lanewise.data.arrays.large import is_large
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, nesting, structure
+from lanewise.data.arrays.room import empty
 from lanewise.data.rows.rows import Rows, sample, tensor_rows
 from lanewise.data.source.moments import mean_and_std
 from lanewise.errors import InputError
@@ -200,8 +201,15 @@ def scaled(x: torch.Tensor, mean: torch.Tensor | None, std: torch.Tensor | None,
         raise InputError(f"x has shape {list(x.shape)}: must have {wanted}")
     work = torch.promote_types(dtype, torch.float32) if x.dtype is torch.uint8 else torch.float64
     mean, std = mean.to(x.device, work), std.to(x.device, work)
-    out = torch.empty(x.shape, dtype=dtype, device=x.device)
-    for at in row_blocks(x):
-        values = (x[at].to(work) - mean) / std
-        out[at] = values.nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf) if x.is_floating_point() else values
+    out = empty(x.shape, dtype, x.device)
+    blocks = list(row_blocks(x))
+    # In place, in one block that serves all: memory that is taken and left at every block would not come back whole.
+    room = out if work is dtype or not blocks else empty(out[blocks[0]].shape, work, x.device)
+    for at in blocks:
+        values = room[at] if work is dtype else room[: len(out[at])]
+        values.copy_(x[at]).sub_(mean).div_(std)
+        if x.is_floating_point():
+            values.nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+        if work is not dtype:
+            out[at] = values
     return out

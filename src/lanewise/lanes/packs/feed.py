@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped
+from lanewise.data.arrays.room import empty
 from lanewise.data.rows.items import Batch, joined
 from lanewise.errors import InputError
 from lanewise.lanes.machine.streams import stream, stream_seed
@@ -282,6 +283,7 @@ class Feed:
         source = stream(self.repeat.study_seed, self.repeat.index, "masks", epoch, number)
         made = []
         for shape in self.draw_shapes.values():
-            drawn = torch.rand((self.length, *shape), generator=source, dtype=self.dtype)
+            size = (self.length, *shape)
+            drawn = torch.rand(size, generator=source, dtype=self.dtype, out=empty(size, self.dtype))
             made.append(drawn[skipped : skipped + steps].to(self.device))
         return tuple(made)
