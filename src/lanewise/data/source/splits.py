@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from lanewise.data.arrays.class_errors import ClassError
+from lanewise.data.arrays.fingerprint import checksum
 from lanewise.data.arrays.large import MEASURED_ONCE, is_large
 from lanewise.data.arrays.nested import Targets, byte_count, take
-from lanewise.data.fingerprint import checksum
 from lanewise.data.rows.kept import MOST_BYTES, KeptRows
 from lanewise.data.rows.rows import Rows, SubsetRows, TensorRows, tensor_rows
 from lanewise.data.source.source import Source
