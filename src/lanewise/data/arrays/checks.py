@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lanewise.data.arrays.large import LARGE_BYTES, is_large
+from lanewise.data.arrays.large import is_large, is_much
 from lanewise.errors import InputError, one_line
 
 CHUNK_BYTES = 2**22
@@ -88,7 +88,7 @@ def shareable(array: "np.ndarray[Any, Any]") -> bool:
         return True
     # Batches of a large array are put in order when they are gathered.
     whole = all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
-    return whole and array.nbytes >= LARGE_BYTES
+    return whole and is_much(array.nbytes)
 
 
 def as_inputs(

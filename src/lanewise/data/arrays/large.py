@@ -21,7 +21,12 @@ MEASURED_ONCE = 2**28
 
 def is_large(nested: Inputs | None) -> bool:
     """Whether the tensors take `LARGE_BYTES` together."""
-    return byte_count(nested) >= LARGE_BYTES
+    return is_much(byte_count(nested))
+
+
+def is_much(size: int) -> bool:
+    """Whether that many bytes are `LARGE_BYTES` or more."""
+    return size >= LARGE_BYTES
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lanewise.data.arrays.large import LARGE_BYTES
+from lanewise.data.arrays.large import is_much
 from lanewise.errors import InputError, one_line
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -84,7 +84,7 @@ def mapped(path: Path, file: IO[bytes], archive: Any, name: str) -> "np.ndarray[
     known = archive.zip.NameToInfo
     about = known.get(f"{name}.npy", known.get(name))
     encrypted = about is None or about.flag_bits & 1
-    if encrypted or about.compress_type != zipfile.ZIP_STORED or about.file_size < LARGE_BYTES:
+    if encrypted or about.compress_type != zipfile.ZIP_STORED or not is_much(about.file_size):
         return None
     file.seek(about.header_offset)
     local = file.read(LOCAL_HEADER.size)

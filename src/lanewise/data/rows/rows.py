@@ -170,6 +170,12 @@ def tensor_rows(rows: Rows, index: torch.Tensor) -> tuple[TensorRows, torch.Tens
     return (rows, index) if isinstance(rows, TensorRows) else None
 
 
+def targets_of(rows: Rows, index: torch.Tensor) -> Targets:
+    """The targets of the rows `index`, without their inputs where these are apart."""
+    held = tensor_rows(rows, index)
+    return rows.take(index)[1] if held is None else gathered(held[0].y, held[1])
+
+
 def in_blocks(index: torch.Tensor, size: int) -> list[torch.Tensor]:
     """`index` cut into pieces of `size` rows; the last may be shorter."""
     return list(torch.split(index, size)) if len(index) else []

@@ -7,10 +7,10 @@ import torch
 
 from lanewise.data.arrays.checks import is_mask, row_blocks
 from lanewise.data.arrays.large import is_large
+from lanewise.data.arrays.moments import mean_and_std
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, nesting, structure
 from lanewise.data.arrays.room import empty
 from lanewise.data.rows.rows import Rows, sample, tensor_rows
-from lanewise.data.source.moments import mean_and_std
 from lanewise.errors import InputError
 
 INDICES = (torch.int32, torch.int64)
