@@ -5,6 +5,7 @@ MemoryError among them; all of them are caught here.
 """
 
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -95,12 +96,12 @@ def mapped(path: Path, file: IO[bytes], archive: Any, name: str) -> "np.ndarray[
     file.seek(start)
     try:
         shape, by_column, dtype = HEADERS[np.lib.format.read_magic(file)](file)
-    except (KeyError, ValueError, EOFError):
+    except Exception:
         # Reading it says what is wrong.
         return None
-    begins = file.tell()
-    size = math.prod(shape) * dtype.itemsize
-    if signature != b"PK\3\4" or dtype.hasobject or not dtype.isnative or begins + size != start + about.file_size:
+    begins, end = file.tell(), start + about.file_size
+    exact = signature == b"PK\3\4" and begins + math.prod(shape) * dtype.itemsize == end <= file.seek(0, os.SEEK_END)
+    if not exact or dtype.hasobject or not dtype.isnative:
         return None
     whole = np.memmap(file, np.uint8, "r", start, (about.file_size,))
     found = 0
