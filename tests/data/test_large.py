@@ -311,3 +311,41 @@ def test_memory_of_batches_is_used_again_only_when_nobody_holds_it():
     assert bool((view == 1).all())
     del view
     assert room.empty(shape, torch.float32).data_ptr() == where
+
+
+def test_a_folder_of_arrays_and_a_single_one(tmp_path, all_large):
+    x, y = arrays()
+    for name, array in (("x", x), ("y", y), ("x_test", x[:9]), ("y_test", y[:9])):
+        np.save(tmp_path / f"{name}.npy", array)
+    source = data.load(tmp_path)
+    assert np.array_equal(source.x.numpy(), x)
+    assert np.array_equal(source.y.numpy(), y)
+    assert len(source.test_rows) == 9
+    assert source.rows.files
+    alone = data.load(tmp_path / "x.npy", target="none")
+    assert (alone.y, len(alone)) == (None, len(x))
+    with pytest.raises(InputError, match=r"x\.npy: has x; must have x and y, .* say target='none'"):
+        data.load(tmp_path / "x.npy")
+
+
+OBJECTS = "it holds Python objects, or is no array"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda sound: b"hello", OBJECTS),
+        (lambda sound: sound.replace(b"'<f4'", b"'|O' "), OBJECTS),
+        (lambda sound: b"", "EOFError"),
+        (lambda sound: sound[:-8], "ValueError: mmap length is greater than file"),
+        (lambda sound: sound[:20], "ValueError: EOF"),
+    ],
+)
+def test_a_damaged_npy_file_is_refused(tmp_path, all_large, spoil, why):
+    x, y = arrays()
+    np.save(tmp_path / "y.npy", y)
+    np.save(path := tmp_path / "x.npy", x)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(InputError, match=rf"x\.npy: is no \.npy file, or a damaged one \({why}") as caught:
+        data.load(tmp_path)
+    assert "\n" not in str(caught.value)
