@@ -17,6 +17,7 @@ from lanewise.data.arrays.moments import mean_and_std
 from lanewise.data.source.splits import hold_out
 from lanewise.errors import InputError
 from lanewise.lanes.packs.repeat import Repeat
+from lanewise.predictor import save_model
 from lanewise.train import train
 
 ROWS, FEATURES = 20_000, 1_000
@@ -349,3 +350,46 @@ def test_a_damaged_npy_file_is_refused(tmp_path, all_large, spoil, why):
     with pytest.raises(InputError, match=rf"x\.npy: is no \.npy file, or a damaged one \({why}") as caught:
         data.load(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_large_whole_numbers_are_features_of_models_by_name_without_a_copy(tmp_path, monkeypatch):
+    x, y = np.random.default_rng(0).integers(-5, 900, (120, 4)), np.arange(120) % 2
+    x[:, 2] %= 2
+    recipe, found = lw.Recipe(epochs=1, batch_size=16), []
+    for limit in (2**26, 1):
+        monkeypatch.setattr("lanewise.data.arrays.large.LARGE_BYTES", limit)
+        task = lw.Task("mlp:3", (given := mapped(tmp_path / "x.npy", x), y))
+        found.append(train(task, recipe, progress=False))
+        assert (task.source.x.data_ptr() == given.ctypes.data) is (limit == 1)
+    for name, weights in found[0].model.state_dict().items():
+        torch.testing.assert_close(found[1].model.state_dict()[name], weights, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32])
+@pytest.mark.parametrize("shape", [(6, 5), (6, 7, 8), (6, 9, 8, 3)])
+def test_large_unsigned_numbers_are_widened_by_the_batch(tmp_path, monkeypatch, kind, shape):
+    x, y, found = np.arange(np.prod(shape)).reshape(shape).astype(kind) * 9 + 60_000, np.arange(6) % 2, []
+    for limit in (2**26, 1):
+        monkeypatch.setattr("lanewise.data.arrays.large.LARGE_BYTES", limit)
+        source = data.load((mapped(tmp_path / "x.npy", x), y))
+        rows = source.rows.take(torch.tensor([5, 2]))[0]
+        found.append((rows, source.sample, source.notes, data.Standardise.fit(source.x)))
+    (small, sample, notes, scale), (large, large_sample, large_notes, large_scale) = found
+    assert torch.equal(large, small)
+    assert large.dtype == small.dtype
+    assert torch.equal(large_sample, sample)
+    assert large_notes == notes
+    for one, two in ((scale.mean, large_scale.mean), (scale.std, large_scale.std)):
+        assert (one is None) == (two is None)
+        if one is not None:
+            torch.testing.assert_close(two, one)
+
+
+def test_a_predictor_takes_a_map(tmp_path, all_large):
+    x, y = arrays()
+    trained = train(lw.Task("mlp:3", (x, y)), lw.Recipe(epochs=1), progress=False)
+    save_model(trained, tmp_path / "m.safetensors")
+    predictor = lw.load_model(tmp_path / "m.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(predictor(mapped(tmp_path / "x.npy", x)), predictor(x))

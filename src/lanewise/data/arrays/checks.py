@@ -32,12 +32,12 @@ def row_blocks(x: torch.Tensor, rows: int | None = None) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def as_tensor(where: str, value: Any) -> torch.Tensor:
+def as_tensor(where: str, value: Any, widen: bool = True) -> torch.Tensor:
     """`value` (array, tensor or nested list) as a dense tensor in main memory, in its own type.
 
     Memory is shared with a NumPy array or a CPU tensor, maps of files among them, which must not be written to. uint16
-    becomes int32 and uint32 int64. Arrays of foreign byte order are copied, and so are small ones that do not lie row
-    by row.
+    becomes int32 and uint32 int64, if `widen`. Arrays of foreign byte order are copied, and so are small ones that do
+    not lie row by row.
 
     Raises:
         InputError: `where` names it; ragged, masked, sparse, or no plain numbers.
@@ -50,7 +50,13 @@ def as_tensor(where: str, value: Any) -> torch.Tensor:
     kind = str(tensor.dtype).removeprefix("torch.")
     if kind not in (*STORED, *WIDENED):
         raise InputError(f"{where} is {kind}: must be {', '.join((*STORED, *WIDENED))}")
-    return tensor.cpu().to(getattr(torch, WIDENED.get(kind, kind)))
+    return widened(tensor.cpu()) if widen else tensor.cpu()
+
+
+def widened(x: torch.Tensor) -> torch.Tensor:
+    """`x` in a type for which torch has all operations."""
+    kind = str(x.dtype).removeprefix("torch.")
+    return x.to(getattr(torch, WIDENED[kind])) if kind in WIDENED else x
 
 
 def torch_of(where: str, value: Any) -> torch.Tensor:
@@ -74,8 +80,13 @@ def torch_of(where: str, value: Any) -> torch.Tensor:
         raise InputError(f"{where} is {array.dtype}: must be {', '.join((*STORED, *WIDENED))}")
     if not shareable(array):
         array = array.astype(array.dtype.newbyteorder("="), order="C")
+    return shared_tensor(array)
+
+
+def shared_tensor(array: "np.ndarray[Any, Any]") -> torch.Tensor:
+    """The tensor that shares the memory of `array`, which may be read-only: nothing here writes to what users give."""
     with warnings.catch_warnings():
-        # torch warns of memory that it may not write to. Nothing here writes to what users give.
+        # torch warns of memory that it may not write to.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
 
@@ -107,7 +118,10 @@ def as_inputs(
         missing: whether NaN is allowed; it stands for a missing number, which `Standardise` puts at the mean.
         alone: whether there are no other inputs.
     """
-    x = as_tensor(where, value)
+    x = as_tensor(where, value, widen=False)
+    # Large pictures keep their bytes; rows are widened when they are gathered.
+    if not is_large(x) or (images is False and x.ndim != 4):
+        x = widened(x)
     if x.ndim < 1 or x.numel() == 0:
         state = "is a single number" if x.ndim < 1 else "is empty"
         raise InputError(f"{where} {state} (shape {list(x.shape)}): must have at least one row and one feature")
@@ -119,7 +133,7 @@ def as_inputs(
     if x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > x.shape[3]:
         turned = x.permute(0, 3, 1, 2)
         return turned if is_large(x) else turned.contiguous()
-    return x
+    return x if x.ndim == 4 else widened(x)
 
 
 def holds_pixels(value: Any, x: torch.Tensor) -> bool:

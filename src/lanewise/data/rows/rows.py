@@ -7,8 +7,9 @@ from typing import Protocol
 
 import torch
 
+from lanewise.data.arrays.checks import widened
 from lanewise.data.arrays.large import MappedFile
-from lanewise.data.arrays.nested import Inputs, Targets, byte_count, gathered, row_count, take
+from lanewise.data.arrays.nested import Inputs, Targets, byte_count, gathered, mapped, row_count, take
 from lanewise.data.rows.items import Batch, joined
 from lanewise.errors import InputError
 
@@ -86,7 +87,7 @@ class TensorRows:
 
     def take(self, index: torch.Tensor) -> Batch:
         self.check()
-        return gathered(self.x, index), gathered(self.y, index)
+        return mapped(widened, gathered(self.x, index)), gathered(self.y, index)
 
     def batches(self, indices: Sequence[torch.Tensor], epoch_seed: int, *, start: int = 0) -> Iterator[Batch]:
         return (self.take(index) for index in indices)

@@ -6,10 +6,21 @@ from typing import Any
 
 import torch
 
-from lanewise.data.arrays.checks import as_inputs, as_tensor, listed
+from lanewise.data.arrays.checks import as_inputs, as_tensor, listed, widened
 from lanewise.data.arrays.labels import as_labels, has_labels, label_names, numbered_labels
 from lanewise.data.arrays.large import MappedFile, mapped_files
-from lanewise.data.arrays.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
+from lanewise.data.arrays.nested import (
+    Inputs,
+    Targets,
+    branches,
+    leaves,
+    mapped,
+    nesting,
+    rebuilt,
+    row_count,
+    structure,
+    take,
+)
 from lanewise.data.arrays.targets import CheckedTarget, Target, as_numbers, as_target, as_tokens, check_varies
 from lanewise.data.encoding.schema import TableSchema
 from lanewise.data.rows.rows import Rows, TensorRows
@@ -84,7 +95,7 @@ class Source:
     @property
     def sample(self) -> Inputs:
         """The inputs of two rows (one, where there is one only), as stored."""
-        return take(self.example if self.x is None else self.x, slice(2))
+        return take(self.example, slice(2)) if self.x is None else mapped(widened, take(self.x, slice(2)))
 
     @property
     def is_image(self) -> bool:
