@@ -49,7 +49,8 @@ OTHERS = {
     "clipped": "lanewise.parts.clipping", "gradient_norm": "lanewise.parts.clipping",
     "StoppingState": "lanewise.parts.early_stopping", "early_stopping": "lanewise.parts.early_stopping",
     "lora": "lanewise.parts.lora", "merge_lora": "lanewise.parts.lora", "save_lora": "lanewise.parts.lora",
-    "Recipe": "lanewise.recipe.recipe",
+    "ParameterGroup": "lanewise.parts.groups", "times": "lanewise.parts.groups",
+    "layer_depths": "lanewise.parts.groups", "Recipe": "lanewise.recipe.recipe",
 }  # fmt: skip
 OWNERS: dict[str, Any] = {
     **{part.__name__: part for part in (*SCHEDULES, *OPTIMIZERS)},

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "lanewise"
 ROOMS = (
     ("printable", "errors"),
     ("base",),
-    ("parts", "parts.schedules", "parts.optimizers", "parts.norm", "parts.lora"),
+    ("parts", "parts.schedules", "parts.optimizers", "parts.norm", "parts.lora", "parts.groups"),
     ("recipe", "recipe.spaces"),
     (
         "data.arrays",

@@ -15,14 +15,14 @@ CLASSES = {
     *("Constant", "Cosine", "Exponential", "InverseSqrt", "InverseTime", "Linear", "Milestones", "OneCycle"),
     *("OneMinusSqrt", "Piecewise", "Plateau", "Polynomial", "Restarts", "Rising", "Staircase", "StepLinear"),
     *("Warmup", "WarmupStableDecay", "AveragedWeights", "Dropout", "GhostBatchNorm", "StochasticDepth"),
-    *("InputError", "LRScheduler", "Penalty", "TorchOptimizer", "Race", "Recipe", "Task"),
+    *("InputError", "LRScheduler", "ParameterGroup", "Penalty", "TorchOptimizer", "Race", "Recipe", "Task"),
     *("Metric", "Optimizer", "Schedule"),
 }
 FUNCTIONS = {
     *("ablate", "auto", "compare", "load", "load_model", "portfolio", "race", "resume", "sweep"),
     *("choice", "classic", "coupled", "integer", "log", "uniform"),
     *("convert_norm", "fold_norm", "freeze_norm", "lint_norm", "reestimate", "unfreeze_norm"),
-    *("lora", "merge_lora", "save_lora"),
+    *("lora", "merge_lora", "save_lora", "layer_depths", "times"),
     *("duration", "flag", "numeric", "register", "role_groups", "roles", "word"),
 }
 TYPES = {"Pruner"}
@@ -44,12 +44,14 @@ PARAMETERS = {
     "load_model": ["path", "model"],
     "Metric": ["name", "function", "greater_is_better", "fraction", "of_set", "check", "of_data", "bounds"],
     "Recipe": [
-        *("optimizer", "l2", "l1", "l1_step", "decay", "decay_by", "penalty_per", "penalised", "dropout"),
-        *("stochastic_depth", "norm", "norm_groups", "norm_momentum", "ghost", "mixup", "label_smoothing", "clip"),
-        *("accumulate", "ema", "average_from", "early_stopping", "width", "rank", "lora_alpha"),
-        *("batch_size", "epochs"),
+        *("optimizer", "l2", "l1", "l1_step", "decay", "decay_by", "penalty_per", "penalised", "groups"),
+        *("layer_decay", "gradual_unfreezing", "dropout", "stochastic_depth", "norm", "norm_groups", "norm_momentum"),
+        *("ghost", "mixup", "label_smoothing", "clip", "accumulate", "ema", "average_from", "early_stopping"),
+        *("width", "rank", "lora_alpha", "batch_size", "epochs"),
     ],
     "SGD": ["lr", "momentum", "dampening", "nesterov"],
+    "ParameterGroup": ["parameters", "lr", "decay", "l2", "l1", "freeze"],
+    "times": ["factor"],
 }
 STUB = Path(lw.__file__).with_suffix(".pyi")
 

@@ -97,6 +97,22 @@ def test_weights_that_do_not_depend_on_the_seed_are_pretrained() -> None:
     assert facts(trained, TABLE).kind == "finetune"
 
 
+def test_the_parts_drawn_anew_beside_pretrained_ones_are_named() -> None:
+    def with_head() -> nn.Module:
+        model = nn.Module()
+        model.body, model.head = trained(), nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 3), nn.Linear(3, 2))
+        model.forward = lambda x: model.head(model.body(x))
+        return model
+
+    def of_adapters() -> nn.Module:
+        return lw.lora(trained(), rank=1)
+
+    assert facts(with_head, TABLE).new_parts == ("body.2.*", "head.*")
+    assert facts(of_adapters, TABLE).new_parts == ()
+    assert facts(vectors, TABLE).new_parts == ()
+    assert facts(trained, TABLE).new_parts == ("2.*",)
+
+
 def test_weights_as_a_layer_draws_them_are_not() -> None:
     assert facts(seeded, TABLE).kind == "table"
 

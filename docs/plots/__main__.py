@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from docs.plots import norm, optimizers, regularisation, schedules
+from docs.plots import groups, norm, optimizers, regularisation, schedules
 from docs.plots.style import Plot, drawn
 
 FOLDER = Path(__file__).parents[1] / "cards" / "plots"
-PLOTS: dict[str, Plot] = {**schedules.PLOTS, **optimizers.PLOTS, **norm.PLOTS, **regularisation.PLOTS}
+PLOTS: dict[str, Plot] = {**schedules.PLOTS, **optimizers.PLOTS, **norm.PLOTS, **regularisation.PLOTS, **groups.PLOTS}
 """Name of a card -> what draws its plot."""
 
 

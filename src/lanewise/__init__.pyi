@@ -11,6 +11,7 @@ from lanewise.data import load
 from lanewise.errors import InputError
 from lanewise.metrics import Metric
 from lanewise.parts.dropout import Dropout
+from lanewise.parts.groups import ParameterGroup, layer_depths, times
 from lanewise.parts.lora import lora, merge_lora, save_lora
 from lanewise.parts.norm import (
     AveragedWeights,
@@ -93,6 +94,7 @@ __all__ = [
     "OneCycle",
     "OneMinusSqrt",
     "Optimizer",
+    "ParameterGroup",
     "Penalty",
     "Piecewise",
     "Plateau",
@@ -125,6 +127,7 @@ __all__ = [
     "fold_norm",
     "freeze_norm",
     "integer",
+    "layer_depths",
     "lint_norm",
     "load",
     "load_model",
@@ -141,6 +144,7 @@ __all__ = [
     "roles",
     "save_lora",
     "sweep",
+    "times",
     "unfreeze_norm",
     "uniform",
     "word",

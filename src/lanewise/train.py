@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lanewise.bridges.torch_optimizer import TorchOptimizer
-from lanewise.bridges.torch_penalties import Penalty
-from lanewise.bridges.torch_recipe import native_optimizer, set_numbers
+from lanewise.bridges.torch_recipe import NativeRecipe
 from lanewise.data import Standardise, TargetScale, hold_out
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, row_count, take
 from lanewise.data.encoding.schema import TableSchema
@@ -43,7 +42,6 @@ from lanewise.parts.early_stopping import StoppingState, early_stopping
 from lanewise.parts.mixup import mixing_weight
 from lanewise.parts.norm import reestimate
 from lanewise.parts.reals import has_mean
-from lanewise.parts.roles import penalised
 from lanewise.recipe.recipe import Recipe
 from lanewise.report.terminal.watching import step_lines
 from lanewise.statistics.score_kind import ScoreKind
@@ -139,10 +137,8 @@ def train(
     step.check_rows(validation=len(rows.split.valid), test=len(rows.holdout.test))
     size = step.batch_rows if step.batchwise else EVALUATED_ROWS
     model = adapted(new(), recipe, step.example).to(where).train()
-    optimizer = native_optimizer(recipe.optimizer, model)
-    chosen = sorted(penalised(model, recipe.penalised))
-    penalty = Penalty(model, l1_step=recipe.l1_step, decay_by=recipe.decay_by, select=chosen or None)
-    penalty.attach(optimizer)
+    native = NativeRecipe(recipe, model)
+    optimizer = native.optimizer
     average = None
     if step.averages:
         # Not a copy: what a model refers to by closures is not copied with it.
@@ -164,9 +160,10 @@ def train(
     with seeded(stream_seed(seed, repeat, "masks")):
         for done, batch in enumerate(batches(feed, steps), start=1):
             numbers = dict(zip(step.numbers, table[done - 1].tolist(), strict=True))
-            set_numbers(model, optimizer, penalty, numbers)
+            native.set_numbers(numbers)
             optimizer.zero_grad()
             loss = batch_gradient(model, task, recipe.accumulate, batch, numbers, cast)
+            native.drop_frozen(numbers)
             if "clip" in numbers:
                 nn.utils.clip_grad_norm_(model.parameters(), numbers["clip"])
             optimizer.step()
@@ -197,7 +194,7 @@ def train(
         put_back(final, state)
     elif average is not None:
         take_statistics(average, task, feed, step.batch_rows, recipe.epochs, cast, attributes)
-    zeros = Penalty(final, select=chosen or None).zeros()
+    zeros = native.zeros(final)
 
     def given(of: Tensor, tested: bool = False) -> tuple[float, float]:
         loss, metric = mean_scores(final, task, feed, of, cast, tested, size, attributes)

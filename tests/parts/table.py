@@ -7,7 +7,8 @@ A new part gets a row, and its ranges a line in `table_limits.py`; `test_table_c
 from dataclasses import replace
 from typing import Any
 
-from lanewise.parts.optimizers import SGD, Muon, ScheduleFreeAdamW, ScheduleFreeSGD
+from lanewise.parts.groups import times
+from lanewise.parts.optimizers import SGD, AdamW, Muon, ScheduleFreeAdamW, ScheduleFreeSGD
 from lanewise.parts.schedules import Cosine, Exponential, Linear, Polynomial
 from lanewise.recipe.recipe import Recipe
 from tests.parts.table_optimizers import RULE_ROWS
@@ -95,6 +96,86 @@ REGULARISATION_ROWS = (
         optimizer=Muon(lr=0.02, adam_lr=0.01),
         penalised=("*.bias", "4.weight"),
         l1_step="proximal",
+    ),
+    variant_row(
+        "groups by factor",
+        (
+            {"groups": {"0.*": {"lr": "x0.1"}, "4.*": {"lr": times(3.0 * Linear()), "l2": "x2", "decay": 0}}},
+            {"groups": {"0.*": {"lr": "x2"}, "4.*": {"lr": "x0.5", "l2": 0.3, "decay": "x3"}}},
+            {"groups": {"0.*": {"lr": 0.02 * Cosine()}, "4.*": {"lr": "x1", "l2": "x0", "decay": 0.05}}},
+        ),
+        {"groups": ()},
+        l2=0.02,
+        decay=0.1,
+    ),
+    variant_row(
+        "groups of AdamW",
+        (
+            {"groups": {"0.*": {"lr": "x0.1", "decay": 0}, "1.*": {"decay": "x5"}}},
+            {"groups": {"0.*": {"lr": 0.03, "decay": 2.0}, "1.*": {"decay": 0}}},
+            {"groups": {"0.*": {"lr": times(Linear()), "decay": times(Cosine())}, "1.*": {"decay": 3.0 * Linear()}}},
+        ),
+        {"groups": ()},
+        optimizer=AdamW(lr=0.01, weight_decay=0.5),
+        clip=0.5,
+    ),
+    variant_row(
+        "groups of Muon",
+        (
+            {"groups": {"0.*": {"l1": "x2", "lr": "x3"}, "4.*": {"lr": "x0.1", "decay": 1.0}}},
+            {"groups": {"0.*": {"l1": 0.03, "lr": 0.01}, "4.*": {"lr": 0.1, "decay": 0}}},
+            {"groups": {"0.*": {"l1": 0, "lr": "x1"}, "4.*": {"lr": times(Linear()), "decay": 0.5}}},
+        ),
+        {"groups": ()},
+        optimizer=Muon(lr=0.02, adam_lr=0.01),
+        l1=0.02,
+        l1_step="proximal",
+    ),
+    variant_row(
+        "freeze",
+        (
+            {"groups": {"0.*": {"freeze": "30%"}, "1.*": {"freeze": "0%"}}},
+            {"groups": {"0.*": {"freeze": "7st"}, "1.*": {"freeze": "2ep"}}, "optimizer": SGD(lr=0.2, momentum=0.9)},
+            {"groups": {"0.*": {"freeze": True}, "1.*": {"freeze": "50%"}}, "l1": 0.01},
+        ),
+        {"groups": ()},
+        optimizer=SGD(lr=0.1, momentum=0.5, dampening=0.5),
+        clip=0.3,
+        l2=0.02,
+    ),
+    variant_row(
+        "freeze, AdamW",
+        (
+            {"groups": {"0.*": {"freeze": "30%", "lr": "x0.5"}}},
+            {"groups": {"0.*": {"freeze": "1ep", "lr": "x2"}}},
+            {"groups": {"0.*": {"freeze": "70%", "lr": times(Linear())}}},
+        ),
+        {"groups": ()},
+        optimizer=AdamW(lr=0.01, weight_decay=0.5),
+        ema=0.9,
+    ),
+    variant_row(
+        "layer_decay",
+        ({"layer_decay": 0.5}, {"layer_decay": 0.1}, {"layer_decay": 1.0 * Linear(to=0.2)}),
+        {"layer_decay": None},
+        "residual",
+        decay=0.1,
+    ),
+    variant_row(
+        "layer_decay and groups of Muon",
+        ({"layer_decay": 0.5}, {"layer_decay": 0.2}, {"layer_decay": 0.9 * Cosine(to=0.2)}),
+        {"layer_decay": None},
+        optimizer=Muon(lr=0.02, adam_lr=0.01, weight_decay=0.5),
+        groups={"0.*": {"lr": "x0.5"}},
+    ),
+    variant_row(
+        "gradual_unfreezing",
+        ({"gradual_unfreezing": "50%"}, {"gradual_unfreezing": "9st"}, {"gradual_unfreezing": "100%"}),
+        {"gradual_unfreezing": None},
+        "residual",
+        accumulate=2,
+        batch_size=4,
+        groups={"stem.*": {"freeze": "10%"}},
     ),
     variant_row("mixup", ({"mixup": 1.0}, {"mixup": 0.2}, {"mixup": 0.8 * Linear()}), {"mixup": None}),
     variant_row(

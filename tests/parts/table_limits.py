@@ -62,6 +62,7 @@ NUMBERS: dict[str, dict[str, str]] = {
         "width": "[1, 65536] fixed integer optional",
         "rank": "[1, 65536] fixed integer optional",
         "lora_alpha": "[0, inf) optional",
+        "layer_decay": "(0, 1] optional",
         "batch_size": "[1, inf) fixed integer",
         "epochs": "[1, inf) fixed integer",
     },
@@ -78,7 +79,7 @@ DURATIONS: dict[str, dict[str, str]] = {
     "OneCycle": {"rise": ""},
     "WarmupStableDecay": {"decay": ""},
     "Warmup": {"duration": "positive"},
-    "Recipe": {"early_stopping": "positive optional"},
+    "Recipe": {"early_stopping": "positive optional", "gradual_unfreezing": "optional"},
 }
 """Class -> duration -> `positive` where zero is refused; beside those, every shape has `warmup` and `duration`."""
 OF_SHAPES = {"warmup": "optional", "duration": "positive optional"}

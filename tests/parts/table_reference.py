@@ -19,10 +19,11 @@ from torch.nn import functional as F
 from lanewise.bridges.torch_optimizer import TorchOptimizer, role_groups
 from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.stochastic_depth import StochasticDepth
+from tests.parts.table_groups import ParameterGroups
 
 OWN_NUMBERS = (
     "l2", "l1", "decay", "dropout", "stochastic_depth", "norm_momentum", "mixup", "label_smoothing", "clip", "ema",
-    "lora_alpha",
+    "lora_alpha", "layer_decay",
 )  # fmt: skip
 LAYERS: dict[type, str] = {nn.Dropout: "dropout", nn.Dropout2d: "dropout", StochasticDepth: "stochastic_depth"}
 TORCH: dict[str, Callable[[Any, Any], torch.optim.Optimizer]] = {
@@ -68,12 +69,13 @@ class PlainRun:
             self.tables |= {name: self.tables[name] / rows for name in ("l2", "l1")}
         # Of Muon's parameters those that are no matrices have a rate of their own.
         self.penalised = [
-            (param, "adam_lr" if recipe.optimizer.name == "muon" and param.ndim < 2 else "lr")
+            (name, param, "adam_lr" if recipe.optimizer.name == "muon" and param.ndim < 2 else "lr")
             for name, param in self.model.named_parameters()
             if param.requires_grad and is_penalised(recipe, self.model, name)
         ]
         self.optimizer = optimizer_for(recipe.optimizer, self.model)
-        self.steps, self.done = total_steps, 0
+        self.groups = ParameterGroups(recipe, self.model, total_steps, steps_per_epoch, rows)
+        self.steps, self.done, self.steps_done = total_steps, 0, 0
         self.average = self.weights() if recipe.ema is not None or recipe.average_from is not None else None
 
     def values(self, step: int) -> dict[str, float]:
@@ -82,7 +84,11 @@ class PlainRun:
 
     def step(self, values: dict[str, float], x: Tensor, y: Tensor, draws: dict[str, Tensor]) -> float:
         """One step with the numbers `values`; returns the training loss. `draws`: uniform, by the engine's names."""
-        set_optimizer(self.optimizer, values)
+        at = self.steps_done
+        self.steps_done += 1
+        for group in self.optimizer.param_groups:
+            (name,) = (name for name, param in self.model.named_parameters() if param is group["params"][0])
+            set_group(group, self.groups.values(name, values, at))
         self.optimizer.zero_grad()
         count, total = self.recipe.accumulate, 0.0
         for number in range(count):
@@ -91,17 +97,21 @@ class PlainRun:
             loss = self.loss(values, x[part], y[part], draws)
             (loss / count).backward()
             total += loss.item() / count
+        for name, param in self.model.named_parameters():
+            if self.groups.is_frozen(name, at):
+                param.grad = None
         if "clip" in values:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), values["clip"])
         proximal, by_rate = self.recipe.l1_step == "proximal", self.recipe.decay_by == "rate"
         with torch.no_grad():
-            for param, rate in self.penalised:
-                assert param.grad is not None
-                param.grad += values["l2"] * param + (0.0 if proximal else values["l1"]) * param.sign()
-                param -= values["decay"] * (values[rate] if by_rate else 1.0) * param
+            trained = [(param, rate, self.groups.values(name, values, at))
+                       for name, param, rate in self.penalised if param.grad is not None]  # fmt: skip
+            for param, rate, own in trained:
+                param.grad += own["l2"] * param + (0.0 if proximal else own["l1"]) * param.sign()
+                param -= own["decay"] * (own[rate] if by_rate else 1.0) * param
             self.optimizer.step()
-            for param, rate in self.penalised if proximal else ():
-                param.copy_(param.sign() * (param.abs() - values[rate] * values["l1"]).clamp(min=0.0))
+            for param, rate, own in trained if proximal else ():
+                param.copy_(param.sign() * (param.abs() - own[rate] * own["l1"]).clamp(min=0.0))
         self.take_average(values)
         return total
 
@@ -178,19 +188,22 @@ def is_penalised(recipe: Any, model: nn.Module, name: str) -> bool:
 
 
 def optimizer_for(optimizer: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
-    """torch's own optimizer where it has the optimizer; its numbers are set before each step."""
+    """torch's own optimizer where it has the optimizer, each parameter in a group of its own.
+
+    Its numbers are set before each step.
+    """
+    groups = [{**group, "params": [pair]} for group in role_groups(model) for pair in group["params"]]
     if optimizer.name in TORCH:
-        return TORCH[optimizer.name](model.parameters(), optimizer)
+        return TORCH[optimizer.name](groups, optimizer)
     flags = [item.name for item in fields(optimizer) if item.name not in optimizer.number_names()]
-    return TorchOptimizer(role_groups(model), type(optimizer)(**{name: getattr(optimizer, name) for name in flags}))
+    return TorchOptimizer(groups, type(optimizer)(**{name: getattr(optimizer, name) for name in flags}))
 
 
-def set_optimizer(optimizer: torch.optim.Optimizer, values: dict[str, float]) -> None:
-    """Write the optimizer's numbers into the optimizer's groups."""
-    for group in optimizer.param_groups:
-        group.update({name: value for name, value in values.items() if name in group})
-        if "betas" in group:
-            group["betas"] = (values["beta1"], values["beta2"])
+def set_group(group: dict[str, Any], values: dict[str, float]) -> None:
+    """Write the optimizer's numbers into one of its groups."""
+    group.update({name: value for name, value in values.items() if name in group})
+    if "betas" in group:
+        group["betas"] = (values["beta1"], values["beta2"])
 
 
 def kept_share(strength: float, u: float, v: float) -> float:

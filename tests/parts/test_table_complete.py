@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lanewise.parts.groups import ParameterGroup, Times
 from lanewise.parts.optimizers import OPTIMIZERS
 from lanewise.parts.part import Timed
 from lanewise.parts.schedules import SCHEDULES, Product, Sequence
@@ -19,7 +20,9 @@ PARTS = list(chain.from_iterable(map(parts_of, LANES)))
 
 
 def test_every_kind_of_part_occurs() -> None:
-    assert {type(part) for part in PARTS} == {*SCHEDULES, *OPTIMIZERS, Recipe, Product, Sequence}
+    assert {type(part) for part in PARTS} == {
+        *SCHEDULES, *OPTIMIZERS, Recipe, Product, Sequence, ParameterGroup, Times,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [*SCHEDULES, *OPTIMIZERS, Recipe], ids=lambda kind: kind.__name__)

@@ -172,6 +172,11 @@ def test_the_list_of_limits_is_complete() -> None:
         numbers = {item.name for item in fields(kind) if "allowed" in item.metadata}
         assert numbers == set(NUMBERS.get(name, {})), name
         known = {*durations_of(kind), *([MOMENTS[name]] if name in MOMENTS else [])}
-        sorts = {item.name for item in fields(kind) if "check" in item.metadata} - {"shape", "values", "penalised"}
+        sorts = {item.name for item in fields(kind) if "check" in item.metadata} - {
+            "shape",
+            "values",
+            "penalised",
+            "groups",
+        }
         assert sorts == known, name
     assert set(NUMBERS) | set(DURATIONS) <= set(KINDS)

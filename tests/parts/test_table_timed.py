@@ -19,7 +19,7 @@ JUMP = Piecewise(at=("50%",), values=(1.0, 0.5))
 NUMBERS: dict[str, dict[str, float]] = {
     "mlp": {
         "l2": 0.1, "l1": 0.01, "decay": 0.1, "dropout": 0.5, "norm_momentum": 0.4, "mixup": 0.8, "label_smoothing": 0.4,
-        "clip": 0.5, "ema": 0.8,
+        "clip": 0.5, "ema": 0.8, "layer_decay": 0.5,
     },
     "residual": {"stochastic_depth": 0.5, "dropout": 0.5, "norm_momentum": 0.4},
     "low rank": {"lora_alpha": 8.0, "l2": 0.1},

@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from lanewise.errors import InputError
+from lanewise.parts.groups import times
 from lanewise.parts.optimizers import OPTIMIZERS, SGD, Adam
 from lanewise.parts.part import Allowed, Part, expression
 from lanewise.parts.schedules import SCHEDULES, Exponential, Linear, Piecewise, Schedule, product, sequence
@@ -88,6 +89,24 @@ def lasting_all(parts: list[Any]) -> list[Any]:
     return [Linear(to=0.5, duration="7st")] * (len(parts) - 1) + parts[-1:]
 
 
+def names_of_parameters() -> st.SearchStrategy[str]:
+    """Names as a person writes them, and any other text."""
+    names = st.sampled_from(["head.*", "*.weight", "0", "none", "5%", "x2", "\x85"])
+    return names | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
+
+
+@st.composite
+def group_numbers(draw: st.DrawFn, depth: int, space: bool) -> dict[str, Any]:
+    """The numbers of a group: plain ones, factors, schedules and a duration."""
+    allowed = Allowed(low=0.0, high=1e100, timed=True)
+    factor = values(allowed, depth, space).map(times)
+    # A decay of its own could stand for one of two, where the recipe has both.
+    given = {name: draw(factor | values(allowed, depth, space)) for name in ("lr", "l2", "l1")}
+    given |= {"decay": draw(factor | st.just(0)), "freeze": draw(durations)}
+    kept = draw(st.sets(st.sampled_from(sorted(given)), min_size=1))
+    return {name: given[name] for name in sorted(kept)}
+
+
 @cache
 def field_values(owner: type[Part], name: str, depth: int, space: bool) -> st.SearchStrategy[Any]:
     """What the field `name` of `owner` accepts."""
@@ -107,9 +126,11 @@ def field_values(owner: type[Part], name: str, depth: int, space: bool) -> st.Se
             st.sampled_from([Linear(), Linear(to=0.1), Exponential(to=0.01), Linear(warmup="2%")]), space
         )
     if name == "penalised":
-        names = st.sampled_from(["head.*", "*.weight", "0", "none", "5%", "\x85"])
-        names |= st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
-        return st.lists(names, min_size=1, max_size=2).map(tuple)
+        return st.lists(names_of_parameters(), min_size=1, max_size=2).map(tuple)
+    if name == "groups":
+        return st.dictionaries(
+            names_of_parameters().filter(str.strip), group_numbers(depth, space), min_size=1, max_size=2
+        )
     if name == "at":
         return st.lists(durations, min_size=1, max_size=3).map(tuple)
     return with_choices(durations, space) | (st.none() if field.default is None else st.nothing())

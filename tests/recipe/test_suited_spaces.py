@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from lanewise.errors import InputError
+from lanewise.parts.groups import ParameterGroup, Times
 from lanewise.parts.optimizers import SGD, AdamW, Muon, ScheduleFreeAdamW
 from lanewise.parts.part import Variable
 from lanewise.parts.schedules import tabulate
-from lanewise.recipe.ranges import Choice, NumberRange
+from lanewise.recipe.ranges import Choice, NumberRange, log
 from lanewise.recipe.recipe import Recipe, choose
 from lanewise.recipe.spaces import KINDS, Facts, portfolio, suited
 from lanewise.recipe.spaces.suited import told
@@ -20,7 +21,7 @@ FULL = Facts(
     rows=1_000, pictures=True, smooths=True, mixes=True, dropout=(0.1, 0.1), depth=(0.1,), norm_momentum=(0.1,),
     converts=True,
 )  # fmt: skip
-OPTIONAL = ("dropout", "stochastic_depth", "norm", "norm_momentum", "label_smoothing", "mixup", "clip")
+OPTIONAL = ("dropout", "stochastic_depth", "norm", "norm_momentum", "label_smoothing", "mixup", "clip", "layer_decay")
 
 
 def drawn(space: Recipe, seed: int) -> Recipe:
@@ -59,7 +60,9 @@ def kinds_of(space: Recipe) -> list[type]:
         (replace(BARE, pictures=True), set()),
         (replace(BARE, mixes=True), set()),
         (replace(BARE, sequence=True), {"clip"}),
-        (replace(FULL, pretrained=True), set(OPTIONAL) - {"norm", "clip"}),
+        (replace(FULL, pretrained=True), set(OPTIONAL) - {"norm", "clip", "layer_decay"}),
+        (replace(BARE, pretrained=True, layers=3), {"layer_decay"}),
+        (replace(BARE, layers=3), set()),
     ],
 )
 def test_a_technique_is_there_where_the_task_has_a_use_for_it(facts: Facts, expected: set[str]) -> None:
@@ -85,6 +88,13 @@ def test_pretrained_weights_get_lower_learning_rates() -> None:
         return float(space.optimizer.options[0].lr.factors[0].high)
 
     assert most(suited(replace(FULL, pretrained=True))) < most(suited(FULL)) / 5
+
+
+def test_parts_that_are_drawn_anew_get_higher_ones() -> None:
+    facts = replace(FULL, pretrained=True, new_parts=("fc.*",))
+    assert suited(facts).groups == (ParameterGroup("fc.*", lr=Times(log(1.0, 30.0))),)
+    assert any("fc.*: drawn anew for each seed" in line for line in told(facts, "auto"))
+    assert suited(facts.of_kind("vision")).groups == ()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ PReLU looks like a bias.
 import fnmatch
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
@@ -99,3 +100,11 @@ def penalised(model: nn.Module, patterns: Sequence[str] | None = None) -> set[st
             raise InputError(f"penalised = {pattern!r}: fits no parameter; must be among {', '.join(named)}")
     chosen = {id(named[name]) for pattern in patterns for name in fnmatch.filter(named, pattern)}
     return {name for name, param in named.items() if id(param) in chosen}
+
+
+def check_names(where: str, value: Any) -> None:
+    """Raise `InputError` unless `value` is None or a tuple of names."""
+    if value is None:
+        return
+    if not isinstance(value, tuple) or not value or not all(isinstance(name, str) and name for name in value):
+        raise InputError(f"{where} = {value!r}: must be none or a list of parameter names such as head.*")

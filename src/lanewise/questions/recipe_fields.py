@@ -1,7 +1,8 @@
 """The fields of a recipe by the names that the sampler knows them by, and recipes in which one field is another.
 
 `momentum` is the optimizer's, `l2` the recipe's own; `lr` is the number in `0.1 * cosine(warmup=5%)`, `lr.schedule` the
-schedule beside it, `lr.cosine.warmup` a field inside it, `optimizer` the whole optimizer.
+schedule beside it, `lr.cosine.warmup` a field inside it, `optimizer` the whole optimizer; `head.*.lr` is the number of
+the group of parameters `head.*`.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lanewise.errors import InputError
+from lanewise.parts.groups import ParameterGroup, Times
 from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.part import Part, Timed
 from lanewise.parts.schedules import Product, Schedule, Sequence, product
@@ -122,5 +124,17 @@ def _inside(part: Part, path: Path, name: str) -> Iterator[tuple[Path, str, Any,
         elif isinstance(value, Optimizer):
             yield here, field, value, here
             yield from _inside(value, here, "")
+        elif isinstance(part, Recipe) and field == "groups":
+            yield from _of_groups(value, here)
         else:
             yield from _walk(value, here, field)
+
+
+def _of_groups(groups: tuple[ParameterGroup, ...], path: Path) -> Iterator[tuple[Path, str, Any, Path]]:
+    """The numbers of groups of parameters: `head.*.lr` is a learning rate, or the factor on the recipe's."""
+    for at_group, group in enumerate(groups):
+        for own in group.given:
+            value, here = getattr(group, own), (*path, at_group, own)
+            if isinstance(value, Times):
+                value, here = value.factor, (*here, "factor")
+            yield from _walk(value, here, f"{group.parameters}.{own}")

@@ -128,6 +128,14 @@ def _of_the_recipe(recipe: Recipe) -> Iterator[Technique]:
         yield Technique("averaged weights", _changing(average_from=None))
     if recipe.clip is not None:
         yield Technique("clipping", _changing(clip=None))
+    for group in recipe.groups:
+        rest = tuple(other for other in recipe.groups if other != group)
+        yield Technique(f"numbers of {group.parameters}", _changing(groups=rest))
+    # At 1 and after no step all layers are alike: so they stay in the pack.
+    if recipe.layer_decay is not None and recipe.layer_decay != 1:
+        yield Technique("layer-wise learning rate decay", _changing(layer_decay=1.0), (1.0, 0.5, 0.25))
+    if recipe.gradual_unfreezing is not None:
+        yield Technique("gradual unfreezing", _changing(gradual_unfreezing="0%"))
 
 
 def _changing(**values: Any) -> Callable[[Recipe], Recipe]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from lanewise.errors import InputError
+from lanewise.parts.groups.group import ParameterGroup, Times
 from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.part import Part, Variable, extremes
 from lanewise.parts.schedules import Product, Schedule
@@ -26,7 +27,7 @@ ROUNDING = 1e-9
 """Relative error up to which a product or ratio counts as the one that was drawn."""
 PLACES = (
     "must stand where a pair does: coupled(product=..., ratio=...) for the learning rate, coupled() for "
-    "l2, decay or weight_decay; both alone or times schedules, outside of choices"
+    "l2, decay or weight_decay; both alone or times schedules, outside of choices and groups"
 )
 
 
@@ -195,5 +196,10 @@ def _coupled(value: Any, where: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Product):
         where = where if _alone(value) is not None else f"{where} (in a product)"
     for key, child in children(value):
-        of_field = isinstance(value, Part) and not isinstance(value, (Product, Variable))
-        yield from _coupled(child, f"{type(value).__name__}.{key[0]}" if of_field else where)
+        inner = where
+        if isinstance(value, ParameterGroup):
+            # By another name than the field's own here, too.
+            inner = f"groups[{value.parameters!r}].{key[0]} (in a group)"
+        elif isinstance(value, Part) and not isinstance(value, (Product, Times, Variable)):
+            inner = f"{type(value).__name__}.{key[0]}"
+        yield from _coupled(child, inner)

@@ -5,6 +5,7 @@ lanewise: 1
 optimizer: sgd(lr=log(0.001, 1) * choice(constant(), cosine(warmup=5%)), momentum=0.9)
 l2: log(1e-06, 0.01)
 dropout: uniform(0, 0.5)
+groups: {"head.*": {lr: x2, decay: 0}}
 task: {data: digits, model: mlp}
 ```
 
@@ -23,6 +24,7 @@ import yaml
 from lanewise.base.files import write_whole
 from lanewise.base.registry import check_words, words_in
 from lanewise.errors import InputError, one_line
+from lanewise.parts.groups import ParameterGroup
 from lanewise.parts.part import Part, Timed, Variable, holds_default
 from lanewise.recipe.language import did_you_mean, parse
 from lanewise.recipe.recipe import Recipe
@@ -76,6 +78,9 @@ def from_dict(data: Any, where: str = "recipe") -> Recipe:
         if field == "penalised" and isinstance(value, list):
             values[field] = tuple(value)
             continue
+        if field == "groups" and isinstance(value, dict):
+            values[field] = {name: _read_group(where, name, numbers) for name, numbers in value.items()}
+            continue
         if not isinstance(value, (str, int, float, type(None))):
             kind = type(value).__name__
             raise InputError(f"{where}: {field}: must be a number, true, false, null or an expression, not a {kind}")
@@ -87,6 +92,22 @@ def from_dict(data: Any, where: str = "recipe") -> Recipe:
         return Recipe(**values)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _read_group(where: str, name: Any, numbers: Any) -> Any:
+    """The numbers of a group, those that are expressions read; what is no mapping as it is."""
+    if not isinstance(numbers, dict):
+        return numbers
+    read: dict[Any, Any] = {}
+    for own, value in numbers.items():
+        try:
+            read[own] = parse(value) if isinstance(value, str) else value
+        except InputError as error:
+            # YAML ends a value in braces at its first comma.
+            cut = isinstance(value, str) and value.count("(") > value.count(")")
+            hint = "; put quotes around a value that has commas" if cut else ""
+            raise InputError(f"{where}: groups[{name!r}].{own}: {error}{hint}") from None
+    return read
 
 
 def dump(recipe: Recipe, task: dict[str, str] | None = None) -> str:
@@ -136,6 +157,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Recipe, dict[str, str]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, tuple) and value and isinstance(value[0], ParameterGroup):
+        return {group.parameters: {own: _plain(getattr(group, own)) for own in group.given} for group in value}
     if isinstance(value, (Part, Timed, Variable)):
         return str(value)
     if isinstance(value, tuple):

@@ -16,6 +16,8 @@ from dataclasses import fields
 from typing import Any
 
 from lanewise.errors import InputError
+from lanewise.parts.groups import times
+from lanewise.parts.groups.group import FACTOR
 from lanewise.parts.optimizers import OPTIMIZERS
 from lanewise.parts.schedules import SCHEDULES, product, sequence
 from lanewise.recipe.coupling import coupled
@@ -30,6 +32,7 @@ WORDS: dict[str, Callable[..., Any]] = {
     "integer": integer,
     "choice": choice,
     "coupled": coupled,
+    "times": times,
 }
 CONSTANTS: dict[str, Any] = {
     **{option: option for item in fields(Recipe) for option in item.metadata.get("words", ())},
@@ -46,6 +49,8 @@ DURATION = re.compile(
     r"(?<![\w.'\"])(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![eE][+-]?\d)(%|(?!(?:and|or|if|in|is)\b)[A-Za-z]{2,})(?!\w)"
 )
 """A number with a unit; which units there are, the part it is given to says."""
+WRITTEN_FACTOR = re.compile(rf"(?<![\w.'\"]){FACTOR.pattern}(?![\w.])")
+"""`x2`, which stands for `times(2)`."""
 
 
 def parse(text: str) -> Any:
@@ -55,7 +60,8 @@ def parse(text: str) -> Any:
         with warnings.catch_warnings():
             # Python would tell the user what it thinks of `1and 2` before we do.
             warnings.simplefilter("ignore")
-            tree = ast.parse(DURATION.sub(r"'\1\2'", text.strip()), mode="eval")
+            written = WRITTEN_FACTOR.sub(r"times(\1)", text.strip())
+            tree = ast.parse(DURATION.sub(r"'\1\2'", written), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         opened, closed = text.count("("), text.count(")")
         if opened != closed:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from lanewise.errors import InputError
+from lanewise.parts.groups.group import ParameterGroup, Times, as_groups, check_groups
 from lanewise.parts.optimizers import SGD, Optimizer
 from lanewise.parts.part import Allowed, Part, Value, Variable, check_number, expression, extremes, numeric, word
+from lanewise.parts.roles import check_names
 from lanewise.parts.schedules import Cosine, Product, Schedule, Sequence
 from lanewise.parts.schedules.duration import duration
 from lanewise.recipe.coupling import (
@@ -22,6 +24,7 @@ from lanewise.recipe.coupling import (
     rate_of,
     scale,
 )
+from lanewise.recipe.group_numbers import check_decays
 from lanewise.recipe.ranges import Choice
 from lanewise.recipe.tree import Path, children, map_children
 
@@ -34,14 +37,6 @@ LARGEST_WIDTH = 65_536
 
 SIZES = ("width", "rank")
 """What a recipe says of the model's size, each an argument of the function that makes it."""
-
-
-def check_names(where: str, value: Any) -> None:
-    """Raise `InputError` unless `value` is None or a tuple of names."""
-    if value is None:
-        return
-    if not isinstance(value, tuple) or not value or not all(isinstance(name, str) and name for name in value):
-        raise InputError(f"{where} = {value!r}: must be none or a list of parameter names such as head.*")
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,12 @@ class Recipe(Part):
         penalty_per: `mean` takes lambda as it is, `row` divides it by the number of training rows.
         penalised: names of the parameters that penalties apply to, `*` standing for anything (`head.*`); none for
             weights: not biases, normalisation parameters or embeddings.
+        groups: numbers of their own for parameters by their names, `{"head.*": {"lr": "x2", "decay": 0}}`; see
+            `lanewise.ParameterGroup`.
+        layer_decay: learning rates are multiplied by this to the power of the layer's depth below the output (see
+            `lanewise.layer_depths`), in (0, 1]; none is off.
+        gradual_unfreezing: a duration such as "30%": the last layer trains from the start, the others join it one after
+            another, and the first layer after so long; none is off.
         dropout: rate of every dropout layer of the model, in [0, 1); none keeps the model's own rates.
         stochastic_depth: rate of every `StochasticDepth` layer of the model, in [0, 1); none keeps its own.
         norm: `own` leaves the model's normalisation as it is; `batch`, `layer` or `group` converts it, `identity`
@@ -84,7 +85,7 @@ class Recipe(Part):
         batch_size: rows per batch. epochs: passes over the training rows.
 
     Every number may change with the step, `dropout=0.3 * Linear()`, but not `average_from`, `accumulate`,
-    `early_stopping`, `width`, `rank`, `batch_size` and `epochs`.
+    `early_stopping`, `gradual_unfreezing`, `width`, `rank`, `batch_size` and `epochs`.
     """
 
     name: ClassVar[str] = "recipe"
@@ -96,6 +97,9 @@ class Recipe(Part):
     decay_by: Any = word("rate", "independent")
     penalty_per: Any = word("mean", "row")
     penalised: tuple[str, ...] | None = field(default=None, metadata={"check": check_names})
+    groups: Any = field(default=(), metadata={"check": check_groups})
+    layer_decay: Value | None = numeric(None, low=0, high=1, low_open=True, timed=True, optional=True)
+    gradual_unfreezing: Any = duration(None, optional=True)
     dropout: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
     stochastic_depth: Value | None = numeric(None, low=0, high=1, high_open=True, timed=True, optional=True)
     norm: Any = word("own", "batch", "layer", "group", "identity", off="identity")
@@ -116,8 +120,10 @@ class Recipe(Part):
     epochs: int = numeric(20, low=1, integer=True)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", as_groups(self.groups))
         check_coupling(self)
         super().__post_init__()
+        check_decays(self)
         kinds = extremes(self.decay_by)
         independent = "independent" in kinds
         if independent:
@@ -168,10 +174,12 @@ class Recipe(Part):
         """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
         flags = tuple((f.name, getattr(self.optimizer, f.name)) for f in fields(self.optimizer) if not _is_timed(f))
         # Plans are kept by this: those of a version that knew no such size are found where there is none.
-        apart = ["optimizer", "average_from", "early_stopping"]
+        apart = ["optimizer", "average_from", "early_stopping", "groups", "gradual_unfreezing"]
         apart += [name for name in SIZES if getattr(self, name) is None]
         own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart and not _is_timed(f))
-        return (self.optimizer.name, flags, own, (*self.numbers(), *["average_from"] * (self.average_from is not None)))
+        whole_run = [name for name in ("average_from", "gradual_unfreezing") if getattr(self, name) is not None]
+        groups = tuple((group.parameters, group.given) for group in self.groups)
+        return (self.optimizer.name, flags, own, (*self.numbers(), *whole_run), *([groups] if groups else []))
 
 
 def _is_timed(item: Any) -> bool:
@@ -326,7 +334,9 @@ def _called(value: Any, key: Path, child: Any, name: str, decay: str) -> str:
         return f"{name} {'*' if key == ('product',) else '/'} {decay}"
     if isinstance(value, Choice):
         return _dotted(name, child.name) if isinstance(child, Optimizer) else name
-    if isinstance(value, (Product, Sequence)):
+    if isinstance(child, ParameterGroup):
+        return child.parameters
+    if isinstance(value, (Product, Sequence, Times)):
         return name
     if isinstance(value, Part):
         inner = _dotted(name, value.name) if isinstance(value, Schedule) else name

@@ -17,7 +17,7 @@ from lanewise.recipe.tree import Path, children
 
 Structure = dict[str, Any]
 """Structural choice by name -> the option taken; only those that apply."""
-WHOLE_RUN = ("average_from", "early_stopping")
+WHOLE_RUN = ("average_from", "early_stopping", "gradual_unfreezing")
 """Fields that are numbers of a lane though they do not change with the step."""
 ATTEMPTS = 32
 """Draws for one more structure before it is taken that there is none."""
@@ -154,6 +154,8 @@ class Structures:
                 and not self._inside_schedule(path)
                 and any(isinstance(option, (Optimizer, bool, str)) for option in extremes(variable))
             )
+        if field == "groups":
+            return False
         if field in self._timed or field in WHOLE_RUN:
             options = extremes(variable) if isinstance(variable, Choice) else ()
             return field != "early_stopping" and None in options and any(option is not None for option in options)

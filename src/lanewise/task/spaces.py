@@ -12,6 +12,7 @@ from lanewise.base.torch_modules import AnyBatchNorm
 from lanewise.data.arrays.nested import leaves
 from lanewise.errors import InputError
 from lanewise.parts.dropout import Dropout
+from lanewise.parts.groups import layer_depths
 from lanewise.parts.norm import convert_norm
 from lanewise.parts.roles import Role, roles
 from lanewise.parts.stochastic_depth import StochasticDepth
@@ -91,13 +92,15 @@ def facts_of(task: Task, kind: str | None = None, epochs: int | None = None, bat
     trained = {name: one.requires_grad for name, one in model.named_parameters(remove_duplicate=False)}
     norms = [module for module in modules if isinstance(module, AnyBatchNorm)]
     blends = objective.mixes and all(leaf.is_floating_point() for leaf in leaves(task.sample()[0]))
+    other = task.new_model(1)
+    pretrained = is_pretrained(model, other)
     found = Facts(
         rows=training_rows(task),
         epochs=Recipe().epochs if epochs is None else epochs,
         batch_size=batch_size,
         pictures=source.is_image,
         sequence=source.target == "tokens" or any(isinstance(module, RECURRENT) for module in modules),
-        pretrained=is_pretrained(task, model),
+        pretrained=pretrained,
         smooths=objective.smooths,
         mixes=blends,
         matrices=any(one is Role.WEIGHT and trained[name] for name, one in roles(model).items()),
@@ -107,6 +110,8 @@ def facts_of(task: Task, kind: str | None = None, epochs: int | None = None, bat
         converts=bool(norms) and converts(model),
         imbalance=imbalance(source.y if source.target == "class" else None),
         weighed=getattr(objective, "weights", None) is not None,
+        layers=len({depth for name, depth in layer_depths(model).items() if trained[name]}),
+        new_parts=tuple(new_parts(model, other)) if pretrained else (),
     )
     return found if kind is None else found.of_kind(kind)
 
@@ -140,22 +145,47 @@ def converts(model: nn.Module) -> bool:
     return True
 
 
-def is_pretrained(task: Task, model: nn.Module) -> bool:
-    """Whether most weights of `model` are the same whatever the seed, so that they come from elsewhere.
+def is_pretrained(model: nn.Module, other: nn.Module) -> bool:
+    """Whether most weights of `model` are those of `other`, made with another seed, so that they come from elsewhere.
 
     Weights that are constant (zeros, ones) say nothing; those that look as layers draw them at first come from a seed
     that the model sets itself.
     """
-    other = dict(task.new_model(1).named_parameters())
+    others = dict(other.named_parameters())
     same = total = 0
     for path, module in model.named_modules():
         for own, parameter in module.named_parameters(path, recurse=False):
-            if parameter.numel() < 2 or bool((parameter == parameter.flatten()[0]).all()):
+            if not says_something(parameter):
                 continue
             total += parameter.numel()
-            known = torch.equal(parameter, other[own]) and not looks_new(module, own.rpartition(".")[2])
+            known = torch.equal(parameter, others[own]) and not looks_new(module, own.rpartition(".")[2])
             same += parameter.numel() * known
     return same > ALIKE * total
+
+
+def says_something(parameter: Tensor) -> bool:
+    """Whether `parameter` is drawn or learnt, and no constant."""
+    return parameter.numel() > 1 and not bool((parameter == parameter.flatten()[0]).all())
+
+
+def new_parts(model: nn.Module, other: nn.Module, path: str = "") -> Iterator[str]:
+    """The names, `fc.*`, of the largest parts of `model` all of whose weights differ from those of `other`.
+
+    Args:
+        other: the model made with another seed. path: of both in the whole model.
+    """
+    others = dict(other.named_parameters())
+    drawn = [
+        not torch.equal(parameter, others[name])
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and says_something(parameter)
+    ]
+    if drawn and all(drawn):
+        # All that trains is new, as adapters are: there is nothing to set it apart from.
+        yield from [f"{path}*"] * bool(path)
+    elif any(drawn):
+        for name, child in model.named_children():
+            yield from new_parts(child, other.get_submodule(name), f"{path}{name}.")
 
 
 def looks_new(module: nn.Module, name: str) -> bool:

@@ -4,6 +4,7 @@ import math
 from dataclasses import fields
 from typing import Any
 
+from lanewise.parts.groups import ParameterGroup, Times
 from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.part import Part, expression, holds_default
 from lanewise.parts.schedules import (
@@ -43,6 +44,8 @@ LABELS = {
     "average_from": "weights averaged from",
     "l1_step": "L1 step",
     "penalty_per": "penalties per",
+    "layer_decay": "layer-wise learning rate decay",
+    "gradual_unfreezing": "gradual unfreezing over",
 }
 """What numbers are called where their own name would not do."""
 
@@ -231,6 +234,8 @@ def _field_words(name: str, value: Any) -> str:
         return PHRASES[name, value]
     if name == "norm":
         return f"{value} norm"
+    if name == "groups":
+        return "; ".join(map(group_words, value))
     if name == "epochs":
         return f"{value:,} epoch{'s' * (value != 1)}"
     if isinstance(value, bool):
@@ -238,6 +243,25 @@ def _field_words(name: str, value: Any) -> str:
     if isinstance(value, (int, float)) and value == 0:
         return f"no {label(name)}"
     return f"{label(name)} {value_words(value)}"
+
+
+def group_words(group: ParameterGroup) -> str:
+    """A group of parameters in words.
+
+    >>> group_words(ParameterGroup("head.*", lr=0.2, decay=0, freeze="30%"))
+    'head.*: learning rate 0.2, no weight decay, frozen for 30%'
+    """
+    words = []
+    for name in group.given:
+        value = getattr(group, name)
+        named = "weight decay" if name == "decay" else label(name)
+        if name == "freeze":
+            words.append(f"frozen for {value}")
+        elif isinstance(value, Times):
+            words.append(f"{named} {TIMES}{value_words(value.factor)}")
+        else:
+            words.append(f"no {named}" if value == 0 else f"{named} {value_words(value)}")
+    return f"{group.parameters}: {', '.join(words)}"
 
 
 def _details(schedule: Schedule) -> str:

@@ -18,7 +18,7 @@ class Workers:
 
     def __init__(self, count: int, threads: int) -> None:
         self.count, self.threads = count, threads
-        self._pool = ThreadPoolExecutor(count, "lanes", initializer=torch.set_num_threads, initargs=(threads,))
+        self._pool = ThreadPoolExecutor(count, "lanes", initializer=use_torch_threads, initargs=(threads,))
 
     def submit(self, job: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         """Start `job(*arguments)` on the next free worker."""
@@ -33,6 +33,16 @@ class Workers:
     def close(self, wait: bool = True) -> None:
         """End the threads once their present jobs are done, and `wait` for that."""
         self._pool.shutdown(wait=wait, cancel_futures=True)
+
+
+def use_torch_threads(count: int) -> None:
+    """Let torch compute on `count` threads in this thread, whatever other threads set later.
+
+    The first operation of a thread that torch may divide sets the number that was last set anywhere in the process,
+    unless the thread was asked for its number before.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(count)
 
 
 @contextlib.contextmanager

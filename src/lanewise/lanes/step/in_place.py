@@ -5,7 +5,7 @@ costs more than it gains: it writes all of a lane's state anew at every step.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeAlias
 
 import torch
@@ -101,6 +101,9 @@ class LaneInPlace:
         gradients = self._form.gradients()
         if step.traits.real:
             self._params = self._form.params(self._params)
+        at_step = step.own.at(numbers)
+        if step.own.freezes:
+            gradients = {name: found for name, found in gradients.items() if not at_step.frozen(name)}
         with torch.no_grad():
             if "clip" in numbers and gradients:
                 factor = clipping_factor(gradients.values(), numbers["clip"])
@@ -109,7 +112,7 @@ class LaneInPlace:
             for optimizer, penalised, names in self._groups:
                 used = [name for name in names if name in gradients]
                 if used:
-                    self._update(optimizer, penalised, used, gradients, numbers)
+                    self._update(optimizer, penalised, used, gradients, at_step.of(names[0]))
             if self._averages:
                 self._average(numbers)
         return losses[0] if count == 1 else torch.stack(losses).sum()
@@ -120,7 +123,7 @@ class LaneInPlace:
         penalised: bool,
         names: Sequence[str],
         gradients: dict[str, Tensor],
-        numbers: dict[str, float],
+        numbers: Mapping[str, float],
     ) -> None:
         recipe, rate = self._step.recipe, numbers[optimizer.rate]
         params = [as_reals(self._params[name]) for name in names]
@@ -160,10 +163,10 @@ class LaneInPlace:
 
 def optimizer_groups(step: LaneStep) -> list[OptimizerGroup]:
     """The parameters that train, in the groups that are updated together."""
-    found: dict[tuple[str, str, bool, torch.dtype], OptimizerGroup] = {}
+    found: dict[Hashable, OptimizerGroup] = {}
     for name, param in step.reference.named_parameters():
         if param.requires_grad:
             optimizer, penalised = step.optimizers[name], name in step.penalised
-            key = (optimizer.structure(), optimizer.rate, penalised, param.dtype)
+            key = (optimizer.structure(), optimizer.rate, penalised, param.dtype, step.own.key(name))
             found.setdefault(key, (optimizer, penalised, []))[2].append(name)
     return list(found.values())

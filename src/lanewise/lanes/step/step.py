@@ -23,11 +23,12 @@ from lanewise.lanes.model.traits import ModelTraits
 from lanewise.lanes.step.batch import BatchLayout, micro_batches
 from lanewise.lanes.step.channels_last import IMAGE_AXES
 from lanewise.lanes.step.numbers import AVERAGING, number_names
+from lanewise.lanes.step.own_numbers import OwnNumbers
 from lanewise.lanes.step.own_steps import STEPS, averaged, own_steps
+from lanewise.lanes.step.updates import Updates, unless
 from lanewise.parts.clipping import clipped
 from lanewise.parts.norm import exponential_average
 from lanewise.parts.optimizers.optimizer import Numbers, State
-from lanewise.parts.penalties import decayed, penalty_gradient, proximal_l1
 from lanewise.parts.reals import as_before, as_reals
 from lanewise.parts.roles import penalised, roles
 from lanewise.recipe.recipe import Recipe
@@ -53,6 +54,7 @@ class LaneStep(Forms):
         draws: name -> shape of the draws that a step needs, for each of the batches it accumulates.
         least_lanes: lanes an eager pack must have for a lane to be the same bit for bit in any.
         holds_images: whether it may matter to speed how images lie in memory.
+        own: what each parameter reads of the numbers.
         rates: the numbers that scale a step; they fall in a cool-down.
         batch_rows: rows of each of the batches that a step accumulates.
         held_of: by repeat, what its lanes have one copy of, by name.
@@ -99,7 +101,9 @@ class LaneStep(Forms):
         self.holds_images = self._device.type == "cpu" and any(
             param.ndim == IMAGE_AXES for param in reference.parameters()
         )
-        self.rates = {optimizer.rate for optimizer in self.optimizers.values()}
+        self.own = OwnNumbers(recipe, reference, self.penalised)
+        self._updates = Updates(recipe, self.optimizers, self.penalised, self.own)
+        self.rates = {optimizer.rate for optimizer in self.optimizers.values()} | self.own.rates
 
     def check_rows(self, **sets: int) -> None:
         """Raise `InputError` if one of the `sets`, of so many rows each, has a single row and a layer needs others."""
@@ -151,10 +155,13 @@ class LaneStep(Forms):
         parts = [batch] if count == 1 else micro_batches(batch, count)
         drawn = [self.drawn(draws if count == 1 else [draw[number] for draw in draws]) for number in range(count)]
         gradients, loss, buffers = self._by_functions(params, buffers, numbers, parts, drawn, constants)
+        at_step = self.own.at(numbers)
+        if self.own.freezes:
+            gradients = {name: unless(at_step.frozen(name), found, 0.0) for name, found in gradients.items()}
         if "clip" in numbers and gradients:
             gradients = clipped(gradients, numbers["clip"])
         stepped = {
-            name: self._updated(name, param, gradients[name], optimizer_state[name], numbers)
+            name: self._updates.updated(name, param, gradients[name], optimizer_state[name], at_step)
             if name in gradients
             else (param.clone(), optimizer_state[name])
             for name, param in params.items()
@@ -189,27 +196,6 @@ class LaneStep(Forms):
         if not self.traits.varies:
             gradients = {name: found for name, found in gradients.items() if name not in self.traits.unused}
         return gradients, losses[0] if count == 1 else torch.stack(losses).mean(), buffers
-
-    def _updated(
-        self, name: str, param: Tensor, gradient: Tensor, optimizer_state: dict[str, Tensor], numbers: dict[str, Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        if param.is_complex():
-            reals, optimizer_state = self._updated(name, as_reals(param), as_reals(gradient), optimizer_state, numbers)
-            return as_before(reals, param), optimizer_state
-        if name in self.penalised:
-            l1 = 0.0 if self.recipe.l1_step == "proximal" else numbers["l1"]
-            gradient = gradient + penalty_gradient(param, numbers["l2"], l1)
-            param = decayed(param, numbers["decay"], numbers[self.optimizers[name].rate], self.recipe.decay_by)
-        done = optimizer_state.get(STEPS, numbers["t"])
-        param, after = self.optimizers[name].update(param, gradient, optimizer_state, numbers, done)
-        if STEPS in optimizer_state:
-            after = {**after, STEPS: done + 1}
-        # The state is flat: optimizer_state keep the order that they began with, whichever an optimizer returns them
-        # in.
-        optimizer_state = {slot: after[slot] for slot in optimizer_state}
-        if name in self.penalised and self.recipe.l1_step == "proximal":
-            param = proximal_l1(param, numbers[self.optimizers[name].rate] * numbers["l1"])
-        return param, optimizer_state
 
     def evaluated_params(
         self, params: dict[str, Tensor], optimizer_state: dict[str, dict[str, Tensor]], numbers: Numbers
@@ -334,7 +320,7 @@ class LaneStep(Forms):
     @property
     def _counts_steps(self) -> bool:
         """Whether each parameter has a count of its own steps, as in torch.optim: those without a gradient are none."""
-        return bool(self.traits.real) or self.traits.varies
+        return bool(self.traits.real) or self.traits.varies or self.own.freezes
 
     def unflattened(
         self, state: Sequence[Tensor]

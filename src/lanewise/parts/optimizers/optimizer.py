@@ -40,6 +40,16 @@ class Optimizer(Part):
         """The names of the optimizer's numbers, in the order of its fields."""
         return tuple(item.name for item in fields(cls) if "allowed" in item.metadata)
 
+    @classmethod
+    def rate_names(cls) -> tuple[str, ...]:
+        """The numbers that are learning rates: `lr`, and `adam_lr` of Muon."""
+        return tuple(name for name in cls.number_names() if name == "lr" or name.endswith("_lr"))
+
+    @classmethod
+    def decay_names(cls) -> tuple[str, ...]:
+        """The numbers that are weight decay: `weight_decay`, and `adam_weight_decay` of Muon."""
+        return tuple(name for name in cls.number_names() if name.endswith("weight_decay"))
+
     def numbers(self) -> dict[str, Any]:
         """The optimizer's numbers as given: plain, scheduled or not chosen yet."""
         return {name: getattr(self, name) for name in self.number_names()}

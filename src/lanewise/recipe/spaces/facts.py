@@ -27,6 +27,8 @@ class Facts:
             of stochastic depth. norm_momentum: momentum of each batch norm layer, None for a plain average.
         converts: whether the batch norm can become a layer norm. imbalance: examples of the largest class divided by
             those of the smallest; 1 where there are no classes. weighed: whether classes have weights.
+        layers: of which some weight trains. new_parts: names of what is drawn anew in a pretrained model, such as the
+            head: `fc.*`.
     """
 
     rows: int
@@ -44,6 +46,8 @@ class Facts:
     converts: bool = False
     imbalance: float = 1.0
     weighed: bool = False
+    layers: int = 1
+    new_parts: tuple[str, ...] = ()
 
     def of_kind(self, kind: str) -> "Facts":
         """The same task taken as one of `kind`, whatever it looks like.
@@ -55,7 +59,7 @@ class Facts:
             raise InputError(f"space {kind!r}: must be one of {', '.join(KINDS)}")
         if kind == "finetune":
             return replace(self, pretrained=True)
-        return replace(self, pictures=kind == "vision", sequence=kind == "text", pretrained=False)
+        return replace(self, pictures=kind == "vision", sequence=kind == "text", pretrained=False, new_parts=())
 
     @property
     def kind(self) -> str:

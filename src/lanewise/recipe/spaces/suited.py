@@ -8,6 +8,7 @@ number, so that it never splits a pack.
 from dataclasses import dataclass
 from typing import Any
 
+from lanewise.parts.groups import times
 from lanewise.parts.optimizers import SGD, AdamW, Muon, Optimizer, ScheduleFreeAdamW
 from lanewise.parts.schedules import Constant, Cosine, Linear, OneCycle, WarmupStableDecay
 from lanewise.recipe.ranges import choice, log, uniform
@@ -18,6 +19,13 @@ AVERAGED = (0.01, 0.1)
 """Shares of a run over which an average of the weights (EMA) reaches back."""
 LEAST_STEPS_TO_AVERAGE = 100
 """Shorter runs are not averaged: the average starts from the initial weights and would still hold them."""
+
+LEAST_LAYERS = 3
+"""Pretrained models with fewer layers have no layer-wise rates: with two, the group of the head says it all."""
+LAYER_DECAY = (0.6, 0.95)
+"""Of pretrained models; 0.65 to 0.9 is usual for transformers of 12 to 24 layers (Bao et al., 2021)."""
+NEW_PARTS = (1.0, 30.0)
+"""Times the learning rate of the pretrained weights that those have which are drawn anew."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,10 @@ def suited(facts: Facts) -> Recipe:
         fields["mixup"] = choice(None, uniform(0.1, 0.4))
     if facts.sequence:
         fields["clip"] = log(0.25, 4.0)
+    if facts.pretrained and facts.layers >= LEAST_LAYERS:
+        fields["layer_decay"] = choice(1.0, uniform(*LAYER_DECAY))
+    if facts.new_parts:
+        fields["groups"] = {name: {"lr": times(log(*NEW_PARTS))} for name in facts.new_parts}
     if facts.steps >= LEAST_STEPS_TO_AVERAGE:
         least, most = (1 - 1 / (share * facts.steps) for share in AVERAGED)
         fields["ema"] = choice(None, uniform(max(0.0, round(least, 4)), round(most, 4)))
@@ -117,6 +129,7 @@ def told(facts: Facts, name: str) -> list[str]:
         "norm_momentum": "batch norm momentum",
         "label_smoothing": "label smoothing",
         "clip": "gradient clipping",
+        "layer_decay": "layer-wise learning rate decay",
     }
     choices = {"norm": "layer norm instead of batch norm", "mixup": "mixup", "ema": "averaged weights (EMA)"}
     numbers = [words for field, words in what.items() if getattr(space, field) != getattr(Recipe(), field)]
@@ -133,6 +146,11 @@ def told(facts: Facts, name: str) -> list[str]:
         f"{', '.join(names[:-1])} or {names[-1]}; five schedules, most with warm-up",
         f"  weight decay, L2{''.join(f', {words}' for words in numbers)}; batch size {sizes}",
     ]
+    if facts.new_parts:
+        lines.append(
+            f"  {', '.join(facts.new_parts)}: drawn anew for each seed, so with up to {NEW_PARTS[1]:.0f} times the "
+            "learning rate of the pretrained weights"
+        )
     if options:
         lines.append(f"  as choices, the usual is none: {', '.join(options)}")
     if facts.imbalance >= UNBALANCED and not facts.weighed:

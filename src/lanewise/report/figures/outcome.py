@@ -11,7 +11,7 @@ from lanewise.recipe.recipe import Recipe, timed_fields, variables
 from lanewise.record.candidate import Candidate, standing
 from lanewise.report.words import NOTHING
 from lanewise.study.race import Study
-from lanewise.verdict.recipe_words import label, optimizer_words, peak, shape_words, short
+from lanewise.verdict.recipe_words import group_words, label, optimizer_words, peak, shape_words, short
 
 WINNER, FINALIST, FINISHED, LEFT, DIVERGED = "winner", "finalist", "finished", "left", "diverged"
 DECADES_APART = 1e3
@@ -127,6 +127,8 @@ def settings_that_differ(recipes: Sequence[Recipe], space: Recipe) -> list[Setti
         values = [getattr(recipe, item.name) for recipe in recipes]
         if item.metadata.get("allowed"):
             found += _number(item.name, values, item.name in log)
+        elif item.name == "groups":
+            found.append(_words(label(item.name), ["; ".join(map(group_words, own)) or NOTHING for own in values]))
         elif item.name != "optimizer":
             found.append(_words(label(item.name), [str(value) for value in values]))
     return [setting for setting in found if len(set(setting.values)) > 1]

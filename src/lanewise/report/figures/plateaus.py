@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lanewise.lanes.step.numbers import number_names, tabulate_recipe
 from lanewise.lanes.training.feedback import Plateaus
 from lanewise.lanes.training.groups import evaluation_points
-from lanewise.parts.schedules import feedbacks, tabulate
 from lanewise.recipe.recipe import Recipe
 
 
@@ -30,7 +30,7 @@ class Heard:
 
 def has_plateaus(recipe: Recipe, total_steps: int, steps_per_epoch: int) -> bool:
     """Whether any number of `recipe` has a plateau in it."""
-    return any(feedbacks(value, total_steps, steps_per_epoch) for value in recipe.numbers().values())
+    return bool(Plateaus.of(recipe, total_steps, steps_per_epoch).active)
 
 
 def replayed(
@@ -41,17 +41,17 @@ def replayed(
     Args:
         points: (progress, training loss, validation loss, metric) of one repeat.
     """
-    numbers = recipe.numbers()
-    table = np.stack([tabulate(value, total_steps, steps_per_epoch) for value in numbers.values()], axis=1)
+    # Penalties as they are written, not divided by the training rows.
+    table = tabulate_recipe(recipe, total_steps, steps_per_epoch, rows=1)
     plateaus = Plateaus.of(recipe, total_steps, steps_per_epoch)
-    names, measured = list(numbers), evaluation_points(recipe.epochs)
+    names, measured = number_names(recipe), evaluation_points(recipe.epochs)
     reductions = []
     for progress, _, loss, metric in points:
         if progress in measured:
             before = [one.state.factor for one in plateaus.active]
             table = plateaus.observe(round(progress * total_steps), loss, metric, table)
             reductions += [
-                Reduction(progress, names[one.column], one.state.factor / factor)
+                Reduction(progress, names[one.columns[0]], one.state.factor / factor)
                 for one, factor in zip(plateaus.active, before, strict=True)
                 if one.state.factor != factor
             ]
