@@ -393,3 +393,13 @@ def test_a_predictor_takes_a_map(tmp_path, all_large):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert torch.equal(predictor(mapped(tmp_path / "x.npy", x)), predictor(x))
+
+
+def test_memory_of_old_batches_makes_room_for_that_of_new_ones():
+    held = [room.empty((room.MOST_FREE // 4,), torch.uint8) for _ in range(5)]
+    del held
+    new = room.empty((room.SMALLEST,), torch.uint8)
+    where = new.data_ptr()
+    del new
+    assert room.empty((room.SMALLEST,), torch.uint8).data_ptr() == where
+    assert sum(map(len, room._free.values())) <= room.MOST_FREE

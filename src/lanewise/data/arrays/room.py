@@ -51,5 +51,9 @@ def _found(size: int) -> mmap.mmap:
 
 
 def _give_back(room: mmap.mmap) -> None:
-    if sum(map(len, list(_free.values()))) + len(room) <= MOST_FREE:
-        _free[id(room)] = room
+    _free[id(room)] = room
+    spare = sum(map(len, list(_free.values()))) - MOST_FREE
+    for key, oldest in list(_free.items()):
+        # Batches of another size may have come since.
+        if spare > 0 and _free.pop(key, None) is not None:
+            spare -= len(oldest)
