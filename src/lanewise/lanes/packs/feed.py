@@ -26,7 +26,10 @@ from lanewise.recipe.recipe import Recipe
 CHUNK_BYTES = 16 * 2**20
 LONGEST_CHUNK = 16
 KEPT_SPANS = 3
-"""Stretches of steps of a repeat that are kept: the present one, the next, and one for whoever is late."""
+"""Stretches of steps of a repeat that are kept: the present one, the next, and one for whoever is late.
+
+Rows in memory do without the last: they are gathered again at the cost of a copy.
+"""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class BatchReader:
                 read = self.repeat.scaled(self._read(start, stop), self.dtype, self.device)
                 x, y = (at_steps(nested, stop - start) for nested in read)
                 self._kept[start, stop] = x, y
-                while len(self._kept) > KEPT_SPANS:
+                while len(self._kept) > KEPT_SPANS - self.repeat.holdout.pool.in_memory:
                     self._kept.popitem(last=False)
             return self._kept[start, stop]
 
