@@ -42,7 +42,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device = CPU) 
 
 def _found(size: int) -> mmap.mmap:
     """Free memory of `size` bytes or a little more; new, where there is none."""
-    for key, room in list(_free.items()):
+    for key, room in sorted(_free.items(), key=lambda item: len(item[1])):
         # Two threads may find the same; one of them gets it.
         if size <= len(room) <= 2 * size and (mine := _free.pop(key, None)) is not None:
             return mine
