@@ -1,8 +1,6 @@
 """A trained model comes back from its file and predicts what it did."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from lanewise.predictor import save_model
 from lanewise.task.outputs import run_model
 from lanewise.train import train
 from tests.lanes.test_kinds import KINDS, task
+from tests.warm_process import lanewise
 
 RECIPE = lw.Recipe(optimizer=lw.SGD(lr=0.1, momentum=0.9), batch_size=8, epochs=3)
 
@@ -127,11 +126,10 @@ def test_what_the_command_saves_is_loaded(tmp_path: Path) -> None:
         "def net():\n    return nn.Sequential(nn.Linear(12, 9), nn.BatchNorm1d(9), nn.Linear(9, 4))\n"
     )
     (tmp_path / "best.yaml").write_text("lanewise: 1\nnorm: layer\nbatch_size: 8\nepochs: 2\n")
-    command = [sys.executable, "-m", "lanewise", "train", "best.yaml", "--data", "mine.npz", "--model", "mine:net"]
-    done = subprocess.run(
-        [*command, "--save", "m.safetensors", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    printed = float(done.stdout.split('"accuracy": ')[1].split("}")[0])
+    words = ["train", "best.yaml", "--data", "mine.npz", "--model", "mine:net", "--save", "m.safetensors", "--json"]
+    status, out, error = lanewise(tmp_path, *words)
+    assert status == 0, error
+    printed = float(out.split('"accuracy": ')[1].split("}")[0])
     factory = lambda: nn.Sequential(nn.Linear(12, 9), nn.BatchNorm1d(9), nn.Linear(9, 4))  # noqa: E731
     predicted = lw.load_model(tmp_path / "m.safetensors", factory)(x).argmax(1)
     assert (predicted == y).double().mean().item() == pytest.approx(printed, abs=1e-9)

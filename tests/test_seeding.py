@@ -76,3 +76,14 @@ def test_seeded_seeds_every_generator_and_restores_it_whatever_happens(draw) -> 
     with seeded(1, enabled=False):
         draw()
     assert generator_states(CPU) != before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_devices_are_seeded_where_there_are_any(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", told.append)
+    expected = torch.rand(3, generator=torch.Generator().manual_seed(5))
+    with seeded(5):
+        assert torch.equal(torch.rand(3), expected)
+    assert told == [5] * there

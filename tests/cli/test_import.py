@@ -2,7 +2,6 @@
 
 import html
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,15 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.own_parts import ALL, HEAD, SCHEDULE, SPACE
+from tests.warm_process import lanewise
 
 SMALL = ["--model", "mlp:8", "--candidates", "4", "--repeats", "1", "--generations", "1", "--confirm", "2"]
 
 
 def run(folder: Path, *words: str) -> tuple[int, str, str]:
     """(exit status, standard output, standard error) of `lanewise` in a process of its own, for it imports modules."""
-    command = [sys.executable, "-m", "lanewise", *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env={**os.environ, "COLUMNS": "400"})
-    return done.returncode, done.stdout, done.stderr
+    return lanewise(folder, *words, COLUMNS="400")
 
 
 @pytest.fixture(scope="module")

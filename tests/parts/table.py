@@ -243,12 +243,15 @@ TOGETHER_ROWS = (
                 mixup=strength,
                 clip=1.0,
                 ema=0.8,
+                groups={"4.*": {"lr": factor, "l1": 0.01, "decay": "x2"}, "1.*": {"freeze": duration}},
+                layer_decay=0.5 * strength + 0.5 if isinstance(strength, float) else 0.8,
+                gradual_unfreezing=duration,
                 **TOGETHER,
             )
-            for optimizer, strength in (
-                (Muon(lr=0.02 * Cosine(), adam_lr=0.01), 1.0),
-                (Muon(lr=0.01, momentum=0.5), 0.2),
-                (halved(Muon(lr=0.02)), 0.5 * Linear()),
+            for optimizer, strength, factor, duration in (
+                (Muon(lr=0.02 * Cosine(), adam_lr=0.01), 1.0, "x0.5", "20%"),
+                (Muon(lr=0.01, momentum=0.5), 0.2, times(Linear(to=0.5)), "1ep"),
+                (halved(Muon(lr=0.02)), 0.5 * Linear(), 0.01, "7st"),
             )
         ),
         recipe(Muon(lr=0.02 * Cosine(), adam_lr=0.01)),

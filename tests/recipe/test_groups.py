@@ -14,7 +14,7 @@ from lanewise.questions.recipe_fields import find, with_value
 from lanewise.recipe.coupling import coupled
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.ranges import choice, log
-from lanewise.recipe.recipe import Recipe, choose, named_variables
+from lanewise.recipe.recipe import Recipe, choose
 from lanewise.recipe.structures import Structures
 
 STEPS, EPOCH, ROWS = 20, 5, 100
@@ -136,7 +136,7 @@ def test_ranges_have_names_and_lanes_share_a_structure() -> None:
         layer_decay=choice(1.0, log(0.5, 0.9)),
         gradual_unfreezing=choice("0%", "30%"),
     )  # fmt: skip
-    names = [name for name, _ in named_variables(space).values()]
+    names = [name for name, _ in space.named.values()]
     assert names == ["lr", "head.*.lr", "head.*.freeze", "b.lr", "layer_decay", "layer_decay#2", "gradual_unfreezing"]
     assert Structures(space).names == []
     drawn = [

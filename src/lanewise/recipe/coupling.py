@@ -196,6 +196,9 @@ def _coupled(value: Any, where: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Product):
         where = where if _alone(value) is not None else f"{where} (in a product)"
     for key, child in children(value):
+        if not isinstance(child, (Part, tuple)):
+            # Numbers, words and durations: most of a recipe.
+            continue
         inner = where
         if isinstance(value, ParameterGroup):
             # By another name than the field's own here, too.

@@ -5,6 +5,7 @@ A recipe in which some values are ranges or choices is a space; `choose` draws a
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 from lanewise.errors import InputError
@@ -143,10 +144,20 @@ class Recipe(Part):
     def __repr__(self) -> str:
         return f"{type(self).__name__}{str(self).removeprefix(self.name)}"
 
+    @cached_property
+    def named(self) -> dict[tuple[Any, ...], tuple[str, Variable]]:
+        """(name, variable) of all that is not chosen yet, by its structural path: found once, for many draws."""
+        named: dict[tuple[Any, ...], tuple[str, Variable]] = {}
+        taken: dict[tuple[Any, ...], str] = {}
+        for path, variable, name in _walk(self, (), "", ""):
+            taken[path] = _unique(name, taken)
+            named[path] = taken[path], variable
+        return named
+
     @property
     def is_space(self) -> bool:
         """Whether some value is still a range or a choice."""
-        return any(True for _ in variables(self))
+        return bool(self.named)
 
     def numbers(self) -> dict[str, Value]:
         """Numbers that may differ by lane and change with the step, by name: the optimizer's, then the recipe's own."""
@@ -194,7 +205,7 @@ def timed_fields(part: Any) -> list[Any]:
 
 def variables(space: Recipe) -> Iterator[tuple[str, Variable]]:
     """Every range and choice of `space`, those inside options too, with the name the sampler knows it by."""
-    yield from named_variables(space).values()
+    yield from space.named.values()
 
 
 Pair = tuple[float, float]
@@ -209,7 +220,7 @@ def choose(
     Args:
         pair: (rate, decay) of a product and a ratio.
     """
-    named, drawn = named_variables(space), dict[str, float]()
+    named, drawn = space.named, dict[str, float]()
 
     def chosen(value: Any, path: tuple[Any, ...]) -> Any:
         if isinstance(value, Choice):
@@ -237,7 +248,7 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
     The inverse of `choose`, which calls the names; a choice is given as the option that stands in the space. A product
     and a ratio are those of the recipe's rate and decay, as near as rounding allows.
     """
-    named, picked = named_variables(space), dict[str, Any]()
+    named, picked = space.named, dict[str, Any]()
     # The optimizer of the space that is looked at, and the one in its place.
     optimizers: list[tuple[Optimizer, Optimizer]] = []
     # Of the recipe, where they were drawn together.
@@ -295,16 +306,6 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
         return picked[name]
 
     return used if choose(space, pick, lambda product, ratio: pair[-1]) == recipe else None
-
-
-def named_variables(space: Recipe) -> dict[tuple[Any, ...], tuple[str, Variable]]:
-    """(name, variable) of everything that is not chosen yet, by its structural path."""
-    named: dict[tuple[Any, ...], tuple[str, Variable]] = {}
-    taken: dict[tuple[Any, ...], str] = {}
-    for path, variable, name in _walk(space, (), "", ""):
-        taken[path] = _unique(name, taken)
-        named[path] = taken[path], variable
-    return named
 
 
 def _unique(name: str, taken: dict[tuple[Any, ...], str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from lanewise.parts.optimizers import Optimizer
 from lanewise.parts.part import Variable, extremes
 from lanewise.recipe.ranges import Choice, Integer
-from lanewise.recipe.recipe import Recipe, named_variables, timed_fields
+from lanewise.recipe.recipe import Recipe, timed_fields
 from lanewise.recipe.tree import Path, children
 
 Structure = dict[str, Any]
@@ -32,7 +32,7 @@ class Structures:
 
     def __init__(self, space: Recipe) -> None:
         self.space = space
-        self._named = named_variables(space)
+        self._named = space.named
         self._timed = {item.name for item in timed_fields(space)}
         self.names = [name for path, (name, variable) in self._named.items() if self._is_structural(path, variable)]
         self.count = self._count(space, ())

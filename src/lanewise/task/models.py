@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from lanewise.base.seeding import seed_torch
 from lanewise.base.torch_modules import is_persistent, own_buffers, with_tensors
 from lanewise.data.arrays.nested import Inputs, shapes
 from lanewise.errors import InputError, one_line
@@ -169,7 +170,6 @@ def current_folder_first() -> Iterator[None]:
     """Let imports look in the current folder first; the path is as before afterwards."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
-    importlib.invalidate_caches()
     try:
         yield
     finally:
@@ -187,11 +187,10 @@ def seeded(seed: int, enabled: bool = True) -> Iterator[None]:
         yield
         return
     python, numpy = random.getstate(), np.random.get_state()
-    # torch.manual_seed seeds those of all devices; before CUDA is used they have no state.
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+            seed_torch(seed)
             random.seed(seed)
             np.random.seed(seed % 2**32)
             yield
@@ -211,6 +210,8 @@ def find(name: str, module_name: str, attribute: str) -> Callable[..., Any]:
     """The user's factory; `name` is for messages."""
     try:
         with current_folder_first():
+            # The module may have been written a moment ago.
+            importlib.invalidate_caches()
             module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):

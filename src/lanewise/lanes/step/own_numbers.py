@@ -64,6 +64,11 @@ class OwnNumbers:
             own |= {rate: own.get(rate, numbers[rate]) * shares[depth - 1] for rate in self._rates}
         return {**numbers, **own} if own else numbers
 
+    def waits(self, name: str) -> bool:
+        """Whether the parameter called `name` may be frozen at some step."""
+        of_group = FREEZE in self._columns[self._group_of[name]] if name in self._group_of else False
+        return of_group or bool(self._unfreezes and self._depth_of[name])
+
     def frozen(self, name: str, numbers: Mapping[str, Number]) -> Number | None:
         """See `NumbersAt.frozen`."""
         found: Number | None = None

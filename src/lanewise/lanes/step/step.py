@@ -129,8 +129,9 @@ class LaneStep(Forms):
         frozen = {name: param for name, param in own.items() if name not in params}
         buffers = {name: copied(buffer) for name, buffer in model.named_buffers() if name not in self.held}
         optimizer_state = {name: self.optimizers[name].init(as_reals(param)) for name, param in params.items()}
-        if self._counts_steps:
-            optimizer_state = {name: {**own, STEPS: own_steps(params[name])} for name, own in optimizer_state.items()}
+        for name, memory in optimizer_state.items():
+            if self._counts_steps or self.own.waits(name):
+                memory[STEPS] = own_steps(params[name])
         if self.traits.real or self.held:
             self.held_of.setdefault(origin, self.held_tensors(model))
             buffers[ORIGIN] = torch.tensor(origin, device=self._device)
@@ -320,7 +321,7 @@ class LaneStep(Forms):
     @property
     def _counts_steps(self) -> bool:
         """Whether each parameter has a count of its own steps, as in torch.optim: those without a gradient are none."""
-        return bool(self.traits.real) or self.traits.varies or self.own.freezes
+        return bool(self.traits.real) or self.traits.varies
 
     def unflattened(
         self, state: Sequence[Tensor]
