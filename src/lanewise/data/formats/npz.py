@@ -26,7 +26,11 @@ HEADERS: dict[Any, Any] = {
 }
 """Version of a `.npy` header -> what reads it."""
 
+ENCRYPTED = 1
+"""The bit of a member's flags that says so."""
+
 BLOCK = 2**22
+"""Bytes that are summed up at a time."""
 
 
 def read(path: Path) -> dict[str, "np.ndarray[Any, Any]"]:
@@ -82,10 +86,9 @@ def mapped(path: Path, file: IO[bytes], archive: Any, name: str) -> "np.ndarray[
     Raises:
         InputError: the bytes have another checksum than the archive says.
     """
-    known = archive.zip.NameToInfo
-    about = known.get(f"{name}.npy", known.get(name))
-    encrypted = about is None or about.flag_bits & 1
-    if encrypted or about.compress_type != zipfile.ZIP_STORED or not is_much(about.file_size):
+    stored = f"{name}.npy"
+    about = archive.zip.getinfo(stored if stored in archive.zip.namelist() else name)
+    if about.flag_bits & ENCRYPTED or about.compress_type != zipfile.ZIP_STORED or not is_much(about.file_size):
         return None
     file.seek(about.header_offset)
     local = file.read(LOCAL_HEADER.size)
