@@ -12,6 +12,7 @@ from bench import (
     frozen,
     fuzz,
     importance,
+    large_data,
     loading,
     lora,
     many,
@@ -34,6 +35,7 @@ BENCHES: dict[str, Callable[[], None]] = {
     "reestimation": reestimation.main,
     "networks": networks.main,
     "frozen": frozen.main,
+    "data": large_data.main,
     "loading": loading.main,
     "lora": lora.main,
     "start": start.main,
@@ -58,6 +60,7 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
     "pruners": pruners.main,
     "races": races.main,
     "fuzz": fuzz.main,
+    "data": large_data.main,
     "recordings": recordings.main,
     "lora": lora.with_options,
     "spaces": spaces.main,
@@ -66,7 +69,7 @@ WITH_OPTIONS: dict[str, Callable[[list[str]], None]] = {
 """Benches that take options, when they run alone: `python -m bench time-to-answer --candidates 256`."""
 BY_NAME_ONLY = (
     "races", "recordings", "importance", "coordinates", "coverage", "calibration", "equal-studies", "peers", "fuzz",
-    "spaces",
+    "spaces", "data",
 )  # fmt: skip
 """What takes minutes or half an hour, or needs an environment of its own."""
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from lanewise.base.files import write_whole
 from lanewise.base.plain_data import several, whole
 from lanewise.data import Standardise, TargetScale
+from lanewise.data.arrays.checks import shared_tensor
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, rebuilt, shapes
 from lanewise.data.encoding.schema import TableSchema, texts
 from lanewise.data.source.standardise import is_tokens
@@ -128,7 +129,7 @@ class Predictor:
         if isinstance(x, Tensor):
             return x
         try:
-            return torch.from_numpy(np.asarray(x))
+            return shared_tensor(np.asarray(x))
         except (TypeError, ValueError) as error:
             also = "" if self.schema is None else ", or a table: a path, a DataFrame or a dict of columns"
             raise InputError(f"predict: x is a {type(x).__name__}: must be an array of numbers{also}") from error

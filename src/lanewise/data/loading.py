@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from lanewise.data import pictures
+from lanewise.data.arrays.large import MEASURED_ONCE
+from lanewise.data.arrays.nested import byte_count
 from lanewise.data.arrays.targets import TARGETS, Target
 from lanewise.data.datasets import CACHE_BYTES, Wishes, from_datasets, is_dataset
-from lanewise.data.formats import digits, idx, npz
+from lanewise.data.formats import digits, idx, npy, npz
 from lanewise.data.rows.rows import Progress, untold
 from lanewise.data.source.measured import Given, as_wanted, input_notes
 from lanewise.data.source.source import ROLES, Source, from_arrays
@@ -25,8 +27,11 @@ BUILT_IN = {"digits": digits.read}
 
 ALLOWED = (
     f"{', '.join(BUILT_IN)}, a folder with IDX files or with a folder of pictures for every class, an .npz file with x"
-    f" and y, a table ({', '.join(tables.ENDINGS)}), openml:NAME, a DataFrame, arrays (x, y) or a"
-    " torch Dataset"
+    f" and y or a folder with x.npy and y.npy, a table ({', '.join(tables.ENDINGS)}), openml:NAME, a DataFrame, arrays"
+    " (x, y) or a torch Dataset"
+)
+MEASURED_NOTE = (
+    "{} x takes {:,.0f} MiB: it is standardised by all examples but the test examples, measured once for all repeats"
 )
 SPLITS = ("class", "random", "time")
 
@@ -89,16 +94,16 @@ def load(
     Args:
         source: `"digits"`; `"openml:NAME"` or `"openml:NUMBER"`; the path of a folder with the standard IDX files
             (`idx.read_folder`) or with a folder of pictures for every class, of a table (`.csv`, `.tsv`, each plain or
-            with `.gz`, or `.parquet`) or of an `.npz` with the arrays x, y and, if there is test data, x_test and
-            y_test; a DataFrame of pandas, polars or any library that gives its columns to Arrow, or a structured
-            array of NumPy; a tuple (x, y) or (x, y, x_test, y_test), where x may be a DataFrame without the target; or
-            a mapping with these names. Arrays are NumPy arrays, torch tensors or nested lists; x may also be a tuple of
-            arrays (the model's arguments) or a mapping of them (its named arguments), in an archive as `x.tokens`,
-            `x.length`. A `Source` is returned as it is. A folder that is called like built-in data is reached as
-            `./digits`.
-            Or a map-style or iterable `torch.utils.data.Dataset`; or a DataLoader, whose dataset, workers,
-            `collate_fn`, `pin_memory` and `worker_init_fn` are used; or a mapping of them as `train` and, both
-            optional unless `train` is iterable, `valid` and `test`.
+            with `.gz`, or `.parquet`), of an `.npz` with the arrays x, y and, if there is test data, x_test and
+            y_test, of a folder with these as `.npy` files, or of one such file, which is x alone; a DataFrame of
+            pandas, polars or any library that gives its columns to Arrow, or a structured array of NumPy; a tuple (x,
+            y) or (x, y, x_test, y_test), where x may be a DataFrame without the target; or a mapping with these names.
+            Arrays are NumPy arrays, torch tensors or nested lists; x may also be a tuple of arrays (the model's
+            arguments) or a mapping of them (its named arguments), in an archive as `x.tokens`, `x.length`. A `Source`
+            is returned as it is. A folder that is called like built-in data is reached as `./digits`. Or a map-style or
+            iterable `torch.utils.data.Dataset`; or a DataLoader, whose dataset, workers, `collate_fn`, `pin_memory` and
+            `worker_init_fn` are used; or a mapping of them as `train` and, both optional unless `train` is iterable,
+            `valid` and `test`.
         target: what y is: `class`, `number`, `tokens` or `none`; by default as `targets.as_target` says. Without y the
             x must be a mapping, or this `none`. For a table, this may be the heading of the target column.
         images: arrays of four axes are images, turned to channels first where the last axis has length 1, 3 or 4 and
@@ -248,8 +253,12 @@ def from_path(text: str, choices: Choices) -> Read:
         no_columns(name, replace(choices, size=None))
         return Read(pictures.read(name, path, choices.size, choices.wishes), {})
     no_columns(name, choices)
+    if is_folder and npy.holds_arrays(path):
+        return Read(from_arrays(name, grouped(npy.read_folder(path)), choices.target, choices.images), {})
     if is_folder:
         return Read(from_arrays(name, idx.read_folder(path), choices.target, choices.images is not False), {})
+    if path.suffix == npy.SUFFIX:
+        return Read(from_arrays(name, {"x": npy.read(path)}, choices.target, choices.images), {})
     if path.suffix != ".npz":
         raise InputError(f"data {text!r}: a file of unknown kind; must be {ALLOWED}")
     return Read(from_arrays(name, grouped(npz.read(path)), choices.target, choices.images), {})
@@ -306,8 +315,12 @@ def standardised_as(source: Source, given: Given) -> Source:
     where, sampled = f"data {source.name}:", not source.rows.in_memory
     x = source.sample if sampled else source.x
     wanted = source.standardise if given is True else as_wanted(given, source.sample, source.feature_names)
-    told, now = (input_notes(where, x, one, source.feature_names, sampled) for one in (source.standardise, wanted))
+    now = input_notes(where, x, wanted, source.feature_names, sampled)
+    same = wanted is source.standardise
+    told = now if same else input_notes(where, x, source.standardise, source.feature_names, sampled)
     notes = (*(note for note in source.notes if note not in told), *now)
+    if source.splitter.at_random and (size := byte_count(source.x)) >= MEASURED_ONCE and given is not False:
+        notes = (*notes, MEASURED_NOTE.format(where, size / 2**20))
     return replace(source, standardise=wanted, notes=notes)
 
 

@@ -15,8 +15,8 @@ import torch
 from lanewise.base.plain_data import undamaged
 from lanewise.base.registry import origins
 from lanewise.data import BUILT_IN, Source
+from lanewise.data.arrays.fingerprint import fingerprint
 from lanewise.data.arrays.nested import branches, leaves
-from lanewise.data.fingerprint import fingerprint
 from lanewise.data.rows.iterable_rows import IterableRows
 from lanewise.data.tables.openml import PREFIX
 from lanewise.errors import InputError

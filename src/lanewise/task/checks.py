@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lanewise.data import BUILT_IN, Source, balanced_weights
+from lanewise.data.arrays.large import is_large
 from lanewise.data.rows.rows import TensorRows
 from lanewise.data.source.measured import input_notes
 from lanewise.data.source.standardise import is_tokens
@@ -41,15 +43,21 @@ def with_features(source: Source) -> Source:
     def features(x: Tensor) -> Tensor:
         # Three axes of whole numbers are pictures to such a model, if the user does not say otherwise.
         is_picture = x.ndim == 3 and (source.asked or {}).get("images") is not False
-        return x.double().unsqueeze(1) if is_picture else x.double()
+        # Whole numbers of four axes are pictures as they are; features are, once it is said that they are no tokens.
+        found = x if in_place and (is_picture or x.ndim == 2) else x.double()
+        return found.unsqueeze(1) if is_picture else found
 
+    in_place = is_large(source.x) and source.standardise is None
     x, test_rows = features(source.x), source.test_rows
-    if source.x_test is not None:
-        test_rows = TensorRows(features(source.x_test), source.y_test)
+    if isinstance(test_rows, TensorRows):
+        test_rows = replace(test_rows, x=features(test_rows.x))
     where, wanted = f"data {source.name}:", source.standardise
-    told, now = (input_notes(where, one, wanted, source.feature_names) for one in (source.x, x))
-    notes = (*(note for note in source.notes if note not in told), *now)
-    return replace(source, rows=TensorRows(x, source.y), test_rows=test_rows, notes=notes)
+    told = input_notes(where, source.x, wanted, source.feature_names)
+    if is_tokens(x):
+        wanted = torch.full(x.shape[1:], -1, dtype=torch.int8)
+    notes = (*(note for note in source.notes if note not in told), *input_notes(where, x, wanted, source.feature_names))
+    rows = TensorRows(x, source.y, files=source.rows.files if isinstance(source.rows, TensorRows) else ())
+    return replace(source, rows=rows, test_rows=test_rows, notes=notes, standardise=wanted)
 
 
 def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lanewise.data.source.standardise import is_tokens
+from lanewise.data.source.standardise import keeps_type
 from lanewise.errors import one_line
 from lanewise.lanes.packs.engine import Engine
 from lanewise.lanes.packs.repeat import Repeat
@@ -167,7 +167,7 @@ def models_for(engine: Engine, objective: Objective) -> tuple[dict[str, Callable
     """The models to fit by name, and why there are none or fewer, if so."""
     source = engine.task.source
     alone = source.sample
-    if not isinstance(alone, Tensor) or is_tokens(alone):
+    if not isinstance(alone, Tensor) or keeps_type(alone, source.standardise, True):
         return {}, "A linear model was not fitted, because the inputs are not one array of measurements."
     if isinstance(objective, NextToken):
         return {}, None

@@ -1,11 +1,13 @@
 """Arrays as given become checked tensors: what may be trained on, and what is refused with a reason."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
+from lanewise.data.arrays.large import is_large, is_much
 from lanewise.errors import InputError, one_line
 
 CHUNK_BYTES = 2**22
@@ -30,10 +32,12 @@ def row_blocks(x: torch.Tensor, rows: int | None = None) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def as_tensor(where: str, value: Any) -> torch.Tensor:
+def as_tensor(where: str, value: Any, widen: bool = True) -> torch.Tensor:
     """`value` (array, tensor or nested list) as a dense tensor in main memory, in its own type.
 
-    Memory is shared with a writable NumPy array or a CPU tensor. uint16 becomes int32 and uint32 int64.
+    Memory is shared with a NumPy array or a CPU tensor, maps of files among them, which must not be written to. uint16
+    becomes int32 and uint32 int64, if `widen`. Arrays of foreign byte order are copied, and so are small ones that do
+    not lie row by row.
 
     Raises:
         InputError: `where` names it; ragged, masked, sparse, or no plain numbers.
@@ -46,7 +50,13 @@ def as_tensor(where: str, value: Any) -> torch.Tensor:
     kind = str(tensor.dtype).removeprefix("torch.")
     if kind not in (*STORED, *WIDENED):
         raise InputError(f"{where} is {kind}: must be {', '.join((*STORED, *WIDENED))}")
-    return tensor.cpu().to(getattr(torch, WIDENED.get(kind, kind)))
+    return widened(tensor.cpu()) if widen else tensor.cpu()
+
+
+def widened(x: torch.Tensor) -> torch.Tensor:
+    """`x` in a type for which torch has all operations."""
+    kind = str(x.dtype).removeprefix("torch.")
+    return x.to(getattr(torch, WIDENED[kind])) if kind in WIDENED else x
 
 
 def torch_of(where: str, value: Any) -> torch.Tensor:
@@ -68,9 +78,28 @@ def torch_of(where: str, value: Any) -> torch.Tensor:
         raise InputError(f"{where} holds text: must be numbers; for labels, {NUMBER_THEM}")
     if array.dtype.name not in (*STORED, *WIDENED):
         raise InputError(f"{where} is {array.dtype}: must be {', '.join((*STORED, *WIDENED))}")
-    # torch takes neither foreign byte order nor negative strides, and warns of memory it may not write to.
-    sound = array.dtype.isnative and array.flags.c_contiguous and array.flags.writeable
-    return torch.from_numpy(array if sound else array.astype(array.dtype.newbyteorder("="), order="C"))
+    if not shareable(array):
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
+    return shared_tensor(array)
+
+
+def shared_tensor(array: "np.ndarray[Any, Any]") -> torch.Tensor:
+    """The tensor that shares the memory of `array`, which may be read-only: nothing here writes to what users give."""
+    with warnings.catch_warnings():
+        # torch warns of memory that it may not write to.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def shareable(array: "np.ndarray[Any, Any]") -> bool:
+    """Whether torch can take the memory of `array`, in an order that is fast enough for its size."""
+    if not array.dtype.isnative:
+        return False
+    if array.flags.c_contiguous:
+        return True
+    # Batches of a large array are put in order when they are gathered.
+    whole = all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
+    return whole and is_much(array.nbytes)
 
 
 def as_inputs(
@@ -89,7 +118,10 @@ def as_inputs(
         missing: whether NaN is allowed; it stands for a missing number, which `Standardise` puts at the mean.
         alone: whether there are no other inputs.
     """
-    x = as_tensor(where, value)
+    x = as_tensor(where, value, widen=False)
+    # Large pictures keep their bytes; rows are widened when they are gathered.
+    if not is_large(x) or (images is False and x.ndim != 4):
+        x = widened(x)
     if x.ndim < 1 or x.numel() == 0:
         state = "is a single number" if x.ndim < 1 else "is empty"
         raise InputError(f"{where} {state} (shape {list(x.shape)}): must have at least one row and one feature")
@@ -99,8 +131,9 @@ def as_inputs(
     if x.ndim == 3 and (images or (holds_pixels(value, x) and not is_mask(x, alone))):
         return x.unsqueeze(1)
     if x.ndim == 4 and x.shape[3] in (1, 3, 4) and min(x.shape[1:3]) > x.shape[3]:
-        return x.permute(0, 3, 1, 2).contiguous()
-    return x
+        turned = x.permute(0, 3, 1, 2)
+        return turned if is_large(x) else turned.contiguous()
+    return x if x.ndim == 4 else widened(x)
 
 
 def holds_pixels(value: Any, x: torch.Tensor) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lanewise.data.arrays.checks import NUMBER_THEM, as_tensor, listed
+from lanewise.data.arrays.checks import NUMBER_THEM, as_tensor, listed, row_blocks
 from lanewise.errors import InputError
 
 
@@ -130,4 +130,6 @@ def count_classes(where: str, y: torch.Tensor) -> int:
 
 def has_labels(y: torch.Tensor) -> bool:
     """Whether `y` holds 0 and 1 only: whether something is so."""
-    return y.numel() > 0 and (y.dtype is torch.bool or bool(((y == 0) | (y == 1)).all()))
+    if y.numel() == 0 or y.dtype is torch.bool or y.ndim == 0:
+        return y.numel() > 0 and (y.dtype is torch.bool or float(y) in (0, 1))
+    return all(bool(((y[at] == 0) | (y[at] == 1)).all()) for at in row_blocks(y))

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
+from lanewise.data.arrays.room import empty
 from lanewise.errors import InputError
 
 Inputs: TypeAlias = Any
@@ -75,6 +77,15 @@ def mapped(function: Callable[..., Any], nested: Inputs, *others: Any) -> Any:
 def take(nested: Inputs | None, rows: Any) -> Any:
     """`rows` (indices, a slice or a mask) of every tensor; None stays None."""
     return None if nested is None else mapped(lambda leaf: leaf[rows], nested)
+
+
+def gathered(nested: Inputs | None, rows: Tensor) -> Any:
+    """The rows at `rows` (int64) of every tensor, as new tensors in the order of their axes; None stays None."""
+
+    def of_leaf(leaf: Tensor) -> Tensor:
+        return torch.index_select(leaf, 0, rows, out=empty((len(rows), *leaf.shape[1:]), leaf.dtype, leaf.device))
+
+    return None if nested is None else mapped(of_leaf, nested)
 
 
 def row_count(nested: Inputs) -> int:

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
+from lanewise.data.arrays.checks import row_blocks
 from lanewise.data.arrays.labels import has_labels
+from lanewise.data.arrays.large import is_large
+from lanewise.data.arrays.moments import mean_and_std
 from lanewise.data.arrays.targets import short
 from lanewise.errors import InputError
 
@@ -41,11 +44,13 @@ class TargetScale:
         """
         if not y.is_floating_point():
             raise InputError(f"y is {y.dtype}: only floating targets are scaled")
-        values = (y if rows is None else y[rows]).to(torch.float64)
-        if not len(values):
+        if not len(y if rows is None else rows):
             raise InputError("no training rows to scale targets by: must be at least one")
-        labels = ((y == 0) | (y == 1)).all(0) if y.ndim < 3 else torch.tensor(has_labels(y)).expand(y.shape[1:])
-        shape = values.shape[1:]
+        shape = y.shape[1:]
+        labels = label_columns(y) if y.ndim < 3 else torch.tensor(has_labels(y)).expand(shape)
+        if is_large(y):
+            return cls(*in_blocks(y, rows, labels))
+        values = (y if rows is None else y[rows]).to(torch.float64)
         if y.ndim > 2:
             # One scale for a whole map: places must not weigh by how little they vary.
             values = values.flatten()
@@ -53,11 +58,7 @@ class TargetScale:
         unit = torch.where(low == high, 1.0, high - low)
         mean = torch.where(low == high, low, values.mean(0))
         std = torch.where(low == high, 1.0, unit * ((values - mean) / unit).square().mean(0).sqrt())
-        mean = torch.where(labels, 0.0, mean.expand(shape))
-        std = torch.where(labels, 1.0, std.expand(shape))
-        if not bool((torch.isfinite(mean) & torch.isfinite(std)).all()):
-            raise InputError("y spreads too widely: its mean or standard deviation overflows float64")
-        return cls(mean, std)
+        return cls(*finite(mean.expand(shape), std.expand(shape), labels))
 
     def apply(self, y: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """(y - mean) / std in type `dtype`, computed in float64."""
@@ -66,3 +67,32 @@ class TargetScale:
     def invert(self, y: torch.Tensor) -> torch.Tensor:
         """Mean + std * y: scaled numbers or outputs in the unit of the data, in the type of `y`."""
         return (self.mean.to(y.device) + self.std.to(y.device) * y.to(torch.float64)).to(y.dtype)
+
+
+def label_columns(y: torch.Tensor) -> torch.Tensor:
+    """Which columns of `y` [rows] or [rows, k] are 0 or 1 in all rows, bool [] or [k]."""
+    found = torch.ones(y.shape[1:], dtype=torch.bool, device=y.device)
+    for at in row_blocks(y):
+        found &= ((y[at] == 0) | (y[at] == 1)).all(0)
+    return found
+
+
+def in_blocks(y: torch.Tensor, rows: torch.Tensor | None, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(mean, std) of targets that are too large for a copy."""
+    axes = (0,) if y.ndim < 3 else tuple(range(y.ndim))
+    shape = (1, *y.shape[1:]) if y.ndim < 3 else (1,) * y.ndim
+
+    def block(at: slice) -> torch.Tensor:
+        return (y[at] if rows is None else y.index_select(0, rows[at])).to(torch.float64)
+
+    blocks = list(row_blocks(y, None if rows is None else len(rows)))
+    mean, std = mean_and_std(block, blocks, axes, shape, lambda part: None, y.device, once=True)
+    return finite(mean[0].expand(y.shape[1:]), std[0].expand(y.shape[1:]), labels)
+
+
+def finite(mean: torch.Tensor, std: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`mean` and `std` but for labels, which keep their values; `InputError` where they overflow."""
+    mean, std = torch.where(labels, 0.0, mean), torch.where(labels, 1.0, std)
+    if not bool((torch.isfinite(mean) & torch.isfinite(std)).all()):
+        raise InputError("y spreads too widely: its mean or standard deviation overflows float64")
+    return mean, std

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 
-from lanewise.data.arrays.checks import as_tensor, check_finite
+from lanewise.data.arrays.checks import as_tensor, check_finite, row_blocks
 from lanewise.data.arrays.class_errors import ClassError
 from lanewise.data.arrays.labels import as_labels, count_classes, has_labels
 from lanewise.errors import InputError
@@ -126,7 +126,11 @@ def check_varies(where: str, y: torch.Tensor) -> None:
 
     A label of several that no row has is none, and so is a place of a map: then all must be the same.
     """
-    constant = (y == y[0]).all(0)
+    constant = torch.ones(y.shape[1:], dtype=torch.bool)
+    for at in row_blocks(y):
+        constant &= (y[at] == y[0]).all(0)
+        if not bool(constant.any()):
+            break
     refused = constant.all() if y.ndim > 2 or has_labels(y) else constant.any()
     if bool(refused):
         column = "" if y.ndim != 2 else f"[:, {int(constant.nonzero()[0])}]"
@@ -142,9 +146,11 @@ def as_tokens(where: str, value: Any) -> torch.Tensor:
     if y.numel() == 0:
         raise InputError(f"{where} is empty (shape {list(y.shape)}): must have at least one row and one token")
     y = y.to(torch.int64)
-    wrong = ((y < 0) & (y != IGNORED)).flatten(1).any(1).nonzero().flatten()
-    if len(wrong):
-        row = int(wrong[0])
+    for at in row_blocks(y):
+        wrong = ((y[at] < 0) & (y[at] != IGNORED)).flatten(1).any(1).nonzero().flatten()
+        if not len(wrong):
+            continue
+        row = at.start + int(wrong[0])
         token = int(y[row][(y[row] < 0) & (y[row] != IGNORED)][0])
         raise InputError(f"{where} has the token {token} in row {row}: must be 0 or more, or {IGNORED} to be ignored")
     return y

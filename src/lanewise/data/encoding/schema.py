@@ -203,8 +203,14 @@ class TableSchema:
 
     def encode(self, columns: Sequence[Column]) -> "np.ndarray[Any, Any]":
         """The features float64 [rows, features] of columns in the order of the schema; a missing number stays NaN."""
-        features = [one for schema, column in zip(self.columns, columns, strict=True) for one in schema.encode(column)]
-        return np.stack([feature.astype(np.float64) for feature in features], axis=1)
+        found = np.empty((len(columns[0].values), len(self.features)), dtype=np.float64)
+        number = 0
+        # Feature by feature, so that no two copies of all of them are held.
+        for schema, column in zip(self.columns, columns, strict=True):
+            for feature in schema.encode(column):
+                found[:, number] = feature
+                number += 1
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data, for JSON."""

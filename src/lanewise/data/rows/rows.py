@@ -7,7 +7,9 @@ from typing import Protocol
 
 import torch
 
-from lanewise.data.arrays.nested import Inputs, Targets, byte_count, row_count, take
+from lanewise.data.arrays.checks import widened
+from lanewise.data.arrays.large import MappedFile
+from lanewise.data.arrays.nested import Inputs, Targets, byte_count, gathered, mapped, row_count, take
 from lanewise.data.rows.items import Batch, joined
 from lanewise.errors import InputError
 
@@ -59,7 +61,10 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TensorRows:
-    """Rows held in memory.
+    """Rows held in memory, or in files that are mapped into it.
+
+    Attributes:
+        files: those that are mapped, which are checked before they are read.
 
     >>> rows = TensorRows(torch.tensor([10.0, 20.0, 30.0]), torch.tensor([0, 1, 1]))
     >>> rows.take(torch.tensor([2, 0]))
@@ -70,12 +75,19 @@ class TensorRows:
     y: Targets
     replayable: bool = True
     in_memory: bool = True
+    files: tuple[MappedFile, ...] = ()
 
     def __len__(self) -> int:
         return row_count(self.x)
 
+    def check(self) -> None:
+        """Raise `InputError` if a file is shorter than what is mapped of it: reading on would kill the process."""
+        for file in self.files:
+            file.check()
+
     def take(self, index: torch.Tensor) -> Batch:
-        return take(self.x, index), take(self.y, index)
+        self.check()
+        return mapped(widened, gathered(self.x, index)), gathered(self.y, index)
 
     def batches(self, indices: Sequence[torch.Tensor], epoch_seed: int, *, start: int = 0) -> Iterator[Batch]:
         return (self.take(index) for index in indices)
@@ -150,6 +162,19 @@ class ChainedRows:
     def close(self) -> None:
         self.first.close()
         self.second.close()
+
+
+def tensor_rows(rows: Rows, index: torch.Tensor) -> tuple[TensorRows, torch.Tensor] | None:
+    """The tensors that hold the rows `index` of `rows`, and where in them they are; None where no tensors do."""
+    if isinstance(rows, SubsetRows):
+        return tensor_rows(rows.rows, rows.index[index])
+    return (rows, index) if isinstance(rows, TensorRows) else None
+
+
+def targets_of(rows: Rows, index: torch.Tensor) -> Targets:
+    """The targets of the rows `index`, without their inputs where these are apart."""
+    held = tensor_rows(rows, index)
+    return rows.take(index)[1] if held is None else gathered(held[0].y, held[1])
 
 
 def in_blocks(index: torch.Tensor, size: int) -> list[torch.Tensor]:

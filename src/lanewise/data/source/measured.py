@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from lanewise.data.arrays.labels import has_labels
 from lanewise.data.arrays.nested import Inputs, branches, leaves, rebuilt
 from lanewise.data.source.standardise import Wanted, features_left, is_tokens, keeps_type
 from lanewise.errors import InputError
@@ -106,14 +107,14 @@ def input_notes(
         else:
             flags = features_left(leaf, wish, alone)
             if bool(flags.all()):
-                few = "0 and 1" if wish is None and float(leaf.max()) <= 1 else "two values"
+                few = "0 and 1" if wish is None and has_labels(leaf) else "two values"
                 left.append(f"{name}: " + ("left as it is" if wish is not None else f"only {few}, left as it is"))
             elif bool(flags.any()):
                 left.append(some_left(name, flags, features))
                 scaled.append(f"the other features of {name}")
             else:
                 scaled.append(name)
-    if not left and alone and (wanted is not None or x.dtype is not torch.int64):
+    if not left and alone and (wanted is not None or x.dtype not in (torch.int64, torch.uint32)):
         return ()
     if not left and alone:
         return (f"{where} x: whole numbers of four axes are taken for images and standardised",)

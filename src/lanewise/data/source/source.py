@@ -6,9 +6,21 @@ from typing import Any
 
 import torch
 
-from lanewise.data.arrays.checks import as_inputs, as_tensor, listed
+from lanewise.data.arrays.checks import as_inputs, as_tensor, listed, widened
 from lanewise.data.arrays.labels import as_labels, has_labels, label_names, numbered_labels
-from lanewise.data.arrays.nested import Inputs, Targets, branches, leaves, nesting, rebuilt, row_count, structure, take
+from lanewise.data.arrays.large import MappedFile, mapped_files
+from lanewise.data.arrays.nested import (
+    Inputs,
+    Targets,
+    branches,
+    leaves,
+    mapped,
+    nesting,
+    rebuilt,
+    row_count,
+    structure,
+    take,
+)
 from lanewise.data.arrays.targets import CheckedTarget, Target, as_numbers, as_target, as_tokens, check_varies
 from lanewise.data.encoding.schema import TableSchema
 from lanewise.data.rows.rows import Rows, TensorRows
@@ -83,7 +95,7 @@ class Source:
     @property
     def sample(self) -> Inputs:
         """The inputs of two rows (one, where there is one only), as stored."""
-        return take(self.example if self.x is None else self.x, slice(2))
+        return take(self.example, slice(2)) if self.x is None else mapped(widened, take(self.x, slice(2)))
 
     @property
     def is_image(self) -> bool:
@@ -120,6 +132,7 @@ def from_arrays(
     elif ("x_test" in arrays) != ("y_test" in arrays):
         raise InputError(f"{where} has only one of x_test and y_test; must have both or neither")
 
+    files = {role: maps_of(f"{where} {role}", array) for role, array in arrays.items()}
     x = inputs(f"{where} x", arrays["x"], images)
     names = None
     if "y" in arrays and target in (None, "class") and (names := label_names(f"{where} y", arrays["y"])) is not None:
@@ -133,7 +146,7 @@ def from_arrays(
             check_varies(f"{where} y", checked.y)
     notes = checked.notes
     if "x_test" not in arrays:
-        rows = TensorRows(x, checked.y)
+        rows = TensorRows(x, checked.y, files=files["x"] + files.get("y", ()))
         return Source(name, rows, checked.y, None, None, checked.classes, checked.target, notes, class_names=names)
 
     given_test = in_order(where, arrays["x"], arrays["x_test"])
@@ -142,9 +155,18 @@ def from_arrays(
     y_test = test_target(where, arrays.get("y_test"), checked)
     if y_test is not None:
         check_lengths(where, "x_test", x_test, "y_test", y_test)
-    rows, test_rows = TensorRows(x, checked.y), TensorRows(x_test, y_test)
+    rows = TensorRows(x, checked.y, files=files["x"] + files.get("y", ()))
+    test_rows = TensorRows(x_test, y_test, files=files["x_test"] + files.get("y_test", ()))
     of_y = checked.y, test_rows, y_test, checked.classes, checked.target
     return Source(name, rows, *of_y, notes, class_names=names)
+
+
+def maps_of(where: str, value: Any) -> tuple[MappedFile, ...]:
+    """The files that the arrays of `value` are maps of, none of them cut short."""
+    found = mapped_files(branches(where, value).items())
+    for file in found:
+        file.check()
+    return found
 
 
 def inputs(where: str, value: Any, images: bool | None = None, missing: bool = False) -> Inputs:
@@ -191,6 +213,11 @@ def in_order(where: str, x: Any, x_test: Any) -> Any:
     return {name: x_test[name] for name in x} if isinstance(x, Mapping) else x_test
 
 
+def few_rows(where: str, value: Any) -> torch.Tensor:
+    """The first row of an array, or all rows of nested lists, as stored."""
+    return as_tensor(where, value[:1] if hasattr(value, "dtype") and value.ndim else value)
+
+
 def check_alike(where: str, x: Any, x_test: Any) -> None:
     """Raise `InputError` unless test rows, as given, have the shapes and types of training rows.
 
@@ -198,7 +225,7 @@ def check_alike(where: str, x: Any, x_test: Any) -> None:
     """
     tests = branches(f"{where} x_test", x_test)
     for (name, part), (test_name, test_part) in zip(branches("x", x).items(), tests.items(), strict=True):
-        stored, stored_test = as_tensor(name, part), as_tensor(test_name, test_part)
+        stored, stored_test = few_rows(name, part), few_rows(test_name, test_part)
         if stored.shape[1:] != stored_test.shape[1:]:
             shape, wanted = list(stored_test.shape[1:]), list(stored.shape[1:])
             raise InputError(f"{test_name} has rows of shape {shape}; must be {wanted} as in {name}")

@@ -6,8 +6,11 @@ from typing import Any
 import torch
 
 from lanewise.data.arrays.checks import is_mask, row_blocks
+from lanewise.data.arrays.large import is_large
+from lanewise.data.arrays.moments import mean_and_std
 from lanewise.data.arrays.nested import Inputs, leaves, mapped, nesting, structure
-from lanewise.data.rows.rows import Rows, TensorRows, sample
+from lanewise.data.arrays.room import empty
+from lanewise.data.rows.rows import Rows, sample, tensor_rows
 from lanewise.errors import InputError
 
 INDICES = (torch.int32, torch.int64)
@@ -84,7 +87,7 @@ class Standardise:
     def fit(cls, x: Inputs, rows: torch.Tensor | None = None, wanted: Any = None) -> "Standardise":
         """Measure `x` at `rows` (int64) or, by default, at all rows.
 
-        Two passes in float64, block by block, so that memory stays at a few megabytes.
+        Two passes in float64 (one over large inputs), block by block, so that memory stays at a few megabytes.
 
         Args:
             wanted: of every input, what `Wanted` says, nested as `x`; None for the default.
@@ -100,8 +103,10 @@ class Standardise:
     @classmethod
     def of_rows(cls, rows: Rows, index: torch.Tensor, wanted: Any = None) -> "Standardise":
         """Measure the inputs of the rows `index`; where they are not in memory, those of a sample of them."""
-        if isinstance(rows, TensorRows):
-            return cls.fit(rows.x, index, wanted)
+        held = tensor_rows(rows, index)
+        if held is not None:
+            held[0].check()
+            return cls.fit(held[0].x, held[1], wanted)
         return cls.fit(sample(rows, index)[0], None, wanted)
 
     def apply(self, x: Inputs, dtype: torch.dtype = torch.float32) -> Inputs:
@@ -133,36 +138,21 @@ def measured(
     axes = tuple(axis for axis in range(x.ndim) if axis != kept)
     shape = tuple(size if axis == kept else 1 for axis, size in enumerate(x.shape))
 
-    def block(at: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        part = (x[at] if rows is None else x[rows[at]]).to(torch.float64)
-        return part, torch.isnan(part)
-
-    blocks = list(row_blocks(x, count))
-    total = torch.zeros(shape, dtype=torch.float64, device=x.device)
-    values, low, high = torch.zeros_like(total), total + torch.inf, total - torch.inf
     left = torch.full(shape, wanted is not True, device=x.device)
     if isinstance(wanted, torch.Tensor):
         left = (wanted < 1).reshape(shape)
-    for at in blocks:
-        part, gone = block(at)
-        values += (~gone).sum(axes, keepdim=True)
-        total += part.masked_fill(gone, 0.0).sum(axes, keepdim=True)
-        low = torch.minimum(low, part.masked_fill(gone, torch.inf).amin(axes, keepdim=True))
-        high = torch.maximum(high, part.masked_fill(gone, -torch.inf).amax(axes, keepdim=True))
+
+    def block(at: slice) -> torch.Tensor:
+        return (x[at] if rows is None else x.index_select(0, rows[at])).to(torch.float64)
+
+    def seen(part: torch.Tensor) -> None:
+        nonlocal left
         if bool(left.any()):
-            left &= unmeasured(part, axes)
+            left = left & unmeasured(part, axes)
+
+    mean, std = mean_and_std(block, list(row_blocks(x, count)), axes, shape, seen, x.device, once=is_large(x))
     if isinstance(wanted, torch.Tensor):
-        left |= (wanted == 0).reshape(shape)
-    constant = low >= high
-    # A feature that no training row has is 0, whatever its value in others.
-    mean = torch.where(values == 0, 0.0, torch.where(constant, low, total / values))
-    # In units of the range, squares neither overflow nor vanish, whatever the unit of the feature.
-    unit = torch.where(constant, 1.0, high - low)
-    squares = torch.zeros_like(total)
-    for at in blocks:
-        part, gone = block(at)
-        squares += ((part - mean) / unit).square().masked_fill(gone, 0.0).sum(axes, keepdim=True)
-    std = torch.where(constant, 1.0, unit * (squares / values).sqrt())
+        left = left | (wanted == 0).reshape(shape)
     mean, std = torch.where(left, 0.0, mean), torch.where(left, 1.0, std)
     if not bool((torch.isfinite(mean) & torch.isfinite(std)).all()):
         raise InputError("x spreads too widely: its mean or standard deviation overflows float64")
@@ -211,8 +201,15 @@ def scaled(x: torch.Tensor, mean: torch.Tensor | None, std: torch.Tensor | None,
         raise InputError(f"x has shape {list(x.shape)}: must have {wanted}")
     work = torch.promote_types(dtype, torch.float32) if x.dtype is torch.uint8 else torch.float64
     mean, std = mean.to(x.device, work), std.to(x.device, work)
-    out = torch.empty(x.shape, dtype=dtype, device=x.device)
-    for at in row_blocks(x):
-        values = (x[at].to(work) - mean) / std
-        out[at] = values.nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf) if x.is_floating_point() else values
+    out = empty(x.shape, dtype, x.device)
+    blocks = list(row_blocks(x))
+    # In place, in one block that serves all: memory that is taken and left at every block would not come back whole.
+    room = out if work is dtype or not blocks else empty(out[blocks[0]].shape, work, x.device)
+    for at in blocks:
+        values = room[at] if work is dtype else room[: len(out[at])]
+        values.copy_(x[at]).sub_(mean).div_(std)
+        if x.is_floating_point():
+            values.nan_to_num_(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+        if work is not dtype:
+            out[at] = values
     return out

@@ -105,6 +105,11 @@ class Splitter:
             stratify=stratify,
         )
 
+    @property
+    def at_random(self) -> bool:
+        """Whether training and validation rows are a random part each of the rows that are split."""
+        return not self.splits and self.groups is None and self.time is None
+
     def hold_out(self, labels: Tensor | None, rows: int, seed: int, fraction: float) -> Split:
         """The test rows, as `valid`, and all others, the pool that the repeats split, as `train`."""
         if self.test is not None:

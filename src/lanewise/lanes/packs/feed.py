@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lanewise.data.arrays.nested import Inputs, Targets, leaves, mapped
+from lanewise.data.arrays.room import empty
 from lanewise.data.rows.items import Batch, joined
 from lanewise.errors import InputError
 from lanewise.lanes.machine.streams import stream, stream_seed
@@ -25,7 +26,10 @@ from lanewise.recipe.recipe import Recipe
 CHUNK_BYTES = 16 * 2**20
 LONGEST_CHUNK = 16
 KEPT_SPANS = 3
-"""Stretches of steps of a repeat that are kept: the present one, the next, and one for whoever is late."""
+"""Stretches of steps of a repeat that are kept: the present one, the next, and one for whoever is late.
+
+Rows in memory do without the last: they are gathered again at the cost of a copy.
+"""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class BatchReader:
                 read = self.repeat.scaled(self._read(start, stop), self.dtype, self.device)
                 x, y = (at_steps(nested, stop - start) for nested in read)
                 self._kept[start, stop] = x, y
-                while len(self._kept) > KEPT_SPANS:
+                while len(self._kept) > KEPT_SPANS - self.repeat.holdout.pool.in_memory:
                     self._kept.popitem(last=False)
             return self._kept[start, stop]
 
@@ -282,6 +286,7 @@ class Feed:
         source = stream(self.repeat.study_seed, self.repeat.index, "masks", epoch, number)
         made = []
         for shape in self.draw_shapes.values():
-            drawn = torch.rand((self.length, *shape), generator=source, dtype=self.dtype)
+            size = (self.length, *shape)
+            drawn = torch.rand(size, generator=source, dtype=self.dtype, out=empty(size, self.dtype))
             made.append(drawn[skipped : skipped + steps].to(self.device))
         return tuple(made)

@@ -9,6 +9,7 @@ from torch import Tensor
 from lanewise.data import Holdout, Split, Standardise, TargetScale
 from lanewise.data.arrays.nested import Inputs, Targets, mapped, take
 from lanewise.data.rows.items import Batch
+from lanewise.data.rows.rows import targets_of
 from lanewise.lanes.machine.streams import stream_seed
 from lanewise.metrics import Unit
 
@@ -64,7 +65,7 @@ class Repeat:
         """The targets of `rows` of the pool, or of the test rows, as they are stored."""
         holdout = self.holdout
         y, everything = (holdout.test_y, holdout.test) if test else (holdout.pool_y, holdout.pool)
-        return everything.take(rows)[1] if y is None else take(y, rows)
+        return targets_of(everything, rows) if y is None else take(y, rows)
 
     @property
     def unit(self) -> Unit | None:
@@ -91,8 +92,7 @@ def split_of(holdout: Holdout, study_seed: int, index: int) -> Split:
 def scales(holdout: Holdout, rows: Tensor) -> tuple[Standardise, TargetScale | None]:
     """The statistics of `rows` of the pool: of its inputs, and of its targets where they are numbers.
 
-    Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`.
+    Inputs that are read from elsewhere are measured by a sample, see `lanewise.data.sample`, and large ones once for
+    all repeats, see `Holdout.measured`.
     """
-    y = holdout.pool_y
-    scale = Standardise.of_rows(holdout.pool, rows, holdout.standardise)
-    return scale, TargetScale.fit(y, rows) if y is not None and y.is_floating_point() else None
+    return holdout.measured(rows), holdout.measured_targets(rows)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from lanewise.data.arrays.checks import row_blocks
+
 
 def fingerprint(tensors: Iterable[tuple[str, Tensor | None]]) -> dict[str, str]:
     """Name -> `type [shape] sha256` of every tensor that is not None.
@@ -23,6 +25,11 @@ def fingerprint(tensors: Iterable[tuple[str, Tensor | None]]) -> dict[str, str]:
 
 def checksum(tensor: Tensor) -> str:
     """The SHA-256 of the bytes of `tensor`, in the order of its elements."""
-    flat = tensor.detach().cpu().contiguous().view(-1)
-    # As bytes, because NumPy has no bfloat16.
-    return hashlib.sha256(flat.view(torch.uint8).numpy().data).hexdigest()
+    digest = hashlib.sha256()
+    whole = tensor.detach()
+    # In blocks, which alone are copied where the elements do not lie in their order.
+    for part in (whole[at] for at in row_blocks(whole)) if whole.ndim else (whole,):
+        flat = part.cpu().contiguous().view(-1)
+        # As bytes, because NumPy has no bfloat16.
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
