@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import torch
@@ -87,3 +89,29 @@ def vectors_to_the_end() -> Iterator[None]:
         yield
     finally:
         selecting.select_tiling = before
+
+
+@contextlib.contextmanager
+def sources_side_by_side() -> Iterator[None]:
+    """Let Inductor compile the sources of a library at the same time, which it does one after another: 6 and 3 s."""
+    from torch._inductor.cpp_builder import CppBuilder
+
+    builder: Any = CppBuilder
+    before, begun = builder.build, list[Future[None]]()
+
+    def build(self: Any) -> None:
+        # Other sources, which hold the constants, are removed at once.
+        if self._build_option.get_compile_only() and ".cpp" in self._sources_args:
+            begun.append(pool.submit(copy_context().run, before, self))
+            return
+        if not self._build_option.get_compile_only():
+            while begun:
+                begun.pop().result()
+        before(self)
+
+    with ThreadPoolExecutor() as pool:
+        builder.build = build
+        try:
+            yield
+        finally:
+            builder.build = before

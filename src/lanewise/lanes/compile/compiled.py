@@ -18,7 +18,13 @@ from torch.fx import GraphModule
 
 from lanewise.lanes.compile import capture as capture_module
 from lanewise.lanes.compile import feature_major
-from lanewise.lanes.compile.capture import capture, overwrite, pools_as_they_are, vectors_to_the_end
+from lanewise.lanes.compile.capture import (
+    capture,
+    overwrite,
+    pools_as_they_are,
+    sources_side_by_side,
+    vectors_to_the_end,
+)
 from lanewise.lanes.compile.native import Library, compiler
 from lanewise.lanes.compile.operations import operations
 from lanewise.lanes.compile.program import Program
@@ -239,6 +245,7 @@ def compiled_ahead_of_time(graph: GraphModule, examples: Sequence[Tensor], threa
             warnings.catch_warnings(),
             pools_as_they_are() as decompositions,
             vectors_to_the_end(),
+            sources_side_by_side(),
             V.set_aot_compilation(True),
         ):
             # torch copies something of its own in a way that it deprecates.
