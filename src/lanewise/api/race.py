@@ -182,7 +182,7 @@ def race_of(
 def space_of(
     task: Task, space: Recipe | str | os.PathLike[str], epochs: int | None, batch_size: int | None
 ) -> tuple[Recipe, list[str]]:
-    """(the space of a race, with its length and batch size; what to say of one that was made from the task)."""
+    """(the space of a race, with its length and batch size; lines about a space that was made from the task)."""
     found, about = find_space(space), list[str]()
     if isinstance(found, str):
         found, about = space_by_name(task, found, epochs, batch_size)
@@ -196,7 +196,7 @@ def made_from_task(space: Recipe | str | os.PathLike[str]) -> bool:
 
 
 def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe | str:
-    """The space given or read from that file, or the name of one that is built in."""
+    """The space that is given or read from a file, or the name of a built-in space."""
     if isinstance(space, Recipe):
         return space
     if not isinstance(space, (str, os.PathLike)):

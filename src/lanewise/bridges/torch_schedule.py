@@ -109,7 +109,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
         return f"LRScheduler({', '.join(names)}; step {self.last_epoch:,} of {self.total_steps:,})"
 
     def step(self, metric: Any = None, *, epoch: int | None = None) -> None:  # type: ignore[override]  # metric first
-        """Go to the next step; a plateau in the schedules is told the `metric`, if given, before.
+        """Go to the next step; before that, a plateau in the schedules gets the `metric`, if it is given.
 
         Call it after `optimizer.step()`. Where metrics come less often than steps, call `step()` for each step and
         `observe(metric)` for each measurement.
@@ -246,7 +246,7 @@ class LRScheduler(torch.optim.lr_scheduler.LRScheduler):
     def _tell(self, metric: Any) -> None:
         scheduled = [one for one in self._all_scheduled() if one.feedbacks]
         if not scheduled:
-            raise InputError(f"metric = {metric}: the schedules have no plateau to tell it; call step() without it")
+            raise InputError(f"metric = {metric}: the schedules have no plateau that uses it; call step() without it")
         number = float(metric)
         if not math.isfinite(number):
             warnings.warn(

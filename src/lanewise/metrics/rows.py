@@ -1,4 +1,4 @@
-"""What a model's outputs give for each row: its score, or the components of which a set's score is made."""
+"""What a model's outputs give for each row: its score, or the components that make the score of a set."""
 
 import torch
 from torch import Tensor

@@ -121,7 +121,7 @@ class Ablation(Question):
         for one in self.techniques:
             if not one.rates:
                 continue
-            # Equal scores are told by the loss, and a rate that stays as it is goes before one that does not.
+            # The loss decides between equal scores, and a rate that stays as it is goes before one that does not.
             keys = [(-metric[at + n], loss[at + n], abs(math.log(rate))) for n, rate in enumerate(one.rates)]
             means = tuple(float(mean) for mean in metric[at : at + len(one.rates)])
             found.append(Tried(one.name, one.rates, means, keys.index(min(keys))))

@@ -24,7 +24,7 @@ DECAYS = ("l2", "decay")
 OWN_DECAY = "weight_decay"
 """The same field of an optimizer that has its own."""
 ROUNDING = 1e-9
-"""Relative error up to which a product or ratio counts as the one that was drawn."""
+"""Relative error up to which a product or ratio counts as the drawn value."""
 PLACES = (
     "must stand where a pair does: coupled(product=..., ratio=...) for the learning rate, coupled() for "
     "l2, decay or weight_decay; both alone or times schedules, outside of choices and groups"

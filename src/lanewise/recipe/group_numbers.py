@@ -20,7 +20,7 @@ class GroupNumber:
 
     Attributes:
         group: position of the group in the recipe. column: what the number is called in a table: `head.*.lr`.
-        of: the number of the recipe in whose place it stands; `freeze` in that of none.
+        of: the number of the recipe that it replaces; `freeze` replaces none.
         value: a number or schedule, a `Times` of the recipe's, or a duration; None for the recipe's own.
     """
 

@@ -184,7 +184,7 @@ class Recipe(Part):
     def structure(self) -> tuple[Any, ...]:
         """What lanes must share to run as one program: everything but the numbers that may differ by lane."""
         flags = tuple((f.name, getattr(self.optimizer, f.name)) for f in fields(self.optimizer) if not _is_timed(f))
-        # Plans are kept by this: those of a version that knew no such size are found where there is none.
+        # Plans are stored under this name, also by versions that did not have all sizes.
         apart = ["optimizer", "average_from", "early_stopping", "groups", "gradual_unfreezing"]
         apart += [name for name in SIZES if getattr(self, name) is None]
         own = tuple((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in apart and not _is_timed(f))
@@ -298,7 +298,7 @@ def parameters_of(space: Recipe, recipe: Recipe) -> dict[str, Any] | None:
 
     if not fits(space, recipe, ()):
         return None
-    # What was looked at in an option that did not fit is not asked for.
+    # Values that were found in an option that did not fit are left out.
     used: dict[str, Any] = {}
 
     def pick(name: str, variable: Variable) -> Any:

@@ -77,7 +77,7 @@ class Structures:
         return None
 
     def _completed(self, wanted: Structure) -> Structure:
-        """The structure of what is `wanted`, of which some choices no longer apply, and others begin to."""
+        """`wanted` without the choices that no longer apply, and with the usual option of those that now do."""
         found: Structure = {}
         self._walk(self.space, (), lambda name, variable: wanted.get(name, self._usual(variable)), found)
         return found

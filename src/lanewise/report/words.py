@@ -25,7 +25,7 @@ def score_words(scores: NDArray[np.float64], kind: ScoreKind, mean: float | None
     """The mean of scores over repeats, or how many of the repeats diverged.
 
     Args:
-        mean: the one that the scores are compared by, if it is known; else that of those that count, see `middle_of`.
+        mean: by which the scores are compared, if it is known; else the mean of the runs that count, see `middle_of`.
 
     >>> score_words(np.array([0.97, 0.98]), ScoreKind()), score_words(np.array([0.97, np.nan]), ScoreKind())
     ('97.50%', '1 of 2 diverged')

@@ -48,7 +48,7 @@ def importance(trials: Sequence[FrozenTrial], seed: int, generations: Sequence[i
     their score at the last rung; the diverged share the last place. Places become normal scores, less the mean of their
     generation: a sampler that learns draws better candidates and other settings later on, and what drifted with the
     generations would else seem to matter. A number explains what a parabola in its rank explains of them, a choice what
-    the sums of its options do. Whether that is more than chance is told by dealing out the places at random within
+    the sums of its options do. Whether that is more than chance is tested by shuffling the places at random within
     generations.
 
     It takes settings one by one, so that two which matter only together get little, and it sees no more than what the

@@ -1,4 +1,4 @@
-"""Scores of which few rows decide the mean: found, measured, and given an interval that allows for it. Pure numbers."""
+"""Scores whose mean depends on few rows: found, measured, and given an interval that allows for it. Pure numbers."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ LARGEST = 0.01
 HEAVY = 0.15
 """Part of it from which on few rows are said to decide. Normal scores have 3.6% there, squares of normal errors 9%."""
 HEAVY_OF_FEW = 3.0
-"""The same of few rows, of which one alone is much: times log(n) / n, half more than squared normal errors have."""
+"""The same for few rows, where one alone counts much: times log(n) / n, half more than squared normal errors have."""
 BEYOND_CHANCE = 3.0
 """Standard errors of the skewness from which on it is not taken for chance."""
 RESAMPLES, CHUNK = 1000, 4_000_000

@@ -25,10 +25,10 @@ from lanewise.statistics.row_scores import of_difference
 
 MOST_REPEATS, MOST_TIMES_ROWS = 500, 100.0
 POWER = 0.8
-"""With which chance what is advised would separate them, were the errors as estimated."""
+"""The chance that following the advice separates them, if the errors are as estimated."""
 ON_AVERAGE, ON_AVERAGE_OF_ROWS = 0.65, 0.8
-"""The same on average over how large the errors may be, as far as so few repeats tell; more where rows are asked for:
-training noise that came out near none by chance would make too few of them look enough."""
+"""The same on average over the sizes that the errors may have, after so few repeats; higher where rows are advised:
+if training noise came out small by chance, too few rows would seem enough."""
 NODES = (np.arange(40) + 0.5) / 40
 
 
@@ -48,10 +48,9 @@ class Needed:
 def needed_to_separate(means: PairedMeans, winner: int, other: int) -> Needed:
     """How many more repeats, or rows, or both, would separate `winner` from `other`, more likely than not.
 
-    Asked for is the least of: repeats alone, rows alone, both (such that they cost least together). Enough is what has
-    a power of 80% with the errors as estimated, and of 65% (80% where rows are asked for) on average over what the
-    errors may be, by the bound of `with_best` for so many repeats and rows. How often that separates them:
-    `python -m bench calibration`.
+    The advice is the cheapest of: more repeats, more rows, or both. It is enough if the power is 80% with the errors as
+    estimated, and 65% (80% where rows are advised) on average over the sizes that the errors may have, by the bound of
+    `with_best` for so many repeats and rows. How often that separates them: `python -m bench calibration`.
     """
     seen = abs(float(means.mean[winner] - means.mean[other]))
     parts = _Parts.of(means, winner, other)

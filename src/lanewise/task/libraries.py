@@ -39,7 +39,7 @@ class Fit:
 
 
 def is_from_library(name: str) -> bool:
-    """Whether `name` is that of a model of timm or Transformers."""
+    """Whether `name` names a model of timm or Transformers."""
     return name.partition(":")[0] in LIBRARIES
 
 

@@ -1,8 +1,7 @@
 """Numbers, names and short sentences that the verdict of a race and the answers about given recipes share.
 
-A difference is that of the winner, or the best, minus the other: above zero the winner is better, also where less of
-the metric is. Only where the other is ahead does a sentence say by how much, and then the interval is that of the
-number in the sentence.
+A difference is the winner, or the best, minus the other: above zero the winner is better, also for metrics where less is
+better. Where the other is ahead, a sentence says by how much, and gives the interval of that number.
 """
 
 import re
@@ -73,7 +72,7 @@ def score_words(score: Interval, kind: ScoreKind) -> str:
 
 
 def compared_words(lead: Interval) -> str:
-    """What the interval of a difference says of the one that is ahead.
+    """What the interval of a difference says about the recipe that is ahead.
 
     >>> compared_words(Interval(0.1, -0.1, 0.3, 8)), compared_words(Interval(-0.2, -0.3, -0.1, 8))
     ('too close to call', 'significantly better')

@@ -42,7 +42,7 @@ def loses_depth(picture: Any) -> bool:
     """
     if base_kind(picture.mode) in BYTES:
         return False
-    # What Pillow's decoder is told: "RGB;16B", or ("RGB", 65535) with the largest value.
+    # What Pillow's decoder takes: "RGB;16B", or ("RGB", 65535) with the largest value.
     told = [tile[3] for tile in getattr(picture, "tile", ())]
     parts = [part for one in told for part in (one if isinstance(one, tuple) else (one,))]
     numbers = [part for part in parts if type(part) is int] if picture.format == "PPM" else []

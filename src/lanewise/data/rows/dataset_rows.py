@@ -161,7 +161,7 @@ class DatasetRows:
 
     def _new_loader(self, lists: IndexLists, persistent: bool) -> "DataLoader[Any]":
         with warnings.catch_warnings():
-            # More workers than cores are the user's choice, and told by their own DataLoader.
+            # More workers than cores are the user's choice; their own DataLoader warns of them.
             warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
             return DataLoader(
                 self._items,

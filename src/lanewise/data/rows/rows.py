@@ -17,11 +17,11 @@ EVALUATION_SEED = 0
 """The epoch seed under which rows are read to be evaluated, measured or kept: the same every time."""
 
 Progress = Callable[[int, int], None]
-"""Told (rows done, rows in all)."""
+"""Called with (rows done, rows in all)."""
 
 
 def untold(done: int, total: int) -> None:
-    """Progress that nobody follows."""
+    """Progress that is shown nowhere."""
 
 
 class Rows(Protocol):

@@ -86,7 +86,7 @@ def input_notes(
         x: all rows; or, `sampled`, a few of those that are read from elsewhere, which show types and no more.
     """
     if features and wanted is None:
-        # What the columns of a table were taken for is told where they are read.
+        # The reader of a table says what its columns were taken for.
         return ()
     alone, numbers = torch.is_tensor(x), dict(zip(names_of(x, None) or [None], leaves(x), strict=True))
     left: list[str] = []

@@ -235,7 +235,7 @@ def target_of(heading: str, values: Any, column_of: Any) -> Column:
     try:
         column: Column = column_of(heading)
     except NotTextError:
-        # Labels that are bytes are told apart all the same, as those of arrays are.
+        # Labels that are bytes are distinguished, as those of arrays are.
         return categorical(heading, values)
     if column.names is None and column.whole and is_text(values.type):
         text = as_text(values)

@@ -167,7 +167,7 @@ class Turning:
             made = call(aten.transpose.int, (value, -2, -1))
         if len(shape) == 3 or 1 in shape:
             return made
-        # What all lanes share is transposed once, not again by every lane: as_strided wants it in memory.
+        # What all lanes share is transposed once, not again by every lane: as_strided needs it in memory.
         with self.graph.inserting_after(made):
             copied = call(aten.clone.default, (made,), {"memory_format": torch.contiguous_format})
         with self.graph.inserting_after(copied):

@@ -1,4 +1,4 @@
-"""Attributes of a model that trains alone, with which it or its averaged weights are evaluated, as those of a lane are.
+"""Plain attributes that training changes: a model that trains alone, or its average, is evaluated with them.
 
 What a forward pass in training has changed goes with the weights; what an evaluation changes is forgotten.
 """

@@ -41,7 +41,7 @@ from lanewise.task.models import converted
 from lanewise.task.objectives import Objective
 
 FOLLOWED_ROWS = 8
-"""Rows of the passes that are followed, of which all that is computed on the way is kept. Draws have whole batches."""
+"""Rows of the passes that are followed: all that they compute is kept. Draws have whole batches."""
 
 
 class Forms:
@@ -181,7 +181,7 @@ class Forms:
                 if lane_layer is None:
                     text = f"model fails on a training batch of shape {shapes(batch[0])}: {one_line(error)}"
                     raise InputError(text) from error
-                # What is wrong with a training step is told when lanes are to be trained.
+                # What is wrong with a training step is reported when lanes are trained.
                 note = (
                     f"the model could not be examined, so lanes are trained as functions of it: {one_line(error)[:200]}"
                 )

@@ -7,9 +7,9 @@ import numpy as np
 WINDOW = 1 / 16
 """Share of the run whose states are averaged."""
 STATES = 4
-"""How many they are. Two told nearly as much of the final ranking as all 20 of digits (bench/NOTES.md, Races)."""
+"""How many they are. Two predicted the final ranking of digits nearly as well as all 20 (bench/NOTES.md, Races)."""
 RUNG_ROWS = 512
-"""Training rows that batch norm's statistics are taken of for a rung's score; 256 and all 1,078 of digits told the
+"""Training rows that batch norm's statistics are taken of for a rung's score; 256 and all 1,078 of digits predicted the
 same."""
 
 

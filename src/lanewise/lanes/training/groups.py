@@ -11,7 +11,7 @@ from lanewise.lanes.training.feedback import Plateaus
 
 
 def evaluation_points(epochs: int) -> list[float]:
-    """The progress at which a run of `epochs` epochs is evaluated: a learning curve's points; a plateau is told each.
+    """The progress at which a run of `epochs` epochs is evaluated: a learning curve's points; a plateau gets each.
 
     4, 8 or 16 points, evenly spread and no more than epochs if that can be, so that validation never costs much beside
     training.

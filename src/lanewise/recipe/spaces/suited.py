@@ -44,7 +44,7 @@ PRETRAINED = Rates(adamw=(1e-5, 1e-3), sgd=(1e-4, 3e-2), muon=(1e-4, 5e-3), sche
 
 
 def suited(facts: Facts) -> Recipe:
-    """The space that suits the task of which `facts` are known."""
+    """The space that suits a task with these `facts`."""
     fields: dict[str, Any] = {
         "optimizer": choice(*optimizers(facts)),
         "l2": choice(0.0, log(1e-6, 1e-2)),
@@ -111,7 +111,7 @@ def optimizers(facts: Facts) -> list[Optimizer]:
 
 
 def one_of(options: tuple[int, ...]) -> Any:
-    """A choice of `options`, or the one that there is."""
+    """A choice of `options`, or the only one."""
     return choice(*options) if len(options) > 1 else options[0]
 
 

@@ -10,11 +10,11 @@ from lanewise.study.progress import Observer
 
 @contextlib.contextmanager
 def watching(observer: Observer | None, progress: bool | None) -> Iterator[Observer]:
-    """Whom to tell how a run goes, until it is over.
+    """The observer of a run, until it is over.
 
     Args:
-        observer: told all, if there is one; nothing is shown then. progress: whether to show it on standard error; None
-            for where that is a terminal or a notebook.
+        observer: gets every event, if there is one; nothing is shown then. progress: whether to show events on standard
+            error; None for where that is a terminal or a notebook.
     """
     if observer is not None:
         check_progress(progress)
