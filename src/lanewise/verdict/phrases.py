@@ -1,7 +1,7 @@
 """Numbers, names and short sentences that the verdict of a race and the answers about given recipes share.
 
-A difference is the winner, or the best, minus the other: above zero the winner is better, also where less of a metric is
-better. Where the other is ahead, a sentence says by how much, and gives the interval of that number.
+A difference is the winner, or the best, minus the other: above zero the winner is better, also where less of a metric
+is better. Where the other is ahead, a sentence says by how much, and gives the interval of that number.
 """
 
 import re
