@@ -174,7 +174,7 @@ def test_each_call_makes_a_new_model():
         ("lanewise_user_package.absent:Net", r"there is no module 'lanewise_user_package\.absent'"),
         ("lanewise_user_absent.deep:Net", "there is no module 'lanewise_user_absent'"),
         ("lanewise_user_net:net", r"has no 'net'; it has Net, fails, late, returns_none, with_arguments$"),
-        ("lanewise_user_net:answer", "is a int; must be a function or class"),
+        ("lanewise_user_net:answer", "is an int; must be a function or class"),
         ("lanewise_user_net:ready", "is a model already; must be a function or class that makes a new one"),
         (".relative:Net", "importing .relative raised TypeError"),
     ],

@@ -274,7 +274,7 @@ class Demanding(lw.Schedule):
         (margin, {"kind": "loss"}, "kind = 'loss': margin must be pruner or metric"),
         (Sawtooth, {"kind": "metric"}, "kind = 'metric': sawtooth is a schedule"),
         (Sawtooth, {"fraction": True}, "fraction = True: must be given for a metric that is a function only"),
-        (3, {}, "a int: must be a subclass of lanewise.Schedule"),
+        (3, {}, "an int: must be a subclass of lanewise.Schedule"),
         (dict, {}, "dict: must be a subclass of lanewise.Schedule"),
         (Sawtooth(), {}, "a Sawtooth: must be a subclass"),
         (Bare, {}, "Bare: must be a frozen dataclass"),

@@ -1,6 +1,7 @@
 """The one exception a user's mistake raises, and how other errors are quoted in it."""
 
 from collections.abc import Callable
+from os import PathLike
 from typing import Any
 
 from lanewise.printable import cut, printable
@@ -44,3 +45,21 @@ def together(*checks: Callable[[], Any]) -> list[Any]:
 def one_line(error: BaseException) -> str:
     """The type and text of `error` on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def a_type(value: Any) -> str:
+    """What `value` is, for a message: `an int`, `the class Linear`.
+
+    >>> a_type(3), a_type({}), a_type(int)
+    ('an int', 'a dict', 'the class int')
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"a{'n' * (name[0].lower() in 'aeiou')} {name}"
+
+
+def check_path(where: str, value: Any) -> None:
+    """Raise `InputError` unless `value`, which `where` was given, can be a path."""
+    if not isinstance(value, (str, PathLike)):
+        raise InputError(f"{where} is {a_type(value)}: must be a path")

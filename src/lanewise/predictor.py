@@ -23,7 +23,7 @@ from lanewise.data.arrays.nested import Inputs, leaves, mapped, rebuilt, shapes
 from lanewise.data.encoding.schema import TableSchema, texts
 from lanewise.data.source.standardise import is_tokens
 from lanewise.data.tables import new_rows
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, a_type, check_path, one_line
 from lanewise.lanes.attributes.attributes import Attributes
 from lanewise.lanes.attributes.plain_values import packed, unpacked
 from lanewise.lanes.model.adapt import adapted
@@ -132,7 +132,7 @@ class Predictor:
             return shared_tensor(np.asarray(x))
         except (TypeError, ValueError) as error:
             also = "" if self.schema is None else ", or a table: a path, a DataFrame or a dict of columns"
-            raise InputError(f"predict: x is a {type(x).__name__}: must be an array of numbers{also}") from error
+            raise InputError(f"predict: x is {a_type(x)}: must be an array of numbers{also}") from error
 
     def labels(self, x: Any) -> list[str]:
         """The name of the likeliest class of every row of `x`, or its number in words where classes have no names.
@@ -211,6 +211,7 @@ def load_model(path: str | os.PathLike[str], model: str | Callable[..., nn.Modul
     Raises:
         InputError: no such file, another format, or weights that do not fit the model.
     """
+    check_path("path", path)
     where = f"model file {os.fspath(path)}"
     try:
         with safetensors.safe_open(path, "pt") as file:

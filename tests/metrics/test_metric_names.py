@@ -83,7 +83,7 @@ def test_other_names_are_the_same_metric() -> None:
         ("accuracy", r"metric = 'accuracy': must be R2, RMSE, MAE, squared error, MAPE, quantile 0.9, or a function"),
         ("quantile", r"metric = quantile : must be a number in \(0, 1\) after the name, such as quantile 0.9"),
         ("quantile 1", r"metric = quantile 1: must be a number in \(0, 1\)"),
-        (3, r"metric: is a int; must be R2"),
+        (3, r"metric: is an int; must be R2"),
     ],
 )
 def test_what_is_no_metric_is_refused(metric: object, words: str) -> None:

@@ -194,7 +194,7 @@ def test_an_ablation_without_pairs() -> None:
         ([("a", RECIPE), ("a", PLAIN)], "recipe name 'a': stands twice"),
         ({"a": RECIPE, "b": RECIPE}, "b: is the same recipe as a"),
         ({"a": RECIPE, "b": replace(PLAIN, l2=lw.log(1e-3, 1))}, "b: has ranges in it, so it is a space"),
-        ({"a": RECIPE, "b": 5}, "b: is a int; must be a recipe"),
+        ({"a": RECIPE, "b": 5}, "b: is an int; must be a recipe"),
         ({"a": RECIPE, "": PLAIN}, "recipe name '': must be a text"),
         ({"a": RECIPE, "big": replace(PLAIN, batch_size=500)}, "big: batch_size = 500: there are 72 training rows"),
     ],

@@ -100,7 +100,7 @@ def test_a_race_in_a_shared_database_with_a_sampler_of_ones_own_goes_on_to_the_s
         ({"enqueue": MINE[0]}, "enqueue is a Recipe: must be a list"),
         ({"enqueue": [replace(MINE[0], batch_size=4000)]}, "batch_size"),
         ({"storage": "nonsense"}, "storage: is not the URL of a database"),
-        ({"storage": 3}, "storage is a int: must be the URL"),
+        ({"storage": 3}, "storage is an int: must be the URL"),
         ({"storage": "sqlite:////no/such/folder/x.db"}, "cannot be reached: unable to open database file"),
     ],
 )

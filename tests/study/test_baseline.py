@@ -88,7 +88,7 @@ def test_a_race_with_a_baseline_goes_on(raced: tuple[Path, lw.Race]) -> None:
     [
         (SPACE, "baseline: has ranges in it, so it is a space; must be one recipe"),
         (replace(BAD, batch_size=1000), "baseline: batch_size = 1000: there are 72 training rows"),
-        (3, "baseline is a int: must be a recipe or a YAML file"),
+        (3, "baseline is an int: must be a recipe or a YAML file"),
         ("nowhere.yaml", "baseline 'nowhere.yaml': no such file; must be the YAML file of a recipe"),
     ],
 )

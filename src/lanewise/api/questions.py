@@ -7,7 +7,7 @@ from typing import Any
 
 from lanewise.api.runs import FinishedRun, begin, check_options, check_task
 from lanewise.base.plain_data import checked, undamaged
-from lanewise.errors import InputError, together
+from lanewise.errors import InputError, a_type, together
 from lanewise.questions.ablation import Ablation
 from lanewise.questions.comparison import Comparison
 from lanewise.questions.question import Question
@@ -91,7 +91,11 @@ def compare(
     Raises:
         InputError: the recipes cannot be compared; nothing has been written.
     """
-    pairs = list(recipes.items()) if isinstance(recipes, Mapping) else list(recipes)
+    pairs = list(recipes.items()) if isinstance(recipes, Mapping) else recipes
+    if not isinstance(pairs, (list, tuple)) or not all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs
+    ):
+        raise InputError(f"recipes is {a_type(recipes)}: must map names to recipes, or to the paths of their files")
     named = [(name, _recipe(str(name), given, epochs, batch_size)) for name, given in pairs]
     return _ask(task, Comparison(named), **options)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lanewise.api.register import adopted
 from lanewise.api.runs import FinishedRun, UnrecordedError, begin, check_options, check_task
-from lanewise.errors import InputError, together
+from lanewise.errors import InputError, a_type, together
 from lanewise.recipe.file import read
 from lanewise.recipe.recipe import Recipe
 from lanewise.recipe.spaces import NAMES
@@ -200,9 +200,7 @@ def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe | str:
     if isinstance(space, Recipe):
         return space
     if not isinstance(space, (str, os.PathLike)):
-        raise InputError(
-            f"space is a {type(space).__name__}: must be a recipe with ranges, {', '.join(NAMES)} or a YAML file"
-        )
+        raise InputError(f"space is {a_type(space)}: must be a recipe with ranges, {', '.join(NAMES)} or a YAML file")
     name = os.fspath(space)
     if name in NAMES:
         return name
@@ -214,7 +212,7 @@ def find_space(space: Recipe | str | os.PathLike[str]) -> Recipe | str:
 def find_recipes(given: Any) -> list[Recipe]:
     """The recipes given, or read from those files."""
     if isinstance(given, (str, os.PathLike, Recipe)) or not isinstance(given, Sequence):
-        raise InputError(f"enqueue is a {type(given).__name__}: must be a list of recipes or of the paths of some")
+        raise InputError(f"enqueue is {a_type(given)}: must be a list of recipes or of the paths of some")
     return [read(one)[0] if isinstance(one, (str, os.PathLike)) else one for one in given]
 
 
@@ -223,7 +221,7 @@ def find_baseline(baseline: Recipe | str | os.PathLike[str] | None) -> Recipe | 
     if baseline is None or isinstance(baseline, Recipe):
         return baseline
     if not isinstance(baseline, (str, os.PathLike)):
-        raise InputError(f"baseline is a {type(baseline).__name__}: must be a recipe or a YAML file")
+        raise InputError(f"baseline is {a_type(baseline)}: must be a recipe or a YAML file")
     if not is_there(Path(baseline)):
         raise InputError(f"baseline {os.fspath(baseline)!r}: no such file; must be the YAML file of a recipe")
     return read(baseline)[0]

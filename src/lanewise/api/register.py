@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 import torch
 
 from lanewise.base.registry import remember, same_place
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, a_type, one_line
 from lanewise.metrics import Metric
 from lanewise.metrics.names import register_metric, taken_metric
 from lanewise.parts.optimizers import Optimizer
@@ -133,7 +133,7 @@ def kind_of(part: Any, kind: str | None = None) -> str:
     elif isinstance(part, Metric):
         found = "metric"
     elif isinstance(part, (type, Part)) or not callable(part):
-        what = part.__name__ if isinstance(part, type) else f"a {type(part).__name__}"
+        what = part.__name__ if isinstance(part, type) else a_type(part)
         raise InputError(f"register: {what}: must be {ALLOWED}")
     elif kind is not None:
         found = kind if kind in ("pruner", "metric") else ""

@@ -14,7 +14,7 @@ from lanewise.base.registry import check_origins
 from lanewise.data import BUILT_IN
 from lanewise.data import load as load_data
 from lanewise.data.tables.openml import PREFIX
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, check_path, one_line
 from lanewise.lanes.machine.workers import one_torch_thread
 from lanewise.questions.side_by_side import SideBySide
 from lanewise.racing import Pruner
@@ -62,6 +62,7 @@ def resume(
     from lanewise.report.terminal.watching import check_progress, watching
 
     check_progress(progress)
+    check_path("folder", folder)
     reopened = RunFolder.reopened(Path(folder))
     asked = reopened.asked
     if reopened.finished:

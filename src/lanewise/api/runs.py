@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, Unpack
 
-from lanewise.errors import InputError, WriteError, together
+from lanewise.errors import InputError, WriteError, a_type, together
 from lanewise.lanes.machine.devices import check_threads, usable_device
 from lanewise.lanes.machine.workers import one_torch_thread
 from lanewise.lanes.model.precision import check_precision
@@ -58,7 +58,7 @@ class UnrecordedError(WriteError):
 def check_task(task: Any) -> None:
     """Raise `InputError` unless `task` is one."""
     if not isinstance(task, Task):
-        raise InputError(f"task is a {type(task).__name__}: must be a lanewise.Task(model, data)")
+        raise InputError(f"task is {a_type(task)}: must be a lanewise.Task(model, data)")
 
 
 def check_options(

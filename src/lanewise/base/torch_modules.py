@@ -24,6 +24,8 @@ from torch.nn.modules.batchnorm import _BatchNorm as AnyBatchNorm
 from torch.nn.modules.batchnorm import _NormBase as AnyNorm
 from torch.nn.modules.conv import _ConvNd as AnyConvolution
 
+from lanewise.errors import InputError, a_type
+
 __all__ = ["AnyBatchNorm", "AnyConvolution", "AnyNorm"]
 
 
@@ -61,3 +63,12 @@ def with_tensors(module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.M
     """`module` itself, with each parameter and buffer replaced by what `convert` makes of it."""
     made: nn.Module = module._apply(convert)  # type: ignore[no-untyped-call]
     return made
+
+
+def check_module(where: str, model: Any) -> None:
+    """Raise `InputError` unless `model`, which `where` was given, is a module."""
+    if isinstance(model, nn.Module):
+        return
+    is_class = isinstance(model, type) and issubclass(model, nn.Module)
+    hint = f", such as {model.__name__}(...)" if is_class else ""
+    raise InputError(f"{where}: model is {a_type(model)}: must be a torch.nn.Module{hint}")

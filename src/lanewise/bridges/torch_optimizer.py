@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
+from lanewise.base.torch_modules import check_module
 from lanewise.errors import InputError
 from lanewise.parts.optimizers.optimizer import Optimizer
 from lanewise.parts.part import Timed, Variable
@@ -22,6 +23,7 @@ def role_groups(model: nn.Module) -> list[dict[str, Any]]:
     >>> [(group["role"], [name for name, _ in group["params"]]) for group in groups]
     [('weight', ['0.weight']), ('bias', ['0.bias']), ('norm', ['1.weight', '1.bias'])]
     """
+    check_module("role_groups", model)
     found = roles(model)
     groups: dict[Role, list[tuple[str, nn.Parameter]]] = {}
     for name, param in model.named_parameters():

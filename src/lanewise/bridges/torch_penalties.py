@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lanewise.base.torch_modules import check_module
 from lanewise.bridges.torch_optimizer import TorchOptimizer
 from lanewise.errors import InputError
 from lanewise.parts.part import Allowed, check_number
@@ -83,6 +84,7 @@ class Penalty:
             raise InputError(f"decay_by = {decay_by!r}: must be one of {', '.join(DECAY_BY)}")
         self.proximal, self.decay_by = l1_step == "proximal", decay_by
         self.share = float(strength(1.0, per, rows))
+        check_module("Penalty", model)
         self.params = selected(model, select)
         self.set(l2=l2, l1=l1, decay=decay)
         self._decayed = False
@@ -213,6 +215,8 @@ def selected(model: nn.Module, select: Select = None) -> dict[str, nn.Parameter]
         chosen = {name: param for name, param in named.items() if select(name, param)}
     else:
         every = dict(model.named_parameters(remove_duplicate=False))
+        if not isinstance(select, Iterable):
+            raise InputError(f"select = {select!r}: must be a function of name and parameter, or names")
         wanted = [select] if isinstance(select, str) else list(select)
         for name in wanted:
             if name not in every:

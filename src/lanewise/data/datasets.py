@@ -20,7 +20,7 @@ from lanewise.data.rows.rows import EVALUATION_SEED, ChainedRows, Progress, Rows
 from lanewise.data.rows.samplers import Sampled, check_apart, marks, origin, sampled
 from lanewise.data.source.source import Source, from_arrays, test_target
 from lanewise.data.splitting.splitter import Splitter
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 
 CACHE_BYTES = 2**31
 PARTS = ("train", "valid", "test")
@@ -73,7 +73,7 @@ def from_datasets(given: Any, wishes: Wishes) -> Source:
     things = {part: parts[part] for part in PARTS if parts.get(part) is not None}
     for part, thing in things.items():
         if not hasattr(thing, "__getitem__") and not hasattr(thing, "__iter__"):
-            raise InputError(f"data {part}: is a {type(thing).__name__}; must be a Dataset or a DataLoader")
+            raise InputError(f"data {part}: is {a_type(thing)}; must be a Dataset or a DataLoader")
     found = {part: sampled(part, thing) for part, thing in things.items() if isinstance(thing, DataLoader)}
     pairs = {part: opened(thing, found.get(part, Sampled())) for part, thing in things.items()}
     check_apart({part: dataset for part, (dataset, _) in pairs.items()})

@@ -20,7 +20,7 @@ from lanewise.data.source.source import ROLES, Source, from_arrays
 from lanewise.data.splitting.splitter import Splitter, chosen_by
 from lanewise.data.tables import framed, openml, tables
 from lanewise.data.tables.columns import Table
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 
 BUILT_IN = {"digits": digits.read}
 """Data known by name; a recipe file may record these names."""
@@ -224,7 +224,7 @@ def opened(source: Any, choices: Choices) -> Read:
         if len(source) not in (2, 4):
             raise InputError(f"data has {len(source)} arrays: must be (x, y) or (x, y, x_test, y_test)")
         return Read(from_arrays("arrays", dict(zip(ROLES, source, strict=False)), target, images), {})
-    raise InputError(f"data is {'None' if source is None else f'a {type(source).__name__}'}: must be {ALLOWED}")
+    raise InputError(f"data is {'None' if source is None else a_type(source)}: must be {ALLOWED}")
 
 
 def is_frame(source: Any) -> bool:

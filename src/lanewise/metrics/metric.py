@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Metric:
             single target, so that a batch is not confused with the whole data.
 
     Raises:
-        InputError: bounds that are not two numbers, the lower first.
+        InputError: no name or function, or bounds that are not two numbers, the lower first.
     """
 
     name: str
@@ -60,6 +60,11 @@ class Metric:
     bounds: tuple[float, float] = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not callable(self.function):
+            raise InputError(
+                f"metric: is given {self.name!r} and {a_type(self.function)}: must be a name and a function (outputs, "
+                "targets)"
+            )
         try:
             low, high = map(float, self.bounds)
             fine = low < high

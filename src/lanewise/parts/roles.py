@@ -12,8 +12,8 @@ from typing import Any
 from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from lanewise.base.torch_modules import AnyConvolution, AnyNorm
-from lanewise.errors import InputError
+from lanewise.base.torch_modules import AnyConvolution, AnyNorm, check_module
+from lanewise.errors import InputError, a_type
 
 NORMALISATION = (AnyNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 EMBEDDING = (nn.Embedding, nn.EmbeddingBag)
@@ -49,6 +49,9 @@ def roles(model: nn.Module, also: Mapping[type[nn.Module], Role] | None = None) 
     >>> {name: str(role) for name, role in roles(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))).items()}
     {'0.weight': 'weight', '0.bias': 'bias', '1.weight': 'norm', '1.bias': 'norm'}
     """
+    check_module("roles", model)
+    if also is not None and not isinstance(also, Mapping):
+        raise InputError(f"also is {a_type(also)}: must map module types to one of {', '.join(Role)}")
     kinds = dict(also or {})
     for kind, role in kinds.items():
         if not (isinstance(kind, type) and issubclass(kind, nn.Module)) or role not in set(Role):

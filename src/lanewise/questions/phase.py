@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lanewise.base.plain_data import number, several
 from lanewise.data import Source
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 from lanewise.lanes.training.groups import Scores
 from lanewise.parts.part import Allowed, check_number
 from lanewise.recipe.recipe import Recipe
@@ -116,7 +116,7 @@ def candidates_from(data: Sequence[Mapping[str, Any]], phase: Phase) -> tuple[Ca
 def check_recipe(where: str, recipe: Any) -> Recipe:
     """`recipe`, or `InputError` unless it is one with nothing left to choose."""
     if not isinstance(recipe, Recipe):
-        raise InputError(f"{where}: is a {type(recipe).__name__}; must be a recipe or the path of its file")
+        raise InputError(f"{where}: is {a_type(recipe)}; must be a recipe or the path of its file")
     if recipe.is_space:
         raise InputError(f"{where}: has ranges in it, so it is a space; find its best with lanewise.race(task, space)")
     return recipe

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 
 EXAMPLES = "postgresql://user@host/name or sqlite:////folder/file.db"
 ENVIRONMENT, FILE = "env:", "file:"
@@ -72,7 +72,7 @@ class DatabaseURL:
             InputError: it is no URL of a database, or there is no such variable or file. No message holds its text.
         """
         if not isinstance(given, str):
-            raise InputError(f"storage is a {type(given).__name__}: must be the URL of a database, such as {EXAMPLES}")
+            raise InputError(f"storage is {a_type(given)}: must be the URL of a database, such as {EXAMPLES}")
         text = fetched(given)
         try:
             url = make_url(text)

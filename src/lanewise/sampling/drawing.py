@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.recipe import Recipe, parameters_of
 from lanewise.sampling.sampler import Sampler, Shared
@@ -37,7 +37,7 @@ class Drawing:
         check_sampler(self.sampler, self.own)
         for recipe in (*self.enqueue, *(recipe for _, recipe in self.portfolio)):
             if not isinstance(recipe, Recipe):
-                raise InputError(f"enqueue holds a {type(recipe).__name__}: must hold recipes or the paths of some")
+                raise InputError(f"enqueue holds {a_type(recipe)}: must hold recipes or the paths of some")
             if recipe.is_space:
                 raise InputError(f"enqueue: {recipe}: has ranges; must be a recipe in which everything is chosen")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.trial import Trial, TrialState
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 from lanewise.parts.part import Variable, expression
 from lanewise.recipe.file import dump, load
 from lanewise.recipe.ranges import Choice, Integer, Log, NumberRange
@@ -264,7 +264,7 @@ def suggest(trial: Trial, name: str, variable: Variable) -> Any:
         return trial.suggest_int(name, int(variable.low), int(variable.high))
     if isinstance(variable, NumberRange):
         return trial.suggest_float(name, variable.low, variable.high, log=isinstance(variable, Log))
-    raise TypeError(f"no way to sample a {type(variable).__name__}")
+    raise TypeError(f"no way to sample {a_type(variable)}")
 
 
 def generation_sizes(candidates: int, generations: int) -> Sequence[int]:

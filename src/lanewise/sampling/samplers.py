@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, Ra
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 from lanewise.lanes.machine.streams import stream_seed
 from lanewise.parts.part import Variable, expression
 from lanewise.recipe.ranges import Choice, Integer, Log, NumberRange
@@ -87,7 +87,7 @@ def sampler_for(
     if own is not None:
         made = own(drawn)
         if not isinstance(made, BaseSampler):
-            raise InputError(f"sampler: gave a {type(made).__name__}: must give an optuna.samplers.BaseSampler")
+            raise InputError(f"sampler: gave {a_type(made)}: must give an optuna.samplers.BaseSampler")
         return made
     if kind == "tpe":
         return GenerationTPE(seed=drawn, n_startup_trials=STARTUP_TRIALS, constant_liar=True)
@@ -112,7 +112,7 @@ def distribution(variable: Variable) -> BaseDistribution:
         return IntDistribution(int(variable.low), int(variable.high))
     if isinstance(variable, NumberRange):
         return FloatDistribution(variable.low, variable.high, log=isinstance(variable, Log))
-    raise TypeError(f"no way to sample a {type(variable).__name__}")
+    raise TypeError(f"no way to sample {a_type(variable)}")
 
 
 def grid(space: Recipe, seed: int) -> list[dict[str, Any]]:

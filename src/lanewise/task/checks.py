@@ -13,7 +13,7 @@ from lanewise.data.arrays.large import is_large
 from lanewise.data.rows.rows import TensorRows
 from lanewise.data.source.measured import input_notes
 from lanewise.data.source.standardise import is_tokens
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 from lanewise.metrics import METRICS, Metric, find_metric, metric_names
 from lanewise.task import models
 from lanewise.task.libraries import check_library_name, is_from_library
@@ -71,9 +71,7 @@ def chosen_metric(objective: str, metric: Any, greater: bool | None) -> Metric:
     if callable(metric):
         return Metric(getattr(metric, "__name__", "metric"), metric, True if greater is None else greater)
     if not isinstance(metric, str):
-        raise InputError(
-            f"metric: is a {type(metric).__name__}; must be {', '.join(metric_names(objective))}, or a function"
-        )
+        raise InputError(f"metric: is {a_type(metric)}; must be {', '.join(metric_names(objective))}, or a function")
     found = find_metric(objective, metric)
     if greater is not None and greater != found.greater_is_better:
         raise InputError(f"greater_is_better = {greater}: must be {found.greater_is_better} for {metric}")

@@ -28,7 +28,7 @@ from torch import nn
 from lanewise.base.seeding import seed_torch
 from lanewise.base.torch_modules import is_persistent, own_buffers, with_tensors
 from lanewise.data.arrays.nested import Inputs, shapes
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, a_type, one_line
 from lanewise.task.objectives import Objective
 from lanewise.task.outputs import chosen, run_model
 
@@ -230,7 +230,7 @@ def find(name: str, module_name: str, attribute: str) -> Callable[..., Any]:
     if isinstance(factory, nn.Module):
         raise InputError(f"model {name!r}: is a model already; must be a function or class that makes a new one")
     if not callable(factory):
-        raise InputError(f"model {name!r}: is a {type(factory).__name__}; must be a function or class that makes one")
+        raise InputError(f"model {name!r}: is {a_type(factory)}; must be a function or class that makes one")
     return factory  # type: ignore[no-any-return]
 
 
@@ -262,7 +262,7 @@ def call(name: str, factory: Callable[..., Any], **sizes: int) -> nn.Module:
         how = f"with {', '.join(f'{n}={v}' for n, v in sizes.items())}" if sizes else "without arguments"
         raise InputError(f"model {name!r}: called {how}, it raised {one_line(error)}") from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"model {name!r}: returned a {type(model).__name__}; must return a torch.nn.Module")
+        raise InputError(f"model {name!r}: returned {a_type(model)}; must return a torch.nn.Module")
     return model
 
 
@@ -306,7 +306,7 @@ def check_output(model: nn.Module, objective: Objective, inputs: Inputs, targets
     taken = f"{type(returned).__name__} whose {part} is " if part else ""
     wanted = objective.check(out, targets, classes)
     if wanted and not isinstance(out, torch.Tensor):
-        raise InputError(f"model returns a {type(out).__name__} on inputs of shape {shape}: must be {wanted}")
+        raise InputError(f"model returns {a_type(out)} on inputs of shape {shape}: must be {wanted}")
     if wanted:
         found = f"{taken}{out.dtype} of shape {list(out.shape)}"
         raise InputError(f"model returns {found} on inputs of shape {shape}: must be {wanted}")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lanewise.data.arrays.nested import Inputs
 from lanewise.data.arrays.targets import IGNORED
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 
 SCORES = "logits"
 """What Transformers calls the scores."""
@@ -77,7 +77,7 @@ def own_loss(model: Callable[..., Any], batch: Inputs) -> Any:
     loss = next((parts[name] for name in (f".{LOSS}", f"[{LOSS!r}]", "[0]") if name in parts), None)
     if not isinstance(loss, Tensor) or loss.ndim:
         raise InputError(
-            f"model returns a {type(returned).__name__} without a 0-d {LOSS}, though {LABELS!r} is among its inputs; "
+            f"model returns {a_type(returned)} without a 0-d {LOSS}, though {LABELS!r} is among its inputs; "
             "give the labels as targets, (x, y), or an objective"
         )
     scores, labels = chosen(returned)[1], batch[LABELS]

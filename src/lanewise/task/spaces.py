@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from lanewise.base.torch_modules import AnyBatchNorm
 from lanewise.data.arrays.nested import leaves
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 from lanewise.parts.dropout import Dropout
 from lanewise.parts.groups import layer_depths
 from lanewise.parts.norm import convert_norm
+from lanewise.parts.part import Allowed, check_number
 from lanewise.parts.roles import Role, roles
 from lanewise.parts.stochastic_depth import StochasticDepth
 from lanewise.recipe.recipe import Recipe
@@ -54,6 +55,8 @@ def portfolio(task: Task, space: Recipe | None = None) -> dict[str, Recipe]:
     Args:
         space: whose batch size and epochs they take where these are fixed.
     """
+    if space is not None and not isinstance(space, Recipe):
+        raise InputError(f"space is {a_type(space)}: must be a recipe with ranges")
     return recipes_of_habit(facts_of(task), space)
 
 
@@ -85,6 +88,10 @@ def space_by_name(
 
 def facts_of(task: Task, kind: str | None = None, epochs: int | None = None, batch_size: int | None = None) -> Facts:
     """What is known of `task`, or what is taken to be where `kind` says so."""
+    if not isinstance(task, Task):
+        raise InputError(f"task is {a_type(task)}: must be a lanewise.Task(model, data)")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        check_number(name, value, Allowed(1, integer=True, optional=True))
     # What is wrong with the model is said here as everywhere.
     task.check_model()
     model, source, objective = task.new_model(0), task.source, task.objective

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lanewise.base.torch_modules import is_persistent, own_buffers
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, a_type, one_line
 from lanewise.task.models import passing_buffers
 
 HEADER_BYTES = 2**20
@@ -41,7 +41,7 @@ def stored(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name, value in extra.items():
         if not is_plain(value):
             raise InputError(
-                f"save: {name}: get_extra_state() gives a {type(value).__name__}; must be a tensor or plain data "
+                f"save: {name}: get_extra_state() gives {a_type(value)}; must be a tensor or plain data "
                 "(numbers, text, lists, dicts with text as keys) for the model to be saved"
             )
     # Two names may stand for one tensor, and a tensor may lie in memory by columns: the format has neither.

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lanewise.data.arrays.large import is_large, is_much
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, a_type, one_line
 
 CHUNK_BYTES = 2**22
 """Work on whole data sets goes through blocks of about this size, so that float64 copies stay small."""
@@ -70,7 +70,7 @@ def torch_of(where: str, value: Any) -> torch.Tensor:
     if array.dtype.kind == "O":
         if type(value).__module__.partition(".")[0] == "pandas":
             raise InputError(
-                f"{where} is a {type(value).__name__} with columns that are no numbers: give one DataFrame that holds"
+                f"{where} is {a_type(value)} with columns that are no numbers: give one DataFrame that holds"
                 " the target too, as load(frame, target='...')"
             )
         raise InputError(f"{where} holds Python objects (ragged rows, mixed types): must be one dense array of numbers")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lanewise.data.arrays.room import empty
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 
 Inputs: TypeAlias = Any
 """A tensor, a tuple of tensors or a dict of name -> tensor, each [rows, ...]."""
@@ -37,7 +37,7 @@ def branches(where: str, value: Any) -> dict[str, Any]:
         return {where: value}
     for name, part in found.items():
         if isinstance(part, Mapping) or is_several(part):
-            raise InputError(f"{name} is a {type(part).__name__} itself: must be one array; inputs nest one level deep")
+            raise InputError(f"{name} is {a_type(part)} itself: must be one array; inputs nest one level deep")
     return found
 
 

@@ -22,7 +22,7 @@ from lanewise.data.splitting.partition import (
     renumbered,
     rolled,
 )
-from lanewise.errors import InputError
+from lanewise.errors import InputError, a_type
 
 Seeds = Callable[[int], int]
 """The seed of a repeat's split, by the number of the repeat."""
@@ -256,9 +256,7 @@ def column(where: str, value: Any, rows: int) -> Any:
         lists = [row for row, one in enumerate(array.flat) if isinstance(one, (list, tuple, set, dict, np.ndarray))]
         if lists:
             first = array.flat[lists[0]]
-            raise InputError(
-                f"{where} has a {type(first).__name__} in row {lists[0]}: must be one name or number for each row"
-            )
+            raise InputError(f"{where} has {a_type(first)} in row {lists[0]}: must be one name or number for each row")
     if array.shape != (rows,):
         raise InputError(f"{where} has shape {list(array.shape)}: must be [{rows}], one for each row")
     return array

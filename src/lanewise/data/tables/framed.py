@@ -15,7 +15,7 @@ from lanewise.data.tables import row_names, tables
 from lanewise.data.tables.columns import MOST_WHOLE_CLASSES, Table
 from lanewise.data.tables.new_rows import category_like, column_like, encode
 from lanewise.data.tables.text_values import ColumnError
-from lanewise.errors import InputError, one_line
+from lanewise.errors import InputError, a_type, one_line
 
 WHERE = "data arrays:"
 Reader = Callable[[Any, str], Table]
@@ -93,7 +93,7 @@ def read(given: Mapping[str, Any], target: Target | None, reader: Reader, catego
     if "x_test" not in given:
         return replace(source, name="arrays"), found
     if not is_whole_frame(given["x_test"]):
-        raise InputError(f"{WHERE} x_test is a {type(given['x_test']).__name__}; must be a DataFrame as x is")
+        raise InputError(f"{WHERE} x_test is {a_type(given['x_test'])}; must be a DataFrame as x is")
     assert source.schema is not None
     encoded = encode(source.schema, given["x_test"])
     y_test = of_test(given.get("y_test"), source, found, checked)

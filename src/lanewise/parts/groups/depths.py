@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from lanewise.base.torch_modules import check_module
 from lanewise.parts.roles import Role, roles
 
 LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -23,6 +24,7 @@ def layer_depths(model: nn.Module) -> dict[str, int]:
     >>> layer_depths(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.ReLU(), nn.Linear(2, 1)))
     {'0.weight': 1, '0.bias': 1, '1.weight': 1, '1.bias': 1, '3.weight': 0, '3.bias': 0}
     """
+    check_module("layer_depths", model)
     kinds = roles(model)
     first = {id(param): name for name, param in model.named_parameters()}
     layers: list[list[str]] = []

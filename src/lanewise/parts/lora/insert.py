@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lanewise.base.torch_modules import own_parameters
+from lanewise.base.torch_modules import check_module, own_parameters
 from lanewise.errors import InputError, one_line
 from lanewise.parts.lora.layers import Adapter, LoraWeight, as_adapted, is_transposed, mixin_of
 from lanewise.parts.part import Allowed, check_number
@@ -57,8 +57,7 @@ def lora(
     >>> [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     ['0.lora_A', '0.lora_B', '2.weight', '2.bias']
     """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"lora: model is a {type(model).__name__}: must be a torch.nn.Module")
+    check_module("lora", model)
     check_number("lora: rank", rank, RANK)
     check_number("lora: alpha", alpha, ALPHA)
     check_number("lora: dropout", dropout, DROPOUT)

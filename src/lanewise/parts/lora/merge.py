@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from lanewise.base.torch_modules import own_parameters
+from lanewise.base.torch_modules import check_module, own_parameters
 from lanewise.errors import InputError
 from lanewise.parts.lora.layers import AdaptedLayer, Adapter, LoraWeight
 
@@ -27,6 +27,7 @@ def merge_lora(model: nn.Module) -> nn.Module:
     >>> list(merge_lora(model).state_dict())
     ['0.weight', '0.bias']
     """
+    check_module("merge_lora", model)
     if not any(isinstance(module, Adapter) for module in model.modules()):
         raise InputError("merge_lora: the model has no adapters of lora")
     model = copy.deepcopy(model)

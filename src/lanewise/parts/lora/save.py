@@ -9,7 +9,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from lanewise.base.files import write_whole
-from lanewise.base.torch_modules import is_persistent, own_buffers
+from lanewise.base.torch_modules import check_module, is_persistent, own_buffers
 from lanewise.errors import InputError
 from lanewise.parts.lora.layers import AdaptedLayer, Adapter, LoraConv2d, LoraEmbedding, LoraTransposed, LoraWeight
 
@@ -27,6 +27,7 @@ def save_lora(model: nn.Module, folder: str | os.PathLike[str]) -> None:
         InputError: `model` has no adapters of `lora`, adapters of several alphas, or such as PEFT (0.21)
             computes otherwise: of `nn.MultiheadAttention`, and of dilated convolutions.
     """
+    check_module("save_lora", model)
     tensors, targets = dict[str, Tensor](), list[str]()
     found = [module for module in model.modules() if isinstance(module, Adapter)]
     if not found:

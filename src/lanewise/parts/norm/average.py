@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lanewise.base.torch_modules import check_module
 from lanewise.errors import InputError
 from lanewise.parts.norm.reestimate import Forward, Reestimated, reestimate
 from lanewise.parts.part import Allowed, check_number
@@ -60,6 +61,7 @@ class AveragedWeights:
     """
 
     def __init__(self, model: nn.Module, decay: float | None = None) -> None:
+        check_module("AveragedWeights", model)
         self.model = copy.deepcopy(model).requires_grad_(False)
         self.count = 0
         self.decay = decay

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from lanewise.base.torch_modules import AnyBatchNorm, AnyNorm
+from lanewise.base.torch_modules import AnyBatchNorm, AnyNorm, check_module
 from lanewise.errors import InputError
 from lanewise.parts.norm.batch_norm import MOMENTUM
 from lanewise.parts.norm.flow import flows, replaced
@@ -93,6 +93,7 @@ def convert_norm(
     >>> convert_norm(model, to="group", groups=4)[1]
     GroupNorm(4, 8, eps=1e-05, affine=True, bias=True)
     """
+    check_module("convert_norm", model)
     if to not in KINDS:
         raise InputError(f"convert_norm: to = {to!r}: must be one of {', '.join(KINDS)}")
     if affine not in ("keep", "reset"):

@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from lanewise.base.torch_modules import AnyBatchNorm, forward_hooks
+from lanewise.base.torch_modules import AnyBatchNorm, check_module, forward_hooks
 from lanewise.parts.norm.flow import DROPOUTS, Flow, calls, flows, replaced, source
 from lanewise.parts.norm.ghost import GhostBatchNorm
 from lanewise.parts.norm.watch import input_dims
@@ -55,6 +55,7 @@ def fold_norm(model: nn.Module, example: Any = None) -> Folded:
     >>> done.folded, done.left
     ({'1': '0'}, {'3': 'in front of it is ReLU 2, no convolution or linear layer'})
     """
+    check_module("fold_norm", model)
     result = copy.deepcopy(model).eval()
     wide = {name for name, dims in input_dims(result, (AnyBatchNorm,), example).items() if dims > 2}
     folded: dict[str, str] = {}

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from torch import nn
 
-from lanewise.base.torch_modules import AnyBatchNorm
+from lanewise.base.torch_modules import AnyBatchNorm, check_module
 
 
 class Frozen(nn.Module):
@@ -52,6 +52,7 @@ def freeze_norm(model: nn.Module, affine: bool = True) -> list[str]:
     >>> freeze_norm(model), model.train()[1].training, unfreeze_norm(model), model[1].training
     (['1'], False, ['1'], True)
     """
+    check_module("freeze_norm", model)
     frozen = []
     layers: list[tuple[str, Any]] = list(model.named_modules())
     for name, layer in layers:
@@ -67,6 +68,7 @@ def unfreeze_norm(model: nn.Module) -> list[str]:
     Returns:
         The names of the layers that were frozen.
     """
+    check_module("unfreeze_norm", model)
     thawed = []
     for name, layer in list(model.named_modules()):
         if isinstance(layer, Frozen):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from lanewise.base.torch_modules import AnyBatchNorm
+from lanewise.base.torch_modules import AnyBatchNorm, check_module
 from lanewise.parts.dropout import RATE, Dropout
 from lanewise.parts.norm.flow import DROPOUTS, NORMS, Flow, calls, flows, source
 from lanewise.parts.norm.reestimate import Forward, run
@@ -93,6 +93,7 @@ def lint_norm(
     >>> [(found.dropout, found.norm, round(found.factor, 2)) for found in lint_norm(model)]
     [('1', '3', 2.47)]
     """
+    check_module("lint_norm", model)
     found = flows(model, training=True)
     measured = Measured() if batches is None else measure(model, found, batches, forward)
     findings = []

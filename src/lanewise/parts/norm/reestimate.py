@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lanewise.base.torch_modules import AnyBatchNorm, own_buffers
+from lanewise.base.torch_modules import AnyBatchNorm, check_module, own_buffers
 from lanewise.errors import InputError
 from lanewise.parts.norm.freeze import Frozen
 from lanewise.parts.norm.ghost import GhostBatchNorm
@@ -68,6 +68,7 @@ def reestimate(model: nn.Module, batches: Iterable[Any], forward: Forward | None
     >>> model[0].running_mean.item(), model[0].running_var.item(), done.batches
     (2.0, 7.0, 2)
     """
+    check_module("reestimate", model)
     norms = {
         name: module
         for name, module in in_training(model)
