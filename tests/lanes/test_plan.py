@@ -139,7 +139,8 @@ def tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> dict[str, Any]:
     what it is given, is real.
     """
     given: dict[str, Any] = {"loop": 100.0, "pack": 50.0, "compiled": 20.0, "widths": [], "fused": 0}
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    # Wherever programs are kept otherwise: one of these tests puts a false library there.
+    monkeypatch.setenv("LANEWISE_CACHE", str(tmp_path))
 
     def microseconds(self: Trial, program: Any, width: int, workers: Workers, beaten_by: float = 0.0) -> float:
         state, rows = self.inputs(width)
