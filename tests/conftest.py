@@ -46,5 +46,5 @@ def _same_random_numbers() -> None:
     """Start every test from the same global generators, whatever ran before it."""
     random.seed(0)
     np.random.seed(0)
-    # Not torch.manual_seed, which takes milliseconds where there is no accelerator.
+    # Not torch.manual_seed, which keeps the text of the stack where there is no accelerator.
     torch.default_generator.manual_seed(0)

@@ -42,7 +42,8 @@ def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device = CPU) 
 
 def _found(size: int) -> mmap.mmap:
     """Free memory of `size` bytes or a little more; new, where there is none."""
-    for key, room in sorted(_free.items(), key=lambda item: len(item[1])):
+    # Of a copy, which is taken in one go: memory may be given back, by any thread, while a dict is walked.
+    for key, room in sorted(_free.copy().items(), key=lambda item: len(item[1])):
         # Two threads may find the same; one of them gets it.
         if size <= len(room) <= 2 * size and (mine := _free.pop(key, None)) is not None:
             return mine
@@ -52,8 +53,8 @@ def _found(size: int) -> mmap.mmap:
 
 def _give_back(room: mmap.mmap) -> None:
     _free[id(room)] = room
-    spare = sum(map(len, list(_free.values()))) - MOST_FREE
-    for key, oldest in list(_free.items()):
+    spare = sum(map(len, _free.copy().values())) - MOST_FREE
+    for key, oldest in _free.copy().items():
         # Batches of another size may have come since.
         if spare > 0 and _free.pop(key, None) is not None:
             spare -= len(oldest)

@@ -55,8 +55,7 @@ class OwnNumbers:
 
     def read(self, name: str, numbers: Mapping[str, Number], shares: list[Number]) -> Mapping[str, Number]:
         """See `NumbersAt.of`; `shares` are the layers' shares of a rate, by depth, which grow as they are needed."""
-        columns = self._columns[self._group_of[name]] if name in self._group_of else {}
-        own = {of: numbers[column] for of, column in columns.items() if of != FREEZE}
+        own = {of: numbers[column] for of, column in self._columns_of(name).items() if of != FREEZE}
         if depth := self._depth_of.get(name, 0) * self._decays_by_layer:
             while len(shares) < depth:
                 # By products, so that a lane is the same in any pack.
@@ -66,19 +65,22 @@ class OwnNumbers:
 
     def waits(self, name: str) -> bool:
         """Whether the parameter called `name` may be frozen at some step."""
-        of_group = FREEZE in self._columns[self._group_of[name]] if name in self._group_of else False
-        return of_group or bool(self._unfreezes and self._depth_of[name])
+        return FREEZE in self._columns_of(name) or bool(self._unfreezes and self._depth_of[name])
 
     def frozen(self, name: str, numbers: Mapping[str, Number]) -> Number | None:
         """See `NumbersAt.frozen`."""
         found: Number | None = None
-        columns = self._columns[self._group_of[name]] if name in self._group_of else {}
+        columns = self._columns_of(name)
         if FREEZE in columns:
             found = numbers["t"] < numbers[columns[FREEZE]]
         if self._unfreezes and (depth := self._depth_of[name]):
             waits = numbers["t"] < numbers[UNFREEZING] * depth / self._deepest
             found = waits if found is None else found | waits
         return found
+
+    def _columns_of(self, name: str) -> dict[str, str]:
+        """Number -> column, of those that the parameter called `name` has by its group."""
+        return self._columns[self._group_of[name]] if name in self._group_of else {}
 
 
 class NumbersAt:
